@@ -1,0 +1,44 @@
+"""PlainNet, ResNet, PreActResNet and DenseNet: one network, told apart by how a block's output meets its input.
+
+    import resnetlib
+    net = resnetlib.create_model("cifar_resnet20", weights="resnetlib_c10")
+
+Names are looked up when they are used, so that `import resnetlib` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnetlib import analysis, data, models, modules, weights
+    from resnetlib.functions import *
+    from resnetlib.inference import *
+    from resnetlib.models import *
+    from resnetlib.modules import *
+    from resnetlib.zoo import *
+
+__version__ = "0.1.0"
+
+_ROOMS = ("modules", "models", "zoo", "inference")
+"""The modules whose `__all__` is public here."""
+
+_PACKAGES = ("analysis", "data", "models", "modules", "weights")
+"""The packages that are public here by their own names."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if not name.startswith("_"):
+        for room in (import_module(f"{__name__}.{room}") for room in _ROOMS):
+            if name in room.__all__:
+                return getattr(room, name)
+        if name in import_module(f"{__name__}.models.catalog").SPECS:
+            return getattr(import_module(f"{__name__}.functions"), name)
+    raise AttributeError(f"module 'resnetlib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    rooms = [import_module(f"{__name__}.{room}") for room in _ROOMS]
+    specs = import_module(f"{__name__}.models.catalog").SPECS
+    return sorted({"__version__", *_PACKAGES, *specs, *(name for room in rooms for name in room.__all__)})

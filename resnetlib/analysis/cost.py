@@ -1,0 +1,149 @@
+"""What a network costs, counted while one image runs through it."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils.flop_counter import FlopCounterMode
+
+from resnetlib.modules import Backbone, Block
+from resnetlib.modules.backbone import check_images
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """What one part of a network costs, for one image.
+
+    Args:
+        name: stem, stage 1, ..., tail, head.
+        blocks: how many blocks it has.
+        output: shape of what it gives out, without the batch.
+        params: trainable numbers.
+        macs: multiply-accumulate operations of convolutions and linear layers.
+        activations: numbers that convolutions and linear layers give out.
+        saved_bytes: what a training step keeps for its backward pass, besides the parameters.
+    """
+
+    name: str
+    blocks: int
+    output: tuple[int, ...]
+    params: int
+    macs: int
+    activations: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a network costs, for one image.
+
+    Args:
+        parts: the network's parts, in the order in which they run.
+        weight_bytes: of parameters and buffers.
+    """
+
+    parts: tuple[PartCost, ...]
+    weight_bytes: int
+
+    @property
+    def params(self) -> int:
+        """Trainable numbers."""
+        return sum(part.params for part in self.parts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of convolutions and linear layers; the "FLOPs" of the papers' tables."""
+        return sum(part.macs for part in self.parts)
+
+    @property
+    def activations(self) -> int:
+        """Numbers that convolutions and linear layers give out."""
+        return sum(part.activations for part in self.parts)
+
+    @property
+    def saved_bytes(self) -> int:
+        """What a training step keeps for its backward pass, besides the parameters."""
+        return sum(part.saved_bytes for part in self.parts)
+
+
+def measure_cost(net: Backbone, size: int) -> Cost:
+    """Count what a network costs, by running a copy of it on tensors without contents.
+
+    Args:
+        net: the network, on any device; it is not changed.
+        size: height and width of the image, in pixels.
+
+    Returns:
+        The counts, part by part.
+
+    Raises:
+        ValueError: for an image smaller than the network can take.
+
+    Example:
+        >>> from resnetlib import resnet50
+        >>> cost = measure_cost(resnet50(device="meta"), size=224)
+        >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
+        '25,557,032 parameters, 4.089 GMACs'
+    """
+    net = deepcopy(net).to("meta").train()
+    net.set_grad_checkpointing(False)
+    weight_bytes = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
+    head = (net.avgpool, nn.Flatten(1), net.head_drop, net.get_classifier())
+    stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
+    sections = {"stem": net.stem(), **stages, "tail": net.tail(), "head": head}
+    # Two images, since batch norm cannot train on a single 1x1 map; all counts are halved.
+    x = torch.empty(2, net.in_channels, size, size, device="meta", dtype=next(net.parameters()).dtype)
+    check_images(x, net.in_channels, net.smallest_input)
+    kept = {StorageWeakRef(tensor.untyped_storage()): tensor for tensor in (*net.parameters(), *net.buffers())}
+    parts = []
+    for name, modules in sections.items():
+        if modules:
+            part, x = _measure(name, nn.Sequential(*modules), x, kept)
+            parts.append(part)
+    return Cost(tuple(parts), weight_bytes)
+
+
+def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWeakRef, Tensor]) -> tuple[PartCost, Tensor]:
+    """Run two images through a part of a network.
+
+    Args:
+        name: of the part.
+        section: the part.
+        x: its input.
+        kept: every tensor that is kept for the backward pass so far, or anyway; grows.
+
+    Returns:
+        Its cost for one image, and its output.
+    """
+    activations = saved = 0
+
+    def count_activations(module: nn.Module, args: object, output: Tensor) -> None:
+        nonlocal activations
+        activations += output.numel()
+
+    def count_saved(tensor: Tensor) -> Tensor:
+        nonlocal saved
+        storage = tensor.untyped_storage()
+        if StorageWeakRef(storage) not in kept:
+            kept[StorageWeakRef(storage)] = tensor
+            saved += storage.nbytes()
+        return tensor
+
+    for module in section.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count_activations)
+    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(count_saved, lambda tensor: tensor):
+        x = section(x)
+    part = PartCost(
+        name=name,
+        blocks=sum(isinstance(module, Block) for module in section.modules()),
+        output=tuple(x.shape[1:]),
+        params=sum(parameter.numel() for parameter in section.parameters()),
+        macs=flops.get_total_flops() // 4,  # two operations each, two images
+        activations=activations // 2,
+        saved_bytes=saved // 2,
+    )
+    return part, x

@@ -1,0 +1,31 @@
+"""The command line: `resnetlib list | info | predict | evaluate | demo`."""
+
+import click
+
+from resnetlib import __version__
+from resnetlib.cli.demo import demo
+from resnetlib.cli.evaluate import evaluate
+from resnetlib.cli.info import info
+from resnetlib.cli.list import list_
+from resnetlib.cli.predict import predict
+
+
+class Group(click.Group):
+    """A group of commands that says what is wrong with its input in a line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Plain, residual, pre-activation residual and dense networks: look at them, and use them."""
+
+
+for command in (list_, info, predict, evaluate, demo):
+    main.add_command(command)

@@ -1,0 +1,39 @@
+"""`resnetlib demo`: the whole way from a name to a prediction, with what the package brings along."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--sheet",
+    default="resnetlib-demo.png",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The PNG to draw the images and predictions into.",
+)
+def demo(sheet: Path) -> None:
+    """Classify the first ten test images of CIFAR-10 with the weights in the package, without a network connection."""
+    from PIL import Image
+
+    from resnetlib.cli.sheet import draw_sheet
+    from resnetlib.inference import classify
+    from resnetlib.zoo import create_model
+
+    net = create_model("cifar_resnet20", weights="resnetlib_c10")
+    folder = files("resnetlib.data").joinpath("samples")
+    samples = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
+    images = []
+    for sample in samples:
+        with sample.open("rb") as file, Image.open(file) as image:
+            images.append(image.convert("RGB"))
+    captions = []
+    for sample, [guess] in zip(samples, classify(net, images, top=1), strict=True):
+        truth = sample.name.removesuffix(".png").split("_")[-1]
+        mark = "" if guess.name == truth else f"   (it is: {truth})"
+        click.echo(f"{sample.name:24} {guess.name:10} {guess.probability:7.2%}{mark}")
+        captions.append(f"{guess.name} {guess.probability:.0%}")
+    draw_sheet(images, captions, sheet)
+    click.echo(f"wrote {sheet}")

@@ -1,0 +1,69 @@
+"""`resnetlib evaluate`: how often a network is right."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from resnetlib.cli.loading import load, weights_options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resnetlib.modules.backbone import Preprocess
+    from resnetlib.weights.preprocess import Normalization
+
+
+@click.command()
+@click.argument("name")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
+@click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+@weights_options
+def evaluate(name: str, data: Path, batch: int, weights: str | None, normalize: "Normalization | None", device: str | None) -> None:
+    """Measure the accuracy of the network NAME on the images in a folder.
+
+    The folder is cifar-10-batches-bin or cifar-10-batches-py (its test images count), or has a folder of images for each
+    class, the alphabetical order of the folders being that of the logits.
+    """
+    from tqdm import tqdm
+
+    from resnetlib.inference import evaluate as measure
+
+    net, preprocess = load(name, weights, normalize, device)
+    count, batches = read_batches(data, preprocess, net.num_classes, batch)
+    with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
+        result = measure(net, progress)
+    click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
+
+
+def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int) -> tuple[int, Iterable[tuple["Tensor", "Tensor"]]]:
+    """Find out what kind of folder this is, and read it.
+
+    Args:
+        data: the folder.
+        preprocess: turns an image into an input.
+        classes: logits of the network.
+        batch: images at a time.
+
+    Returns:
+        The number of images, and the preprocessed batches.
+
+    Raises:
+        ValueError: for a folder of another kind.
+    """
+    from resnetlib.data import cifar10, is_cifar10
+
+    if is_cifar10(data):
+        test = cifar10(data, "test")
+        pairs = zip(test.images.split(batch), test.labels.split(batch), strict=True)
+        return len(test), ((preprocess(images), labels) for images, labels in pairs)
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+
+    if not data.is_dir() or not any(path.is_dir() for path in data.iterdir()):
+        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with a folder for each class")
+    folder = ImageFolder(str(data), transform=preprocess)
+    if len(folder.classes) != classes:
+        raise ValueError(f"{data} has {len(folder.classes)} classes, and the network {classes} logits")
+    return len(folder), DataLoader(folder, batch)

@@ -1,0 +1,76 @@
+"""`resnetlib info`: what a network is, and what it costs."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from resnetlib.analysis import Cost
+    from resnetlib.modules import Backbone
+
+
+@click.command()
+@click.argument("name")
+@click.option("--size", type=click.IntRange(1), help="Pixels on each side of the image.  [default: 224, or 32 for cifar_ names]")
+def info(name: str, size: int | None) -> None:
+    """Show the spec of the network NAME, and its parameters, operations and memory for one image."""
+    from resnetlib.analysis import measure_cost
+    from resnetlib.models import spec_of
+    from resnetlib.weights.catalog import tags_of
+    from resnetlib.zoo import create_model
+
+    spec = spec_of(name)
+    size = size or (224 if spec.stem == "imagenet" else 32)
+    net = create_model(name, device="meta")
+    click.echo(f"{name}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
+    for field in dataclasses.fields(spec):
+        click.echo(f"  {field.name:12} {getattr(spec, field.name)}")
+    click.echo(f"  {'weights':12} {', '.join(tags_of(name)) or 'none in the package'}")
+    click.echo(f"\nFor one image of {size} x {size}:")
+    click.echo(cost_table(net, measure_cost(net, size)))
+
+
+def cost_table(net: "Backbone", cost: "Cost") -> str:
+    """Lay out costs as a table.
+
+    Args:
+        net: the network.
+        cost: what it costs.
+
+    Returns:
+        Lines of text.
+    """
+    rows = [("", "blocks", "output", "params", "MACs", "activations", "kept for backward")]
+    rows += [
+        (
+            part.name,
+            str(part.blocks or ""),
+            " x ".join(map(str, part.output)),
+            f"{part.params:,}",
+            f"{part.macs / 1e6:,.2f} M",
+            f"{part.activations / 1e6:,.2f} M",
+            mebibytes(part.saved_bytes),
+        )
+        for part in cost.parts
+    ]
+    rows.append(
+        (
+            "total",
+            str(sum(part.blocks for part in cost.parts)),
+            "",
+            f"{cost.params:,}",
+            f"{cost.macs / 1e6:,.2f} M",
+            f"{cost.activations / 1e6:,.2f} M",
+            mebibytes(cost.saved_bytes),
+        )
+    )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    dtype = str(next(net.parameters()).dtype).removeprefix("torch.")
+    return "\n".join([*lines, f"Parameters and buffers take {mebibytes(cost.weight_bytes)} in {dtype}."])
+
+
+def mebibytes(count: int) -> str:
+    """Print a number of bytes."""
+    return f"{count / 2**20:,.1f} MiB"

@@ -1,0 +1,17 @@
+"""`resnetlib list`: which networks there are."""
+
+import click
+
+
+@click.command("list")
+@click.argument("pattern", default="*")
+def list_(pattern: str) -> None:
+    """List the networks whose names match PATTERN (wildcards: * ? [...]), with the weights in the package."""
+    from resnetlib.models.catalog import list_models
+    from resnetlib.weights.catalog import tags_of
+
+    names = list_models(pattern)
+    if not names:
+        raise click.ClickException(f"no network's name matches {pattern!r}; `resnetlib list` shows all")
+    for name in names:
+        click.echo(" ".join([f"{name:24}", *tags_of(name)]).rstrip())

@@ -1,0 +1,67 @@
+"""What the commands that need trained weights share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from resnetlib.modules import Backbone
+    from resnetlib.modules.backbone import Preprocess
+    from resnetlib.weights.preprocess import Normalization
+
+
+def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --weights, --normalize and --device to a command."""
+    options = (
+        click.option("--weights", metavar="TAG|FILE", help="Which weights.  [default: the first in the package]"),
+        click.option(
+            "--normalize",
+            type=click.Choice(["imagenet", "cifar10"]),
+            help="Mean and deviation of the colours, for a file that does not say.",
+        ),
+        click.option("--device", default=None, help="Where to compute.  [default: cuda if there is one, else cpu]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load(name: str, weights: str | None, normalize: "Normalization | None", device: str | None) -> tuple["Backbone", "Preprocess"]:
+    """Create a network with trained weights, and with preprocessing.
+
+    Args:
+        name: of the network.
+        weights: a tag or a file; None for the first tag in the package.
+        normalize: mean and deviation, where the weights do not say.
+        device: where; None for the GPU if there is one.
+
+    Returns:
+        The network, and what turns an image into its input.
+
+    Raises:
+        ValueError: without weights, or where it is not known how to preprocess, or is said twice.
+    """
+    import torch
+
+    from resnetlib.models import spec_of
+    from resnetlib.weights import Preprocessing, tags_of
+    from resnetlib.zoo import create_model
+
+    spec = spec_of(name)
+    if weights is None:
+        tags = tags_of(name)
+        if not tags:
+            raise ValueError(f"the package has no weights for {name}: give a file with --weights")
+        weights = tags[0]
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    net = create_model(name, weights=weights, device=device)
+    if net.preprocess is not None:
+        if normalize is not None:
+            raise ValueError(f"{weights} says how images are normalized for it: leave out --normalize")
+        return net, net.preprocess
+    if normalize is None:
+        raise ValueError(f"{weights} does not say how images were normalized: add --normalize imagenet or --normalize cifar10")
+    resize, size = (256, 224) if spec.stem == "imagenet" else (32, 32)
+    net.preprocess = Preprocessing.named(normalize, resize=resize, size=size)
+    return net, net.preprocess

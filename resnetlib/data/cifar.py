@@ -1,0 +1,138 @@
+"""CIFAR-10 in memory, from the folders in which it is published."""
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from resnetlib.data.checksums import CIFAR10_MD5, CIFAR10_SHA256
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+_FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Images and what they show, in memory.
+
+    Args:
+        images: `(N, 3, H, W)`, uint8, RGB.
+        labels: `(N,)`, int64.
+        classes: the name of each label.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+
+def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool = True) -> LabelledImages:
+    """Read CIFAR-10.
+
+    Args:
+        folder: `cifar-10-batches-bin` or `cifar-10-batches-py`, as published, or the folder that holds one of them.
+        split: "train" (50,000 images) or "test" (10,000).
+        verify: compare each file's checksum with the published file's; without it, only sizes and labels are checked.
+
+    Returns:
+        The images, in the order of the files.
+
+    Raises:
+        FileNotFoundError: if the folder or one of its files is not there.
+        ValueError: for a file that is short or damaged, or another split.
+
+    Source:
+        https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+    if split not in _FILES:
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    folder, binary = _find(Path(folder))
+    records = [_read(folder / (name + ".bin" if binary else name), binary, verify) for name in _FILES[split]]
+    labels = torch.cat([labels for labels, _ in records])
+    images = torch.cat([images for _, images in records])
+    return LabelledImages(images, labels, CIFAR10_CLASSES)
+
+
+def is_cifar10(folder: str | Path) -> bool:
+    """Tell whether a folder is CIFAR-10's, or the one around it."""
+    return _candidate(Path(folder)) is not None
+
+
+def _candidate(folder: Path) -> tuple[Path, bool] | None:
+    """Return the folder that holds the files, and whether they are the binary ones; None where there are none."""
+    for candidate in (folder, folder / "cifar-10-batches-bin", folder / "cifar-10-batches-py"):
+        for name, binary in (("test_batch.bin", True), ("test_batch", False)):
+            if (candidate / name).is_file():
+                return candidate, binary
+    return None
+
+
+def _find(folder: Path) -> tuple[Path, bool]:
+    """Return the folder that holds the files, and whether they are the binary ones."""
+    found = _candidate(folder)
+    if found is not None:
+        return found
+    what = "has no test_batch or test_batch.bin" if folder.is_dir() else "is no folder"
+    raise FileNotFoundError(f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it")
+
+
+def _read(path: Path, binary: bool, verify: bool) -> tuple[Tensor, Tensor]:
+    """Return the labels and the images of one file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again")
+    content = path.read_bytes()
+    labels, pixels = _from_binary(path, content) if binary else _from_pickle(path, content)
+    if labels.numel() and int(labels.max()) > 9:
+        raise ValueError(f"{path} is damaged: it holds the label {int(labels.max())}, and CIFAR-10's are 0 to 9")
+    if verify:
+        published = CIFAR10_SHA256 if binary else CIFAR10_MD5
+        digest = hashlib.new("sha256" if binary else "md5", content, usedforsecurity=False).hexdigest()
+        if digest != published[path.name]:
+            raise ValueError(f"{path} is damaged or not the published file: its checksum is {digest}, not {published[path.name]}")
+    return labels.long(), pixels.reshape(-1, 3, 32, 32)
+
+
+def _from_binary(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
+    """Split records of a label byte and 3,072 pixel bytes."""
+    if not content or len(content) % (1 + _PIXELS):
+        raise ValueError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
+    records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
+    return records[:, 0].clone(), records[:, 1:].clone()
+
+
+def _from_pickle(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
+    """Unpickle a dict of an array of pixels and a list of labels, and nothing else."""
+    try:
+        batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+        labels = torch.tensor(batch[b"labels"], dtype=torch.uint8)
+        pixels = torch.from_numpy(batch[b"data"].copy())
+    except Exception as error:
+        raise ValueError(f"{path} is damaged or no CIFAR-10 batch: {error}") from error
+    if pixels.dtype != torch.uint8 or pixels.shape != (len(labels), _PIXELS):
+        raise ValueError(f"{path} is damaged: {len(labels)} labels and pixels of shape {tuple(pixels.shape)}")
+    return labels, pixels
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """An unpickler that can make NumPy arrays and plain data, and calls nothing else that a file names."""
+
+    allowed: ClassVar[frozenset[str]] = frozenset({"_reconstruct", "ndarray", "dtype"})
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a pickle asks for, if it takes part in an array."""
+        if module.split(".")[0] == "numpy" and name in self.allowed:
+            return super().find_class(module, name)
+        if (module, name) == ("_codecs", "encode"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")

@@ -1,0 +1,130 @@
+"""What a trained network is for: naming what is in images, and counting how often it is right."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from resnetlib.modules import Backbone
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Evaluation", "Guess", "classify", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A class, and how probable the network holds it to be.
+
+    Args:
+        label: the number of the logit.
+        name: of the class; the number again where names are not known.
+        probability: from 0 to 1.
+    """
+
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How often a network was right.
+
+    Args:
+        images: how many it saw.
+        top1: percent whose label was its first guess.
+        top5: percent whose label was among its first five guesses (or all, where there are fewer classes).
+        loss: mean cross-entropy, in nats.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    loss: float
+
+
+def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Guess]]:
+    """Name what is in images.
+
+    Args:
+        net: a network with `preprocess`; evaluated in eval mode, and given back in its own.
+        images: PIL images or uint8 tensors `(3, H, W)`, of any sizes.
+        top: guesses for each image.
+
+    Returns:
+        For each image its guesses, the most probable first.
+
+    Raises:
+        ValueError: if it is not known how to preprocess for this network, or `top` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from resnetlib import create_model
+        >>> net = create_model("cifar_resnet20", weights="resnetlib_c10")
+        >>> [[guess]] = classify(net, [torch.zeros(3, 32, 32, dtype=torch.uint8)], top=1)
+        >>> guess.name in net.classes
+        True
+    """
+    if net.preprocess is None:
+        raise ValueError("this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    like = next(net.parameters())
+    guesses = []
+    with evaluating(net):
+        for image in images:
+            x = net.preprocess(image).to(like.device, like.dtype)
+            probabilities, labels = net(x[None])[0].float().softmax(0).topk(min(top, net.num_classes))
+            names = net.classes or [str(i) for i in range(net.num_classes)]
+            guesses.append([Guess(i, names[i], p) for i, p in zip(labels.tolist(), probabilities.tolist(), strict=True)])
+    return guesses
+
+
+def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+    """Measure a network's accuracy.
+
+    Args:
+        net: the network; evaluated in eval mode, and given back in its own.
+        batches: pairs of inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`.
+
+    Returns:
+        The figures over all images.
+
+    Raises:
+        ValueError: if there are no images, or a label for which there is no logit.
+    """
+    like = next(net.parameters())
+    seen, right1, right5, loss = 0, 0, 0, 0.0
+    with evaluating(net):
+        for x, labels in batches:
+            labels = labels.to(like.device)
+            if not bool(((labels >= 0) & (labels < net.num_classes)).all()):
+                raise ValueError(f"labels must be 0 to {net.num_classes - 1}, the network's logits, got {labels.unique().tolist()}")
+            logits = net(x.to(like.device, like.dtype)).float()
+            hits = logits.topk(min(5, net.num_classes)).indices == labels[:, None]
+            seen += len(labels)
+            right1 += int(hits[:, 0].sum())
+            right5 += int(hits.sum())
+            loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
+    if not seen:
+        raise ValueError("there are no images to evaluate on")
+    return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen)
+
+
+@contextmanager
+def evaluating(net: torch.nn.Module) -> Iterator[None]:
+    """Put a network into eval mode, without gradients, and every module back into its own mode afterwards."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,22 @@
+"""Which networks exist: specs, names, and the classes that they are built as."""
+
+from resnetlib.models.build import build
+from resnetlib.models.catalog import list_models, spec_of
+from resnetlib.models.densenet import DenseNet
+from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
+from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec, spec_from_json
+
+__all__ = [
+    "BlockNet",
+    "DenseNet",
+    "DenseNetSpec",
+    "PlainNet",
+    "PreActResNet",
+    "ResNet",
+    "ResNetSpec",
+    "Spec",
+    "build",
+    "list_models",
+    "spec_from_json",
+    "spec_of",
+]

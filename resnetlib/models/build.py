@@ -1,0 +1,87 @@
+"""From a spec to a network."""
+
+from contextlib import nullcontext
+
+import torch
+
+from resnetlib.models.densenet import DenseNet
+from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
+from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.modules import Backbone
+
+CLASSES = {"imagenet": 1000, "cifar": 10}
+"""The number of classes of the data that a stem is made for."""
+
+
+def build(
+    spec: Spec,
+    *,
+    num_classes: int | None = None,
+    in_channels: int = 3,
+    drop_path: float = 0.0,
+    drop_rate: float = 0.0,
+    proj_drop_rate: float = 0.0,
+    memory_efficient: bool = False,
+    device: torch.device | str | int | None = None,
+    dtype: torch.dtype | None = None,
+) -> Backbone:
+    """Build the network that a spec describes, with weights drawn at random.
+
+    Args:
+        spec: the architecture: one of `spec_of`'s, a changed one (`dataclasses.replace`), or your own.
+        num_classes: logits; 0 for none, and then the pooled features are the output; None for the stem's: 1000 or 10.
+        in_channels: channels of the images.
+        drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
+        drop_rate: probability of the dropout before the classifier.
+        proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
+        memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
+        device: where the parameters are made; "meta" for shapes alone.
+        dtype: of the parameters; float32 unless torch's default is another.
+
+    Returns:
+        A PlainNet, ResNet, PreActResNet or DenseNet, in training mode.
+
+    Raises:
+        ValueError: for numbers out of range, and regularisation that the network cannot do.
+        TypeError: for something that is no spec.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from resnetlib import build, spec_of
+        >>> type(build(replace(spec_of("resnet50"), join="replace"), device="meta")).__name__
+        'PlainNet'
+    """
+    if not isinstance(spec, ResNetSpec | DenseNetSpec):
+        raise TypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
+    classes = CLASSES[spec.stem] if num_classes is None else num_classes
+    with torch.device(device) if device is not None else nullcontext():
+        net: Backbone
+        if isinstance(spec, DenseNetSpec):
+            net = DenseNet(
+                spec,
+                num_classes=classes,
+                in_channels=in_channels,
+                drop_path=drop_path,
+                drop_rate=drop_rate,
+                proj_drop_rate=proj_drop_rate,
+                memory_efficient=memory_efficient,
+            )
+        elif proj_drop_rate:
+            raise ValueError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {network_class(spec).__name__}")
+        else:
+            net = network_class(spec)(
+                spec,
+                num_classes=classes,
+                in_channels=in_channels,
+                drop_path=drop_path,
+                drop_rate=drop_rate,
+                memory_efficient=memory_efficient,
+            )
+    return net.to(dtype=dtype) if dtype is not None else net
+
+
+def network_class(spec: ResNetSpec) -> type[BlockNet]:
+    """Return the class of networks with this join and this order."""
+    if spec.join == "replace":
+        return PlainNet
+    return PreActResNet if spec.order == "pre" else ResNet

@@ -1,0 +1,141 @@
+"""Which networks have names: one read-only literal, name -> spec."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
+
+_BASIC = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
+_BOTTLENECK = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))
+_DENSE = DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64)
+
+_18 = _BASIC
+_34 = replace(_BASIC, depths=(3, 4, 6, 3))
+_50 = _BOTTLENECK
+_101 = replace(_BOTTLENECK, depths=(3, 4, 23, 3))
+_152 = replace(_BOTTLENECK, depths=(3, 8, 36, 3))
+_200 = replace(_BOTTLENECK, depths=(3, 24, 36, 3))
+
+
+def _cifar(depth: int) -> ResNetSpec:
+    """Return 6n + 2 layers: n blocks of two in each of three stages (arXiv 1512.03385, sec. 4.2)."""
+    n = (depth - 2) // 6
+    return ResNetSpec(block="basic", depths=(n, n, n), widths=(16, 32, 64), shortcut="A", stem="cifar")
+
+
+def _cifar_bottleneck(depth: int) -> ResNetSpec:
+    """Return 9n + 2 layers: n blocks of three in each of three stages (arXiv 1603.05027, sec. 5)."""
+    n = (depth - 2) // 9
+    return ResNetSpec(block="bottleneck", depths=(n, n, n), widths=(16, 32, 64), stem="cifar")
+
+
+def _cifar_dense(depth: int, growth: int) -> DenseNetSpec:
+    """Return 3m + 4 layers, without bottlenecks or compression (arXiv 1608.06993, sec. 3)."""
+    m = (depth - 4) // 3
+    return DenseNetSpec(growth=growth, depths=(m, m, m), stem_width=16, bottleneck=0, compression=1.0, stem="cifar")
+
+
+def _cifar_dense_bc(depth: int, growth: int) -> DenseNetSpec:
+    """Return 6m + 4 layers, with bottlenecks and compression (arXiv 1608.06993, sec. 3)."""
+    m = (depth - 4) // 6
+    return DenseNetSpec(growth=growth, depths=(m, m, m), stem_width=2 * growth, stem="cifar")
+
+
+SPECS: Mapping[str, Spec] = MappingProxyType(
+    {
+        "plain18": replace(_18, join="replace"),
+        "plain34": replace(_34, join="replace"),
+        "resnet18": _18,
+        "resnet34": _34,
+        "resnet50": _50,
+        "resnet101": _101,
+        "resnet152": _152,
+        "resnet200": _200,
+        "resnext50_32x4d": replace(_50, groups=32, base_width=4),
+        "resnext101_32x4d": replace(_101, groups=32, base_width=4),
+        "resnext101_32x8d": replace(_101, groups=32, base_width=8),
+        "resnext101_64x4d": replace(_101, groups=64, base_width=4),
+        "wide_resnet50_2": replace(_50, base_width=128),
+        "wide_resnet101_2": replace(_101, base_width=128),
+        "preact_resnet18": replace(_18, order="pre"),
+        "preact_resnet34": replace(_34, order="pre"),
+        "preact_resnet50": replace(_50, order="pre"),
+        "preact_resnet101": replace(_101, order="pre"),
+        "preact_resnet152": replace(_152, order="pre"),
+        "preact_resnet200": replace(_200, order="pre"),
+        "densenet121": _DENSE,
+        "densenet161": replace(_DENSE, growth=48, depths=(6, 12, 36, 24), stem_width=96),
+        "densenet169": replace(_DENSE, depths=(6, 12, 32, 32)),
+        "densenet201": replace(_DENSE, depths=(6, 12, 48, 32)),
+        "densenet264": replace(_DENSE, depths=(6, 12, 64, 48)),
+        "cifar_plain20": replace(_cifar(20), join="replace"),
+        "cifar_plain32": replace(_cifar(32), join="replace"),
+        "cifar_plain44": replace(_cifar(44), join="replace"),
+        "cifar_plain56": replace(_cifar(56), join="replace"),
+        "cifar_plain110": replace(_cifar(110), join="replace"),
+        "cifar_resnet20": _cifar(20),
+        "cifar_resnet32": _cifar(32),
+        "cifar_resnet44": _cifar(44),
+        "cifar_resnet56": _cifar(56),
+        "cifar_resnet110": _cifar(110),
+        "cifar_resnet164": _cifar_bottleneck(164),
+        "cifar_resnet1202": _cifar(1202),
+        "cifar_preact_resnet20": replace(_cifar(20), order="pre"),
+        "cifar_preact_resnet56": replace(_cifar(56), order="pre"),
+        "cifar_preact_resnet110": replace(_cifar(110), order="pre"),
+        "cifar_preact_resnet164": replace(_cifar_bottleneck(164), order="pre"),
+        "cifar_preact_resnet1001": replace(_cifar_bottleneck(1001), order="pre"),
+        "cifar_densenet40_k12": _cifar_dense(40, 12),
+        "cifar_densenet100_k12": _cifar_dense(100, 12),
+        "cifar_densenet_bc100_k12": _cifar_dense_bc(100, 12),
+        "cifar_densenet_bc190_k40": _cifar_dense_bc(190, 40),
+        "cifar_densenet_bc250_k24": _cifar_dense_bc(250, 24),
+    }
+)
+
+
+def spec_of(name: str) -> Spec:
+    """Return the architecture behind a name.
+
+    Args:
+        name: one that `list_models` lists.
+
+    Returns:
+        Its spec.
+
+    Raises:
+        ValueError: for a name that there is not, with the nearest that there are.
+
+    Example:
+        >>> spec_of("resnet50").depths
+        (3, 4, 6, 3)
+    """
+    if name not in SPECS:
+        near = get_close_matches(name, SPECS, n=3) or ["see list_models()"]
+        raise ValueError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
+    return SPECS[name]
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """List the names of the networks, in natural order.
+
+    Args:
+        pattern: with the wildcards of `fnmatch`: `*`, `?`, `[...]`.
+
+    Returns:
+        The names that match.
+
+    Example:
+        >>> list_models("cifar_plain*")
+        ['cifar_plain20', 'cifar_plain32', 'cifar_plain44', 'cifar_plain56', 'cifar_plain110']
+    """
+    return natural_order(name for name in SPECS if fnmatchcase(name, pattern))
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names so that the numbers in them count as numbers."""
+    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])

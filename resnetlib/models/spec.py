@@ -1,0 +1,225 @@
+"""Architectures as data: a spec says everything about a network but its numbers of classes and input channels."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+from resnetlib.modules.postact import StrideIn
+from resnetlib.modules.shortcut import Shortcut
+
+Stem = Literal["imagenet", "cifar"]
+"""imagenet: conv7 at stride 2, later a max pooling at stride 2. cifar: conv3 at stride 1."""
+
+Norm = Literal["batch", "group", "none"]
+"""none: no norms, and convolutions with biases."""
+
+BlockKind = Literal["basic", "bottleneck"]
+JoinKind = Literal["add", "scaled_add", "replace"]
+Order = Literal["post", "pre"]
+Init = Literal["he", "zero_init_residual", "fixup"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResNetSpec:
+    """A network of stages of blocks that keep their width: plain, residual and pre-activation residual.
+
+    Args:
+        block: two 3x3 convolutions, or a 3x3 between two 1x1.
+        depths: blocks in each stage.
+        widths: width of each stage; a bottleneck gives out four times as many channels. The stem has the first one's.
+        join: how branch meets skip. "scaled_add" learns a factor from 0 on: SkipInit, ReZero.
+        order: convolution first (ResNet), or norm and relu first (PreActResNet).
+        shortcut: the skip where the shape changes: A or A_end (zero channels on both sides, or after the last), B (projection), C
+            (projections everywhere).
+        stride_in: the convolution of a bottleneck that takes the stride: today's 3x3 or the paper's 1x1.
+        groups: of a bottleneck's 3x3 convolution.
+        base_width: channels in each of these groups where the width is 64.
+        stem: for large or for small images.
+        norm: what normalises.
+        init: "he"; or also each branch's last layer zero; or Fixup, with its scalar layers, for networks without norms.
+
+    Raises:
+        ValueError: for a value outside what is accepted, and for options that contradict each other.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> resnet20 = ResNetSpec(block="basic", depths=(3, 3, 3), widths=(16, 32, 64), shortcut="A", stem="cifar")
+        >>> plain20 = replace(resnet20, join="replace")
+        >>> spec_from_json(plain20.to_json()) == plain20
+        True
+    """
+
+    family: ClassVar[str] = "resnet"
+
+    block: BlockKind
+    depths: tuple[int, ...]
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    join: JoinKind = "add"
+    order: Order = "post"
+    shortcut: Shortcut = "B"
+    stride_in: StrideIn = "3x3"
+    groups: int = 1
+    base_width: int = 64
+    stem: Stem = "imagenet"
+    norm: Norm = "batch"
+    init: Init = "he"
+
+    def __post_init__(self) -> None:
+        check_choices(self, block=BlockKind, join=JoinKind, order=Order, shortcut=Shortcut, stride_in=StrideIn)
+        check_choices(self, stem=Stem, norm=Norm, init=Init)
+        check_counts(self, "depths", "widths", "groups", "base_width")
+        if len(self.depths) != len(self.widths):
+            raise ValueError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
+        if self.block == "basic" and (self.groups, self.base_width, self.stride_in) != (1, 64, "3x3"):
+            raise ValueError(
+                f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "
+                f"base_width={self.base_width}, stride_in={self.stride_in!r} with block='basic'"
+            )
+        thin = [width for width in self.widths if width * self.base_width < 64]
+        if thin:
+            raise ValueError(f"base_width={self.base_width} leaves no channels at a width of {thin[0]}")
+        if self.init == "fixup" and (self.norm, self.order, self.join) != ("none", "post", "add"):
+            raise ValueError(
+                "init='fixup' needs norm='none', order='post' and join='add', "
+                f"got norm={self.norm!r}, order={self.order!r}, join={self.join!r}"
+            )
+        if self.init == "zero_init_residual" and self.join == "replace":
+            raise ValueError("init='zero_init_residual' would make a network with join='replace' constant: use init='he'")
+
+    def to_json(self) -> str:
+        """Return the spec as JSON, on one line."""
+        return _to_json(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseNetSpec:
+    """A network of stages of layers that each add channels.
+
+    Args:
+        growth: channels that a layer adds.
+        depths: layers in each stage.
+        stem_width: channels of the stem.
+        bottleneck: channels of a layer's 1x1 convolution, in units of `growth`; 0 for none.
+        compression: the share of channels that a transition keeps, rounded down.
+        stem: for large or for small images.
+        norm: what normalises.
+
+    Raises:
+        ValueError: for a value outside what is accepted.
+
+    Example:
+        >>> DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64).to_json()[:42]
+        '{"family": "densenet", "growth": 32, "dept'
+    """
+
+    family: ClassVar[str] = "densenet"
+
+    growth: int
+    depths: tuple[int, ...]
+    stem_width: int
+    bottleneck: int = 4
+    compression: float = 0.5
+    stem: Stem = "imagenet"
+    norm: Norm = "batch"
+
+    def __post_init__(self) -> None:
+        check_choices(self, stem=Stem, norm=Norm)
+        check_counts(self, "growth", "depths", "stem_width")
+        if not _is_int(self.bottleneck) or self.bottleneck < 0:
+            raise ValueError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
+        if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
+            raise ValueError(f"compression must be above 0 and at most 1, got {self.compression!r}")
+        if self.compression * (self.stem_width + self.growth) < 1:
+            raise ValueError(f"compression={self.compression} leaves a transition no channels")
+
+    def to_json(self) -> str:
+        """Return the spec as JSON, on one line."""
+        return _to_json(self)
+
+
+Spec = ResNetSpec | DenseNetSpec
+
+
+def spec_from_json(text: str) -> Spec:
+    """Read a spec that `to_json` wrote.
+
+    Args:
+        text: the JSON.
+
+    Returns:
+        The spec.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> spec_from_json('{"family": "vgg"}')
+        Traceback (most recent call last):
+        ValueError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"a spec must be JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"a spec must be a JSON object, got {type(values).__name__}")
+    return spec_from_dict(values)
+
+
+def spec_from_dict(values: Mapping[str, Any]) -> Spec:
+    """Make a spec from the object that its JSON holds.
+
+    Args:
+        values: the family and its fields.
+
+    Returns:
+        The spec.
+
+    Raises:
+        ValueError: for an unknown family, an unknown or missing field, or a value outside what is accepted.
+    """
+    families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
+    family = values.get("family")
+    if not isinstance(family, str) or family not in families:
+        raise ValueError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
+    known = [field.name for field in fields(families[family])]
+    unknown = sorted(set(values) - {"family", *known})
+    if unknown:
+        raise ValueError(f"a {family} spec has the fields {_quoted(known)}, got {_quoted(unknown)}")
+    kwargs: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name != "family"}
+    try:
+        return families[family](**kwargs)
+    except TypeError as error:  # a field without a default is missing
+        raise ValueError(f"a {family} spec is incomplete: {error}") from None
+
+
+def check_choices(spec: object, **choices: Any) -> None:
+    """Raise ValueError for a field whose value is none of its Literal's."""
+    for name, literal in choices.items():
+        value, accepted = getattr(spec, name), get_args(literal)
+        if value not in accepted:
+            raise ValueError(f"{name} must be one of {_quoted(accepted)}, got {value!r}")
+
+
+def check_counts(spec: object, *names: str) -> None:
+    """Raise ValueError for a field that is neither a positive int nor a tuple of some."""
+    for name in names:
+        value = getattr(spec, name)
+        counts = value if isinstance(value, tuple) else (value,)
+        plural = name.endswith("s") and name != "groups"
+        if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
+            kind = "a tuple of ints" if plural else "an int"
+            raise ValueError(f"{name} must be {kind} of at least 1, got {value!r}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _quoted(names: Any) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _to_json(spec: Spec) -> str:
+    return json.dumps({"family": spec.family, **asdict(spec)})

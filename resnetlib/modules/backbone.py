@@ -1,0 +1,280 @@
+"""The one skeleton of every network: stem, stages, tail, head."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, ClassVar, Literal, TypedDict, overload
+
+import torch
+from torch import Tensor, nn
+
+from resnetlib.modules.block import Block
+from resnetlib.modules.stage import Stage
+
+Parts = tuple[nn.Module, ...]
+"""Modules that run one after the other."""
+
+Preprocess = Callable[[Any], Tensor]
+"""Turns an image into a network's input."""
+
+
+class FeatureInfo(TypedDict):
+    """A feature map that a network offers, in timm's words: its channels, its stride, the module that makes it."""
+
+    num_chs: int
+    reduction: int
+    module: str
+
+
+class Backbone(nn.Module, ABC):
+    """head(tail(stages(stem(x)))).
+
+    The names of the registered children are torchvision's, and each family has its own. `stem`, `stages` and `tail` are views of
+    those children in the one order that all families share; whatever works on networks works on these views. A stage starts with
+    what shrinks the map (the max pooling, a transition; the strided block of the later residual stages), as in the papers' tables.
+
+    Shapes:
+        `(N, in_channels, H, W)` -> `(N, num_classes)`, or `(N, num_features)` where `num_classes` is 0.
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: logits; 0 for none, so that the network returns pooled features.
+
+    Raises:
+        ValueError: for no channels, or fewer than no classes.
+    """
+
+    classifier_name: ClassVar[str] = "fc"
+    """The registered name of the classifier."""
+
+    feature_info: list[FeatureInfo]
+    """The maps that `forward_intermediates` can return: the stem's, then every stage's."""
+
+    num_features: int
+    """Channels of the last map."""
+
+    smallest_input: int
+    """The least height and width of which a map is left at the end."""
+
+    preprocess: Preprocess | None = None
+    """Turns an image into an input, as the weights were evaluated; None where that is not known."""
+
+    classes: tuple[str, ...] | None = None
+    """What the logits stand for; None where that is not known."""
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        for name, value, least in (("in_channels", in_channels, 1), ("num_classes", num_classes, 0)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+
+    @abstractmethod
+    def stem(self) -> Parts:
+        """What comes before the first stage."""
+
+    @abstractmethod
+    def stages(self) -> tuple[Parts, ...]:
+        """The stages, each as its parts."""
+
+    @abstractmethod
+    def tail(self) -> Parts:
+        """What follows the last stage, before pooling: the final norm and relu of pre-activated families, nothing in others."""
+
+    def add_head(self, num_features: int, drop_rate: float) -> None:
+        """Register pooling, dropout and classifier; the last step of a subclass's constructor.
+
+        Args:
+            num_features: channels of the last map.
+            drop_rate: probability of the dropout.
+        """
+        self.num_features = num_features
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.head_drop = nn.Dropout(drop_rate)
+        self.add_module(self.classifier_name, make_classifier(num_features, self.num_classes))
+
+    def path(self) -> Iterator[nn.Module]:
+        """Iterate over the registered children that make the features, in the order in which they run."""
+        return chain(self.stem(), *self.stages(), self.tail())
+
+    def blocks(self) -> Iterator[Block]:
+        """Iterate over the blocks of all stages, in the order in which they run."""
+        parts = (part for stage in self.stages() for part in stage)
+        return (module for part in parts for module in part.modules() if isinstance(module, Block))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute logits, or pooled features where `num_classes` is 0."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Compute the last feature map, `(N, num_features, H', W')`."""
+        check_images(x, self.in_channels, self.smallest_input)
+        for part in self.path():
+            x = part(x)
+        return x
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Compute logits from the last feature map.
+
+        Args:
+            x: what `forward_features` returns.
+            pre_logits: return the pooled features, `(N, num_features)`, instead.
+
+        Returns:
+            `(N, num_classes)`.
+        """
+        x = self.head_drop(torch.flatten(self.avgpool(x), 1))
+        return x if pre_logits else self.get_classifier()(x)
+
+    @overload
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW"] = "NCHW",
+        intermediates_only: Literal[False] = False,
+    ) -> tuple[Tensor, list[Tensor]]: ...
+
+    @overload
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW"] = "NCHW",
+        *,
+        intermediates_only: Literal[True],
+    ) -> list[Tensor]: ...
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW"] = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Compute the maps that `feature_info` lists.
+
+        Args:
+            x: images, `(N, in_channels, H, W)`.
+            indices: which of them: the last so many, or their numbers (negative ones count from the end), or None for all.
+            norm: put the last stage's map through the tail.
+            stop_early: run no further than the last of them.
+            output_fmt: "NCHW", the one format of convolutional networks.
+            intermediates_only: leave out the last feature map.
+
+        Returns:
+            What `forward_features` returns (or how far the network ran), and the list of maps, in the order of the network.
+
+        Raises:
+            ValueError: for a map that there is not, and for another format.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
+        check_images(x, self.in_channels, self.smallest_input)
+        wanted = wanted_indices(indices, len(self.feature_info))
+        sections = (self.stem(), *self.stages())
+        last = len(sections) - 1
+        maps = []
+        for i, section in enumerate(sections):
+            if stop_early and i > max(wanted):
+                break
+            x = run(section, x)
+            final = run(self.tail(), x) if i == last else x
+            if i in wanted:
+                maps.append(final if norm else x)
+            x = final
+        return maps if intermediates_only else (x, maps)
+
+    def get_classifier(self) -> nn.Module:
+        """Return the last layer: a `Linear`, or an `Identity` where `num_classes` is 0."""
+        return self.get_submodule(self.classifier_name)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a new classifier in the place of the old one, of its device and dtype.
+
+        Args:
+            num_classes: logits; 0 for none.
+
+        Raises:
+            ValueError: for fewer than 0.
+        """
+        if num_classes < 0:
+            raise ValueError(f"num_classes must be at least 0, got {num_classes}")
+        like = next(self.parameters())
+        classifier = make_classifier(self.num_features, num_classes).to(like.device, like.dtype)
+        setattr(self, self.classifier_name, classifier.train(self.training))
+        self.num_classes = num_classes
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the blocks' inputs in training, and compute the rest twice: less memory, about a third more time."""
+        for module in self.modules():
+            if isinstance(module, Stage):
+                module.checkpointing = enable
+
+
+def run(parts: Parts, x: Tensor) -> Tensor:
+    """Run modules one after the other."""
+    for part in parts:
+        x = part(x)
+    return x
+
+
+def make_classifier(num_features: int, num_classes: int) -> nn.Module:
+    """Make a linear classifier, or the identity where there are no classes."""
+    return nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
+
+
+def wanted_indices(indices: int | Sequence[int] | None, available: int) -> set[int]:
+    """Return the numbers of the maps that a caller asks for.
+
+    Args:
+        indices: the last so many, or their numbers, negative ones counted from the end, or None for all.
+        available: how many there are.
+
+    Returns:
+        Numbers from 0 to `available - 1`.
+
+    Raises:
+        ValueError: for one that there is not.
+
+    Example:
+        >>> wanted_indices(2, 5), wanted_indices([0, -1], 5)
+        ({3, 4}, {0, 4})
+    """
+    if indices is None:
+        return set(range(available))
+    if isinstance(indices, int):
+        if not 1 <= indices <= available:
+            raise ValueError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
+        return set(range(available - indices, available))
+    wrong = [i for i in indices if not -available <= i < available]
+    if wrong or not indices:
+        raise ValueError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
+    return {i % available for i in indices}
+
+
+@torch.fx.wrap
+def check_images(x: Tensor, channels: int, smallest: int) -> None:
+    """Say what a network expects, before a layer deep inside says what went wrong.
+
+    Args:
+        x: the input.
+        channels: that it must have.
+        smallest: height and width that it must have at least.
+
+    Raises:
+        ValueError: if it is no batch of such images.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return  # sizes are tensors there, and a branch on them would be lost
+    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
+        raise ValueError(
+            f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"
+        )

@@ -1,0 +1,150 @@
+"""What dense networks are made of: layers that concatenate, and the transitions between their stages."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.join import Concat, Join
+from resnetlib.modules.layers import BATCH, Layers
+from resnetlib.modules.recompute import recompute
+from resnetlib.modules.stage import Stage
+
+
+class DenseLayer(Block):
+    """norm-relu, then conv1-norm-relu-conv3-dropout or conv3-dropout, join.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_in + growth, H, W)`.
+
+    Args:
+        c_in: channels in.
+        growth: channels that the branch adds.
+        join: makes the join.
+        layers: makes convolutions and norms.
+        bottleneck: channels of the 1x1 convolution, in units of `growth`; 0 for none.
+        drop: probability of the dropout that ends the branch.
+
+    Source:
+        arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers"; sec. 4.2 for the dropout.
+
+    Example:
+        >>> import torch
+        >>> layer = DenseLayer(64, 32)
+        >>> layer(torch.randn(1, 64, 8, 8)).shape
+        torch.Size([1, 96, 8, 8])
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        growth: int,
+        *,
+        join: Callable[[], Join] = Concat,
+        layers: Layers = BATCH,
+        bottleneck: int = 4,
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__(c_in, c_in + growth)
+        self.norm1 = layers.norm(c_in)
+        self.relu1 = nn.ReLU()
+        if bottleneck:
+            self.conv1 = layers.conv(c_in, bottleneck * growth, 1)
+            self.norm2 = layers.norm(bottleneck * growth)
+            self.relu2 = nn.ReLU()
+            self.conv2 = layers.conv(bottleneck * growth, growth, 3)
+        else:
+            self.conv1 = layers.conv(c_in, growth, 3)
+        self.has_bottleneck = bool(bottleneck)
+        self.drop = nn.Dropout(drop)
+        self.join = join()
+        self.downsample = None
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Compute norm-relu."""
+        x = self.relu1(self.norm1(x))
+        return x
+
+    def branch(self, h: Tensor) -> Tensor:
+        """Compute conv1-norm-relu-conv3-dropout, or conv3-dropout."""
+        h = self.conv1(h)
+        if self.has_bottleneck:
+            h = self.conv2(self.relu2(self.norm2(h)))
+        h = self.drop(h)
+        return h
+
+    @property
+    def convs(self) -> tuple[nn.Conv2d, ...]:
+        """The branch's convolutions, first to last."""
+        return (self.conv1, self.conv2) if self.has_bottleneck else (self.conv1,)
+
+    def zero_branch_(self) -> None:
+        """Zero the last convolution."""
+        zero_parameters_(self.convs[-1])
+
+
+class DenseBlock(Stage):
+    """Dense layers, each of which reads what all before it have made.
+
+    Concatenation is associative, so a layer's input can be kept whole, as the previous layer's output, or in the pieces that the
+    layers added. The plain mode keeps it whole. The checkpointed mode keeps the pieces, and concatenates them as the first step of
+    what is recomputed: memory then grows with the channels of the block instead of with their sum over the layers
+    (arXiv 1707.06990, sec. 3).
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_in + sum of growths, H, W)`.
+
+    Args:
+        layers: the layers, first to last; a join must leave the skip as the first channels of its output, as `Concat` does.
+    """
+
+    def __init__(self, layers: Iterable[Block]) -> None:
+        super().__init__(OrderedDict((f"denselayer{i}", layer) for i, layer in enumerate(layers, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the layers."""
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            for layer in self:
+                x = layer(x)
+            return x
+        pieces = [x]
+        for layer in self:
+            pieces.append(recompute(layer, _added_by(layer), *pieces))
+        return torch.cat(pieces, 1)
+
+
+def _added_by(layer: nn.Module) -> Callable[..., Tensor]:
+    """Return a function from the pieces of a layer's input to the channels that the layer adds."""
+
+    def added(*pieces: Tensor) -> Tensor:
+        x = torch.cat(pieces, 1)
+        y: Tensor = layer(x)
+        return y[:, x.shape[1] :].clone()  # a view would keep the whole of y
+
+    return added
+
+
+class Transition(nn.Sequential):
+    """norm-relu-conv1-avgpool2: what a stage of a dense network begins with, from the second one on.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_out, H // 2, W // 2)`.
+
+    Args:
+        c_in: channels in.
+        c_out: channels out.
+        layers: makes the convolution and the norm.
+
+    Source:
+        arXiv 1608.06993, sec. 3: "pooling layers", "compression".
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, layers: Layers = BATCH) -> None:
+        super().__init__()
+        self.norm = layers.norm(c_in)
+        self.relu = nn.ReLU()
+        self.conv = layers.conv(c_in, c_out, 1)
+        self.pool = nn.AvgPool2d(2)
+        self.out_channels = c_out

@@ -1,0 +1,58 @@
+"""How weights begin."""
+
+from torch import nn
+
+from resnetlib.modules.backbone import Backbone
+
+
+def init_he_(module: nn.Module) -> None:
+    """Draw every convolution from N(0, 2 / (k^2 c_out)), with biases of zero: He initialisation by fan-out.
+
+    Norms keep PyTorch's ones and zeros, and linear layers PyTorch's uniform draws, as in torchvision.
+
+    Args:
+        module: any module; changed in place.
+
+    Source:
+        arXiv 1502.01852, sec. 2.2, "backward propagation case".
+    """
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+
+
+def init_zero_residual_(net: Backbone) -> None:
+    """Make every branch zero, so that each block begins as the identity on its skip path.
+
+    Args:
+        net: any network; changed in place.
+
+    Source:
+        arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
+    """
+    for block in net.blocks():
+        block.zero_branch_()
+
+
+def init_fixup_(net: Backbone) -> None:
+    """Scale He's draws by L^(-1/(2m-2)) in a branch of m convolutions, but zero its last one, and the classifier.
+
+    L is the number of blocks. The scalar shifts and scales that belong to Fixup are layers, `resnetlib.modules.FIXUP`.
+
+    Args:
+        net: a network without norms; changed in place.
+
+    Source:
+        arXiv 1901.09321, sec. 3.
+    """
+    init_he_(net)
+    blocks = list(net.blocks())
+    for block in blocks:
+        *inner, last = block.convs
+        for conv in inner:
+            conv.weight.data.mul_(len(blocks) ** (-1 / (2 * len(block.convs) - 2)))
+        nn.init.zeros_(last.weight)
+    for parameter in net.get_classifier().parameters():
+        nn.init.zeros_(parameter)

@@ -1,0 +1,91 @@
+"""The convolutions and norms that blocks are made of, as one choice for a whole network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import gcd
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class MakeConv(Protocol):
+    """Makes a square convolution that keeps the size at stride 1."""
+
+    def __call__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+        """Make the convolution."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """How a network makes its convolutions and its norms.
+
+    Args:
+        conv: makes a convolution from `(c_in, c_out, kernel, *, stride, groups)`.
+        norm: makes the norm of so many channels.
+        last_norm: makes the norm that ends a post-activation branch.
+    """
+
+    conv: MakeConv
+    norm: Callable[[int], nn.Module]
+    last_norm: Callable[[int], nn.Module]
+
+
+class ShiftedConv2d(nn.Conv2d):
+    """conv(x + shift), with one learned scalar: a Fixup convolution (arXiv 1901.09321, sec. 3)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> None:
+        super().__init__(c_in, c_out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shift, then convolve."""
+        return super().forward(x + self.shift)
+
+
+class Shift(nn.Module):
+    """x + shift, with one learned scalar: what Fixup has in a norm's place (arXiv 1901.09321, sec. 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shift."""
+        return x + self.shift
+
+
+class ScaleShift(Shift):
+    """scale * x + shift, with two learned scalars: the end of a Fixup branch (arXiv 1901.09321, sec. 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale, then shift."""
+        return super().forward(x * self.scale)
+
+
+def _conv(bias: bool, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+
+
+def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return ShiftedConv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups)
+
+
+def _group_norm(channels: int) -> nn.Module:
+    """Make 32 groups (arXiv 1803.08494, sec. 4), or as many of them as divide the channels."""
+    return nn.GroupNorm(gcd(32, channels), channels)
+
+
+def _no_norm(channels: int) -> nn.Module:
+    return nn.Identity()
+
+
+BATCH = Layers(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d)
+GROUP = Layers(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm)
+NONE = Layers(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm)
+FIXUP = Layers(conv=_shifted_conv, norm=lambda _: Shift(), last_norm=lambda _: ScaleShift())

@@ -1,0 +1,23 @@
+"""A stage: blocks one after the other, recomputed in the backward pass where memory is short."""
+
+import torch
+from torch import Tensor, nn
+
+from resnetlib.modules.recompute import recompute
+
+
+class Stage(nn.Sequential):
+    """block, block, ...
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, C_out those of the last block, s the product of the strides.
+    """
+
+    checkpointing: bool = False
+    """Whether a training step keeps only the blocks' inputs, and computes the rest twice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the blocks."""
+        for block in self:
+            x = recompute(block, block, x) if self.checkpointing and torch.is_grad_enabled() else block(x)
+        return x

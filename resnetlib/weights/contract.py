@@ -1,0 +1,68 @@
+"""What is known of a set of weights: enough to rebuild the network, to feed it, and to check what is claimed of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from resnetlib.models.spec import Spec, spec_from_dict
+from resnetlib.weights.preprocess import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """What a weights file says of itself.
+
+    Args:
+        name: of the network.
+        tag: of the weights, among those of this network.
+        spec: the architecture.
+        classes: what the logits stand for.
+        preprocess: the network's input, as it was evaluated.
+        top1: measured share of images classified right, in percent.
+        evaluated_on: the images of that measurement.
+        recipe: how the weights were trained.
+        license: under which the weights are given.
+        origin: who made them.
+    """
+
+    name: str
+    tag: str
+    spec: Spec
+    classes: tuple[str, ...]
+    preprocess: Preprocessing
+    top1: float
+    evaluated_on: str
+    recipe: str
+    license: str
+    origin: str
+
+    def to_json(self) -> str:
+        """Return the contract as JSON, on one line."""
+        return json.dumps({**asdict(self), "spec": json.loads(self.spec.to_json())})
+
+
+def contract_from_json(text: str) -> Contract:
+    """Read a contract that `to_json` wrote.
+
+    Args:
+        text: the JSON.
+
+    Returns:
+        The contract.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        values: dict[str, Any] = json.loads(text)
+        preprocess: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["preprocess"].items()}
+        return Contract(
+            **{
+                **values,
+                "spec": spec_from_dict(values["spec"]),
+                "classes": tuple(values["classes"]),
+                "preprocess": Preprocessing(**preprocess),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"the file's contract cannot be read: {error!r}") from error
