@@ -272,7 +272,7 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
     Raises:
         ValueError: if it is no batch of such images.
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return  # sizes are tensors there, and a branch on them would be lost
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
         raise ValueError(

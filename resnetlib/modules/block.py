@@ -36,8 +36,8 @@ class Block(nn.Module, ABC):
         self.out_channels = out_channels
         self.stride = stride
 
-    @final
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[misc]  # nn.Module declares a variable of this name
+    @final  # type: ignore[misc]  # nn.Module declares a variable of this name
+    def forward(self, x: Tensor) -> Tensor:
         """Compute the equation."""
         h = self.pre(x)
         return self.out(self.join(self.skip(x, h), self.branch(h)))

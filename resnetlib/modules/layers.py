@@ -77,8 +77,9 @@ def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups
 
 
 def _group_norm(channels: int) -> nn.Module:
-    """Make 32 groups (arXiv 1803.08494, sec. 4), or as many of them as divide the channels."""
-    return nn.GroupNorm(gcd(32, channels), channels)
+    """Make 32 groups (arXiv 1803.08494, sec. 4), or fewer where they do not divide the channels or would hold only one each."""
+    groups = gcd(32, channels)
+    return nn.GroupNorm(groups // 2 if groups == channels > 1 else groups, channels)
 
 
 def _no_norm(channels: int) -> nn.Module:

@@ -9,8 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 
 @contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norms below `module` normalise as they would, but leave their running statistics and counters alone.
+def untouched_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms below `module` count and average into copies, which are thrown away.
 
     Args:
         module: any module.
@@ -18,14 +18,15 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    tracking = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
-    for norm in tracking:
-        norm.track_running_stats = False
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.training]
+    originals = [(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers()]
+    for norm, name, buffer in originals:
+        setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in tracking:
-            norm.track_running_stats = True
+        for norm, name, buffer in originals:
+            setattr(norm, name, buffer)
 
 
 def recompute(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
@@ -43,6 +44,6 @@ def recompute(module: nn.Module, function: Callable[..., Tensor], *inputs: Tenso
         The function's output.
     """
     output: Tensor = checkpoint(
-        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(module))
+        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), untouched_statistics(module))
     )
     return output

@@ -1,0 +1,49 @@
+"""What the tests share: real data and third-party weights where they are at hand, and a seed."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from families import FAMILIES
+from hypothesis import settings
+
+from resnetlib.data import is_cifar10
+from resnetlib.models import Spec
+
+settings.register_profile("resnetlib", deadline=None, derandomize=True, max_examples=30, print_blob=True)
+settings.load_profile("resnetlib")
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=FAMILIES)
+def spec(request: pytest.FixtureRequest) -> Spec:
+    """Each of the small networks' specs."""
+    return FAMILIES[request.param]
+
+
+def _or_skip(path: Path, there: bool, variable: str) -> Path:
+    """Return what a test needs; without it, skip the test, or fail it where all tests must run."""
+    if not there:
+        message = f"{path} is not there: {variable} says where it is"
+        pytest.fail(message) if os.environ.get("RESNETLIB_TEST_EVERYTHING") else pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder() -> Path:
+    """The real CIFAR-10."""
+    cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    folder = Path(os.environ.get("RESNETLIB_TEST_CIFAR10", Path(cache) / "cifar10"))
+    return _or_skip(folder, is_cifar10(folder), "RESNETLIB_TEST_CIFAR10")
+
+
+@pytest.fixture(scope="session")
+def akamaster_folder() -> Path:
+    """Third-party checkpoints, trained on CIFAR-10."""
+    default = Path(__file__).parents[2] / "shared" / "weights" / "cifar10-akamaster"
+    folder = Path(os.environ.get("RESNETLIB_TEST_AKAMASTER", default))
+    return _or_skip(folder, folder.is_dir(), "RESNETLIB_TEST_AKAMASTER")

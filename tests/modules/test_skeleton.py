@@ -1,0 +1,129 @@
+"""The skeleton: shapes, views, intermediates, heads, errors."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from families import FAMILIES
+from torch import Tensor, nn
+
+from resnetlib import Backbone, Spec, build
+
+
+@pytest.fixture
+def net(spec: Spec) -> Iterator[Backbone]:
+    return build(spec, num_classes=7).eval()
+
+
+def test_forward_is_head_of_features(net: Backbone) -> None:
+    x = torch.randn(2, 3, 37, 41)
+    features = net.forward_features(x)
+    assert features.shape[1] == net.num_features == net.feature_info[-1]["num_chs"]
+    pooled = net.forward_head(features, pre_logits=True)
+    assert torch.equal(pooled, net.avgpool(features).flatten(1))
+    assert torch.equal(net(x), net.get_classifier()(pooled))
+    assert torch.equal(net(x), net.forward_head(features))
+    assert net(x).shape == (2, 7)
+
+
+def test_views_run_as_the_network_does(net: Backbone) -> None:
+    x = y = torch.randn(2, 3, 32, 32)
+    for part in (*net.stem(), *(part for stage in net.stages() for part in stage), *net.tail()):
+        y = part(y)
+    assert torch.equal(net.forward_features(x), y)
+    registered = set(net.modules())
+    assert all(part in registered for part in (*net.stem(), *net.tail(), *(p for stage in net.stages() for p in stage)))
+    assert len(net.stages()) == len(net.spec.depths)
+    assert len(list(net.blocks())) == sum(net.spec.depths)
+
+
+def test_intermediates_are_what_feature_info_says(net: Backbone) -> None:
+    x = torch.randn(2, 3, 64, 64)
+    caught: dict[str, Tensor] = {}
+    modules = dict(net.named_modules())
+    for info in net.feature_info:
+        name = info["module"]
+        modules[name].register_forward_hook(lambda module, args, y, name=name: caught.update({name: y}))
+    last, maps = net.forward_intermediates(x)
+    assert torch.equal(last, net.forward_features(x))
+    for info, got in zip(net.feature_info, maps, strict=True):
+        assert torch.equal(got, caught[info["module"]])
+        assert got.shape == (2, info["num_chs"], 64 // info["reduction"], 64 // info["reduction"])
+
+
+def test_intermediates_can_be_chosen(net: Backbone) -> None:
+    x = torch.randn(1, 3, 32, 32)
+    _, every = net.forward_intermediates(x)
+    assert torch.equal(net.forward_intermediates(x, 1, intermediates_only=True)[0], every[-1])
+    assert torch.equal(net.forward_intermediates(x, [-1], norm=True, intermediates_only=True)[0], net.forward_features(x))
+    calls: list[nn.Module] = []
+    for stage in net.stages():
+        stage[-1].register_forward_hook(lambda module, args, y: calls.append(module))
+    early, maps = net.forward_intermediates(x, [0, 1], stop_early=True)
+    assert len(calls) == 1
+    assert torch.equal(early, maps[-1])
+    assert [torch.equal(a, b) for a, b in zip(maps, every, strict=False)] == [True, True]
+    for indices, wrong in ((9, "1 to 3, got 9"), (0, "1 to 3, got 0"), ([3], "-3 to 2"), ([], "got \\[\\]")):
+        with pytest.raises(ValueError, match=wrong):
+            net.forward_intermediates(x, indices)
+    with pytest.raises(ValueError, match="output_fmt must be 'NCHW', got 'NHWC'"):
+        net.forward_intermediates(x, output_fmt="NHWC")  # type: ignore[call-overload]
+
+
+def test_reset_classifier_keeps_dtype_and_mode(net: Backbone) -> None:
+    net = net.to(torch.float64)
+    net.reset_classifier(3)
+    head = net.get_classifier()
+    assert isinstance(head, nn.Linear)
+    assert head.weight.dtype == torch.float64
+    assert not head.training
+    assert net.num_classes == 3
+    assert net(torch.randn(2, 3, 32, 32, dtype=torch.float64)).shape == (2, 3)
+    net.reset_classifier(0)
+    assert net(torch.randn(2, 3, 32, 32, dtype=torch.float64)).shape == (2, net.num_features)
+    assert list(net.state_dict())[-1].rpartition(".")[0] != net.classifier_name
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        net.reset_classifier(-1)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (2, 4, 32, 32), (2, 32, 32, 3), (2, 3, 0, 32), (2, 3, 32)])
+def test_a_wrong_shape_is_named_with_what_is_expected(net: Backbone, shape: tuple[int, ...]) -> None:
+    smallest = net.smallest_input
+    with pytest.raises(ValueError, match=rf"\(N, 3, H, W\) with H and W at least {smallest}, got a tensor of shape") as caught:
+        net(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+    with pytest.raises(ValueError, match=r"expected images"):
+        net.forward_intermediates(torch.zeros(shape))
+
+
+def test_the_smallest_input_is_the_smallest(net: Backbone) -> None:
+    size = net.smallest_input
+    assert net(torch.randn(1, 3, size, size)).shape == (1, 7)
+    if size > 1:
+        for height, width in ((size - 1, size), (size, size - 1)):
+            with pytest.raises(ValueError, match=f"at least {size}"):
+                net(torch.randn(1, 3, height, width))
+
+
+def test_the_smallest_input_is_no_larger_than_it_must_be() -> None:
+    net = build(FAMILIES["densenet-large-stem"]).eval()
+    parts = list(net.path())
+    with pytest.raises(RuntimeError):
+        x = torch.randn(1, 3, net.smallest_input - 1, net.smallest_input - 1)
+        for part in parts:
+            x = part(x)
+
+
+def test_channels_and_classes(spec: Spec) -> None:
+    net = build(spec, in_channels=5, num_classes=0)
+    assert net(torch.randn(2, 5, 32, 32)).shape == (2, net.num_features)
+    for wrong in ({"in_channels": 0}, {"num_classes": -1}):
+        with pytest.raises(ValueError, match="must be at least"):
+            build(spec, **wrong)  # type: ignore[arg-type]
+
+
+def test_head_dropout(spec: Spec) -> None:
+    net = build(spec, drop_rate=0.5, num_classes=0).train()
+    features = torch.ones(4, net.num_features, 2, 2)
+    assert set(net.forward_head(features).flatten().tolist()) == {0.0, 2.0}
+    assert set(net.eval().forward_head(features).flatten().tolist()) == {1.0}
