@@ -14,6 +14,7 @@ from resnetlib.models import Spec
 settings.register_profile("resnetlib", deadline=None, derandomize=True, max_examples=30, print_blob=True)
 settings.load_profile("resnetlib")
 
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

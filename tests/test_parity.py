@@ -30,9 +30,8 @@ def scramble(net: nn.Module) -> None:
     for name, tensor in net.state_dict().items():
         if name.endswith(("running_var", "norm1.weight", "norm2.weight", "bn1.weight", "bn2.weight", "bn3.weight")):
             tensor.uniform_(0.5, 1.5)
-        elif "running_mean" in name or "bn" in name or "norm" in name:
-            if tensor.is_floating_point():
-                tensor.normal_(0, 0.1)
+        elif ("running_mean" in name or "bn" in name or "norm" in name) and tensor.is_floating_point():
+            tensor.normal_(0, 0.1)
 
 
 def run(net: nn.Module, images: Tensor, *, training: bool) -> tuple[Tensor, Tensor, list[Tensor | None], list[Tensor]]:

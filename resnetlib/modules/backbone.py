@@ -47,6 +47,9 @@ class Backbone(nn.Module, ABC):
     classifier_name: ClassVar[str] = "fc"
     """The registered name of the classifier."""
 
+    spec: Any
+    """The architecture, as a family describes it."""
+
     feature_info: list[FeatureInfo]
     """The maps that `forward_intermediates` can return: the stem's, then every stage's."""
 
@@ -88,7 +91,12 @@ class Backbone(nn.Module, ABC):
         Args:
             num_features: channels of the last map.
             drop_rate: probability of the dropout.
+
+        Raises:
+            ValueError: for a probability out of range.
         """
+        if not 0 <= drop_rate < 1:
+            raise ValueError(f"drop_rate must be at least 0 and below 1, got {drop_rate}")
         self.num_features = num_features
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.head_drop = nn.Dropout(drop_rate)

@@ -1,5 +1,6 @@
 """The block's equation, and the identities that follow from it."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -155,7 +156,7 @@ def test_groups_and_width() -> None:
 def test_one_wide_equation_for_blocks_of_all_families(name: str) -> None:
     blocks = list(build(FAMILIES[name]).blocks())
     assert all(isinstance(block, Block) for block in blocks)
-    assert all(a.out_channels == b.in_channels or isinstance(b, DenseLayer) for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(a.out_channels == b.in_channels or isinstance(b, DenseLayer) for a, b in itertools.pairwise(blocks))
 
 
 def test_norm_none_has_biases_and_no_norms() -> None:
@@ -182,7 +183,8 @@ def test_group_norm_divides_any_number_of_channels() -> None:
 
 
 def test_blocks_compose_by_hand() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), Stage(BasicBlock(8, 16, stride=2), Bottleneck(16, 8, join=ScaledAdd)), DenseLayer(32, 4))
+    stage = Stage(BasicBlock(8, 16, stride=2), Bottleneck(16, 8, join=ScaledAdd))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), stage, DenseLayer(32, 4))
     y = net(torch.randn(2, 3, 16, 16))
     assert y.shape == (2, 36, 7, 7)
 

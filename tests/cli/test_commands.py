@@ -1,0 +1,166 @@
+"""The command line, as a person calls it."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from resnetlib import create_model, list_models, spec_of
+from resnetlib.cli import main
+from resnetlib.weights import Contract, Preprocessing, write_weights
+
+SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def right(*args: str | Path) -> str:
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def wrong(*args: str | Path) -> str:
+    result = call(*args)
+    assert result.exit_code == 1, result.output
+    assert result.output.startswith("Error: ")
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_list() -> None:
+    assert [line.split()[0] for line in right("list").splitlines()] == list_models()
+    assert right("list", "cifar_resnet2*").split() == ["cifar_resnet20", "resnetlib_c10"]
+    assert "no network's name matches 'vgg*'" in wrong("list", "vgg*")
+
+
+def test_info() -> None:
+    out = right("info", "resnet50")
+    for words in ("resnet50: a ResNet", "bottleneck", "(3, 4, 6, 3)", "25,557,032", "4,089.18 M", "11.11 M", "97.7 MiB in float32"):
+        assert words in out
+    assert "stage 4       3   2048 x 7 x 7" in out
+    assert "40.55 M" in right("info", "cifar_plain20")
+    assert "For one image of 64 x 64" in right("info", "densenet121", "--size", "64")
+    assert "nearest: resnet50" in wrong("info", "resnet51")
+    assert "at least 29" in wrong("info", "densenet121", "--size", "28")
+
+
+def test_demo(tmp_path: Path) -> None:
+    out = right("demo", "--sheet", tmp_path / "sheet.png")
+    lines = out.splitlines()
+    assert len(lines) == 11
+    assert lines[0].split()[:2] == ["test_0_cat.png", "cat"]
+    assert sum("(it is:" not in line for line in lines[:10]) >= 8
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (700, 330)
+        assert len(sheet.getcolors(10**6) or []) > 1000
+
+
+def test_predict(tmp_path: Path) -> None:
+    image = SAMPLES / "test_1_ship.png"
+    out = right("predict", "cifar_resnet20", image, image, "--top", "2", "--sheet", tmp_path / "sheet.png")
+    assert out.count(str(image)) == 2
+    assert out.splitlines()[1].split()[1] == "ship"
+    assert len(out.splitlines()) == 7
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_predict_with_a_file(tmp_path: Path) -> None:
+    image = SAMPLES / "test_0_cat.png"
+    torch.save(create_model("cifar_plain20", num_classes=3).state_dict(), tmp_path / "w.pth")
+    assert "does not say how images were normalized: add --normalize" in wrong(
+        "predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth"
+    )
+    out = right("predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth", "--normalize", "imagenet")
+    assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["0", "1", "2"]
+
+
+def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
+    image = SAMPLES / "test_0_cat.png"
+    (tmp_path / "no.png").write_text("no image")
+    assert "no.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
+    assert "missing.png cannot be read as an image" in wrong("predict", "cifar_resnet20", "missing.png")
+    assert "the package has no weights for resnet50: give a file" in wrong("predict", "resnet50", image)
+    assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
+    assert "leave out --normalize" in wrong("predict", "cifar_resnet20", image, "--normalize", "imagenet")
+    assert call("predict", "cifar_resnet20").exit_code == 2
+
+
+def test_the_device_can_be_chosen() -> None:
+    assert "cat" in right("predict", "cifar_resnet20", SAMPLES / "test_0_cat.png", "--device", "cpu")
+    assert "Error" in call("predict", "cifar_resnet20", SAMPLES / "test_0_cat.png", "--device", "abacus").output
+
+
+def write_samples_as_cifar10(folder: Path) -> Path:
+    folder.mkdir()
+    names = create_model("cifar_resnet20", weights="resnetlib_c10").classes
+    assert names is not None
+    records = b""
+    for sample in sorted(SAMPLES.glob("*.png")):
+        pixels = np.asarray(Image.open(sample)).transpose(2, 0, 1)
+        records += struct.pack("B", names.index(sample.stem.split("_")[-1])) + pixels.tobytes()
+    (folder / "test_batch.bin").write_bytes(records)
+    return folder
+
+
+def test_evaluate_on_class_folders(tmp_path: Path) -> None:
+    names = create_model("cifar_resnet20", weights="resnetlib_c10").classes
+    assert names is not None
+    for name in names:
+        (tmp_path / name).mkdir()
+        source = next(iter(sorted(SAMPLES.glob(f"*_{name}.png"))), SAMPLES / "test_0_cat.png")
+        Image.open(source).resize((48, 64)).save(tmp_path / name / "image.png")
+    out = right("evaluate", "cifar_resnet20", "--data", tmp_path)
+    assert out.splitlines()[-1].startswith("top-1 ")
+    assert out.rstrip().endswith("on 10 images")
+    (tmp_path / "an eleventh class").mkdir()
+    Image.open(SAMPLES / "test_0_cat.png").save(tmp_path / "an eleventh class" / "image.png")
+    assert "has 11 classes, and the network 10 logits" in wrong("evaluate", "cifar_resnet20", "--data", tmp_path)
+
+
+def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "nowhere"):
+        assert "is neither CIFAR-10's folder nor one with a folder for each class" in wrong(
+            "evaluate", "cifar_resnet20", "--data", folder
+        )
+    folder = write_samples_as_cifar10(tmp_path / "cifar")
+    assert "is damaged or not the published file" in wrong("evaluate", "cifar_resnet20", "--data", folder)
+
+
+@pytest.mark.slow
+def test_evaluate_on_the_real_images(cifar10_folder: Path) -> None:
+    out = right("evaluate", "cifar_resnet20", "--data", cifar10_folder)
+    assert out.rstrip().endswith("on 10,000 images")
+    assert float(out.split("top-1 ")[1].split()[0]) >= 88
+
+
+def test_a_contract_with_its_own_preprocessing_is_used(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20", num_classes=2)
+    contract = Contract(
+        name="cifar_plain20",
+        tag="t",
+        spec=spec_of("cifar_plain20"),
+        classes=("left", "right"),
+        preprocess=Preprocessing.named("imagenet", resize=40, size=32),
+        top1=0.0,
+        evaluated_on="",
+        recipe="",
+        license="",
+        origin="",
+    )
+    write_weights(net, tmp_path / "w.safetensors", contract)
+    out = right("predict", "cifar_plain20", SAMPLES / "test_0_cat.png", "--weights", tmp_path / "w.safetensors")
+    assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["left", "right"]
+
+
+def test_help_and_version() -> None:
+    assert "evaluate" in right("-h")
+    assert "--top" in right("predict", "--help")
+    assert right("--version").startswith("resnetlib")

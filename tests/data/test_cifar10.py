@@ -1,0 +1,156 @@
+"""Reading CIFAR-10: both of its forms, and what is wrong with them."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from resnetlib.data import cifar10, is_cifar10, pad_crop_flip
+
+BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+
+
+def write_binary(folder: Path, images: int = 3) -> Path:
+    folder.mkdir()
+    for seed, name in enumerate(BATCHES):
+        rng = np.random.default_rng(seed)
+        records = rng.integers(0, 256, (images, 3073), np.uint8)
+        records[:, 0] %= 10
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    return folder
+
+
+def write_python(folder: Path, images: int = 3) -> Path:
+    folder.mkdir()
+    for seed, name in enumerate(BATCHES):
+        rng = np.random.default_rng(seed)
+        records = rng.integers(0, 256, (images, 3073), np.uint8)
+        batch = {b"data": records[:, 1:], b"labels": (records[:, 0] % 10).tolist(), b"batch_label": b"batch", b"filenames": [b"x"]}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return folder
+
+
+@pytest.fixture(params=[write_binary, write_python], ids=["bin", "py"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    written: Path = request.param(tmp_path / "cifar-10-batches-x")
+    return written
+
+
+def test_images_and_labels(folder: Path) -> None:
+    train, test = cifar10(folder, "train", verify=False), cifar10(folder, "test", verify=False)
+    assert len(train) == 15
+    assert len(test) == 3
+    assert train.images.shape == (15, 3, 32, 32)
+    assert train.images.dtype == torch.uint8
+    assert train.labels.dtype == torch.int64
+    records = np.random.default_rng(5).integers(0, 256, (3, 3073), np.uint8)
+    assert test.labels.tolist() == (records[:, 0] % 10).tolist()
+    assert test.images[2, 1, 0, 5].item() == records[2, 1 + 1024 + 5]
+    assert test.classes[0] == "airplane"
+    test.images.zero_()  # the tensors are the caller's own
+
+
+def test_the_two_forms_are_read_alike(tmp_path: Path) -> None:
+    a = cifar10(write_binary(tmp_path / "a"), "train", verify=False)
+    b = cifar10(write_python(tmp_path / "b"), "train", verify=False)
+    assert torch.equal(a.images, b.images)
+    assert torch.equal(a.labels, b.labels)
+
+
+def test_the_folder_around_is_enough(tmp_path: Path) -> None:
+    write_binary(tmp_path / "cifar-10-batches-bin")
+    assert is_cifar10(tmp_path)
+    assert is_cifar10(tmp_path / "cifar-10-batches-bin")
+    assert not is_cifar10(tmp_path / "elsewhere")
+    assert len(cifar10(tmp_path, "test", verify=False)) == 3
+
+
+def test_what_is_not_the_published_file_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"test_batch.* is damaged or not the published file: its checksum is [0-9a-f]+, not"):
+        cifar10(folder, "test")
+
+
+def test_missing_files(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere is no folder: give the folder cifar-10-batches-bin or"):
+        cifar10(tmp_path / "nowhere", "test")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty has no test_batch or test_batch.bin"):
+        cifar10(tmp_path / "empty", "test")
+    next(folder.glob("data_batch_3*")).unlink()
+    assert len(cifar10(folder, "test", verify=False)) == 3
+    with pytest.raises(FileNotFoundError, match=r"data_batch_3.* is not there, though other files"):
+        cifar10(folder, "train", verify=False)
+    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'val'"):
+        cifar10(folder, "val")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[: len(b) // 2]], ids=["short", "empty", "half"])
+def test_short_files(folder: Path, damage: Any) -> None:
+    file = next(folder.glob("test_batch*"))
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=r"test_batch.* is (short|damaged)"):
+        cifar10(folder, "test", verify=False)
+
+
+def test_labels_out_of_range(tmp_path: Path) -> None:
+    folder = write_binary(tmp_path / "a")
+    content = bytearray((folder / "test_batch.bin").read_bytes())
+    content[0] = 10
+    (folder / "test_batch.bin").write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged: it holds the label 10, and CIFAR-10's are 0 to 9"):
+        cifar10(folder, "test", verify=False)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
+    folder = write_python(tmp_path / "a")
+    (folder / "test_batch").write_bytes(pickle.dumps({b"data": Bomb(tmp_path / "exploded"), b"labels": []}))
+    with pytest.raises(ValueError, match=r"it asks for pathlib.*, which no batch of images needs"):
+        cifar10(folder, "test", verify=False)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_the_real_images(cifar10_folder: Path) -> None:
+    test = cifar10(cifar10_folder, "test")
+    assert len(test) == 10_000
+    assert test.labels.bincount().tolist() == [1000] * 10
+    assert test.labels[:5].tolist() == [3, 8, 8, 0, 6]
+
+
+def test_crops_and_flips_are_of_the_padded_image() -> None:
+    images = torch.arange(1, 2 * 3 * 6 * 5 + 1).reshape(2, 3, 6, 5)
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
+    windows = {}
+    for i in range(2):
+        for top in range(5):
+            for left in range(5):
+                window = padded[i, :, top : top + 6, left : left + 5]
+                windows[window.numpy().tobytes()] = windows[window.flip(2).contiguous().numpy().tobytes()] = i
+    seen = set()
+    for _ in range(40):
+        out = pad_crop_flip(images, pad=2)
+        assert out.shape == images.shape
+        for i in range(2):
+            key = out[i].contiguous().numpy().tobytes()
+            assert windows[key] == i
+            seen.add(key)
+    assert len(seen) > 30
+
+
+def test_crops_follow_their_generator() -> None:
+    images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
+    a, b = (pad_crop_flip(images, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(a, b)
+    assert a.dtype == torch.uint8
+    assert a.is_contiguous(memory_format=torch.channels_last)
+    assert not torch.equal(a, pad_crop_flip(images, generator=torch.Generator().manual_seed(4)))

@@ -1,0 +1,45 @@
+"""On a GPU, where there is one."""
+
+import pytest
+import torch
+
+from resnetlib import Spec, build
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+def test_outputs_are_the_cpus(spec: Spec) -> None:
+    net = build(spec).eval()
+    images = torch.randn(2, 3, 32, 32)
+    expected = net(images)
+    got = net.to("cuda")(images.to("cuda")).cpu()
+    torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("memory_efficient", [False, True])
+def test_training_steps_in_mixed_precision(spec: Spec, memory_efficient: bool) -> None:
+    net = build(spec, device="cuda", memory_efficient=memory_efficient).to(memory_format=torch.channels_last)
+    assert all(tensor.is_cuda for tensor in net.state_dict().values())
+    images = torch.randn(4, 3, 32, 32, device="cuda").to(memory_format=torch.channels_last)
+    with torch.autocast("cuda", torch.bfloat16):
+        loss = net(images).float().square().mean()
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
+def test_bfloat16_parameters(spec: Spec) -> None:
+    net = build(spec, device="cuda", dtype=torch.bfloat16).eval()
+    assert net(torch.randn(2, 3, 32, 32, device="cuda", dtype=torch.bfloat16)).isfinite().all()
+
+
+def test_recomputation_saves_memory() -> None:
+    from resnetlib import spec_of
+
+    peaks = []
+    for memory_efficient in (False, True):
+        net = build(spec_of("cifar_densenet_bc100_k12"), device="cuda", memory_efficient=memory_efficient)
+        torch.cuda.reset_peak_memory_stats()
+        net(torch.randn(64, 3, 32, 32, device="cuda")).sum().backward()
+        peaks.append(torch.cuda.max_memory_allocated())
+        del net
+    assert peaks[1] < 0.5 * peaks[0]

@@ -1,0 +1,88 @@
+"""Naming and counting."""
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES
+from PIL import Image
+from torch import Tensor, nn
+
+from resnetlib import Backbone, build, classify, create_model, evaluate
+
+
+def modes(net: nn.Module) -> list[bool]:
+    return [module.training for module in net.modules()]
+
+
+@pytest.fixture(scope="module")
+def net() -> Backbone:
+    return create_model("cifar_resnet20", weights="resnetlib_c10")
+
+
+def test_guesses_are_the_softmax_in_order(net: Backbone) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    images = [Image.fromarray(pixels), torch.from_numpy(pixels).permute(2, 0, 1)]
+    net.bn1.eval()  # a mode of its own
+    before = modes(net)
+    guesses = classify(net, images, top=3)
+    assert modes(net) == before
+    net.eval()
+    assert net.preprocess is not None
+    assert net.classes is not None
+    for image, ranked in zip(images, guesses, strict=True):
+        with torch.no_grad():
+            expected = net(net.preprocess(image)[None])[0].softmax(0)
+        assert [guess.label for guess in ranked] == expected.argsort(descending=True)[:3].tolist()
+        for guess in ranked:
+            assert guess.probability == pytest.approx(expected[guess.label].item(), abs=1e-6)
+            assert guess.name == net.classes[guess.label]
+
+
+def test_more_guesses_than_classes_are_all_of_them(net: Backbone) -> None:
+    [ranked] = classify(net, [torch.zeros(3, 32, 32, dtype=torch.uint8)], top=99)
+    assert len(ranked) == 10
+    assert sum(guess.probability for guess in ranked) == pytest.approx(1)
+
+
+def test_classify_says_what_it_needs(net: Backbone) -> None:
+    with pytest.raises(ValueError, match="does not know its preprocessing"):
+        classify(build(FAMILIES["resnet"]), [])
+    with pytest.raises(ValueError, match="top must be at least 1, got 0"):
+        classify(net, [], top=0)
+
+
+class Answers(Backbone):
+    """A network that gives out what it is told to."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(in_channels=1, num_classes=logits.shape[1])
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.training
+        return self.logits[x.long().flatten()]
+
+    stem = stages = tail = lambda self: ()  # type: ignore[assignment]
+
+
+def test_evaluation_counts() -> None:
+    logits = torch.eye(7)
+    logits[3] = torch.tensor([7.0, 6, 5, 4, 3, 2, 1])
+    net = Answers(logits)
+    labels = torch.tensor([0, 1, 2, 4, 6])
+    inputs = torch.tensor([0, 1, 5, 3, 3])  # right, right, wrong, fifth guess, seventh guess
+    loss = nn.functional.cross_entropy(logits[inputs], labels).item()
+    result = evaluate(net, [(inputs[:2, None], labels[:2]), (inputs[2:, None], labels[2:])])
+    assert (result.images, result.top1) == (5, 40.0)
+    assert result.top5 >= 60.0
+    assert result.loss == pytest.approx(loss)
+    assert net.training
+
+
+def test_evaluation_refuses_what_it_cannot_count() -> None:
+    net = Answers(torch.eye(3))
+    with pytest.raises(ValueError, match="there are no images"):
+        evaluate(net, [])
+    with pytest.raises(ValueError, match="labels must be 0 to 2, the network's logits, got"):
+        evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([0, 3]))])
+    assert net.training

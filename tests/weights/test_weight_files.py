@@ -1,0 +1,161 @@
+"""Weights files: read safely whatever they hold, written whole or not at all."""
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from families import FAMILIES
+from torch import Tensor
+
+from resnetlib import Backbone, build, create_model, spec_of
+from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_weights
+from resnetlib.weights.contract import contract_from_json
+
+CONTRACT = Contract(
+    name="small",
+    tag="random",
+    spec=FAMILIES["resnet"],
+    classes=("cat", "dog"),
+    preprocess=Preprocessing.named("imagenet", resize=36, size=32),
+    top1=50.0,
+    evaluated_on="nothing",
+    recipe="none",
+    license="Apache-2.0",
+    origin="a test",
+)
+
+
+@pytest.fixture
+def net() -> Backbone:
+    return build(FAMILIES["resnet"], num_classes=2)
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return list(a) == list(b) and all(torch.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+
+
+def test_what_is_written_is_read(net: Backbone, tmp_path: Path) -> None:
+    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    file = read_weights(tmp_path / "w.safetensors")
+    assert file.contract == CONTRACT
+    assert file.state.keys() == net.state_dict().keys()
+    assert all(torch.equal(file.state[key], tensor) for key, tensor in net.state_dict().items())
+    assert contract_from_json(CONTRACT.to_json()) == CONTRACT
+
+
+def test_half_precision_keeps_counters(net: Backbone, tmp_path: Path) -> None:
+    write_weights(net, tmp_path / "w.safetensors", CONTRACT, dtype=torch.float16)
+    state = read_weights(tmp_path / "w.safetensors").state
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16, torch.int64}
+    assert torch.equal(state["conv1.weight"], net.conv1.weight.half())
+
+
+def test_numbers_that_are_not_finite_are_not_written(net: Backbone, tmp_path: Path) -> None:
+    net.fc.bias.data[0] = 1e6
+    with pytest.raises(ValueError, match=r"fc.bias holds numbers that are not finite in torch.float16"):
+        write_weights(net, tmp_path / "w.safetensors", CONTRACT, dtype=torch.float16)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(net: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_weights(net, path, CONTRACT)
+    assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "net", "model_state_dict", None])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+def test_wrappers_and_prefixes_come_off(net: Backbone, tmp_path: Path, wrapper: str | None, prefix: str) -> None:
+    state = {prefix + key: tensor for key, tensor in net.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "w.pth")
+    assert same(read_weights(tmp_path / "w.pth").state, net.state_dict())
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", ["zip", "legacy"])
+def test_a_pickle_that_runs_code_is_refused_unrun(
+    net: Backbone, tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    bomb = {**net.state_dict(), "bomb": Bomb(tmp_path / "exploded")}
+    torch.save(bomb, tmp_path / "w.pth", _use_new_zipfile_serialization=protocol == "zip")
+    with pytest.raises(ValueError, match="Nothing in it was run"):
+        read_weights(tmp_path / "w.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_whole_pickled_module_is_refused(net: Backbone, tmp_path: Path) -> None:
+    torch.save(net, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="Save it as safetensors, or as a plain state dict"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_damaged_files_are_refused(net: Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(net, path, CONTRACT)
+    whole = path.read_bytes()
+    for damaged in (whole[:-10], whole[:100], whole + b"more", b"", b"not a file of weights at all"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"w.safetensors is damaged"):
+            read_weights(path)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_weights(tmp_path / "nothing")
+
+
+def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
+    for content in ({"epoch": 3}, {}, [1, 2], {"state_dict": {"a": 1}}):
+        torch.save(content, tmp_path / "w.pth")
+        with pytest.raises(ValueError, match=r"expected a state dict"):
+            read_weights(tmp_path / "w.pth")
+    pickle_path = tmp_path / "plain.pickle"
+    pickle_path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="damaged, or holds more than tensors"):
+        read_weights(pickle_path)
+
+
+@pytest.mark.parametrize("contract", ["", "[]", "{}", '{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "null"])
+def test_a_contract_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, contract: str) -> None:
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"resnetlib": contract})
+    with pytest.raises(ValueError, match="contract cannot be read"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_safetensors_of_others_have_no_contract(net: Backbone, tmp_path: Path) -> None:
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
+    assert read_weights(tmp_path / "w.safetensors").contract is None
+
+
+def test_the_embedded_weights_say_what_they_are() -> None:
+    contract = read_embedded("cifar_resnet20", "resnetlib_c10").contract
+    assert contract is not None
+    assert contract.spec == spec_of("cifar_resnet20")
+    assert (contract.name, contract.tag) == ("cifar_resnet20", "resnetlib_c10")
+    assert contract.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
+    assert len(contract.classes) == 10
+    assert contract.top1 >= 88
+    assert "last epoch" in contract.recipe
+
+
+def test_a_file_of_another_network_is_refused_by_its_contract(net: Backbone, tmp_path: Path) -> None:
+    write_weights(net, tmp_path / "w.safetensors", replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20"))
+    with pytest.raises(ValueError, match="holds a cifar_plain20, not a cifar_resnet20"):
+        create_model("cifar_resnet20", weights=tmp_path / "w.safetensors")
