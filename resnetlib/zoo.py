@@ -55,16 +55,12 @@ def create_model(
     """
     spec = spec_of(name)
     file = None if weights is None else _find(name, weights)
-    if file is None:
-        classes = num_classes
-    else:
-        if file.contract is not None and file.contract.spec != spec:
-            raise ValueError(f"{weights} holds a {file.contract.name}, not a {name}:\n  {file.contract.spec}\n  {spec}")
-        own = classes_in(file.state, build(spec, device="meta"))
-        classes = own if num_classes is None else num_classes
+    if file is not None and file.contract is not None and file.contract.spec != spec:
+        raise ValueError(f"{weights} holds a {file.contract.name}, not a {name}:\n  {file.contract.spec}\n  {spec}")
+    trained_classes = None if file is None else classes_in(file.state, spec)
     net = build(
         spec,
-        num_classes=classes,
+        num_classes=trained_classes if num_classes is None else num_classes,
         in_channels=in_channels,
         drop_path=drop_path,
         drop_rate=drop_rate,
@@ -74,10 +70,11 @@ def create_model(
         dtype=dtype,
     )
     if file is not None:
-        load_state(net, file.state, keep_head=classes != own, source=str(weights))
+        same_head = net.num_classes == trained_classes
+        load_state(net, file.state, keep_head=not same_head, source=str(weights))
         if file.contract is not None:
             net.preprocess = file.contract.preprocess
-            net.classes = file.contract.classes if classes == own else None
+            net.classes = file.contract.classes if same_head else None
     return net
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.weights.dialects import translate
 
@@ -49,16 +50,17 @@ def load_state(net: Backbone, state: Mapping[str, Tensor], *, keep_head: bool = 
     net.load_state_dict(given)
 
 
-def classes_in(state: Mapping[str, Tensor], net: Backbone) -> int:
+def classes_in(state: Mapping[str, Tensor], spec: Spec) -> int:
     """Count the classes that weights were trained for.
 
     Args:
         state: names and tensors, in any known dialect.
-        net: a network of their architecture.
+        spec: their architecture.
 
     Returns:
         The number of logits; 0 if there is no classifier.
     """
+    net = build(spec, device="meta")
     weight = translate(state, net.state_dict()).get(f"{net.classifier_name}.weight")
     return 0 if weight is None else weight.shape[0]
 
