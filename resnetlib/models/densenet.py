@@ -133,6 +133,12 @@ class DenseNet(Backbone):
 def smallest_input(spec: DenseNetSpec) -> int:
     """Return the least height and width that every pooling can still halve.
 
+    Args:
+        spec: the architecture.
+
+    Returns:
+        Pixels.
+
     Example:
         >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
         29

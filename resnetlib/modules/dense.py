@@ -111,7 +111,7 @@ class DenseBlock(Stage):
             return x
         pieces = [x]
         for layer in self:
-            pieces.append(recompute(layer, _added_by(layer), *pieces))
+            pieces.append(recompute(_added_by(layer), *pieces, module=layer))
         return torch.cat(pieces, 1)
 
 

@@ -29,16 +29,16 @@ def untouched_statistics(module: nn.Module) -> Iterator[None]:
             setattr(norm, name, buffer)
 
 
-def recompute(module: nn.Module, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module) -> Tensor:
     """Return function(*inputs), keeping the inputs alone for the backward pass.
 
     Outputs, gradients, random draws and running statistics are those of the plain call: the second run replays the random state of
     the first, and does not update batch norms twice, as `torch.utils.checkpoint` by itself would. Forward hooks fire in both runs.
 
     Args:
-        module: what `function` runs, for its batch norms.
         function: computes one tensor.
-        inputs: of the function.
+        *inputs: of the function.
+        module: what the function runs, for its batch norms.
 
     Returns:
         The function's output.

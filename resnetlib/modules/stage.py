@@ -19,5 +19,5 @@ class Stage(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Run the blocks."""
         for block in self:
-            x = recompute(block, block, x) if self.checkpointing and torch.is_grad_enabled() else block(x)
+            x = recompute(block, x, module=block) if self.checkpointing and torch.is_grad_enabled() else block(x)
         return x
