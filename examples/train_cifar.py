@@ -81,8 +81,9 @@ def main() -> None:
         preprocess=PREPROCESS,
         top1=result.top1,
         evaluated_on=f"the {result.images:,} test images of CIFAR-10",
-        recipe=f"one cycle of {args.epochs} epochs: SGD, Nesterov 0.9, batch {args.batch}, top lr {args.lr}, weight decay "
-        f"{args.weight_decay}, pad 4, crop, flip, seed {args.seed}; last epoch's weights",
+        recipe=f"one cycle of {args.epochs} epochs of {min(args.images, len(data)):,} images: SGD, Nesterov 0.9, "
+        f"batch {args.batch}, top lr {args.lr}, weight decay {args.weight_decay}, pad 4, crop, flip, seed {args.seed}; "
+        "last epoch's weights",
         license="Apache-2.0",
         origin="resnetlib, examples/train_cifar.py",
     )

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, data, models, modules, weights
+    from resnetlib import analysis, data, inference, models, modules, weights, zoo
     from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
@@ -22,23 +22,26 @@ __version__ = "0.1.0"
 _ROOMS = ("modules", "models", "zoo", "inference")
 """The modules whose `__all__` is public here."""
 
-_PACKAGES = ("analysis", "data", "models", "modules", "weights")
-"""The packages that are public here by their own names."""
+_SUBMODULES = ("analysis", "data", "inference", "models", "modules", "weights", "zoo")
+"""What is public here by its own name."""
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"{__name__}.{name}")
-    if not name.startswith("_"):
-        for room in (import_module(f"{__name__}.{room}") for room in _ROOMS):
-            if name in room.__all__:
-                return getattr(room, name)
-        if name in import_module(f"{__name__}.models.catalog").SPECS:
-            return getattr(import_module(f"{__name__}.functions"), name)
-    raise AttributeError(f"module 'resnetlib' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return [public for public in __dir__() if not public.startswith("_")]
+        if name in _SUBMODULES:
+            return import_module(f"{__name__}.{name}")
+        if not name.startswith("_"):
+            for room in (import_module(f"{__name__}.{room}") for room in _ROOMS):
+                if name in room.__all__:
+                    return getattr(room, name)
+            if name in import_module(f"{__name__}.models.catalog").SPECS:
+                return getattr(import_module(f"{__name__}.functions"), name)
+        raise AttributeError(f"module 'resnetlib' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     rooms = [import_module(f"{__name__}.{room}") for room in _ROOMS]
     specs = import_module(f"{__name__}.models.catalog").SPECS
-    return sorted({"__version__", *_PACKAGES, *specs, *(name for room in rooms for name in room.__all__)})
+    return sorted({"__version__", *_SUBMODULES, *specs, *(name for room in rooms for name in room.__all__)})

@@ -61,7 +61,7 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         For each image its guesses, the most probable first.
 
     Raises:
-        ValueError: if it is not known how to preprocess for this network, or `top` is below 1.
+        ValueError: if the network has no classifier, or it is not known how to preprocess for it, or `top` is below 1.
 
     Example:
         >>> import torch
@@ -73,6 +73,8 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
     """
     if net.preprocess is None:
         raise ValueError("this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+    if net.num_classes == 0:
+        raise ValueError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     if top < 1:
         raise ValueError(f"top must be at least 1, got {top}")
     like = next(net.parameters())

@@ -54,6 +54,8 @@ def create_model(
         ('airplane', 'automobile', 'bird')
     """
     spec = spec_of(name)
+    if weights is not None and torch.device(device or "cpu").type == "meta":
+        raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
     file = None if weights is None else _find(name, weights)
     if file is not None and file.contract is not None and file.contract.spec != spec:
         raise ValueError(f"{weights} holds a {file.contract.name}, not a {name}:\n  {file.contract.spec}\n  {spec}")
@@ -74,6 +76,8 @@ def create_model(
         load_state(net, file.state, keep_head=not same_head, source=str(weights))
         if file.contract is not None:
             net.preprocess = file.contract.preprocess
+            if same_head and len(file.contract.classes) != net.num_classes:
+                raise ValueError(f"{weights} names {len(file.contract.classes)} classes, and has {net.num_classes} logits")
             net.classes = file.contract.classes if same_head else None
     return net
 

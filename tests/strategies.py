@@ -16,13 +16,13 @@ def resnet_specs(draw: st.DrawFn, *, most: int) -> ResNetSpec:
     bottleneck = block == "bottleneck"
     fixup = draw(st.booleans())
     join = "add" if fixup else draw(st.sampled_from(["add", "scaled_add", "replace"]))
-    init = "fixup" if fixup else draw(st.sampled_from(["he", "zero_init_residual"])) if join != "replace" else "he"
+    init = "fixup" if fixup else draw(st.sampled_from(["he", "zero_init_residual"])) if join == "add" else "he"
     shortcut = draw(st.sampled_from(["A", "A_end", "B", "C"]))
     widths = draw(st.lists(st.integers(1, most), min_size=n, max_size=n))
     return ResNetSpec(
         block=block,  # type: ignore[arg-type]
         depths=tuple(draw(st.lists(counts, min_size=n, max_size=n))),
-        widths=tuple(sorted(widths)),
+        widths=tuple(sorted(widths) if shortcut in ("A", "A_end") and join != "replace" else widths),
         join=join,  # type: ignore[arg-type]
         order="post" if fixup else draw(st.sampled_from(["post", "pre"])),  # type: ignore[arg-type]
         shortcut=shortcut,  # type: ignore[arg-type]

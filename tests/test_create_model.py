@@ -69,6 +69,11 @@ def test_errors_say_what_there_is() -> None:
         create_model("resnet20")
 
 
+def test_weights_have_no_place_on_meta() -> None:
+    with pytest.raises(ValueError, match="weights cannot be loaded on device='meta'"):
+        create_model("cifar_resnet20", weights="resnetlib_c10", device="meta")
+
+
 def test_weights_of_other_channels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"1 of another shape: conv1.weight \(16, 3, 3, 3\), not \(16, 1, 3, 3\)"):
         create_model("cifar_resnet20", weights="resnetlib_c10", in_channels=1)

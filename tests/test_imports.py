@@ -34,7 +34,8 @@ def imports_of(path: Path, *, at_import: bool) -> set[str]:
     if at_import:
         nodes = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return found | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return found | {f"{node.module}.{alias.name}" for node in sources for alias in node.names}
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in ARROWS)
@@ -43,8 +44,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_from_the_rooms_below(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    inner = {name.split(".")[1] for name in imports_of(path, at_import=False) if name.startswith("resnetlib.")}
-    assert inner - {room} <= ARROWS[room]
+    inner = {name.split(".")[1] for name in imports_of(path, at_import=False) if name.startswith("resnetlib")}
+    assert inner - {room, "__version__"} <= ARROWS[room]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -78,6 +79,13 @@ def test_every_public_name_is_there_and_listed() -> None:
     promised = "PlainNet ResNet PreActResNet DenseNet BasicBlock Bottleneck PreActBasicBlock PreActBottleneck DenseLayer"
     for name in [*promised.split(), "Replace", "Add", "Concat", "create_model", "list_models", "spec_of", "build"]:
         assert name in dir(resnetlib)
+
+
+def test_a_star_import_brings_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from resnetlib import *", names)  # noqa: S102
+    assert {"ResNet", "Add", "create_model", "resnet50", "zoo"} <= names.keys()
+    assert not {"Any", "TYPE_CHECKING", "import_module"} & names.keys()
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from resnetlib.analysis import Cost, measure_cost
-from resnetlib.models import ResNetSpec, build, list_models, spec_of
+from resnetlib.models import ResNetSpec, Spec, build, list_models, spec_of
 
 PARAMETERS = {
     "plain18": 11_515_688,
@@ -142,19 +142,52 @@ def test_macs_with_the_papers_stride(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shortcut", "parameters", "giga_macs"),
+    ("name", "shortcut", "parameters", "mega_macs"),
     [
-        ("resnet18", "A", 11_515_688, "1.795"),
-        ("resnet34", "A", 21_623_848, "3.644"),
-        ("cifar_resnet20", "B", 272_474, "0.041"),
-        ("cifar_resnet56", "B", 855_770, "0.126"),
-        ("cifar_preact_resnet20", "B", 272_282, "0.041"),
+        ("resnet18", "A", 11_515_688, "1794.81"),
+        ("resnet34", "A", 21_623_848, "3644.49"),
+        ("cifar_resnet20", "B", 272_474, "40.81"),
+        ("cifar_resnet32", "B", 466_906, "69.12"),
+        ("cifar_resnet44", "B", 661_338, "97.44"),
+        ("cifar_resnet56", "B", 855_770, "125.75"),
+        ("cifar_resnet110", "B", 1_730_714, "253.15"),
+        ("cifar_preact_resnet20", "B", 272_282, "40.81"),
+        ("cifar_preact_resnet56", "B", 855_578, "125.75"),
+        ("cifar_preact_resnet110", "B", 1_730_522, "253.15"),
     ],
 )
-def test_shortcuts(name: str, shortcut: str, parameters: int, giga_macs: str) -> None:
+def test_shortcuts(name: str, shortcut: str, parameters: int, mega_macs: str) -> None:
     cost = cost_of(name, shortcut=shortcut)
     assert cost.params == parameters
-    assert f"{cost.macs / 1e9:.3f}" == giga_macs
+    assert f"{cost.macs / 1e6:.2f}" == mega_macs
+
+
+def test_the_deepest_with_projections() -> None:
+    net = build(replace(spec_of("cifar_resnet1202"), shortcut="B"), device="meta")
+    assert sum(parameter.numel() for parameter in net.parameters()) == 19_424_026
+
+
+@pytest.mark.parametrize(
+    ("spec", "classes", "parameters"),
+    [
+        (replace(spec_of("cifar_preact_resnet1001"), order="post"), 10, 10_328_602),
+        (replace(resnet_spec("resnet50"), depths=(2, 2, 2, 2)), 1000, 15_995_176),
+        (spec_of("cifar_resnet20"), 100, 269_722 + 5_850),
+        (spec_of("cifar_resnet164"), 100, 1_704_154 + 23_130),
+        (spec_of("cifar_densenet40_k12"), 100, 1_060_132),
+        (spec_of("cifar_densenet_bc100_k12"), 100, 800_032),
+        (spec_of("cifar_densenet_bc190_k40"), 100, 25_821_620),
+        (spec_of("cifar_densenet_bc250_k24"), 100, 15_480_556),
+        (replace(spec_of("cifar_densenet100_k12"), growth=24), 10, 27_249_082),
+        (replace(spec_of("cifar_densenet_bc100_k12"), depths=(6, 6, 6)), 10, 176_122),
+        (replace(spec_of("cifar_densenet_bc100_k12"), depths=(6, 6, 6), growth=36, stem_width=72), 10, 1_542_682),
+        (replace(spec_of("cifar_densenet_bc100_k12"), depths=(6, 6, 6), growth=48, stem_width=96), 10, 2_733_130),
+        (replace(spec_of("cifar_densenet_bc100_k12"), depths=(6, 6, 6), growth=60, stem_width=120), 10, 4_261_690),
+    ],
+)
+def test_networks_that_have_no_name(spec: Spec, classes: int, parameters: int) -> None:
+    net = build(spec, num_classes=classes, device="meta")
+    assert sum(parameter.numel() for parameter in net.parameters()) == parameters
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])

@@ -1,6 +1,7 @@
 """PyTorch's own tools work on every family: compilers, tracers, mixed precision, copies, hooks."""
 
 import pickle
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -35,6 +36,21 @@ def test_compile_takes_the_whole_graph(net: Backbone, training: bool) -> None:
     for (name, parameter), other in zip(net.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
     torch.testing.assert_close(net.state_dict(), twin.state_dict(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet"])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is:DeprecationWarning")
+def test_compilers_and_tracers_take_the_memory_efficient_mode_as_the_plain_one(name: str) -> None:
+    torch._dynamo.reset()
+    net, images = build(FAMILIES[name], memory_efficient=True), torch.randn(IMAGES)
+    twin = deepcopy(net)
+    got, expected = torch.compile(net, fullgraph=True, backend="aot_eager")(images), twin(images)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    got.sum().backward()
+    torch.testing.assert_close(net.state_dict(), twin.state_dict(), rtol=1e-4, atol=1e-4)
+    net.eval()
+    torch.testing.assert_close(torch.jit.trace(net, images)(images), net(images), rtol=1e-4, atol=1e-4)
+    assert torch.equal(fx.symbolic_trace(net)(images), net(images))
 
 
 def test_symbolic_trace(net: Backbone) -> None:
@@ -163,6 +179,7 @@ def test_vmap_over_several_networks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
 def test_the_default_compiler() -> None:
     torch._dynamo.reset()
     net = build(FAMILIES["densenet"]).eval()

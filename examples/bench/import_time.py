@@ -45,6 +45,7 @@ def main() -> None:
     text = json.dumps({"rounds": args.rounds, "results": report}, indent=2)
     print(text)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text + "\n")
 
 

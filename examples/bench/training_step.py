@@ -91,6 +91,7 @@ def main() -> None:
     report = json.dumps({"how": how, "versions": versions, "results": results}, indent=2)
     print(report)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(report + "\n")
 
 

@@ -10,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnetlib.modules import Backbone, Block
-from resnetlib.modules.backbone import check_images
+from resnetlib.modules.arguments import check_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,9 @@ def measure_cost(net: Backbone, size: int) -> Cost:
     """
     net = deepcopy(net).to("meta").train()
     net.set_grad_checkpointing(False)
+    for module in net.modules():  # a copy has the hooks of its original, which expect real tensors
+        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
+            hooks.clear()
     weight_bytes = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
     head = (net.avgpool, nn.Flatten(1), net.head_drop, net.get_classifier())
     stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}

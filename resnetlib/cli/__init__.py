@@ -22,7 +22,7 @@ class Group(click.Group):
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(__version__, prog_name="resnetlib")
 def main() -> None:
     """Plain, residual, pre-activation residual and dense networks: look at them, and use them."""
 

@@ -56,6 +56,7 @@ def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int)
 
     if is_cifar10(data):
         test = cifar10(data, "test")
+        check_classes(data, len(test.classes), classes)
         pairs = zip(test.images.split(batch), test.labels.split(batch), strict=True)
         return len(test), ((preprocess(images), labels) for images, labels in pairs)
     from torch.utils.data import DataLoader
@@ -64,6 +65,11 @@ def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int)
     if not data.is_dir() or not any(path.is_dir() for path in data.iterdir()):
         raise ValueError(f"{data} is neither CIFAR-10's folder nor one with a folder for each class")
     folder = ImageFolder(str(data), transform=preprocess)
-    if len(folder.classes) != classes:
-        raise ValueError(f"{data} has {len(folder.classes)} classes, and the network {classes} logits")
+    check_classes(data, len(folder.classes), classes)
     return len(folder), DataLoader(folder, batch)
+
+
+def check_classes(data: Path, there: int, logits: int) -> None:
+    """Raise ValueError unless a folder has a class for each logit."""
+    if there != logits:
+        raise ValueError(f"{data} has {there} classes, and the network {logits} logits")

@@ -23,12 +23,13 @@ def info(name: str, size: int | None) -> None:
     spec = spec_of(name)
     size = size or (224 if spec.stem == "imagenet" else 32)
     net = create_model(name, device="meta")
+    cost = measure_cost(net, size)
     click.echo(f"{name}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
     for field in dataclasses.fields(spec):
         click.echo(f"  {field.name:12} {getattr(spec, field.name)}")
     click.echo(f"  {'weights':12} {', '.join(tags_of(name)) or 'none in the package'}")
     click.echo(f"\nFor one image of {size} x {size}:")
-    click.echo(cost_table(net, measure_cost(net, size)))
+    click.echo(cost_table(net, cost))
 
 
 def cost_table(net: "Backbone", cost: "Cost") -> str:

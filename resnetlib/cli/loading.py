@@ -55,6 +55,10 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
             raise ValueError(f"the package has no weights for {name}: give a file with --weights")
         weights = tags[0]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {error}") from error
     net = create_model(name, weights=weights, device=device)
     if net.preprocess is not None:
         if normalize is not None:

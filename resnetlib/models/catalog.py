@@ -109,11 +109,14 @@ def spec_of(name: str) -> Spec:
 
     Raises:
         ValueError: for a name that there is not, with the nearest that there are.
+        TypeError: for something that is no name.
 
     Example:
         >>> spec_of("resnet50").depths
         (3, 4, 6, 3)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, got {type(name).__name__}")
     if name not in SPECS:
         near = get_close_matches(name, SPECS, n=3) or ["see list_models()"]
         raise ValueError(f"there is no network named {name!r}; nearest: {', '.join(near)}")

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from resnetlib.models.regularise import check_probability, join_makers
+from resnetlib.models.regularise import join_makers
 from resnetlib.models.resnet import LAYERS
 from resnetlib.models.spec import DenseNetSpec
 from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
+from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.backbone import Parts
 
 
@@ -64,6 +65,7 @@ class DenseNet(Backbone):
         joins = iter(join_makers(Concat, sum(spec.depths), drop_path=drop_path))
         large = spec.stem == "imagenet"
 
+        widths = spec.stage_widths()
         channels, reduction = spec.stem_width, 2 if large else 1
         features: OrderedDict[str, nn.Module] = OrderedDict()
         features["conv0"] = layers.conv(in_channels, channels, 7 if large else 3, stride=reduction)
@@ -77,9 +79,8 @@ class DenseNet(Backbone):
 
         for i, depth in enumerate(spec.depths, 1):
             if i > 1:
-                transition = Transition(channels, int(channels * spec.compression), layers=layers)
-                channels, reduction = transition.out_channels, reduction * 2
-                features[f"transition{i - 1}"] = transition
+                features[f"transition{i - 1}"] = Transition(channels, widths[i - 1], layers=layers)
+                channels, reduction = widths[i - 1], reduction * 2
             dense = [
                 DenseLayer(
                     channels + j * spec.growth,

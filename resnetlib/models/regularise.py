@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from resnetlib.modules import Add, Concat, Join, StochasticAdd, StochasticConcat
+from resnetlib.modules.arguments import check_probability
 
 STOCHASTIC: Mapping[Callable[[], Join], Callable[[float], Join]] = {Add: StochasticAdd, Concat: StochasticConcat}
 """The join that drops its branch at random, for the joins that can do without it."""
@@ -37,9 +38,3 @@ def join_makers(join: Callable[[], Join], blocks: int, *, drop_path: float) -> S
         name = getattr(join, "__name__", join)
         raise ValueError(f"drop_path works with the joins Add and Concat, got drop_path={drop_path} with {name}")
     return [partial(STOCHASTIC[join], drop_path * i / blocks) for i in range(1, blocks + 1)]
-
-
-def check_probability(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is at least 0 and below 1."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")

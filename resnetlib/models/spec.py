@@ -84,8 +84,13 @@ class ResNetSpec:
                 "init='fixup' needs norm='none', order='post' and join='add', "
                 f"got norm={self.norm!r}, order={self.order!r}, join={self.join!r}"
             )
-        if self.init == "zero_init_residual" and self.join == "replace":
-            raise ValueError("init='zero_init_residual' would make a network with join='replace' constant: use init='he'")
+        if self.init == "zero_init_residual" and self.join != "add":
+            raise ValueError(
+                f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
+                "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
+            )
+        if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
+            raise ValueError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
     def to_json(self) -> str:
         """Return the spec as JSON, on one line."""
@@ -130,8 +135,15 @@ class DenseNetSpec:
             raise ValueError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
         if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
             raise ValueError(f"compression must be above 0 and at most 1, got {self.compression!r}")
-        if self.compression * (self.stem_width + self.growth) < 1:
+        if min(self.stage_widths()) < 1:
             raise ValueError(f"compression={self.compression} leaves a transition no channels")
+
+    def stage_widths(self) -> list[int]:
+        """Return the channels that enter each stage's first layer."""
+        widths = [self.stem_width]
+        for depth in self.depths[:-1]:
+            widths.append(int((widths[-1] + depth * self.growth) * self.compression))
+        return widths
 
     def to_json(self) -> str:
         """Return the spec as JSON, on one line."""

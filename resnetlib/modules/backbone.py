@@ -1,13 +1,14 @@
 """The one skeleton of every network: stem, stages, tail, head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, ClassVar, Literal, TypedDict, overload
 
 import torch
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Stage
 
@@ -59,19 +60,20 @@ class Backbone(nn.Module, ABC):
     smallest_input: int
     """The least height and width of which a map is left at the end."""
 
-    preprocess: Preprocess | None = None
+    preprocess: Preprocess | None
     """Turns an image into an input, as the weights were evaluated; None where that is not known."""
 
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None
     """What the logits stand for; None where that is not known."""
 
     def __init__(self, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        for name, value, least in (("in_channels", in_channels, 1), ("num_classes", num_classes, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        check_count("in_channels", in_channels, least=1)
+        check_count("num_classes", num_classes, least=0)
         self.in_channels = in_channels
         self.num_classes = num_classes
+        self.preprocess = None
+        self.classes = None
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -95,8 +97,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: for a probability out of range.
         """
-        if not 0 <= drop_rate < 1:
-            raise ValueError(f"drop_rate must be at least 0 and below 1, got {drop_rate}")
+        check_probability("drop_rate", drop_rate)
         self.num_features = num_features
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.head_drop = nn.Dropout(drop_rate)
@@ -139,7 +140,7 @@ class Backbone(nn.Module, ABC):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: Indices = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: Literal["NCHW"] = "NCHW",
@@ -150,7 +151,7 @@ class Backbone(nn.Module, ABC):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: Indices = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: Literal["NCHW"] = "NCHW",
@@ -161,7 +162,7 @@ class Backbone(nn.Module, ABC):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: Indices = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: Literal["NCHW"] = "NCHW",
@@ -205,7 +206,7 @@ class Backbone(nn.Module, ABC):
         return self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a new classifier in the place of the old one, of its device and dtype.
+        """Put a new classifier in the place of the old one, of its device and dtype; what the logits stand for is then unknown.
 
         Args:
             num_classes: logits; 0 for none.
@@ -213,12 +214,12 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: for fewer than 0.
         """
-        if num_classes < 0:
-            raise ValueError(f"num_classes must be at least 0, got {num_classes}")
-        like = next(self.parameters())
+        check_count("num_classes", num_classes, least=0)
+        like = next(self.get_classifier().parameters(), next(self.parameters()))
         classifier = make_classifier(self.num_features, num_classes).to(like.device, like.dtype)
         setattr(self, self.classifier_name, classifier.train(self.training))
         self.num_classes = num_classes
+        self.classes = None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep only the blocks' inputs in training, and compute the rest twice: less memory, about a third more time."""
@@ -237,52 +238,3 @@ def run(parts: Parts, x: Tensor) -> Tensor:
 def make_classifier(num_features: int, num_classes: int) -> nn.Module:
     """Make a linear classifier, or the identity where there are no classes."""
     return nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
-
-
-def wanted_indices(indices: int | Sequence[int] | None, available: int) -> set[int]:
-    """Return the numbers of the maps that a caller asks for.
-
-    Args:
-        indices: the last so many, or their numbers, negative ones counted from the end, or None for all.
-        available: how many there are.
-
-    Returns:
-        Numbers from 0 to `available - 1`.
-
-    Raises:
-        ValueError: for one that there is not.
-
-    Example:
-        >>> wanted_indices(2, 5), wanted_indices([0, -1], 5)
-        ({3, 4}, {0, 4})
-    """
-    if indices is None:
-        return set(range(available))
-    if isinstance(indices, int):
-        if not 1 <= indices <= available:
-            raise ValueError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
-        return set(range(available - indices, available))
-    wrong = [i for i in indices if not -available <= i < available]
-    if wrong or not indices:
-        raise ValueError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
-    return {i % available for i in indices}
-
-
-@torch.fx.wrap
-def check_images(x: Tensor, channels: int, smallest: int) -> None:
-    """Say what a network expects, before a layer deep inside says what went wrong.
-
-    Args:
-        x: the input.
-        channels: that it must have.
-        smallest: height and width that it must have at least.
-
-    Raises:
-        ValueError: if it is no batch of such images.
-    """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return  # sizes are tensors there, and a branch on them would be lost
-    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
-        raise ValueError(
-            f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"
-        )

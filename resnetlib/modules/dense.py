@@ -28,7 +28,8 @@ class DenseLayer(Block):
         drop: probability of the dropout that ends the branch.
 
     Source:
-        arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers"; sec. 4.2 for the dropout.
+        arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers". The paper drops behind every convolution but the first
+        one, this layer at the end of its branch alone, as torchvision's and timm's do.
 
     Example:
         >>> import torch
@@ -105,10 +106,8 @@ class DenseBlock(Stage):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layers."""
-        if not (self.checkpointing and torch.is_grad_enabled()):
-            for layer in self:
-                x = layer(x)
-            return x
+        if not self.recomputes:
+            return super().forward(x)
         pieces = [x]
         for layer in self:
             pieces.append(recompute(_added_by(layer), *pieces, module=layer))
@@ -147,4 +146,3 @@ class Transition(nn.Sequential):
         self.relu = nn.ReLU()
         self.conv = layers.conv(c_in, c_out, 1)
         self.pool = nn.AvgPool2d(2)
-        self.out_channels = c_out

@@ -6,9 +6,10 @@ from resnetlib.modules.backbone import Backbone
 
 
 def init_he_(module: nn.Module) -> None:
-    """Draw every convolution from N(0, 2 / (k^2 c_out)), with biases of zero: He initialisation by fan-out.
+    """Draw every convolution from N(0, 2 / (k^2 c_out)), and let every other layer begin anew: He initialisation by fan-out.
 
-    Norms keep PyTorch's ones and zeros, and linear layers PyTorch's uniform draws, as in torchvision.
+    Norms begin with ones, zeros and no statistics, linear layers with PyTorch's uniform draws, as in torchvision; biases of
+    convolutions, shifts and alphas where they were made to begin.
 
     Args:
         module: any module; changed in place.
@@ -16,11 +17,14 @@ def init_he_(module: nn.Module) -> None:
     Source:
         arXiv 1502.01852, sec. 2.2, "backward propagation case".
     """
-    for conv in module.modules():
-        if isinstance(conv, nn.Conv2d):
-            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            for scalar in (layer.bias, getattr(layer, "shift", None)):
+                if scalar is not None:
+                    nn.init.zeros_(scalar)
+        elif callable(reset := getattr(layer, "reset_parameters", None)):
+            reset()
 
 
 def init_zero_residual_(net: Backbone) -> None:

@@ -10,6 +10,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import check_probability
+
 DropMode = Literal["row", "batch"]
 
 
@@ -58,7 +60,12 @@ class ScaledAdd(Join):
 
     def __init__(self, alpha: float = 0.0) -> None:
         super().__init__()
+        self.initial_alpha = alpha
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        nn.init.constant_(self.alpha, self.initial_alpha)
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Add two tensors of one shape, the second one scaled."""
@@ -92,8 +99,7 @@ class _Stochastic(Join):
 
     def __init__(self, p: float, mode: DropMode = "row") -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"p must be in [0, 1), got {p}")
+        check_probability("p", p)
         if mode not in ("row", "batch"):
             raise ValueError(f"mode must be 'row' or 'batch', got {mode!r}")
         self.p = p

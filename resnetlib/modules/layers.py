@@ -25,11 +25,13 @@ class Layers:
         conv: makes a convolution from `(c_in, c_out, kernel, *, stride, groups)`.
         norm: makes the norm of so many channels.
         last_norm: makes the norm that ends a post-activation branch.
+        skip_norm: makes the norm behind a post-activation projection.
     """
 
     conv: MakeConv
     norm: Callable[[int], nn.Module]
     last_norm: Callable[[int], nn.Module]
+    skip_norm: Callable[[int], nn.Module]
 
 
 class ShiftedConv2d(nn.Conv2d):
@@ -51,6 +53,10 @@ class Shift(nn.Module):
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(()))
 
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        nn.init.zeros_(self.shift)
+
     def forward(self, x: Tensor) -> Tensor:
         """Shift."""
         return x + self.shift
@@ -62,6 +68,11 @@ class ScaleShift(Shift):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
+
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        super().reset_parameters()
+        nn.init.ones_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale, then shift."""
@@ -86,7 +97,15 @@ def _no_norm(channels: int) -> nn.Module:
     return nn.Identity()
 
 
-BATCH = Layers(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d)
-GROUP = Layers(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm)
-NONE = Layers(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm)
-FIXUP = Layers(conv=_shifted_conv, norm=lambda _: Shift(), last_norm=lambda _: ScaleShift())
+def _shift(channels: int) -> nn.Module:
+    return Shift()
+
+
+def _scale_shift(channels: int) -> nn.Module:
+    return ScaleShift()
+
+
+BATCH = Layers(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
+GROUP = Layers(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
+NONE = Layers(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm, skip_norm=_no_norm)
+FIXUP = Layers(conv=_shifted_conv, norm=_shift, last_norm=_scale_shift, skip_norm=_no_norm)

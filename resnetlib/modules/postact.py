@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.join import Add, Join
-from resnetlib.modules.layers import BATCH, Layers
+from resnetlib.modules.layers import BATCH, Layers, Shift
 from resnetlib.modules.shortcut import Shortcut, make_shortcut
 
 StrideIn = Literal["3x3", "1x1"]
@@ -176,6 +176,11 @@ class Bottleneck(Block):
         zero_last_(self.conv3, self.bn3)
 
 
-def zero_last_(conv: nn.Module, norm: nn.Module) -> None:
-    """Zero the parameters of the norm that ends a branch, or of the convolution before it where the norm has none."""
-    zero_parameters_(norm if any(True for _ in norm.parameters()) else conv)
+def zero_last_(conv: nn.Conv2d, norm: nn.Module) -> None:
+    """Zero the norm that ends a branch, or where it has no weights of its own, the convolution before it and what shifts that."""
+    if isinstance(getattr(norm, "weight", None), nn.Parameter):
+        zero_parameters_(norm)
+        return
+    zero_parameters_(conv)
+    if isinstance(norm, Shift):
+        nn.init.zeros_(norm.shift)

@@ -69,4 +69,4 @@ def make_shortcut(
     if kind in ("A", "A_end"):
         return PadShortcut(c_in, c_out, stride=stride, at_end=kind == "A_end")
     projection = layers.conv(c_in, c_out, 1, stride=stride)
-    return nn.Sequential(projection, layers.norm(c_out)) if normed else nn.Sequential(projection)
+    return nn.Sequential(projection, layers.skip_norm(c_out)) if normed else nn.Sequential(projection)

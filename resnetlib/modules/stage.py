@@ -14,10 +14,16 @@ class Stage(nn.Sequential):
     """
 
     checkpointing: bool = False
-    """Whether a training step keeps only the blocks' inputs, and computes the rest twice."""
+    """Whether training keeps only the blocks' inputs, and computes the rest twice."""
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether the next forward pass keeps only the blocks' inputs; compilers and tracers decide by themselves what to keep."""
+        tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return self.checkpointing and torch.is_grad_enabled() and not tracing
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the blocks."""
         for block in self:
-            x = recompute(block, x, module=block) if self.checkpointing and torch.is_grad_enabled() else block(x)
+            x = recompute(block, x, module=block) if self.recomputes else block(x)
         return x

@@ -37,6 +37,11 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
 
     Returns:
         The tensors and their contract.
+
+    Raises:
+        ValueError: for another tag.
     """
+    if (name, tag) not in EMBEDDED:
+        raise ValueError(f"the package has no weights {tag!r} for {name}, but {tags_of(name) or 'none'}")
     resource = files("resnetlib.weights").joinpath("embedded", EMBEDDED[name, tag])
     return parse_safetensors(resource.read_bytes(), f"{name}.{tag}")

@@ -23,6 +23,9 @@ class Contract:
         recipe: how the weights were trained.
         license: under which the weights are given.
         origin: who made them.
+
+    Raises:
+        ValueError: for a value of another type.
     """
 
     name: str
@@ -35,6 +38,15 @@ class Contract:
     recipe: str
     license: str
     origin: str
+
+    def __post_init__(self) -> None:
+        for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
+            if not isinstance(getattr(self, field), str):
+                raise ValueError(f"a contract's {field} must be a str, got {getattr(self, field)!r}")
+        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
+            raise ValueError(f"a contract's classes must be a tuple of strs, got {self.classes!r}")
+        if not isinstance(self.top1, float) or not 0 <= self.top1 <= 100:
+            raise ValueError(f"a contract's top1 must be a float, in percent, got {self.top1!r}")
 
     def to_json(self) -> str:
         """Return the contract as JSON, on one line."""
@@ -55,14 +67,12 @@ def contract_from_json(text: str) -> Contract:
     """
     try:
         values: dict[str, Any] = json.loads(text)
-        preprocess: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["preprocess"].items()}
-        return Contract(
-            **{
-                **values,
-                "spec": spec_from_dict(values["spec"]),
-                "classes": tuple(values["classes"]),
-                "preprocess": Preprocessing(**preprocess),
-            }
-        )
+        spec, preprocess = spec_from_dict(values["spec"]), Preprocessing(**_tuples(values["preprocess"]))
+        return Contract(**{**_tuples(values), "spec": spec, "preprocess": preprocess})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"the file's contract cannot be read: {error!r}") from error
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Give an object of JSON the tuples that it was made from."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Rule = tuple[str, str]
@@ -64,7 +65,7 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
         Names and tensors.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, or one of them is sparse, complex, quantized or without contents.
     """
     for wrapper in WRAPPERS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
@@ -76,6 +77,9 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
     if not state or len(state) < len(checkpoint):
         other = [str(key) for key, value in checkpoint.items() if not isinstance(value, Tensor)]
         raise ValueError(f"expected a state dict of tensors alone, got {len(state)} tensors and the keys {other[:5]}")
+    for key, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
+            raise ValueError(f"{key} is no plain tensor of numbers: {tensor.dtype}, {tensor.layout}, on {tensor.device}")
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
@@ -93,10 +97,9 @@ def translate(state: Mapping[str, Tensor], keys: Iterable[str]) -> dict[str, Ten
         The tensors under canonical names; a classifier that is stored as a 1x1 convolution as the matrix that it is.
     """
     wanted = set(keys)
-    renamed = max(
-        ({dialect.canonical(key): tensor for key, tensor in state.items()} for dialect in DIALECTS),
-        key=lambda names: len(wanted & set(names)),
-    )
+    translations = [{dialect.canonical(key): tensor for key, tensor in state.items()} for dialect in DIALECTS]
+    whole = [names for names in translations if len(names) == len(state)]  # not those in which two names become one
+    renamed = max(whole, key=lambda names: len(wanted & set(names)))
     weight = renamed.get("fc.weight")
     if weight is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
         renamed["fc.weight"] = weight.flatten(1)

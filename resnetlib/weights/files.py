@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from resnetlib.modules import Backbone
 from resnetlib.weights.contract import Contract, contract_from_json
 from resnetlib.weights.dialects import unwrap
 
@@ -53,7 +53,7 @@ def read_weights(path: str | Path) -> WeightsFile:
         return parse_safetensors(content, str(path))
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(
             f"{path} is damaged, or holds more than tensors: {error}\nNothing in it was run. Save it as safetensors, or as a plain "
             "state dict, where it comes from."
@@ -83,7 +83,7 @@ def parse_safetensors(content: bytes, source: str) -> WeightsFile:
     return WeightsFile(unwrap(state), contract_from_json(text) if text is not None else None)
 
 
-def write_weights(net: nn.Module, path: str | Path, contract: Contract, *, dtype: torch.dtype | None = None) -> None:
+def write_weights(net: Backbone, path: str | Path, contract: Contract, *, dtype: torch.dtype | None = None) -> None:
     """Write a network's weights as safetensors, with their contract in the header.
 
     The file appears whole or not at all, also where the disk is full or the process is killed.
@@ -95,8 +95,10 @@ def write_weights(net: nn.Module, path: str | Path, contract: Contract, *, dtype
         dtype: of the floating tensors in the file; their own by default.
 
     Raises:
-        ValueError: if a number is not finite, as it is or in this dtype.
+        ValueError: if the contract is another network's, or a number is not finite, as it is or in this dtype.
     """
+    if contract.spec != net.spec:
+        raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
     state = {}
     for key, tensor in net.state_dict().items():
         if tensor.is_floating_point():

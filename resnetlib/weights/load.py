@@ -59,10 +59,17 @@ def classes_in(state: Mapping[str, Tensor], spec: Spec) -> int:
 
     Returns:
         The number of logits; 0 if there is no classifier.
+
+    Raises:
+        ValueError: if the classifier is no matrix for these features.
     """
     net = build(spec, device="meta")
     weight = translate(state, net.state_dict()).get(f"{net.classifier_name}.weight")
-    return 0 if weight is None else weight.shape[0]
+    if weight is None:
+        return 0
+    if weight.ndim != 2 or weight.shape[1] != net.num_features or weight.untyped_storage().nbytes() < weight.numel():
+        raise ValueError(f"the classifier must be (classes, {net.num_features}), got {tuple(weight.shape)}")
+    return weight.shape[0]
 
 
 def _listed(what: str, names: list[str], shown: int = 8) -> list[str]:

@@ -1,6 +1,7 @@
 """From an image to a network's input, as the weights were evaluated."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -32,6 +33,9 @@ class Preprocessing:
         std: of R, G, B, for pixels in [0, 1].
         interpolation: of the resizing, antialiased.
 
+    Raises:
+        ValueError: for numbers that cannot be, and for an image of another kind.
+
     Example:
         >>> cifar = Preprocessing.named("cifar10", resize=32, size=32)
         >>> cifar(torch.zeros(5, 3, 32, 32, dtype=torch.uint8)).shape
@@ -43,6 +47,19 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
+        if not sizes_fit or not 1 <= self.size <= self.resize:
+            raise ValueError(
+                f"resize and size must be ints, and 1 <= size <= resize, got resize={self.resize!r}, size={self.size!r}"
+            )
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)
+            if not numbers or len(values) != 3 or (name == "std" and min(values) <= 0):
+                raise ValueError(f"{name} must be three floats{', above 0' * (name == 'std')}, got {values!r}")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
@@ -66,6 +83,11 @@ class Preprocessing:
 
     def __call__(self, image: "Image | Tensor") -> Tensor:
         """Turn an image, or a batch of them, into a network's input."""
+        if isinstance(image, Tensor):
+            if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != 3:
+                raise ValueError(f"expected a uint8 tensor (..., 3, H, W), got {image.dtype} of shape {tuple(image.shape)}")
+        elif not hasattr(image, "convert"):
+            raise ValueError(f"expected a PIL image or a uint8 tensor (..., 3, H, W), got {type(image).__name__}")
         pixels = image if isinstance(image, Tensor) and self._fits(image) else self._resized(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std

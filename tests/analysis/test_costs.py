@@ -60,6 +60,14 @@ def test_what_is_kept_is_what_autograd_keeps() -> None:
     assert measure_cost(net, 32).saved_bytes == pytest.approx(total / 8, rel=0.02)  # but for each batch's own statistics
 
 
+def test_hooks_of_the_network_are_not_called() -> None:
+    net = build(FAMILIES["resnet"])
+    for block in net.blocks():
+        block.join.register_forward_hook(lambda join, args, y: y.sum().item())
+    assert measure_cost(net, 32) == measure_cost(build(FAMILIES["resnet"]), 32)
+    assert all(block.join._forward_hooks for block in net.blocks())
+
+
 def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 5"):
         measure_cost(build(FAMILIES["densenet-large-stem"]), 4)

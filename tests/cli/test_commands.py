@@ -44,7 +44,7 @@ def test_info() -> None:
     out = right("info", "resnet50")
     for words in ("resnet50: a ResNet", "bottleneck", "(3, 4, 6, 3)", "25,557,032", "4,089.18 M", "11.11 M", "97.7 MiB in float32"):
         assert words in out
-    assert "stage 4       3   2048 x 7 x 7" in out
+    assert "stage 4 3 2048 x 7 x 7" in " ".join(out.split())
     assert "40.55 M" in right("info", "cifar_plain20")
     assert "For one image of 64 x 64" in right("info", "densenet121", "--size", "64")
     assert "nearest: resnet50" in wrong("info", "resnet51")
@@ -92,9 +92,25 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     assert call("predict", "cifar_resnet20").exit_code == 2
 
 
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    Image.new("1", (40_000, 10_000)).save(tmp_path / "bomb.png")
+    assert "bomb.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "bomb.png")
+
+
+def test_weights_without_a_classifier_cannot_predict(tmp_path: Path) -> None:
+    torch.save(create_model("cifar_plain20", num_classes=0).state_dict(), tmp_path / "w.pth")
+    image = SAMPLES / "test_0_cat.png"
+    assert "has no classifier" in wrong(
+        "predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth", "--normalize", "cifar10"
+    )
+
+
 def test_the_device_can_be_chosen() -> None:
     assert "cat" in right("predict", "cifar_resnet20", SAMPLES / "test_0_cat.png", "--device", "cpu")
-    assert "Error" in call("predict", "cifar_resnet20", SAMPLES / "test_0_cat.png", "--device", "abacus").output
+    for device in ("abacus", "meta", "cuda:99"):
+        assert f"device '{device}' cannot be used" in wrong(
+            "predict", "cifar_resnet20", SAMPLES / "test_0_cat.png", "--device", device
+        )
 
 
 def write_samples_as_cifar10(folder: Path) -> Path:
@@ -130,6 +146,7 @@ def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:
         assert "is neither CIFAR-10's folder nor one with a folder for each class" in wrong(
             "evaluate", "cifar_resnet20", "--data", folder
         )
+    torch.save(create_model("cifar_plain20", num_classes=100).state_dict(), tmp_path / "w.pth")
     folder = write_samples_as_cifar10(tmp_path / "cifar")
     assert "is damaged or not the published file" in wrong("evaluate", "cifar_resnet20", "--data", folder)
 

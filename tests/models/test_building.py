@@ -81,6 +81,18 @@ def test_he_initialisation_is_by_fan_out() -> None:
                 assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.03)
 
 
+def test_init_weights_draws_everything_anew(spec: Spec) -> None:
+    net, fresh = build(spec), build(spec)
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            tensor.fill_(7)
+    torch.manual_seed(5)
+    net.init_weights()  # type: ignore[operator]
+    torch.manual_seed(5)
+    fresh.init_weights()  # type: ignore[operator]
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), fresh.state_dict().values(), strict=True))
+
+
 @pytest.mark.parametrize("order", ["post", "pre"])
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from strategies import densenet_specs, resnet_specs
 
-from resnetlib import Spec, list_models, spec_from_json, spec_of
+from resnetlib import DenseNetSpec, Spec, list_models, spec_from_json, spec_of
 from resnetlib.models.catalog import SPECS
 
 
@@ -55,7 +55,9 @@ def test_specs_cannot_be_changed() -> None:
         ({"base_width": 4, "widths": (8, 16, 32, 64)}, "base_width=4 leaves no channels at a width of 8"),
         ({"block": "basic", "groups": 2}, "groups, base_width and stride_in are options of block='bottleneck', got groups=2"),
         ({"init": "fixup"}, "init='fixup' needs norm='none', order='post' and join='add', got norm='batch'"),
-        ({"init": "zero_init_residual", "join": "replace"}, "would make a network with join='replace' constant"),
+        ({"init": "zero_init_residual", "join": "replace"}, "init='zero_init_residual' is for join='add', got join='replace'"),
+        ({"init": "zero_init_residual", "join": "scaled_add"}, "'scaled_add' begins at zero by itself"),
+        ({"shortcut": "A", "widths": (64, 32, 256, 512)}, "shortcut='A' can only add channels, got widths=(64, 32, 256, 512)"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_accepted(change: dict[str, Any], message: str) -> None:
@@ -126,3 +128,12 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         spec_of("resnet5")
     with pytest.raises(ValueError, match="see list_models"):
         spec_of("transformer")
+    with pytest.raises(TypeError, match="name must be a str, got NoneType"):
+        spec_of(None)  # type: ignore[arg-type]
+
+
+def test_the_channels_of_every_transition_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"compression=0.02 leaves a transition no channels"):
+        DenseNetSpec(growth=1, depths=(1, 1, 1), stem_width=100, compression=0.02)
+    assert DenseNetSpec(growth=1, depths=(10, 10), stem_width=1, compression=0.3).stage_widths() == [1, 3]
+    assert DenseNetSpec(growth=1, depths=(1,), stem_width=1, compression=0.1).stage_widths() == [1]

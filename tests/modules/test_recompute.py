@@ -60,6 +60,33 @@ def test_frozen_norms_stay_frozen() -> None:
     assert net.bn1.num_batches_tracked == 0
 
 
+@pytest.mark.parametrize("name", ["resnet", "densenet"])
+def test_a_second_backward_pass(name: str) -> None:
+    gradients = []
+    for memory_efficient in (False, True):
+        torch.manual_seed(0)
+        net = build(FAMILIES[name], memory_efficient=memory_efficient)
+        loss = net(torch.randn(2, 3, 32, 32)).square().sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+        gradients.append([parameter.grad for parameter in net.parameters()])
+        assert all(buffer == 1 for key, buffer in net.named_buffers() if key.endswith("num_batches_tracked"))
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet"])
+def test_a_gradient_penalty(name: str) -> None:
+    gradients = []
+    for memory_efficient in (False, True):
+        torch.manual_seed(0)
+        net = build(FAMILIES[name], memory_efficient=memory_efficient, dtype=torch.float64)
+        images = torch.randn(2, 3, 32, 32, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(net(images).square().sum(), images, create_graph=True)
+        slope.square().sum().backward()
+        gradients.append([parameter.grad for parameter in net.parameters()])
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+
+
 def test_the_buffers_stay_the_same_objects() -> None:
     net = build(FAMILIES["resnet"], memory_efficient=True)
     before = {name: buffer.data_ptr() for name, buffer in net.named_buffers()}

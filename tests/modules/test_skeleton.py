@@ -63,7 +63,7 @@ def test_intermediates_can_be_chosen(net: Backbone) -> None:
     assert len(calls) == 1
     assert torch.equal(early, maps[-1])
     assert [torch.equal(a, b) for a, b in zip(maps, every, strict=False)] == [True, True]
-    for indices, wrong in ((9, "1 to 3, got 9"), (0, "1 to 3, got 0"), ([3], "-3 to 2"), ([], "got \\[\\]")):
+    for indices, wrong in ((9, "1 to 3, got 9"), (0, "1 to 3, got 0"), ([3], "-3 to 2"), ([], "got \\[\\]"), ([1.5], "got")):
         with pytest.raises(ValueError, match=wrong):
             net.forward_intermediates(x, indices)
     with pytest.raises(ValueError, match="output_fmt must be 'NCHW', got 'NHWC'"):
@@ -82,8 +82,25 @@ def test_reset_classifier_keeps_dtype_and_mode(net: Backbone) -> None:
     net.reset_classifier(0)
     assert net(torch.randn(2, 3, 32, 32, dtype=torch.float64)).shape == (2, net.num_features)
     assert list(net.state_dict())[-1].rpartition(".")[0] != net.classifier_name
-    with pytest.raises(ValueError, match="at least 0, got -1"):
-        net.reset_classifier(-1)
+    for wrong in (-1, 2.5, True, None):
+        with pytest.raises(ValueError, match=f"num_classes must be an integer of at least 0, got {wrong}"):
+            net.reset_classifier(wrong)  # type: ignore[arg-type]
+
+
+def test_reset_classifier_forgets_what_the_logits_stood_for() -> None:
+    net = build(FAMILIES["resnet"], num_classes=2)
+    net.classes = ("cat", "dog")
+    net.fc.half()
+    net.reset_classifier(2)
+    assert net.classes is None
+    assert net.fc.weight.dtype == torch.float16
+
+
+def test_preprocess_may_be_a_module() -> None:
+    net = build(FAMILIES["resnet"])
+    assert net.preprocess is None
+    net.preprocess = nn.Flatten()
+    assert isinstance(net.preprocess, nn.Flatten)
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (2, 4, 32, 32), (2, 32, 32, 3), (2, 3, 0, 32), (2, 3, 32)])
@@ -116,7 +133,7 @@ def test_channels_and_classes(spec: Spec) -> None:
     net = build(spec, in_channels=5, num_classes=0)
     assert net(torch.randn(2, 5, 32, 32)).shape == (2, net.num_features)
     for wrong in ({"in_channels": 0}, {"num_classes": -1}):
-        with pytest.raises(ValueError, match="must be at least"):
+        with pytest.raises(ValueError, match="must be an integer of at least"):
             build(spec, **wrong)  # type: ignore[arg-type]
 
 

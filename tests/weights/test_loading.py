@@ -77,6 +77,14 @@ def test_all_problems_come_in_one_error_and_nothing_is_changed() -> None:
     assert all(torch.equal(tensor, before[key]) for key, tensor in net.state_dict().items())
 
 
+def test_a_name_cannot_hide_behind_another_dialects() -> None:
+    net = build(FAMILIES["resnet"])
+    state = dict(net.state_dict())
+    state |= {"linear.weight": torch.zeros(10, 16), "linear.bias": state.pop("fc.bias")}
+    with pytest.raises(ValueError, match=r"missing: fc.bias\n.*unexpected: linear.weight, linear.bias"):
+        load_state(net, state)
+
+
 def test_a_long_list_is_cut() -> None:
     with pytest.raises(ValueError, match=r"\.\.\. and \d+ more"):
         load_state(build(FAMILIES["resnet"]), {"conv1.weight": torch.zeros(8, 3, 3, 3)})

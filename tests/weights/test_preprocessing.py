@@ -1,5 +1,7 @@
 """From images to inputs, as torchvision's own transforms do it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,30 @@ def test_tensors_of_other_sizes_are_resized() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
 def test_other_colour_modes_become_rgb(mode: str) -> None:
     assert Preprocessing.named("cifar10", resize=32, size=32)(picture(40, 40, mode)).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("image", "got"),
+    [
+        (torch.zeros(3, 32, 32), r"torch.float32 of shape \(3, 32, 32\)"),
+        (torch.zeros(1, 32, 32, dtype=torch.uint8), r"torch.uint8 of shape \(1, 32, 32\)"),
+        (torch.zeros(32, 32, dtype=torch.uint8), r"torch.uint8 of shape \(32, 32\)"),
+        (np.zeros((32, 32, 3), np.uint8), "ndarray"),
+        ("cat.png", "str"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: object, got: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a.* uint8 tensor \(\.\.\., 3, H, W\), got " + got):
+        Preprocessing.named("cifar10", resize=32, size=32)(image)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": 64}, {"size": 0}, {"resize": 32.0}, {"mean": (0.1,)}, {"mean": 5}, {"std": (0.1, 0.2, 0.0)}, {"interpolation": "zz"}],
+)
+def test_numbers_that_cannot_be_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        replace(Preprocessing.named("cifar10", resize=32, size=32), **change)  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_is_refused() -> None:

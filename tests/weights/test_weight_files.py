@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from resnetlib import Backbone, build, create_model, spec_of
 from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_weights
 from resnetlib.weights.contract import contract_from_json
+from resnetlib.weights.load import classes_in
 
 CONTRACT = Contract(
     name="small",
@@ -132,6 +134,53 @@ def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
         read_weights(pickle_path)
 
 
+def test_damaged_pickles_fail_as_one_error(net: Backbone, tmp_path: Path) -> None:
+    torch.save(net.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "w.pth").read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole[: rng.randrange(1, 2000)] if rng.random() < 0.5 else whole)
+        for _ in range(rng.randrange(1, 6)):
+            damaged[rng.randrange(min(2000, len(damaged)))] = rng.randrange(256)
+        (tmp_path / "d.pth").write_bytes(damaged)
+        try:
+            read_weights(tmp_path / "d.pth")
+        except ValueError:
+            refused += 1
+    assert refused > 75
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.eye(3).to_sparse(), torch.zeros(3, dtype=torch.complex64), torch.empty(3, device="meta")],
+    ids=["sparse", "complex", "meta"],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(tensor: Tensor, tmp_path: Path) -> None:
+    torch.save({"fc.bias": tensor}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"fc.bias is no plain tensor of numbers|damaged, or holds more than tensors"):
+        read_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    "weight", [torch.tensor(1.0), torch.zeros(3, 5), torch.zeros(1).expand(10**9, 16)], ids=["0-d", "5", "huge"]
+)
+def test_a_classifier_that_is_none_is_refused(weight: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"the classifier must be \(classes, 16\), got"):
+        classes_in({**build(FAMILIES["resnet"]).state_dict(), "fc.weight": weight}, FAMILIES["resnet"])
+
+
+def test_a_contract_of_another_network_is_not_written(net: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the contract is another network's"):
+        write_weights(net, tmp_path / "w.safetensors", replace(CONTRACT, spec=FAMILIES["plain"]))
+
+
+@pytest.mark.parametrize("change", [{"name": 5}, {"classes": "abc"}, {"classes": (1, 2)}, {"top1": "x"}, {"top1": 101.0}])
+def test_a_contract_has_types(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="a contract's"):
+        replace(CONTRACT, **change)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("contract", ["", "[]", "{}", '{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "null"])
 def test_a_contract_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, contract: str) -> None:
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"resnetlib": contract})
@@ -155,7 +204,15 @@ def test_the_embedded_weights_say_what_they_are() -> None:
     assert "last epoch" in contract.recipe
 
 
+def test_a_contract_that_miscounts_its_classes_is_refused(tmp_path: Path) -> None:
+    contract = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
+    write_weights(create_model("cifar_plain20", num_classes=7), tmp_path / "w.safetensors", contract)
+    with pytest.raises(ValueError, match="names 2 classes, and has 7 logits"):
+        create_model("cifar_plain20", weights=tmp_path / "w.safetensors")
+
+
 def test_a_file_of_another_network_is_refused_by_its_contract(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20"))
+    other = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
+    write_weights(create_model("cifar_plain20"), tmp_path / "w.safetensors", other)
     with pytest.raises(ValueError, match="holds a cifar_plain20, not a cifar_resnet20"):
         create_model("cifar_resnet20", weights=tmp_path / "w.safetensors")

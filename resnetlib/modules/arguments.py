@@ -1,0 +1,72 @@
+"""What callers may pass, and what they are told where it is something else."""
+
+from collections.abc import Sequence
+from operator import index
+from typing import SupportsIndex
+
+import torch
+from torch import Tensor
+
+Indices = SupportsIndex | Sequence[SupportsIndex] | None
+"""Which of some things: the last so many, or their numbers, negative ones counted from the end, or all."""
+
+
+def check_probability(name: str, value: float) -> None:
+    """Raise ValueError unless `value` is at least 0 and below 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+
+
+def check_count(name: str, value: int, *, least: int) -> None:
+    """Raise ValueError unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def wanted_indices(indices: Indices, available: int) -> set[int]:
+    """Return the numbers of what a caller asks for.
+
+    Args:
+        indices: the last so many, or their numbers, negative ones counted from the end, or None for all.
+        available: how many there are.
+
+    Returns:
+        Numbers from 0 to `available - 1`.
+
+    Raises:
+        ValueError: for one that there is not.
+
+    Example:
+        >>> wanted_indices(2, 5), wanted_indices([0, -1], 5)
+        ({3, 4}, {0, 4})
+    """
+    if indices is None:
+        return set(range(available))
+    if isinstance(indices, SupportsIndex):
+        if not 1 <= index(indices) <= available:
+            raise ValueError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
+        return set(range(available - index(indices), available))
+    numbers = [i for i in indices if isinstance(i, SupportsIndex) and -available <= index(i) < available]
+    if len(numbers) < len(indices) or not numbers:
+        raise ValueError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
+    return {index(i) % available for i in numbers}
+
+
+@torch.fx.wrap
+def check_images(x: Tensor, channels: int, smallest: int) -> None:
+    """Say what a network expects, before a layer deep inside says what went wrong.
+
+    Args:
+        x: the input.
+        channels: that it must have.
+        smallest: height and width that it must have at least.
+
+    Raises:
+        ValueError: if it is no batch of such images.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return  # sizes are tensors there, and a branch on them would be lost
+    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
+        raise ValueError(
+            f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"
+        )
