@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | None = None) -> Tensor:
-    """Pad with zeros, crop back to the old size at random, and flip every other image, each on its own draw.
+    """Pad with zeros, crop back to the old size at random, and flip with probability 1/2, each image on its own draws.
 
     Shapes:
         `(N, C, H, W)` -> `(N, C, H, W)`, of the same dtype, in the memory format channels_last.

@@ -52,7 +52,6 @@ def wanted_indices(indices: Indices, available: int) -> set[int]:
     return {index(i) % available for i in numbers}
 
 
-@torch.fx.wrap
 def check_images(x: Tensor, channels: int, smallest: int) -> None:
     """Say what a network expects, before a layer deep inside says what went wrong.
 

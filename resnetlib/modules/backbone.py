@@ -12,6 +12,8 @@ from resnetlib.modules.arguments import Indices, check_count, check_images, chec
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Stage
 
+torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
+
 Parts = tuple[nn.Module, ...]
 """Modules that run one after the other."""
 
