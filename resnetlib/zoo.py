@@ -32,7 +32,7 @@ def create_model(
         name: one that `list_models` lists.
         weights: a tag, or the path of a file (safetensors or `torch.save`, in any known dialect); None for random weights.
         num_classes: logits; 0 for none, and then the pooled features are the output; None for the weights' own, or without
-            weights 1000 for ImageNet names and 10 for cifar_ names. A number that is not the weights' own gets a new classifier.
+            weights 1000 for ImageNet names and 10 for `cifar_` names. A number that is not the weights' own gets a new classifier.
         in_channels: channels of the images.
         drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.

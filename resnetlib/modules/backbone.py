@@ -224,7 +224,11 @@ class Backbone(nn.Module, ABC):
         self.classes = None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep only the blocks' inputs in training, and compute the rest twice: less memory, about a third more time."""
+        """Keep only the blocks' inputs in training, and compute the rest twice: less memory for more time.
+
+        Args:
+            enable: False to switch it off again.
+        """
         for module in self.modules():
             if isinstance(module, Stage):
                 module.checkpointing = enable

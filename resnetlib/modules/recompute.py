@@ -33,7 +33,7 @@ class UntouchedStatistics:
 
 
 def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module) -> Tensor:
-    """Return function(*inputs), keeping the inputs alone for the backward pass.
+    """Return `function(*inputs)`, keeping the inputs alone for the backward pass.
 
     Outputs, gradients, random draws and running statistics are those of the plain call: the second run replays the random state of
     the first, and does not update batch norms twice, as `torch.utils.checkpoint` by itself would. Forward hooks fire in the
