@@ -62,9 +62,9 @@ class Block(nn.Module, ABC):
         return y
 
     @property
-    @abstractmethod
     def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
+        """The branch's convolutions, first to last: the block's own children that are some."""
+        return tuple(child for child in self.children() if isinstance(child, nn.Conv2d))
 
     @abstractmethod
     def zero_branch_(self) -> None:

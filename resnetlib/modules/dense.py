@@ -76,11 +76,6 @@ class DenseLayer(Block):
         h = self.drop(h)
         return h
 
-    @property
-    def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
-        return (self.conv1, self.conv2) if self.has_bottleneck else (self.conv1,)
-
     def zero_branch_(self) -> None:
         """Zero the last convolution."""
         zero_parameters_(self.convs[-1])

@@ -87,11 +87,6 @@ class BasicBlock(Block):
         y = self.relu2(y)
         return y
 
-    @property
-    def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
-        return self.conv1, self.conv2
-
     def zero_branch_(self) -> None:
         """Zero the last norm, or without norms the last convolution (arXiv 1706.02677, sec. 5.1)."""
         zero_last_(self.conv2, self.bn2)
@@ -165,11 +160,6 @@ class Bottleneck(Block):
         """Compute relu."""
         y = self.relu3(y)
         return y
-
-    @property
-    def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
-        return self.conv1, self.conv2, self.conv3
 
     def zero_branch_(self) -> None:
         """Zero the last norm, or without norms the last convolution (arXiv 1706.02677, sec. 5.1)."""

@@ -70,11 +70,6 @@ class PreActBasicBlock(Block):
         h = self.conv2(h)
         return h
 
-    @property
-    def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
-        return self.conv1, self.conv2
-
     def zero_branch_(self) -> None:
         """Zero the last convolution; behind a zeroed last norm stands a relu, whose gradient at zero is zero."""
         zero_parameters_(self.conv2)
@@ -151,11 +146,6 @@ class PreActBottleneck(Block):
         h = self.relu3(self.norm3(self.conv2(h)))
         h = self.conv3(h)
         return h
-
-    @property
-    def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last."""
-        return self.conv1, self.conv2, self.conv3
 
     def zero_branch_(self) -> None:
         """Zero the last convolution; behind a zeroed last norm stands a relu, whose gradient at zero is zero."""
