@@ -186,6 +186,7 @@ def test_vmap_over_several_networks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
 def test_the_default_compiler() -> None:
     torch._dynamo.reset()
     net = build(FAMILIES["densenet"]).eval()
