@@ -28,10 +28,12 @@ def spec(request: pytest.FixtureRequest) -> Spec:
 
 def _or_skip(path: Path, there: bool, variable: str) -> Path:
     """Return what a test needs; without it, skip the test, or fail it where all tests must run."""
-    if not there:
-        message = f"{path} is not there: {variable} says where it is"
-        pytest.fail(message) if os.environ.get("RESNETLIB_TEST_EVERYTHING") else pytest.skip(message)
-    return path
+    if there:
+        return path
+    message = f"{path} is not there: {variable} says where it is"
+    if os.environ.get("RESNETLIB_TEST_EVERYTHING"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")

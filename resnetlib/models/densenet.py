@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from torch import nn
 
 from resnetlib.models.regularise import join_makers
-from resnetlib.models.resnet import LAYERS
 from resnetlib.models.spec import DenseNetSpec
 from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
 from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.backbone import Parts
+from resnetlib.modules.layers import LAYERS
 
 
 class DenseNet(Backbone):

@@ -7,12 +7,9 @@ from typing import ClassVar
 from torch import nn
 
 from resnetlib.models.regularise import join_makers
-from resnetlib.models.spec import BlockKind, JoinKind, Norm, Order, ResNetSpec
+from resnetlib.models.spec import BlockKind, JoinKind, Order, ResNetSpec
 from resnetlib.modules import (
-    BATCH,
     FIXUP,
-    GROUP,
-    NONE,
     Add,
     Backbone,
     BasicBlock,
@@ -30,9 +27,9 @@ from resnetlib.modules import (
     init_zero_residual_,
 )
 from resnetlib.modules.backbone import Parts
+from resnetlib.modules.layers import LAYERS
 
 JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "replace": Replace}
-LAYERS: Mapping[Norm, Layers] = {"batch": BATCH, "group": GROUP, "none": NONE}
 
 
 class BlockNet(Backbone):

@@ -1,9 +1,10 @@
 """The convolutions and norms that blocks are made of, as one choice for a whole network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import gcd
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -108,4 +109,7 @@ def _scale_shift(channels: int) -> nn.Module:
 BATCH = Layers(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
 GROUP = Layers(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
 NONE = Layers(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm, skip_norm=_no_norm)
+LAYERS: Mapping[str, Layers] = MappingProxyType({"batch": BATCH, "group": GROUP, "none": NONE})
+"""By the name of their norm."""
+
 FIXUP = Layers(conv=_shifted_conv, norm=_shift, last_norm=_scale_shift, skip_norm=_no_norm)
