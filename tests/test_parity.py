@@ -16,7 +16,7 @@ NAMES = [
     "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
     "densenet121", "densenet161", "densenet169", "densenet201",
 ]  # fmt: skip
-TIMM_ALONE = ["resnet200", "resnext101_32x4d"]
+TIMM_ALONE = ["resnet26", "resnet200", "resnext101_32x4d"]
 
 PEERS: list[tuple[str, Callable[[str], nn.Module]]] = [
     *((name, lambda name: torchvision.models.get_model(name, weights=None)) for name in NAMES),

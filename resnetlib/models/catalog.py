@@ -14,6 +14,7 @@ _BOTTLENECK = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))
 _DENSE = DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64)
 
 _18 = _BASIC
+_26 = replace(_BOTTLENECK, depths=(2, 2, 2, 2))
 _34 = replace(_BASIC, depths=(3, 4, 6, 3))
 _50 = _BOTTLENECK
 _101 = replace(_BOTTLENECK, depths=(3, 4, 23, 3))
@@ -50,6 +51,7 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
         "plain18": replace(_18, join="replace"),
         "plain34": replace(_34, join="replace"),
         "resnet18": _18,
+        "resnet26": _26,
         "resnet34": _34,
         "resnet50": _50,
         "resnet101": _101,
@@ -84,6 +86,11 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
         "cifar_resnet110": _cifar(110),
         "cifar_resnet164": _cifar_bottleneck(164),
         "cifar_resnet1202": _cifar(1202),
+        "cifar_resnet20b": replace(_cifar(20), shortcut="B"),
+        "cifar_resnet32b": replace(_cifar(32), shortcut="B"),
+        "cifar_resnet44b": replace(_cifar(44), shortcut="B"),
+        "cifar_resnet56b": replace(_cifar(56), shortcut="B"),
+        "cifar_resnet110b": replace(_cifar(110), shortcut="B"),
         "cifar_preact_resnet20": replace(_cifar(20), order="pre"),
         "cifar_preact_resnet56": replace(_cifar(56), order="pre"),
         "cifar_preact_resnet110": replace(_cifar(110), order="pre"),

@@ -42,6 +42,8 @@ def test_specs_cannot_be_changed() -> None:
         ({"shortcut": "D"}, "shortcut must be one of 'A', 'A_end', 'B', 'C', got 'D'"),
         ({"stride_in": "2x2"}, "stride_in must be one of '3x3', '1x1', got '2x2'"),
         ({"stem": "svhn"}, "stem must be one of 'imagenet', 'cifar', got 'svhn'"),
+        ({"stem_norm": 1, "order": "pre"}, "stem_norm must be True or False, got 1"),
+        ({"stem_norm": True}, "stem_norm=True is an option of order='pre', got order='post', whose stem always has norm and relu"),
         ({"norm": "layer"}, "norm must be one of 'batch', 'group', 'none', got 'layer'"),
         ({"init": "zero"}, "init must be one of 'he', 'zero_init_residual', 'fixup', got 'zero'"),
         ({"depths": [3, 4, 6, 3]}, "depths must be a tuple of ints of at least 1"),
@@ -106,6 +108,13 @@ def test_json_that_is_no_spec_is_refused(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_json_from_before_a_field_came_is_read() -> None:
+    spec = spec_of("preact_resnet50")
+    values = json.loads(spec.to_json())
+    assert values.pop("stem_norm") is False
+    assert spec_from_json(json.dumps(values)) == spec
+
+
 def test_json_is_plain() -> None:
     values = json.loads(spec_of("cifar_plain20").to_json())
     assert values["family"] == "resnet"
@@ -119,7 +128,7 @@ def test_names_are_in_natural_order_and_matched_with_wildcards() -> None:
     assert names.index("cifar_resnet20") < names.index("cifar_resnet110") < names.index("cifar_resnet1202")
     assert list_models("cifar_plain*")[-1] == "cifar_plain110"
     assert list_models("resnet?0") == ["resnet50"]
-    assert list_models("resnet[12]*") == ["resnet18", "resnet101", "resnet152", "resnet200"]
+    assert list_models("resnet[12]*") == ["resnet18", "resnet26", "resnet101", "resnet152", "resnet200"]
     assert list_models("ResNet*") == []
 
 
