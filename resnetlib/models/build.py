@@ -1,6 +1,6 @@
 """From a spec to a network."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -8,6 +8,7 @@ from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.modules import Backbone
+from resnetlib.modules.unfilled import Unfilled
 
 CLASSES = {"imagenet": 1000, "cifar": 10}
 """The number of classes of the data that a stem is made for."""
@@ -54,7 +55,7 @@ def build(
     if not isinstance(spec, ResNetSpec | DenseNetSpec):
         raise TypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
     classes = CLASSES[spec.stem] if num_classes is None else num_classes
-    with torch.device(device) if device is not None else nullcontext():
+    with _making(device):
         net: Backbone
         if isinstance(spec, DenseNetSpec):
             net = DenseNet(
@@ -78,6 +79,13 @@ def build(
                 memory_efficient=memory_efficient,
             )
     return net.to(dtype=dtype) if dtype is not None else net
+
+
+def _making(device: torch.device | str | int | None) -> AbstractContextManager[object]:
+    """Return the context in which tensors are made on a device."""
+    if device is None:
+        return nullcontext()
+    return Unfilled() if torch.device(device).type == "meta" else torch.device(device)
 
 
 def network_class(spec: ResNetSpec) -> type[BlockNet]:

@@ -12,11 +12,13 @@ def init_he_(module: nn.Module) -> None:
     convolutions, shifts and alphas where they were made to begin.
 
     Args:
-        module: any module; changed in place.
+        module: any module; changed in place. One on the meta device has nothing to draw, and is left alone.
 
     Source:
         arXiv 1502.01852, sec. 2.2, "backward propagation case".
     """
+    if all(parameter.is_meta for parameter in module.parameters()):
+        return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
