@@ -1,6 +1,7 @@
 """From an image to a network's input, as the weights were evaluated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torchvision.transforms.v2 import Compose
 
 Normalization = Literal["imagenet", "cifar10"]
 
@@ -23,15 +25,19 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 class Preprocessing:
     """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the deviation.
 
+    There are as many channels as `mean` has numbers.
+
     Shapes:
-        a PIL image -> `(3, size, size)`; uint8 `(..., 3, H, W)` -> `(..., 3, size, size)`, float32, on the same device.
+        a PIL image -> `(C, size, size)`, where C is 1 or 3; uint8 `(..., C, H, W)` -> `(..., C, size, size)`, float32, on the same
+        device.
 
     Args:
         resize: shorter side of the image before the crop, in pixels.
         size: height and width of the network's input, in pixels.
-        mean: of R, G, B, for pixels in [0, 1].
-        std: of R, G, B, for pixels in [0, 1].
-        interpolation: of the resizing, antialiased.
+        mean: of each channel (R, G, B), for pixels in [0, 1].
+        std: of each channel (R, G, B), for pixels in [0, 1].
+        interpolation: of the resizing.
+        antialias: whether the resizing of tensors filters first; that of PIL images always does.
 
     Raises:
         ValueError: for numbers that cannot be, and for an image of another kind.
@@ -44,9 +50,10 @@ class Preprocessing:
 
     resize: int
     size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
@@ -56,10 +63,12 @@ class Preprocessing:
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)
-            if not numbers or len(values) != 3 or (name == "std" and min(values) <= 0):
-                raise ValueError(f"{name} must be three floats{', above 0' * (name == 'std')}, got {values!r}")
+            if not numbers or not values or len(values) != len(self.mean) or (name == "std" and min(values) <= 0):
+                raise ValueError(f"{name} must be a float for each channel{', above 0' * (name == 'std')}, got {values!r}")
         if self.interpolation not in ("bilinear", "bicubic"):
             raise ValueError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
+        if not isinstance(self.antialias, bool):
+            raise ValueError(f"antialias must be True or False, got {self.antialias!r}")
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
@@ -81,27 +90,63 @@ class Preprocessing:
         mean, std = MEAN_STD[normalization]
         return cls(resize=resize, size=size, mean=mean, std=std)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the input."""
+        return len(self.mean)
+
+    def for_channels(self, channels: int) -> "Preprocessing":
+        """Adapt mean and deviation to another number of channels, as `adapt_input` adapts the weights.
+
+        Args:
+            channels: of the images: 1 takes the averages; more take those of R, G, B, R, G ... in turn.
+
+        Returns:
+            The preprocessing for them.
+        """
+        if channels == self.channels:
+            return self
+        if channels == 1:
+            return replace(self, mean=(sum(self.mean) / self.channels,), std=(sum(self.std) / self.channels,))
+        mean, std = (tuple(islice(cycle(values), channels)) for values in (self.mean, self.std))
+        return replace(self, mean=mean, std=std)
+
+    def transform(self) -> "Compose":
+        """Return the same steps as a torchvision v2 transform, for data loaders and for taking apart.
+
+        Returns:
+            A `Compose` of resize, crop and normalization. It takes what `__call__` takes.
+        """
+        from torchvision.transforms import v2
+
+        to_input = (v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std), v2.ToPureTensor())
+        return v2.Compose([*self._geometry().transforms, *to_input])
+
     def __call__(self, image: "Image | Tensor") -> Tensor:
         """Turn an image, or a batch of them, into a network's input."""
+        expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
         if isinstance(image, Tensor):
-            if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != 3:
-                raise ValueError(f"expected a uint8 tensor (..., 3, H, W), got {image.dtype} of shape {tuple(image.shape)}")
-        elif not hasattr(image, "convert"):
-            raise ValueError(f"expected a PIL image or a uint8 tensor (..., 3, H, W), got {type(image).__name__}")
-        pixels = image if isinstance(image, Tensor) and self._fits(image) else self._resized(image)
-        mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (self.mean, self.std))
+            if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
+                raise ValueError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
+        elif not hasattr(image, "convert") or self.channels not in (1, 3):
+            raise ValueError(f"{expected}, got {type(image).__name__}")
+        pixels = image if isinstance(image, Tensor) and self._fits(image) else self._geometry()(image)
+        mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std
 
     def _fits(self, pixels: Tensor) -> bool:
-        return self.resize == self.size and tuple(pixels.shape[-2:]) == (self.size, self.size)
+        return tuple(pixels.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
 
-    def _resized(self, image: "Image | Tensor") -> Tensor:
-        from torchvision.transforms.v2 import functional
+    def _geometry(self) -> "Compose":
+        """Return the steps from an image to the pixels of an input."""
+        from torchvision.transforms import v2
 
-        mode = functional.InterpolationMode(self.interpolation)
-        if not isinstance(image, Tensor):
-            image = image.convert("RGB")
-        image = functional.resize(image, [self.resize], interpolation=mode, antialias=True)
-        image = functional.center_crop(image, [self.size])
-        pixels: Tensor = functional.to_image(image)
-        return pixels
+        colour = {1: [v2.Grayscale()], 3: [v2.RGB()]}
+        return v2.Compose(
+            [
+                *colour.get(self.channels, []),
+                v2.Resize(self.resize, interpolation=v2.InterpolationMode(self.interpolation), antialias=self.antialias),
+                v2.CenterCrop(self.size),
+                v2.ToImage(),
+            ]
+        )

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm.data
 import torch
+import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -31,6 +33,46 @@ def test_pil_images_are_preprocessed_as_by_torchvision(size: tuple[int, int], in
         ]
     )
     torch.testing.assert_close(ours(picture(*size)), torch.Tensor(theirs(picture(*size))), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("weights", ["ResNet50_Weights.IMAGENET1K_V1", "ResNet50_Weights.IMAGENET1K_V2"])
+def test_published_preprocessing_is_reproduced_to_the_bit(weights: str) -> None:
+    theirs = torchvision.models.get_weight(weights).transforms()
+    [resize], [size] = theirs.resize_size, theirs.crop_size
+    ours = Preprocessing.named("imagenet", resize=resize, size=size)
+    for image in (picture(300, 200), picture(90, 500)):
+        assert torch.equal(ours(image), theirs(image))
+        torch.testing.assert_close(ours.transform()(image), theirs(image), rtol=0, atol=1e-6)
+    pixels = torch.randint(256, (2, 3, 240, 260), dtype=torch.uint8)
+    torch.testing.assert_close(ours(pixels), theirs(pixels), rtol=0, atol=1.01 / 255 / 0.224)  # a step of uint8: v2 rounds apart
+    torch.testing.assert_close(ours.transform()(pixels), ours(pixels), rtol=0, atol=1e-6)
+
+
+def test_timms_evaluation_transform_is_reproduced() -> None:
+    theirs = timm.data.create_transform(input_size=(3, 224, 224), interpolation="bicubic", crop_pct=0.95, is_training=False)
+    ours = Preprocessing(resize=235, size=224, mean=MEAN_STD["imagenet"][0], std=MEAN_STD["imagenet"][1], interpolation="bicubic")
+    for image in (picture(300, 200), picture(90, 500)):
+        torch.testing.assert_close(ours(image), theirs(image), rtol=0, atol=2e-6)
+
+
+def test_other_numbers_of_channels() -> None:
+    colour = Preprocessing.named("imagenet", resize=36, size=32)
+    grey = colour.for_channels(1)
+    assert grey.mean == (pytest.approx((0.485 + 0.456 + 0.406) / 3),)
+    assert grey(picture(50, 40)).shape == (1, 32, 32)
+    assert grey(torch.zeros(2, 1, 50, 40, dtype=torch.uint8)).shape == (2, 1, 32, 32)
+    five = colour.for_channels(5)
+    assert five.std == (0.229, 0.224, 0.225, 0.229, 0.224)
+    assert five(torch.zeros(5, 50, 40, dtype=torch.uint8)).shape == (5, 32, 32)
+    with pytest.raises(ValueError, match=r"expected a uint8 tensor \(\.\.\., 5, H, W\), got Image"):
+        five(picture(50, 40))
+    assert colour.for_channels(3) is colour
+
+
+def test_the_transform_can_be_taken_apart() -> None:
+    steps = Preprocessing.named("imagenet", resize=36, size=32).transform().transforms
+    names = ["RGB", "Resize", "CenterCrop", "ToImage", "ToDtype", "Normalize", "ToPureTensor"]
+    assert [type(step).__name__ for step in steps] == names
 
 
 def test_batches_of_the_right_size_are_only_normalized() -> None:
@@ -70,7 +112,16 @@ def test_what_is_no_image_is_refused(image: object, got: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"size": 64}, {"size": 0}, {"resize": 32.0}, {"mean": (0.1,)}, {"mean": 5}, {"std": (0.1, 0.2, 0.0)}, {"interpolation": "zz"}],
+    [
+        {"size": 64},
+        {"size": 0},
+        {"resize": 32.0},
+        {"mean": (0.1,)},
+        {"mean": 5},
+        {"std": (0.1, 0.2, 0.0)},
+        {"interpolation": "zz"},
+        {"antialias": 1},
+    ],
 )
 def test_numbers_that_cannot_be_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
