@@ -1,28 +1,34 @@
-"""What is known of a set of weights: enough to rebuild the network, to feed it, and to check what is claimed of it."""
+"""What is known of a set of weights: enough to find them, to rebuild the network, to feed it, and to check what is claimed."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from resnetlib.models.spec import Spec, spec_from_dict
 from resnetlib.weights.preprocess import Preprocessing
+from resnetlib.weights.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """What a weights file says of itself.
+    """What a set of weights says of itself.
 
     Args:
-        name: of the network.
-        tag: of the weights, among those of this network.
+        name: of the network; "" for one that has none.
+        tag: of the weights, among those of this network; "" for weights that are in no catalogue.
         spec: the architecture.
-        classes: what the logits stand for.
-        preprocess: the network's input, as it was evaluated.
-        top1: measured share of images classified right, in percent.
-        evaluated_on: the images of that measurement.
+        classes: what the logits stand for; None where that is not known.
+        class_ids: the classes' identifiers, where they have some: WordNet's for ImageNet.
+        preprocess: the network's input, as it was evaluated; None where that is not known.
+        params: numbers that the network learned.
+        gmacs: multiply-accumulate operations for one image of `evaluated_on`'s size, in 10^9, as published.
+        top1: share of images classified right, in percent, published or measured; None where there is no figure.
+        top5: share of images whose class is among the first five guesses, in percent.
+        evaluated_on: the images and the pipeline of those figures.
         recipe: how the weights were trained.
         license: under which the weights are given.
         origin: who made them.
+        sources: where they lie, in the order in which they are tried.
 
     Raises:
         ValueError: for a value of another type.
@@ -31,26 +37,50 @@ class Contract:
     name: str
     tag: str
     spec: Spec
-    classes: tuple[str, ...]
-    preprocess: Preprocessing
-    top1: float
-    evaluated_on: str
-    recipe: str
-    license: str
-    origin: str
+    classes: tuple[str, ...] | None = None
+    class_ids: tuple[str, ...] | None = None
+    preprocess: Preprocessing | None = None
+    params: int | None = None
+    gmacs: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+    evaluated_on: str = ""
+    recipe: str = ""
+    license: str = ""
+    origin: str = ""
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
             if not isinstance(getattr(self, field), str):
                 raise ValueError(f"a contract's {field} must be a str, got {getattr(self, field)!r}")
-        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
-            raise ValueError(f"a contract's classes must be a tuple of strs, got {self.classes!r}")
-        if not isinstance(self.top1, float) or not 0 <= self.top1 <= 100:
-            raise ValueError(f"a contract's top1 must be a float, in percent, got {self.top1!r}")
+        for field in ("classes", "class_ids"):
+            names = getattr(self, field)
+            if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
+                raise ValueError(f"a contract's {field} must be a tuple of strs, got {names!r}")
+        for field in ("top1", "top5"):
+            share = getattr(self, field)
+            if share is not None and (not isinstance(share, float) or not 0 <= share <= 100):
+                raise ValueError(f"a contract's {field} must be a float, in percent, got {share!r}")
+        if self.params is not None and (not isinstance(self.params, int) or self.params < 1):
+            raise ValueError(f"a contract's params must be an int above 0, got {self.params!r}")
+        if self.gmacs is not None and (not isinstance(self.gmacs, float) or not self.gmacs > 0):
+            raise ValueError(f"a contract's gmacs must be a float above 0, got {self.gmacs!r}")
+        if not isinstance(self.sources, tuple) or not all(isinstance(source, Source) for source in self.sources):
+            raise ValueError(f"a contract's sources must be a tuple of sources, got {self.sources!r}")
+        if self.class_ids is not None and len(self.class_ids) != len(self.classes or ()):
+            raise ValueError(f"a contract names {len(self.classes or ())} classes and {len(self.class_ids)} class_ids")
+
+    @property
+    def full_name(self) -> str:
+        """Name and tag, as `create_model` takes them: `resnet50.tv2_in1k`."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
 
     def to_json(self) -> str:
-        """Return the contract as JSON, on one line."""
-        return json.dumps({**asdict(self), "spec": json.loads(self.spec.to_json())})
+        """Return the contract as JSON, on one line; without the sources, which are where it was found, not what it is."""
+        values = asdict(self)
+        del values["sources"]
+        return json.dumps({**values, "spec": json.loads(self.spec.to_json())})
 
 
 def contract_from_json(text: str) -> Contract:
@@ -66,11 +96,38 @@ def contract_from_json(text: str) -> Contract:
         ValueError: for anything else.
     """
     try:
-        values: dict[str, Any] = json.loads(text)
-        spec, preprocess = spec_from_dict(values["spec"]), Preprocessing(**_tuples(values["preprocess"]))
-        return Contract(**{**_tuples(values), "spec": spec, "preprocess": preprocess})
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"the file's contract cannot be read: {error!r}") from error
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the contract cannot be read: {error!r}") from error
+    return contract_from_dict(values)
+
+
+def contract_from_dict(values: dict[str, Any]) -> Contract:
+    """Make a contract from the object that its JSON holds.
+
+    Args:
+        values: the fields.
+
+    Returns:
+        The contract.
+
+    Raises:
+        ValueError: for an unknown or missing field, or a value outside what is accepted.
+    """
+    try:
+        unknown = sorted(set(values) - ({field.name for field in fields(Contract)} - {"sources"}))
+        if unknown:
+            raise ValueError(f"unknown fields: {', '.join(unknown)}")
+        preprocess = values.get("preprocess")
+        return Contract(
+            **{
+                **_tuples(values),
+                "spec": spec_from_dict(values["spec"]),
+                "preprocess": None if preprocess is None else Preprocessing(**_tuples(preprocess)),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"the contract cannot be read: {error!r}") from error
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""What the contracts of all weights for ImageNet-1k share."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from resnetlib.models.catalog import SPECS
+from resnetlib.weights.contract import Contract
+from resnetlib.weights.imagenet import imagenet_classes, imagenet_ids
+from resnetlib.weights.preprocess import Preprocessing
+from resnetlib.weights.sources import Source
+
+VALIDATION = "the 50,000 validation images of ImageNet-1k, {size} x {size}, by {by}"
+
+PARAMS: Mapping[str, int] = MappingProxyType(
+    {
+        "densenet121": 7_978_856,
+        "densenet161": 28_681_000,
+        "densenet169": 14_149_480,
+        "densenet201": 20_013_928,
+        "preact_resnet18": 11_687_720,
+        "preact_resnet34": 21_795_880,
+        "preact_resnet50": 25_549_352,
+        "preact_resnet101": 44_541_480,
+        "resnet18": 11_689_512,
+        "resnet26": 15_995_176,
+        "resnet34": 21_797_672,
+        "resnet50": 25_557_032,
+        "resnet101": 44_549_160,
+        "resnet152": 60_192_808,
+        "resnext50_32x4d": 25_028_904,
+        "resnext101_32x4d": 44_177_704,
+        "resnext101_32x8d": 88_791_336,
+        "resnext101_64x4d": 83_455_272,
+        "wide_resnet50_2": 68_883_240,
+        "wide_resnet101_2": 126_886_696,
+    }
+)
+"""Network -> numbers that it learned, with 1000 classes; as torchvision publishes them, the others counted."""
+
+
+def imagenet_contract(
+    name: str,
+    tag: str,
+    *,
+    preprocess: Preprocessing,
+    by: str,
+    license: str,  # noqa: A002
+    origin: str,
+    sources: tuple[Source, ...],
+    gmacs: float | None = None,
+    top1: float | None = None,
+    top5: float | None = None,
+    recipe: str = "",
+) -> Contract:
+    """Make the contract of weights for ImageNet-1k.
+
+    Args:
+        name: of the network.
+        tag: of the weights.
+        preprocess: the network's input, as it was evaluated.
+        by: who measured the accuracies.
+        license: under which the weights are given.
+        origin: who made them.
+        sources: where they lie.
+        gmacs: multiply-accumulate operations for one image, in 10^9.
+        top1: accuracy, in percent; None where there is no figure.
+        top5: accuracy, in percent; None where there is no figure.
+        recipe: how the weights were trained.
+
+    Returns:
+        The contract.
+
+    Raises:
+        KeyError: for a network that has no such weights.
+    """
+    return Contract(
+        name=name,
+        tag=tag,
+        spec=SPECS[name],
+        classes=imagenet_classes(),
+        class_ids=imagenet_ids(),
+        preprocess=preprocess,
+        params=PARAMS[name],
+        gmacs=gmacs,
+        top1=top1,
+        top5=top5,
+        evaluated_on="" if top1 is None else VALIDATION.format(size=preprocess.size, by=by),
+        recipe=recipe,
+        license=license,
+        origin=origin,
+        sources=sources,
+    )
