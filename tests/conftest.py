@@ -1,15 +1,18 @@
-"""What the tests share: real data and third-party weights where they are at hand, and a seed."""
+"""What the tests share: real data and third-party weights where they are at hand, a hub on this computer, and a seed."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from families import FAMILIES
 from hypothesis import settings
+from loopback import Hub, point_at
 
 from resnetlib.data import is_cifar10
 from resnetlib.models import Spec
+from resnetlib.weights import verified
 
 settings.register_profile("resnetlib", deadline=None, derandomize=True, max_examples=30, print_blob=True)
 settings.load_profile("resnetlib")
@@ -24,6 +27,15 @@ def _seeded() -> None:
 def spec(request: pytest.FixtureRequest) -> Spec:
     """Each of the small networks' specs."""
     return FAMILIES[request.param]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A running hub, which huggingface_hub, torch.hub and resnetlib use, with caches in `tmp_path`."""
+    with Hub() as hub:
+        point_at(hub.url, tmp_path, monkeypatch)
+        monkeypatch.setattr(verified, "TICK", 0.02)  # enough for the clocks of the file systems that tests run on
+        yield hub
 
 
 def _or_skip(path: Path, there: bool, variable: str) -> Path:

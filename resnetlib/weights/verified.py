@@ -1,0 +1,115 @@
+"""Is a file what it should be? Hashes of files, and a memory of them, so that an unchanged file is hashed once."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from resnetlib.weights.files import write_atomically
+
+TICK = 0.1
+"""Seconds, more than a file system's clock takes to move on: two changes in one tick cannot be told apart."""
+
+
+def own_cache() -> Path:
+    """Return the library's own cache: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`."""
+    own = os.environ.get("RESNETLIB_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, from memory where size, times and place of the file are those that they were.
+
+    A memory that is damaged, or that cannot be written, costs time and nothing else.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: if the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "abc"
+        ...     _ = path.write_bytes(b"abc")
+        ...     sha256_of(path)[:8]
+        'ba7816bf'
+    """
+    place = _memory_of(path, "hashes")
+    memory = _read(place)
+    digest = memory.get("sha256")
+    if isinstance(digest, str) and len(digest) == 64 and memory == {**_identity(path.stat()), "sha256": digest}:
+        return digest
+    _let_the_clock_move_on(path)
+    with path.open("rb") as file:
+        before = _identity(os.fstat(file.fileno()))
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        unchanged = before == _identity(os.fstat(file.fileno()))
+    if unchanged:
+        _write(place, {**before, "sha256": digest})
+    return digest
+
+
+def note_name(path: Path, name: str) -> None:
+    """Remember the name that a hub gave to a file's contents, for a cache that cannot."""
+    _write(_memory_of(path, "names"), {"name": name})
+
+
+def noted_name(path: Path) -> str | None:
+    """Return what `note_name` remembered of a file; None if that is nothing."""
+    memory = _read(_memory_of(path, "names"))
+    name = memory.get("name")
+    return name if isinstance(name, str) else None
+
+
+def git_sha1_of(path: Path) -> str:
+    """Return the name that git gives to a file's contents: the SHA-1 of a header and the bytes."""
+    header = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: header).hexdigest()
+
+
+def _identity(stat: os.stat_result) -> dict[str, int]:
+    """Return what changes when a file changes."""
+    names = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
+    return {name: getattr(stat, name) for name in names}
+
+
+def _let_the_clock_move_on(path: Path) -> None:
+    """Wait until a change after this one would have another time."""
+    stat = path.stat()
+    age = time.time() - max(stat.st_mtime, stat.st_ctime)
+    if 0 <= age < TICK:
+        time.sleep(TICK - age)
+
+
+def _memory_of(path: Path, kind: str) -> Path:
+    """Return where the memory of a file lies."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+    return own_cache() / kind / f"{name}.json"
+
+
+def _read(place: Path) -> dict[str, object]:
+    """Return what is remembered, if it makes sense."""
+    try:
+        memory = json.loads(place.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return memory if isinstance(memory, dict) else {}
+
+
+def _write(place: Path, memory: Mapping[str, object]) -> None:
+    """Remember something, where that can be."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, json.dumps(memory).encode())
+    except OSError:
+        return
