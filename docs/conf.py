@@ -7,6 +7,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from resnetlib import __version__, build, list_models, spec_of
 from resnetlib.analysis import measure_cost
+from resnetlib.weights import describe
+from resnetlib.weights import list as list_weights
 
 project = "resnetlib"
 author = "the resnetlib maintainers"
@@ -41,6 +43,24 @@ def write_network_table() -> None:
     (folder / "networks.md").write_text("\n".join(rows) + "\n")
 
 
+def write_catalogue() -> None:
+    """Tabulate the contracts of all weights, for the page of the catalogue."""
+    rows = ["| name | parameters | top-1 | input | recipe | licence |", "|-|-:|-:|-:|-|-|"]
+    for name in list_weights():
+        contract = describe(name)
+        params = f"{contract.params:,}" if contract.params else ""
+        top1 = f"{contract.top1:.2f} %" if contract.top1 is not None else ""
+        size = contract.preprocess.size if contract.preprocess else ""
+        rows.append(f"| `{name}` | {params} | {top1} | {size} | {contract.recipe} | {contract.license} |")
+    (Path(__file__).parent / "_generated" / "catalogue.md").write_text("\n".join(rows) + "\n")
+
+
+def write_tables() -> None:
+    """Write what is measured and what is looked up."""
+    write_network_table()
+    write_catalogue()
+
+
 def setup(app: object) -> None:
     """Run before the pages are read."""
-    app.connect("builder-inited", lambda app: write_network_table())
+    app.connect("builder-inited", lambda app: write_tables())

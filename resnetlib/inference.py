@@ -10,11 +10,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.modules import Backbone
+from resnetlib.weights.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torchvision.transforms.v2 import Compose
 
-__all__ = ["Evaluation", "Guess", "classify", "evaluate"]
+__all__ = ["Evaluation", "Guess", "classify", "evaluate", "transform_for"]
+
+_UNKNOWN = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,29 @@ class Evaluation:
     loss: float
 
 
+def transform_for(net: Backbone) -> "Compose":
+    """Return a network's preprocessing as a torchvision v2 transform, for a data set or to be taken apart.
+
+    Args:
+        net: a network with `preprocess`.
+
+    Returns:
+        The transform by which the weights were evaluated: from a PIL image, or uint8 `(..., C, H, W)`, to float32 `(..., C, size,
+        size)`.
+
+    Raises:
+        ValueError: if it is not known how to preprocess for the network.
+
+    Example:
+        >>> from resnetlib import create_model
+        >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
+        Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
+    """
+    if not isinstance(net.preprocess, Preprocessing):
+        raise ValueError(f"{_UNKNOWN}, got {net.preprocess!r}")
+    return net.preprocess.transform()
+
+
 def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Guess]]:
     """Name what is in images.
 
@@ -72,7 +99,7 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         True
     """
     if net.preprocess is None:
-        raise ValueError("this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+        raise ValueError(_UNKNOWN)
     if net.num_classes == 0:
         raise ValueError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     if top < 1:

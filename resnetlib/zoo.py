@@ -1,93 +1,170 @@
 """A network by its name, with weights."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from resnetlib.models import build, spec_of
+from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
-from resnetlib.weights.catalog import read_embedded, tags_of
-from resnetlib.weights.files import WeightsFile, read_weights
-from resnetlib.weights.load import classes_in, load_state
+from resnetlib.weights.adapt import adapt_channels
+from resnetlib.weights.find import Found, find, names_weights
+from resnetlib.weights.infer import infer_spec
+from resnetlib.weights.load import adopt_state, channels_in, classes_in
+from resnetlib.weights.recognise import recognise
+from resnetlib.weights.save import push_to_hub, save_model
 
-__all__ = ["create_model"]
+__all__ = ["create_model", "load_file", "push_to_hub", "save_model"]
 
 
 def create_model(
-    name: str,
+    name: str | Path,
     *,
     weights: str | Path | None = None,
+    dialect: str | None = None,
     num_classes: int | None = None,
-    in_channels: int = 3,
+    in_channels: int | None = None,
     drop_path: float = 0.0,
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+    mmap: bool | None = None,
 ) -> Backbone:
-    """Create a network by its name.
+    """Create a network by its name, with or without weights.
 
     Args:
-        name: one that `list_models` lists.
-        weights: a tag, or the path of a file (safetensors or `torch.save`, in any known dialect); None for random weights.
+        name: of a network (`resnet50`, one that `list_models` lists), which has random weights unless `weights` says otherwise; of
+            a network and its weights (`resnet50.tv2_in1k`, one that `resnetlib.weights.list` lists); `hf-hub:org/name@revision`; or
+            the path of a folder with config.json, or of a file (with a separator in it, as in `./folder`).
+        weights: for the name of a network: a tag, or the path of a file (safetensors or `torch.save`, in any known dialect).
+        dialect: whose names the tensors of a file have; None to find it out.
         num_classes: logits; 0 for none, and then the pooled features are the output; None for the weights' own, or without
             weights 1000 for ImageNet names and 10 for `cifar_` names. A number that is not the weights' own gets a new classifier.
-        in_channels: channels of the images.
+        in_channels: channels of the images; None for the weights' own, or 3. Another number than the weights' adapts the first
+            convolution (`resnetlib.weights.adapt_input`), and the mean and deviation of `preprocess`.
         drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
         device: where the parameters are made; "meta" for shapes alone.
-        dtype: of the parameters; float32 unless torch's default is another.
+        dtype: of the parameters, whatever the file's is; torch's default dtype, float32, unless it is given.
+        channels_last: lay the parameters out for channels-last images.
+        mmap: map safetensors into memory, which is the fastest, instead of reading them. A process whose mapped file is shortened
+            by another one dies; therefore None maps only downloaded files, which nobody changes in place, and reads yours.
 
     Returns:
-        The network, in training mode, as every new `torch.nn.Module` is. With a file that says so, its `preprocess` turns an image
-        into its input, and its `classes` name the logits.
+        The network, in training mode, as every new `torch.nn.Module` is. With weights that say so, its `preprocess` turns an image
+        into its input, its `classes` name the logits, and its `contract` says the rest.
 
     Raises:
-        ValueError: for an unknown name or tag, for weights that do not fit, and for numbers out of range.
+        ValueError: for an unknown name or tag, for weights that do not fit, that are damaged or ambiguous, and for numbers out of
+            range.
+        OSError: if weights are not to be had: FileNotFoundError where they are not there, PermissionError where they are refused,
+            ConnectionError where nobody answers.
 
     Example:
-        >>> net = create_model("cifar_resnet20", weights="resnetlib_c10").eval()
+        >>> net = create_model("cifar_resnet20.resnetlib_c10").eval()
         >>> net.classes[:3]
         ('airplane', 'automobile', 'bird')
+        >>> create_model("cifar_resnet20.resnetlib_c10", num_classes=5, in_channels=1).fc
+        Linear(in_features=64, out_features=5, bias=True)
     """
-    spec = spec_of(name)
-    if weights is not None and torch.device(device or "cpu").type == "meta":
+    if torch.device(device or "cpu").type == "meta" and (weights is not None or names_weights(name)):
         raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
-    file = None if weights is None else _find(name, weights)
-    if file is not None and file.contract is not None and file.contract.spec != spec:
-        raise ValueError(f"{weights} holds a {file.contract.name}, not a {name}:\n  {file.contract.spec}\n  {spec}")
-    trained_classes = None if file is None else classes_in(file.state, spec)
-    net = build(
-        spec,
-        num_classes=trained_classes if num_classes is None else num_classes,
-        in_channels=in_channels,
-        drop_path=drop_path,
-        drop_rate=drop_rate,
-        proj_drop_rate=proj_drop_rate,
-        memory_efficient=memory_efficient,
-        device=device,
-        dtype=dtype,
+    found = find(name, weights, dialect=dialect, mmap=mmap)
+    make = partial(
+        build, drop_path=drop_path, drop_rate=drop_rate, proj_drop_rate=proj_drop_rate, memory_efficient=memory_efficient
     )
-    if file is not None:
-        same_head = net.num_classes == trained_classes
-        load_state(net, file.state, keep_head=not same_head, source=str(weights))
-        if file.contract is not None:
-            net.preprocess = file.contract.preprocess
-            if same_head and len(file.contract.classes) != net.num_classes:
-                raise ValueError(f"{weights} names {len(file.contract.classes)} classes, and has {net.num_classes} logits")
-            net.classes = file.contract.classes if same_head else None
-    return net
+    if found.file is not None:
+        return _with_weights(found, make, num_classes, in_channels, device, dtype, channels_last)
+    assert found.spec is not None  # noqa: S101 - what has no file has a name
+    channels = 3 if in_channels is None else in_channels
+    net = make(found.spec, num_classes=num_classes, in_channels=channels, device=device, dtype=dtype)
+    return net.to(memory_format=torch.channels_last) if channels_last else net
 
 
-def _find(name: str, weights: str | Path) -> WeightsFile:
-    """Read weights by their tag or their path."""
-    tags = tags_of(name)
-    if isinstance(weights, str) and weights in tags:
-        return read_embedded(name, weights)
-    if not Path(weights).is_file():
-        known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
-        raise ValueError(f"{name} has {known}, and there is no file {weights}")
-    return read_weights(weights)
+def load_file(
+    path: str | Path,
+    *,
+    spec: Spec | None = None,
+    dialect: str | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    device: torch.device | str | int | None = None,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = False,
+    mmap: bool | None = None,
+) -> Backbone:
+    """Create the network that a file of weights is for, without being told which.
+
+    Files that the library wrote say it themselves. For others the spec is worked out from names and shapes, where these leave no
+    choice; where they do, the error names the choices.
+
+    Args:
+        path: the file, or a folder with config.json.
+        spec: the architecture, where nothing else tells it.
+        dialect: whose names the tensors have; None to find it out.
+        num_classes: logits; None for the weights' own.
+        in_channels: channels of the images; None for the weights' own.
+        device: where the parameters shall be.
+        dtype: of the parameters; float32 unless torch's default is another.
+        channels_last: lay the parameters out for channels-last images.
+        mmap: map safetensors into memory; see `create_model`.
+
+    Returns:
+        The network, as `create_model` returns it.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is damaged, or fits no network, or more than one.
+
+    Example:
+        >>> import tempfile
+        >>> from resnetlib import save_model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(create_model("cifar_plain20", num_classes=3), folder)
+        ...     load_file(f"{folder}/model.safetensors").fc
+        Linear(in_features=64, out_features=3, bias=True)
+    """
+    found = find(Path(path), None, dialect=dialect, mmap=mmap)
+    if spec is not None:
+        if found.spec is not None and found.spec != spec:
+            raise ValueError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
+        found = replace(found, spec=spec)
+    return _with_weights(found, build, num_classes, in_channels, device, dtype, channels_last)
+
+
+def _with_weights(
+    found: Found,
+    make: Callable[..., Backbone],
+    num_classes: int | None,
+    in_channels: int | None,
+    device: torch.device | str | int | None,
+    dtype: torch.dtype | None,
+    channels_last: bool,
+) -> Backbone:
+    """Build a network around weights."""
+    assert found.file is not None  # noqa: S101 - it is not called without
+    contract = found.file.contract
+    weights = recognise(found.file.state, dialect=found.dialect)
+    spec = infer_spec(weights, dialect=found.dialect).spec if found.spec is None else found.spec
+    own_classes, own_channels = classes_in(weights), channels_in(weights)
+    channels = own_channels if in_channels is None else in_channels
+    net = make(spec, num_classes=own_classes, in_channels=channels, device="meta")
+    adopt_state(net, adapt_channels(weights, channels), dtype=dtype, source=found.label, check_finite=not found.pinned)
+    if contract is not None:
+        net.contract = contract
+        net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels)
+        net.classes = contract.classes
+        if net.classes is not None and len(net.classes) != own_classes:
+            raise ValueError(f"{found.label} names {len(net.classes)} classes, and has {own_classes} logits")
+    if num_classes is not None and num_classes != own_classes:
+        net.reset_classifier(num_classes)
+    if device is not None:
+        net.to(device)
+    return net.to(memory_format=torch.channels_last) if channels_last else net

@@ -1,8 +1,13 @@
 """A small network of each kind, for tests of what all have in common."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
 
-from resnetlib.models import DenseNetSpec, ResNetSpec, Spec
+from torch import Tensor
+
+from resnetlib.models import DenseNetSpec, ResNetSpec, Spec, build, spec_of
 
 _BASIC = ResNetSpec(block="basic", depths=(2, 1), widths=(8, 16), stem="cifar")
 _BOTTLENECK = ResNetSpec(block="bottleneck", depths=(1, 2), widths=(8, 16), stem="cifar")
@@ -22,8 +27,15 @@ FAMILIES: dict[str, Spec] = {
     "resnet-fixup": replace(_BASIC, norm="none", init="fixup"),
     "preact": replace(_BASIC, order="pre"),
     "preact-bottleneck": replace(_BOTTLENECK, order="pre"),
+    "preact-stem-norm": replace(_BASIC, order="pre", stem="imagenet", stem_norm=True),
     "densenet": _DENSE,
     "densenet-plain-layers": replace(_DENSE, bottleneck=0, compression=1.0),
     "densenet-large-stem": replace(_DENSE, stem="imagenet"),
 }
 """A small network of each kind."""
+
+
+@cache
+def known_state(name: str) -> Mapping[str, Tensor]:
+    """Return the names and shapes of a known network's tensors."""
+    return MappingProxyType(build(spec_of(name), device="meta").state_dict())

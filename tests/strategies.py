@@ -18,18 +18,20 @@ def resnet_specs(draw: st.DrawFn, *, most: int) -> ResNetSpec:
     join = "add" if fixup else draw(st.sampled_from(["add", "scaled_add", "replace"]))
     init = "fixup" if fixup else draw(st.sampled_from(["he", "zero_init_residual"])) if join == "add" else "he"
     shortcut = draw(st.sampled_from(["A", "A_end", "B", "C"]))
+    order = "post" if fixup else draw(st.sampled_from(["post", "pre"]))
     widths = draw(st.lists(st.integers(1, most), min_size=n, max_size=n))
     return ResNetSpec(
         block=block,  # type: ignore[arg-type]
         depths=tuple(draw(st.lists(counts, min_size=n, max_size=n))),
         widths=tuple(sorted(widths) if shortcut in ("A", "A_end") and join != "replace" else widths),
         join=join,  # type: ignore[arg-type]
-        order="post" if fixup else draw(st.sampled_from(["post", "pre"])),  # type: ignore[arg-type]
+        order=order,  # type: ignore[arg-type]
         shortcut=shortcut,  # type: ignore[arg-type]
         stride_in=draw(st.sampled_from(["3x3", "1x1"])) if bottleneck else "3x3",  # type: ignore[arg-type]
         groups=draw(counts) if bottleneck else 1,
         base_width=draw(st.sampled_from([64, 128])) if bottleneck else 64,
         stem=draw(st.sampled_from(["imagenet", "cifar"])),  # type: ignore[arg-type]
+        stem_norm=order == "pre" and draw(st.booleans()),
         norm="none" if fixup else draw(st.sampled_from(["batch", "group", "none"])),  # type: ignore[arg-type]
         init=init,  # type: ignore[arg-type]
     )

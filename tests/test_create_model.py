@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 import resnetlib
-from resnetlib import create_model
+from resnetlib import build, create_model, load_file, save_model
+from resnetlib.models import Spec
+from resnetlib.weights import adapt_input, describe
 
 
 def test_embedded_weights() -> None:
@@ -61,10 +65,12 @@ def test_options_reach_the_network() -> None:
 
 
 def test_errors_say_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"cifar_resnet20 has the tags 'resnetlib_c10', and there is no file imagenet"):
+    with pytest.raises(
+        ValueError, match=r"cifar_resnet20 has the tags 'resnetlib_c10', 'akamaster_c10', and there is no file imagenet"
+    ):
         create_model("cifar_resnet20", weights="imagenet")
-    with pytest.raises(ValueError, match=r"resnet50 has no tags, and there is no file resnetlib_c10"):
-        create_model("resnet50", weights="resnetlib_c10")
+    with pytest.raises(ValueError, match=r"plain18 has no tags, and there is no file resnetlib_c10"):
+        create_model("plain18", weights="resnetlib_c10")
     with pytest.raises(ValueError, match="no network named 'resnet20'"):
         create_model("resnet20")
 
@@ -74,6 +80,145 @@ def test_weights_have_no_place_on_meta() -> None:
         create_model("cifar_resnet20", weights="resnetlib_c10", device="meta")
 
 
-def test_weights_of_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"1 of another shape: conv1.weight \(16, 3, 3, 3\), not \(16, 1, 3, 3\)"):
-        create_model("cifar_resnet20", weights="resnetlib_c10", in_channels=1)
+def test_one_channel_sees_grey_images_as_three_did() -> None:
+    full = create_model("cifar_resnet20.resnetlib_c10", dtype=torch.float64).eval()
+    net = create_model("cifar_resnet20.resnetlib_c10", in_channels=1, dtype=torch.float64).eval()
+    assert net.classes == full.classes
+    grey = torch.rand(2, 1, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(net(grey), full(grey.expand(2, 3, 32, 32)), rtol=1e-9, atol=1e-9)
+    assert net.preprocess(torch.zeros(1, 32, 32, dtype=torch.uint8)).shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+def test_the_first_convolution_is_adapted_by_timms_rule(channels: int) -> None:
+    weight = torch.randn(8, 3, 7, 7)
+    torch.testing.assert_close(adapt_input(weight, channels), timm.models.adapt_input_conv(channels, weight), rtol=0, atol=1e-6)
+    assert adapt_input(weight, 3) is weight
+
+
+def test_the_first_convolution_of_every_family_is_adapted(spec: Spec, tmp_path: Path) -> None:
+    net = build(spec, num_classes=3)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    adapted = load_file(tmp_path / "w.pth", spec=spec, in_channels=2)
+    assert adapted.in_channels == 2
+    conv = next(module for module in adapted.modules() if isinstance(module, nn.Conv2d))
+    old = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
+    assert torch.equal(conv.weight, adapt_input(old.weight, 2))
+    with pytest.raises(ValueError, match="in_channels must be"):
+        load_file(tmp_path / "w.pth", spec=spec, in_channels=0)
+
+
+def test_the_file_s_own_channels_are_the_default(tmp_path: Path) -> None:
+    torch.save(create_model("cifar_plain20", in_channels=4).state_dict(), tmp_path / "w.pth")
+    assert create_model("cifar_plain20", weights=tmp_path / "w.pth").in_channels == 4
+
+
+def test_a_name_with_a_tag_is_its_weights() -> None:
+    a, b = create_model("cifar_resnet20.resnetlib_c10"), create_model("cifar_resnet20", weights="resnetlib_c10")
+    assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    assert a.contract == describe("cifar_resnet20.resnetlib_c10")
+    assert create_model("cifar_resnet20").contract is None
+
+
+def test_nothing_is_on_meta_and_nothing_is_shared(spec: Spec, tmp_path: Path) -> None:
+    one = build(spec, num_classes=4)
+    state = one.state_dict()
+    save_state = {key: (tensor.t().contiguous().t() if tensor.ndim == 2 else tensor) for key, tensor in state.items()}
+    torch.save(save_state, tmp_path / "w.pth")
+    net = load_file(tmp_path / "w.pth", spec=spec)
+    tensors = [*net.parameters(), *net.buffers()]
+    assert not any(tensor.is_meta for tensor in tensors)
+    assert all(parameter.requires_grad and parameter.is_leaf and parameter.is_contiguous() for parameter in net.parameters())
+    assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
+    assert net.training
+    images = torch.randn(4, 3, 32, 32)
+    assert torch.equal(net.eval()(images), one.eval()(images))
+    net.train()(images).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_one_tensor_under_two_names_becomes_two(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    state["bn1.bias"] = state["bn1.running_mean"]
+    torch.save(state, tmp_path / "w.pth")
+    net = create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+    net.bn1.bias.data += 1
+    assert net.bn1.running_mean.abs().max() == 0
+
+
+def test_memory_format_and_dtype_are_asked_for() -> None:
+    for name in ("cifar_resnet20", "cifar_resnet20.resnetlib_c10"):
+        net = create_model(name, channels_last=True, dtype=torch.bfloat16)
+        weight = net.layer1[0].conv1.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+        assert weight.dtype == torch.bfloat16
+        assert net.bn1.num_batches_tracked.dtype == torch.int64
+        assert net.layer1[0].bn1.running_mean.dtype == torch.bfloat16
+
+
+def test_regularisation_reaches_a_network_with_weights() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", drop_path=0.1, drop_rate=0.2, memory_efficient=True)
+    assert net.head_drop.p == 0.2
+    assert list(net.blocks())[-1].join.p == 0.1
+    assert net.layer1.checkpointing
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("resnet50.tv3_in1k", ValueError, "no weights named 'resnet50.tv3_in1k'; nearest: .*resnet50.tv2_in1k"),
+        ("./nothing", FileNotFoundError, "no file and no folder nothing"),
+        ("local-dir:nothing", FileNotFoundError, "no file and no folder nothing"),
+        ("hf-hub:resnet50", ValueError, "a repository of the hub is called org/name, got 'resnet50'"),
+        ("hf-hub:../etc/passwd", ValueError, "org/name"),
+        ("hf-hub:a/b@../../x", ValueError, "a revision is a branch, a tag or a commit"),
+        ("", ValueError, "no network named ''"),
+        ("resnet\0", ValueError, "no network named"),
+    ],
+)
+def test_a_name_that_means_nothing_is_an_error(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        create_model(name)
+
+
+def test_a_folder_s_bare_name_is_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(create_model("cifar_plain20", num_classes=2), "mine")
+    with pytest.raises(ValueError, match=r"write './mine' to load it"):
+        create_model("mine")
+    assert create_model("./mine").num_classes == create_model(Path("mine")).num_classes == 2
+    assert create_model("local-dir:mine").num_classes == create_model("cifar_plain20", weights="mine").num_classes == 2
+    with pytest.raises(ValueError, match="mine holds a cifar_plain20, not a cifar_resnet20"):
+        create_model("cifar_resnet20", weights="mine")
+    with pytest.raises(ValueError, match="names its weights itself"):
+        create_model("./mine", weights="mine")
+
+
+def test_numbers_that_are_not_finite_are_reported(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    state["bn1.running_var"][3] = torch.inf
+    state["fc.bias"][0] = torch.nan
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"2 with NaN or infinity: bn1.running_var, fc.bias"):
+        create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+
+
+def test_finite_numbers_of_any_size_are_taken(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    state["bn1.weight"].fill_(3e38)
+    torch.save(state, tmp_path / "w.pth")
+    assert create_model("cifar_resnet20", weights=tmp_path / "w.pth").bn1.weight[0] == 3e38
+
+
+def test_integers_are_no_weights(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    torch.save({**state, "fc.bias": torch.zeros(10, dtype=torch.int8)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"1 no floating numbers: fc.bias \(torch.int8\)"):
+        create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+
+
+def test_the_nearest_network_is_named(tmp_path: Path) -> None:
+    torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"do not fit this ResNet:\n(.*\n)*These names and shapes are a resnet34's."):
+        create_model("resnet18", weights=tmp_path / "w.pth")

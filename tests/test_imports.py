@@ -19,7 +19,7 @@ ARROWS = {
     "functions": {"modules", "zoo"},
     "analysis": {"modules"},
     "data": set(),
-    "inference": {"modules"},
+    "inference": {"modules", "weights"},
     "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference"},
 }
 """Which rooms each room may import from."""

@@ -1,4 +1,4 @@
-"""The command line: `resnetlib list | info | predict | evaluate | demo`."""
+"""The command line: `resnetlib list | info | predict | evaluate | weights | demo`."""
 
 import click
 
@@ -8,6 +8,7 @@ from resnetlib.cli.evaluate import evaluate
 from resnetlib.cli.info import info
 from resnetlib.cli.list import list_
 from resnetlib.cli.predict import predict
+from resnetlib.cli.weights import weights
 
 
 class Group(click.Group):
@@ -27,5 +28,5 @@ def main() -> None:
     """Plain, residual, pre-activation residual and dense networks: look at them, and use them."""
 
 
-for command in (list_, info, predict, evaluate, demo):
+for command in (list_, info, predict, evaluate, weights, demo):
     main.add_command(command)

@@ -27,7 +27,7 @@ def info(name: str, size: int | None) -> None:
     click.echo(f"{name}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
     for field in dataclasses.fields(spec):
         click.echo(f"  {field.name:12} {getattr(spec, field.name)}")
-    click.echo(f"  {'weights':12} {', '.join(tags_of(name)) or 'none in the package'}")
+    click.echo(f"  {'weights':12} {', '.join(tags_of(name)) or 'none'}")
     click.echo(f"\nFor one image of {size} x {size}:")
     click.echo(cost_table(net, cost))
 

@@ -2,16 +2,20 @@
 
 import click
 
+from resnetlib.cli.loading import embedded_tags
+
 
 @click.command("list")
 @click.argument("pattern", default="*")
 def list_(pattern: str) -> None:
-    """List the networks whose names match PATTERN (wildcards: * ? [...]), with the weights in the package."""
+    """List the networks whose names match PATTERN (wildcards: * ? [...]), with the weights in the package.
+
+    `resnetlib weights list` lists all weights.
+    """
     from resnetlib.models.catalog import list_models
-    from resnetlib.weights.catalog import tags_of
 
     names = list_models(pattern)
     if not names:
         raise click.ClickException(f"no network's name matches {pattern!r}; `resnetlib list` shows all")
     for name in names:
-        click.echo(" ".join([f"{name:24}", *tags_of(name)]).rstrip())
+        click.echo(" ".join([f"{name:24}", *embedded_tags(name)]).rstrip())

@@ -27,12 +27,19 @@ def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def embedded_tags(name: str) -> list[str]:
+    """Return the tags of a network's weights that are in the package."""
+    from resnetlib.weights.catalog import EMBEDDED
+
+    return [tag for network, tag in EMBEDDED if network == name]
+
+
 def load(name: str, weights: str | None, normalize: "Normalization | None", device: str | None) -> tuple["Backbone", "Preprocess"]:
     """Create a network with trained weights, and with preprocessing.
 
     Args:
-        name: of the network.
-        weights: a tag or a file; None for the first tag in the package.
+        name: of a network, or of weights, as `create_model` takes it.
+        weights: a tag or a file; None for the name's own, or the first tag in the package.
         normalize: mean and deviation, where the weights do not say.
         device: where; None for the GPU if there is one.
 
@@ -46,13 +53,15 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
 
     from resnetlib.models import spec_of
     from resnetlib.weights import Preprocessing, tags_of
+    from resnetlib.weights.find import names_weights
     from resnetlib.zoo import create_model
 
-    spec = spec_of(name)
-    if weights is None:
-        tags = tags_of(name)
+    if weights is None and not names_weights(name):
+        spec_of(name)  # or it says which names there are
+        tags = embedded_tags(name)
         if not tags:
-            raise ValueError(f"the package has no weights for {name}: give a file with --weights")
+            others = ", ".join(f"{name}.{tag}" for tag in tags_of(name)) or "a file"
+            raise ValueError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
         weights = tags[0]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -62,10 +71,12 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
     net = create_model(name, weights=weights, device=device)
     if net.preprocess is not None:
         if normalize is not None:
-            raise ValueError(f"{weights} says how images are normalized for it: leave out --normalize")
+            raise ValueError(f"{weights or name} says how images are normalized for it: leave out --normalize")
         return net, net.preprocess
     if normalize is None:
-        raise ValueError(f"{weights} does not say how images were normalized: add --normalize imagenet or --normalize cifar10")
-    resize, size = (256, 224) if spec.stem == "imagenet" else (32, 32)
+        raise ValueError(
+            f"{weights or name} does not say how images were normalized: add --normalize imagenet or --normalize cifar10"
+        )
+    resize, size = (256, 224) if net.spec.stem == "imagenet" else (32, 32)
     net.preprocess = Preprocessing.named(normalize, resize=resize, size=size)
     return net, net.preprocess

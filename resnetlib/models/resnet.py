@@ -33,10 +33,10 @@ JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "re
 
 
 class BlockNet(Backbone):
-    """conv-norm-relu, stages, pool, linear; or where blocks are pre-activated: conv, stages, norm-relu, pool, linear.
+    """conv-norm-relu, stages, pool, linear; or where blocks are pre-activated: conv[-norm-relu], stages, norm-relu, pool, linear.
 
-    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool head_drop fc`. To put a block of your own on
-    this skeleton, subclass one of the networks and give it other `block_types`.
+    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool head_drop fc`; where there are two relus, the
+    stem's is `relu1`. To put a block of your own on this skeleton, subclass one of the networks and give it other `block_types`.
 
     Shapes:
         `(N, in_channels, H, W)` -> `(N, num_classes)`.
@@ -95,7 +95,11 @@ class BlockNet(Backbone):
         if post:
             self.bn1 = layers.norm(channels)
             self.relu = nn.ReLU()
-        self.feature_info = [{"num_chs": channels, "reduction": reduction, "module": "relu" if post else "conv1"}]
+        elif spec.stem_norm:
+            self.bn1 = layers.norm(channels)
+            self.relu1 = nn.ReLU()
+        last = "relu" if post else "relu1" if spec.stem_norm else "conv1"
+        self.feature_info = [{"num_chs": channels, "reduction": reduction, "module": last}]
         if large:
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
             reduction *= 2
@@ -134,8 +138,10 @@ class BlockNet(Backbone):
             init_fixup_(self)
 
     def stem(self) -> Parts:
-        """Return conv1, with norm and relu where blocks are post-activated."""
-        return (self.conv1, self.bn1, self.relu) if self.spec.order == "post" else (self.conv1,)
+        """Return conv1, with norm and relu where blocks are post-activated or the spec asks for them."""
+        if self.spec.order == "post":
+            return self.conv1, self.bn1, self.relu
+        return (self.conv1, self.bn1, self.relu1) if self.spec.stem_norm else (self.conv1,)
 
     def stages(self) -> tuple[Parts, ...]:
         """Return the layers; the max pooling belongs to the first stage (arXiv 1512.03385, table 1, "conv2_x")."""

@@ -36,6 +36,7 @@ class ResNetSpec:
         groups: of a bottleneck's 3x3 convolution.
         base_width: channels in each of these groups where the width is 64.
         stem: for large or for small images.
+        stem_norm: norm and relu behind a pre-activated network's stem too, as a post-activated one's always has them.
         norm: what normalises.
         init: "he"; or also each branch's last layer zero; or Fixup, with its scalar layers, for networks without norms.
 
@@ -62,6 +63,7 @@ class ResNetSpec:
     groups: int = 1
     base_width: int = 64
     stem: Stem = "imagenet"
+    stem_norm: bool = False
     norm: Norm = "batch"
     init: Init = "he"
 
@@ -75,6 +77,12 @@ class ResNetSpec:
             raise ValueError(
                 f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "
                 f"base_width={self.base_width}, stride_in={self.stride_in!r} with block='basic'"
+            )
+        if not isinstance(self.stem_norm, bool):
+            raise ValueError(f"stem_norm must be True or False, got {self.stem_norm!r}")
+        if self.stem_norm and self.order != "pre":
+            raise ValueError(
+                f"stem_norm=True is an option of order='pre', got order={self.order!r}, whose stem always has norm and relu"
             )
         thin = [width for width in self.widths if width * self.base_width < 64]
         if thin:

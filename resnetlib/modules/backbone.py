@@ -68,6 +68,9 @@ class Backbone(nn.Module, ABC):
     classes: tuple[str, ...] | None
     """What the logits stand for; None where that is not known."""
 
+    contract: Any
+    """The `resnetlib.weights.Contract` of the weights that the network began with; None where there is none."""
+
     def __init__(self, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
         check_count("in_channels", in_channels, least=1)
@@ -76,6 +79,7 @@ class Backbone(nn.Module, ABC):
         self.num_classes = num_classes
         self.preprocess = None
         self.classes = None
+        self.contract = None
 
     @abstractmethod
     def stem(self) -> Parts:

@@ -1,19 +1,38 @@
 """Where weights come from: files, their dialects, and what is known of them."""
 
-from resnetlib.weights.catalog import read_embedded, tags_of
+from resnetlib.weights.adapt import adapt_input
+from resnetlib.weights.catalog import describe, read_embedded, tags_of
+from resnetlib.weights.catalog import list_weights as list  # noqa: A004 - resnetlib.weights.list
 from resnetlib.weights.contract import Contract
-from resnetlib.weights.files import WeightsFile, read_weights, write_weights
+from resnetlib.weights.convert import convert_file
+from resnetlib.weights.dialects import DIALECTS
+from resnetlib.weights.files import WeightsFile, read_weights, write_state, write_weights
+from resnetlib.weights.infer import infer_spec
 from resnetlib.weights.load import load_state
 from resnetlib.weights.preprocess import MEAN_STD, Preprocessing
+from resnetlib.weights.recognise import recognise, to_dialect
+from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 __all__ = [
+    "DIALECTS",
     "MEAN_STD",
     "Contract",
+    "EmbeddedFile",
+    "HubFile",
     "Preprocessing",
+    "UrlFile",
     "WeightsFile",
+    "adapt_input",
+    "convert_file",
+    "describe",
+    "infer_spec",
+    "list",
     "load_state",
     "read_embedded",
     "read_weights",
+    "recognise",
     "tags_of",
+    "to_dialect",
+    "write_state",
     "write_weights",
 ]

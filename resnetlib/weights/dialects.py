@@ -1,106 +1,146 @@
-"""How others name the same tensors: ordered rename rules, as data. The canonical names are torchvision's."""
+"""The dialects, as data: whose names are which, and what their networks are where names cannot tell.
 
-import re
+Names do not tell which convolution takes the stride, or how a shortcut without parameters pads. A dialect says it by its limits:
+the values that a spec's fields have in all of its networks. What it leaves open is a choice between values, or not limited at all.
+"""
+
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 
-import torch
 from torch import Tensor
 
-Rule = tuple[str, str]
-"""A regular expression, and what takes its place (`re.sub`)."""
+from resnetlib.models.spec import DenseNetSpec, ResNetSpec
+from resnetlib.weights import names
+from resnetlib.weights.renaming import Dialect, Table
+from resnetlib.weights.wrappers import PREFIXES, WRAPPERS, unwrap
 
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network")
-"""Under which of these keys a checkpoint keeps its tensors; the first one that is there."""
-
-PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
-"""What `torch.compile` and data parallelism put before every name, in the order in which it comes off."""
+__all__ = ["ALIASES", "DIALECTS", "PREFIXES", "WRAPPERS", "translate", "unwrap"]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """A way to name tensors.
-
-    Args:
-        name: of the dialect.
-        rules: from its names to the canonical ones, applied one after the other.
-    """
-
-    name: str
-    rules: tuple[Rule, ...]
-
-    def canonical(self, key: str) -> str:
-        """Translate one name."""
-        for pattern, replacement in self.rules:
-            key = re.sub(pattern, replacement, key)
-        return key
+def _stem_of_two_growths(spec: DenseNetSpec) -> str | None:
+    same = spec.stem_width == 2 * spec.growth
+    return None if same else f"stem_width is always 2 * growth, got stem_width={spec.stem_width}, growth={spec.growth}"
 
 
-DIALECTS = (
-    Dialect("torchvision", ()),
-    Dialect("torchvision-0.2", ((r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2"),)),
-    Dialect("akamaster", ((r"^linear\.", "fc."),)),
+def _timm_dense(spec: DenseNetSpec) -> str | None:
+    return _bottlenecked(spec) or _stem_of_two_growths(spec)
+
+
+def _bottlenecked(spec: DenseNetSpec) -> str | None:
+    return None if spec.bottleneck else "a layer always has a 1x1 convolution, got bottleneck=0"
+
+
+def _widths_of_eights(spec: ResNetSpec) -> str | None:
+    return None if all(width % 8 == 0 for width in spec.widths) else f"widths are multiples of 8, got {spec.widths}"
+
+
+_ANY: Mapping[str, tuple[object, ...]] = MappingProxyType({})
+_RESNEXT: Mapping[str, tuple[object, ...]] = MappingProxyType(
+    {"join": ("add",), "shortcut": ("B",), "stride_in": ("3x3",), "stem": ("imagenet",), "stem_norm": (False,), "norm": ("batch",)}
+)
+_RESNET: Mapping[str, tuple[object, ...]] = MappingProxyType({**_RESNEXT, "groups": (1,), "base_width": (64,)})
+_SMALL: Mapping[str, tuple[object, ...]] = MappingProxyType({**_RESNET, "stem": ("cifar",)})
+_DENSENET: Mapping[str, tuple[object, ...]] = MappingProxyType({"compression": (0.5,), "stem": ("imagenet",), "norm": ("batch",)})
+_DENSE_FOUR = {**_DENSENET, "bottleneck": (4,)}
+_EITHER_STRIDE = {"stride_in": ("3x3", "1x1")}
+
+_TORCHVISION_DENSE = Table(family="densenet", rules=names.DENSE, limits=_DENSENET, refuses=_bottlenecked)
+
+_ALL = (
     Dialect(
-        "timm-resnetv2",
+        "resnetlib",
         (
-            (r"^stem\.conv\.", "conv1."),
-            (r"^stages\.0\.blocks\.", "layer1."),
-            (r"^stages\.1\.blocks\.", "layer2."),
-            (r"^stages\.2\.blocks\.", "layer3."),
-            (r"^stages\.3\.blocks\.", "layer4."),
-            (r"\.downsample\.conv\.", ".downsample.0."),
-            (r"^head\.fc\.", "fc."),
+            Table(family="resnet", rules=(*names.POST, *names.ALPHA, *names.FC), limits=_ANY),
+            Table(family="preact", rules=(*names.PRE, *names.ALPHA, *names.FC), limits=_ANY),
+            Table(family="densenet", rules=names.DENSE, limits=_ANY),
+        ),
+    ),
+    Dialect("torchvision", (Table(family="resnet", rules=(*names.POST, *names.FC), limits=_RESNEXT), _TORCHVISION_DENSE)),
+    Dialect("torchvision-legacy", (Table(family="densenet", rules=names.DENSE_0_2, limits=_DENSENET, refuses=_bottlenecked),)),
+    Dialect(
+        "timm",
+        (
+            Table(family="resnet", rules=(*names.POST, *names.FC), limits=_RESNEXT),
+            Table(family="preact", rules=names.TIMM_V2, limits=_RESNET, refuses=_widths_of_eights, conv_head=True),
+            Table(family="densenet", rules=names.DENSE, limits=_DENSENET, refuses=_timm_dense),
+        ),
+    ),
+    Dialect(
+        "transformers",
+        (
+            Table(family="resnet", rules=names.TRANSFORMERS_CLASSIFIER, limits={**_RESNET, **_EITHER_STRIDE}),
+            Table(family="resnet", rules=names.TRANSFORMERS, limits={**_RESNET, **_EITHER_STRIDE}),
+        ),
+    ),
+    Dialect(
+        "pytorchcv",
+        (
+            Table(
+                family="resnet",
+                rules=(*names.pytorchcv_stem("conv.conv.", "conv.bn."), *names.PYTORCHCV_POST),
+                limits={**_RESNET, **_EITHER_STRIDE},
+            ),
+            Table(family="resnet", rules=(*names.pytorchcv_stem("conv.", "bn."), *names.PYTORCHCV_POST), limits=_SMALL),
+            Table(
+                family="preact",
+                rules=(*names.pytorchcv_stem("conv.", "bn."), *names.PYTORCHCV_PRE),
+                limits={**_RESNET, **_EITHER_STRIDE, "stem_norm": (True,)},
+            ),
+            Table(family="preact", rules=(*names.pytorchcv_stem(""), *names.PYTORCHCV_PRE), limits=_SMALL),
+            Table(family="densenet", rules=(*names.PYTORCHCV_DENSE_STEM, *names.PYTORCHCV_DENSE), limits=_DENSE_FOUR),
+            Table(
+                family="densenet",
+                rules=(*names.PYTORCHCV_DENSE_SMALL_STEM, *names.PYTORCHCV_DENSE),
+                limits={**_DENSE_FOUR, "stem": ("cifar",)},
+            ),
+            Table(
+                family="densenet",
+                rules=(*names.PYTORCHCV_DENSE_SMALL_STEM, *names.PYTORCHCV_DENSE_SIMPLE),
+                limits={**_DENSENET, "stem": ("cifar",), "bottleneck": (0,)},
+            ),
+        ),
+    ),
+    Dialect(
+        "akamaster", (Table(family="resnet", rules=names.AKAMASTER, limits={**_SMALL, "block": ("basic",), "shortcut": ("A",)}),)
+    ),
+    Dialect("chenyaofo", (Table(family="resnet", rules=(*names.POST, *names.FC), limits={**_SMALL, "block": ("basic",)}),)),
+    Dialect("kuangliu", (Table(family="resnet", rules=names.KUANGLIU, limits=_SMALL),)),
+    Dialect(
+        "bearpaw",
+        (
+            Table(family="resnet", rules=(*names.POST, *names.FC), limits=_SMALL),
+            Table(
+                family="densenet",
+                rules=names.BEARPAW_DENSE,
+                limits={**_DENSENET, "stem": ("cifar",), "bottleneck": (4, 0)},
+                refuses=_stem_of_two_growths,
+            ),
         ),
     ),
 )
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
+"""By their names; "resnetlib" is the canonical one, which has everything."""
 
-
-def unwrap(checkpoint: object) -> dict[str, Tensor]:
-    """Find the tensors in what a file holds, and take wrappers' prefixes off their names.
-
-    Args:
-        checkpoint: a state dict, or a dict that holds one.
-
-    Returns:
-        Names and tensors.
-
-    Raises:
-        ValueError: if there are none, or one of them is sparse, complex, quantized or without contents.
-    """
-    for wrapper in WRAPPERS:
-        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(wrapper), Mapping):
-            checkpoint = checkpoint[wrapper]
-            break
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__}")
-    state = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-    if not state or len(state) < len(checkpoint):
-        other = [str(key) for key, value in checkpoint.items() if not isinstance(value, Tensor)]
-        raise ValueError(f"expected a state dict of tensors alone, got {len(state)} tensors and the keys {other[:5]}")
-    for key, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized or tensor.is_meta:
-            raise ValueError(f"{key} is no plain tensor of numbers: {tensor.dtype}, {tensor.layout}, on {tensor.device}")
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+ALIASES: Mapping[str, str] = MappingProxyType({"timm-resnetv2": "timm"})
+"""Other names of dialects."""
 
 
 def translate(state: Mapping[str, Tensor], keys: Iterable[str]) -> dict[str, Tensor]:
-    """Rename tensors to a network's keys, from the dialect that comes nearest to them.
+    """Rename tensors to canonical names, from the dialect that comes nearest to theirs; `recognise` says more.
 
     Args:
         state: names and tensors, in any dialect.
-        keys: the network's, which are canonical.
+        keys: the network's; not needed any more.
 
     Returns:
-        The tensors under canonical names; a classifier that is stored as a 1x1 convolution as the matrix that it is.
+        The tensors; those that the dialect does not know under their own names.
+
+    Example:
+        >>> import torch
+        >>> list(translate({"linear.weight": torch.zeros(10, 64), "layer1.0.conv1.weight": torch.zeros(16, 16, 3, 3)}, []))
+        ['fc.weight', 'layer1.0.conv1.weight']
     """
-    wanted = set(keys)
-    translations = [{dialect.canonical(key): tensor for key, tensor in state.items()} for dialect in DIALECTS]
-    whole = [names for names in translations if len(names) == len(state)]  # not those in which two names become one
-    renamed = max(whole, key=lambda names: len(wanted & set(names)))
-    weight = renamed.get("fc.weight")
-    if weight is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
-        renamed["fc.weight"] = weight.flatten(1)
-    return renamed
+    from resnetlib.weights.recognise import recognise
+
+    found = recognise(state)
+    return {**found.state, **{key: state[key] for key in found.unknown}}

@@ -17,6 +17,7 @@ from resnetlib.weights.contract import Contract, contract_from_json
 from resnetlib.weights.dialects import unwrap
 
 METADATA_KEY = "resnetlib"
+"""Under which a safetensors header keeps the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class WeightsFile:
     contract: Contract | None
 
 
-def read_weights(path: str | Path) -> WeightsFile:
+def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
     """Read a file of safetensors or of `torch.save`, without running any code that it holds.
 
     Args:
         path: the file.
+        mmap: map a file of safetensors into memory, instead of reading it. That is faster, and safe only while nobody shortens the
+            file: a process whose mapped file is cut off dies.
 
     Returns:
         Its tensors, on the CPU, and its contract.
@@ -48,17 +51,9 @@ def read_weights(path: str | Path) -> WeightsFile:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    content = path.read_bytes()
-    if content[8:9] == b"{":
-        return parse_safetensors(content, str(path))
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
-            f"{path} is damaged, or holds more than tensors: {error}\nNothing in it was run. Save it as safetensors, or as a plain "
-            "state dict, where it comes from."
-        ) from error
-    return WeightsFile(unwrap(checkpoint), None)
+    if _begins(path)[8:9] == b"{":
+        return _read_safetensors(path, mmap)
+    return WeightsFile(_read_pickle(path), None)
 
 
 def parse_safetensors(content: bytes, source: str) -> WeightsFile:
@@ -76,11 +71,31 @@ def parse_safetensors(content: bytes, source: str) -> WeightsFile:
     """
     try:
         state = safetensors.torch.load(content)
-        header = _metadata(content)
+        end = 8 + int.from_bytes(content[:8], "little")
+        header: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__", {})
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{source} is damaged: {error}") from error
-    text = header.get(METADATA_KEY)
-    return WeightsFile(unwrap(state), contract_from_json(text) if text is not None else None)
+    return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
+
+
+def read_contract(path: str | Path) -> Contract | None:
+    """Read what a file of safetensors says of itself, and nothing more of it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The contract, or None if it has none.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header: Mapping[str, str] = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None
 
 
 def write_weights(net: Backbone, path: str | Path, contract: Contract, *, dtype: torch.dtype | None = None) -> None:
@@ -99,15 +114,34 @@ def write_weights(net: Backbone, path: str | Path, contract: Contract, *, dtype:
     """
     if contract.spec != net.spec:
         raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
-    state = {}
-    for key, tensor in net.state_dict().items():
+    write_state(net.state_dict(), path, contract, dtype=dtype)
+
+
+def write_state(
+    state: Mapping[str, Tensor], path: str | Path, contract: Contract | None = None, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write tensors as safetensors.
+
+    Args:
+        state: names and tensors.
+        path: the file; one that is there is replaced.
+        contract: what the file shall say of itself.
+        dtype: of the floating tensors in the file; their own by default.
+
+    Raises:
+        ValueError: if a tensor is on the meta device, or a number is not finite, as it is or in this dtype.
+    """
+    plain = {}
+    for key, tensor in state.items():
+        if tensor.is_meta:
+            raise ValueError(f"{key} is on the meta device, which holds shapes alone: there is nothing to write")
         if tensor.is_floating_point():
             tensor = tensor.to(dtype or tensor.dtype)
             if not tensor.isfinite().all():
                 raise ValueError(f"{key} holds numbers that are not finite in {tensor.dtype}")
-        state[key] = tensor.contiguous().cpu()
-    content = safetensors.torch.save(state, {"format": "pt", METADATA_KEY: contract.to_json()})
-    write_atomically(Path(path), content)
+        plain[key] = tensor.contiguous().cpu()
+    metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
+    write_atomically(Path(path), safetensors.torch.save(plain, metadata))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -125,8 +159,32 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _metadata(content: bytes) -> Mapping[str, str]:
-    """Return the strings in the header of a safetensors file."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    metadata: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__", {})
-    return metadata
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
+
+
+def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
+    try:
+        with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:
+            header: Mapping[str, str] = file.metadata() or {}
+            state = file.get_tensors()
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    if _begins(path)[257:262] == b"ustar":
+        raise ValueError(
+            f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. Where you trust it, read it with "
+            "torch.load(path, weights_only=False), and save its state dict as safetensors."
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise ValueError(
+            f"{path} is damaged, or holds more than tensors: {error}\nNothing in it was run. Save it as safetensors, or as a plain "
+            "state dict, where it comes from."
+        ) from error
+    return unwrap(checkpoint)

@@ -36,7 +36,7 @@ def wrong(*args: str | Path) -> str:
 
 def test_list() -> None:
     assert [line.split()[0] for line in right("list").splitlines()] == list_models()
-    assert right("list", "cifar_resnet2*").split() == ["cifar_resnet20", "resnetlib_c10"]
+    assert right("list", "cifar_resnet2*").split() == ["cifar_resnet20", "resnetlib_c10", "cifar_resnet20b"]
     assert "no network's name matches 'vgg*'" in wrong("list", "vgg*")
 
 
@@ -86,7 +86,8 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no image")
     assert "no.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
     assert "missing.png cannot be read as an image" in wrong("predict", "cifar_resnet20", "missing.png")
-    assert "the package has no weights for resnet50: give a file" in wrong("predict", "resnet50", image)
+    assert "the package has no weights for plain18: name some (a file)" in wrong("predict", "plain18", image)
+    assert "the package has no weights for resnet50: name some (resnet50.a1_in1k, " in wrong("predict", "resnet50", image)
     assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
     assert "leave out --normalize" in wrong("predict", "cifar_resnet20", image, "--normalize", "imagenet")
     assert call("predict", "cifar_resnet20").exit_code == 2

@@ -93,6 +93,19 @@ def test_init_weights_draws_everything_anew(spec: Spec) -> None:
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), fresh.state_dict().values(), strict=True))
 
 
+def test_a_preactivated_stem_can_have_norm_and_relu() -> None:
+    spec = FAMILIES["preact-stem-norm"]
+    net, bare = build(spec), build(replace(spec, stem_norm=False))
+    assert [type(part).__name__ for part in net.stem()] == ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert net.feature_info[0]["module"] == "relu1"
+    assert [key for key in net.state_dict() if key not in bare.state_dict()] == [
+        f"bn1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    ]
+    images = torch.randn(2, 3, 32, 32)
+    assert net.forward_intermediates(images, [0], intermediates_only=True)[0].min() == 0
+    assert bare.forward_intermediates(images, [0], intermediates_only=True)[0].min() < 0
+
+
 @pytest.mark.parametrize("order", ["post", "pre"])
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])

@@ -3,59 +3,25 @@
 from pathlib import Path
 
 import pytest
-import timm
 import torch
-import torchvision
 from families import FAMILIES
 
 from resnetlib import build, create_model, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import load_state
-from resnetlib.weights.dialects import DIALECTS, Dialect, translate
-
-
-def dialect(name: str) -> Dialect:
-    return next(dialect for dialect in DIALECTS if dialect.name == name)
+from resnetlib.weights.recognise import recognise
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_canonical_names_are_their_own_translation(name: str) -> None:
+def test_canonical_names_stay_as_they_are(name: str) -> None:
     state = build(spec_of(name), device="meta").state_dict()
-    assert list(translate(state, state)) == list(state)
+    assert list(recognise(state).state) == list(state)
 
 
-def test_the_rules_are_injective() -> None:
-    peers = {
-        "torchvision-0.2": [legacy(key) for key in create_model("densenet121", device="meta").state_dict()],
-        "akamaster": [key.replace("fc.", "linear.") for key in create_model("cifar_resnet20", device="meta").state_dict()],
-        "timm-resnetv2": list(timm.create_model("resnetv2_50", device="meta").state_dict()),
-    }
-    for name, keys in peers.items():
-        assert len({dialect(name).canonical(key) for key in keys}) == len(keys)
-
-
-def legacy(key: str) -> str:
-    """Name a DenseNet's tensor as the published files do."""
-    for part in ("norm1", "conv1", "norm2", "conv2"):
-        key = key.replace(f".{part}.", f".{part[:-1]}.{part[-1]}.") if "denselayer" in key else key
-    return key
-
-
-def test_the_published_densenet_names_load() -> None:
-    peer = torchvision.models.densenet121(weights=None)
-    old = {legacy(key): tensor for key, tensor in peer.state_dict().items() if "num_batches" not in key}
-    assert "features.denseblock1.denselayer1.norm.1.weight" in old
-    net = create_model("densenet121")
-    load_state(net, old)
-    images = torch.randn(1, 3, 64, 64)
-    assert torch.equal(net.eval()(images), peer.eval()(images))
-
-
-def test_akamaster_names_load() -> None:
-    net, twin = build(FAMILIES["resnet-a"]), build(FAMILIES["resnet-a"])
-    state = {key.replace("fc.", "linear."): tensor for key, tensor in net.state_dict().items() if "num_batches" not in key}
+def test_counters_that_are_missing_begin_at_zero() -> None:
+    net, twin = build(FAMILIES["resnet"]), build(FAMILIES["resnet"])
     twin.bn1.num_batches_tracked += 5
-    load_state(twin, state)
+    load_state(twin, {key: tensor for key, tensor in net.state_dict().items() if "num_batches" not in key})
     assert torch.equal(twin.fc.weight, net.fc.weight)
     assert twin.bn1.num_batches_tracked == 0
 

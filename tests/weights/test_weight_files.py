@@ -1,8 +1,11 @@
 """Weights files: read safely whatever they hold, written whole or not at all."""
 
+import io
 import os
 import pickle
 import random
+import tarfile
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +15,10 @@ import torch
 from families import FAMILIES
 from torch import Tensor
 
-from resnetlib import Backbone, build, create_model, spec_of
+from resnetlib import Backbone, build, create_model, load_file, spec_of
 from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_weights
 from resnetlib.weights.contract import contract_from_json
-from resnetlib.weights.load import classes_in
+from resnetlib.weights.files import read_contract
 
 CONTRACT = Contract(
     name="small",
@@ -163,11 +166,74 @@ def test_tensors_that_are_no_plain_numbers_are_refused(tensor: Tensor, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "weight", [torch.tensor(1.0), torch.zeros(3, 5), torch.zeros(1).expand(10**9, 16)], ids=["0-d", "5", "huge"]
+    ("weight", "message"),
+    [
+        (torch.tensor(1.0), r"the classifier must be a matrix \(classes, features\), got \(\)"),
+        (torch.zeros(0, 16), "the classifier must be a matrix"),
+        (torch.zeros(3, 5), r"fc.weight \(3, 5\), not \(3, 16\)"),
+        (torch.zeros(1).expand(10**9, 16), "holds fewer numbers|fc.weight"),
+    ],
+    ids=["0-d", "none", "5", "huge"],
 )
-def test_a_classifier_that_is_none_is_refused(weight: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"the classifier must be \(classes, 16\), got"):
-        classes_in({**build(FAMILIES["resnet"]).state_dict(), "fc.weight": weight}, FAMILIES["resnet"])
+def test_a_classifier_that_is_none_is_refused(weight: Tensor, message: str, tmp_path: Path) -> None:
+    torch.save({**build(FAMILIES["resnet"]).state_dict(), "fc.weight": weight}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=message):
+        load_file(tmp_path / "w.pth", spec=FAMILIES["resnet"])
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_reading_and_mapping_give_the_same(net: Backbone, tmp_path: Path, mmap: bool) -> None:
+    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    file = read_weights(tmp_path / "w.safetensors", mmap=mmap)
+    assert file.contract == CONTRACT
+    assert all(torch.equal(file.state[key], tensor) for key, tensor in net.state_dict().items())
+
+
+def test_training_does_not_reach_a_mapped_file(net: Backbone, tmp_path: Path) -> None:
+    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    before = (tmp_path / "w.safetensors").read_bytes()
+    mapped = load_file(tmp_path / "w.safetensors", mmap=True)
+    with torch.no_grad():
+        for parameter in mapped.parameters():
+            parameter.add_(1)
+    assert (tmp_path / "w.safetensors").read_bytes() == before
+    assert torch.equal(mapped.fc.bias, net.fc.bias + 1)
+
+
+def test_a_file_that_is_cut_off_later_does_not_matter(net: Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(net, path, CONTRACT)
+    loaded = load_file(path)
+    with path.open("r+b") as file:
+        file.truncate(100)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), net.state_dict().values(), strict=True))
+
+
+def test_a_tar_of_old_times_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "w.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"), io.BytesIO())
+    with pytest.raises(ValueError, match=r"tar file, as PyTorch wrote them before 0.4.*save its state dict as safetensors"):
+        read_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("size", [2**63, 2**40, 10**9])
+def test_an_absurd_header_is_refused_at_once(tmp_path: Path, size: int) -> None:
+    (tmp_path / "w.safetensors").write_bytes(size.to_bytes(8, "little") + b"{" + b" " * 1000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="is damaged"):
+        read_weights(tmp_path / "w.safetensors")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_the_header_alone_can_be_read(net: Backbone, tmp_path: Path) -> None:
+    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    assert read_contract(tmp_path / "w.safetensors") == CONTRACT
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
+    assert read_contract(tmp_path / "w.safetensors") is None
+    (tmp_path / "w.safetensors").write_bytes(b"no")
+    with pytest.raises(ValueError, match="is damaged"):
+        read_contract(tmp_path / "w.safetensors")
 
 
 def test_a_contract_of_another_network_is_not_written(net: Backbone, tmp_path: Path) -> None:

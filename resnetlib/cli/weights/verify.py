@@ -1,0 +1,78 @@
+"""`resnetlib weights verify`: whether files are what they should be, and fit their network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from resnetlib.weights import Contract
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+def verify(names: tuple[str, ...]) -> None:
+    """Check the weights NAMES (network.tag, wildcards, or paths of files and folders); all that are here, without names.
+
+    Contents are compared with their SHA-256, and tensors with the network that they are for. Nothing is downloaded, and nothing is
+    changed.
+    """
+    from resnetlib.cli.weights.matching import matching, where
+    from resnetlib.weights import describe
+
+    paths = [name for name in names if "/" in name or Path(name).exists()]
+    wanted = matching(*(name for name in names if name not in paths)) if len(paths) < len(names) else []
+    if not names:
+        wanted = [name for name in matching("*") if where(describe(name))]
+    failed = 0
+    for name in [*paths, *wanted]:
+        try:
+            said = check_file(name) if name in paths else check_weights(describe(name))
+        except (ValueError, OSError) as error:
+            failed += 1
+            said = f"FAILED: {error}"
+        click.echo(f"{name}: {said}")
+    if failed:
+        raise ValueError(f"{failed} of {len(paths) + len(wanted)} failed")
+
+
+def check_file(path: str) -> str:
+    """Load a file or a folder, and say what it is."""
+    from resnetlib.zoo import load_file
+
+    net = load_file(path)
+    return f"ok, a {type(net).__name__} with {sum(parameter.numel() for parameter in net.parameters()):,} parameters"
+
+
+def check_weights(contract: "Contract") -> str:
+    """Check weights of the catalogue by their hash, their names and shapes, and their number of parameters.
+
+    Args:
+        contract: what they should be.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ValueError: if something is wrong.
+        OSError: if they are not here.
+    """
+    from resnetlib.cli.weights.matching import where
+    from resnetlib.weights import EmbeddedFile
+    from resnetlib.weights.fetch import check_cached
+    from resnetlib.zoo import create_model, load_file
+
+    place = where(contract)
+    if not place:
+        raise FileNotFoundError(f"not here: `resnetlib weights fetch {contract.full_name}` downloads it")
+    if place == "package":
+        nets = [(create_model(contract.full_name), "in the package")]
+    else:
+        remote = [source for source in contract.sources if not isinstance(source, EmbeddedFile)]
+        here = [fetched for fetched in map(check_cached, remote) if fetched is not None]
+        nets = [(load_file(fetched.path, spec=contract.spec), f"sha256 {fetched.sha256}") for fetched in here]
+    for net, _ in nets:
+        params = sum(parameter.numel() for parameter in net.parameters())
+        if contract.params is not None and params != contract.params:
+            raise ValueError(f"{params:,} parameters, not {contract.params:,}")
+    return f"ok, {', '.join(said for _, said in nets)}"

@@ -1,0 +1,81 @@
+"""The model card: what a repository's README.md says of its weights."""
+
+from resnetlib.weights.contract import Contract
+
+_HEADER = """---
+library_name: resnetlib
+pipeline_tag: image-classification
+tags:
+- image-classification
+- resnetlib
+{timm}{license}---
+
+# {title}
+
+"""
+
+_USE = """
+## Use
+
+```python
+import resnetlib
+
+net = resnetlib.create_model("{place}").eval()
+{predict}```
+"""
+
+
+def model_card(contract: Contract, place: str, *, num_classes: int, in_timm: bool) -> str:
+    """Write a model card.
+
+    Args:
+        contract: what is known of the weights.
+        place: what `create_model` finds them by.
+        num_classes: logits.
+        in_timm: whether timm can load the repository.
+
+    Returns:
+        Markdown, with the header that the hub reads.
+
+    Example:
+        >>> from resnetlib.weights import describe
+        >>> card = model_card(describe("resnet50.a1_in1k"), "hf-hub:me/mine", num_classes=1000, in_timm=True)
+        >>> [line for line in card.splitlines() if line.startswith("| licence")]
+        ['| licence | Apache-2.0 |']
+    """
+    title = contract.full_name or "A network of resnetlib"
+    rows = [("spec", f"`{contract.spec}`"), ("classes", f"{num_classes:,}")]
+    if contract.params is not None:
+        rows.append(("parameters", f"{contract.params:,}"))
+    if contract.gmacs is not None:
+        rows.append(("multiply-accumulates", f"{contract.gmacs:.3f} G"))
+    if (steps := contract.preprocess) is not None:
+        rows += [
+            ("input", f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"),
+            ("mean, deviation", f"{steps.mean}, {steps.std}"),
+        ]
+    for what, share in (("top-1", contract.top1), ("top-5", contract.top5)):
+        if share is not None:
+            rows.append((what, f"{share:g} %"))
+    for what in ("evaluated_on", "recipe", "license", "origin"):
+        if text := getattr(contract, what):
+            rows.append(({"evaluated_on": "evaluated on", "license": "licence"}.get(what, what), text))
+    table = "\n".join(["| | |", "|-|-|", *(f"| {what} | {_cell(text)} |" for what, text in rows)])
+    predict = "guesses = resnetlib.classify(net, [image])  # a PIL image\n" if contract.preprocess is not None else ""
+    header = _HEADER.format(
+        timm="- timm\n" if in_timm else "",
+        license=f"license: {_hub_license(contract.license)}\n" if contract.license else "",
+        title=_cell(title),
+    )
+    return header + table + "\n" + _USE.format(place=place, predict=predict)
+
+
+def _cell(text: str) -> str:
+    """Put a text on one line of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _hub_license(license: str) -> str:  # noqa: A002 - what it is
+    """Return the hub's word for a licence; "other" for one that has none."""
+    known = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"}
+    return license.lower() if license.lower() in known else "other"

@@ -1,0 +1,227 @@
+"""What a `config.json` says: ours, timm's and transformers', read into one contract, and ours written. Nothing in it is trusted."""
+
+import json
+from collections.abc import Mapping
+from math import floor
+from pathlib import Path
+from typing import Any
+
+from resnetlib.models.catalog import SPECS
+from resnetlib.models.spec import ResNetSpec, Spec
+from resnetlib.weights.contract import Contract, contract_from_dict
+from resnetlib.weights.preprocess import Preprocessing
+
+OURS = "resnetlib"
+"""The key at the root of a config.json under which our contract stands; timm and transformers pass it over."""
+
+LARGEST = 2**22
+"""Bytes of the largest config.json that is read."""
+
+TIMM_NAMES: Mapping[str, str] = {
+    **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar"))},
+    **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+}
+"""timm's name -> ours, of the networks that are the same in both."""
+
+_HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_path_rate"}
+"""timm's model_args that leave the architecture as it is (global_pool only as "avg")."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds an object of JSON.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: if it is too large, or something else.
+    """
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {LARGEST:,} that a config may have")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+    return values
+
+
+def contract_of_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> Contract:
+    """Understand a config.json.
+
+    Args:
+        config: its object.
+        preprocessor: the object of transformers' preprocessor_config.json, where there is one.
+
+    Returns:
+        What it says of the weights.
+
+    Raises:
+        ValueError: if it is nobody's whom we know, or describes a network that we have not.
+    """
+    if OURS in config:
+        if not isinstance(config[OURS], dict):
+            raise ValueError(f"config.json must hold an object under {OURS!r}, got {config[OURS]!r}")
+        return contract_from_dict(config[OURS])
+    try:
+        if config.get("model_type") == "resnet":
+            return _of_transformers(config, preprocessor or {})
+        if "architecture" in config:
+            return _of_timm(config)
+    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"config.json cannot be understood: {error!r}") from error
+    raise ValueError(
+        f"config.json is neither ours (key {OURS!r}) nor timm's (key 'architecture') nor transformers' (model_type 'resnet'); its "
+        f"keys are {sorted(map(str, config))[:8]}"
+    )
+
+
+def config_of(contract: Contract, *, num_classes: int, in_channels: int, num_features: int) -> dict[str, Any]:
+    """Write a config.json: our contract, and around it what timm reads.
+
+    Args:
+        contract: what is known of the weights.
+        num_classes: logits.
+        in_channels: channels of the images.
+        num_features: channels of the last map.
+
+    Returns:
+        Its object. `architecture` is timm's where timm has the network, and timm then builds it from this file.
+    """
+    architecture = timm_name(contract.spec)
+    densenet = contract.spec.family == "densenet"
+    first_conv, classifier = ("features.conv0", "classifier") if densenet else ("conv1", "fc")
+    if architecture is not None and architecture.startswith("resnetv2"):
+        first_conv, classifier = "stem.conv", "head.fc"
+    pretrained: dict[str, Any] = {
+        "tag": contract.tag,
+        "num_classes": num_classes,
+        "first_conv": first_conv,
+        "classifier": classifier,
+        "license": contract.license or None,
+    }
+    if (steps := contract.preprocess) is not None:
+        pretrained |= {
+            "input_size": [in_channels, steps.size, steps.size],
+            "interpolation": steps.interpolation,
+            "crop_pct": steps.size / steps.resize,
+            "crop_mode": "center",
+            "mean": list(steps.mean),
+            "std": list(steps.std),
+        }
+    config: dict[str, Any] = {
+        "architecture": architecture or contract.name or contract.spec.family,
+        "num_classes": num_classes,
+        "num_features": num_features,
+        "global_pool": "avg",
+        "model_args": {"in_chans": in_channels} if in_channels != 3 else {},
+        "pretrained_cfg": {key: value for key, value in pretrained.items() if value is not None},
+        OURS: json.loads(contract.to_json()),
+    }
+    if contract.classes is not None:
+        config["label_names"] = list(contract.classes)
+    return config
+
+
+def timm_name(spec: Spec) -> str | None:
+    """Return what timm calls a network, or None if timm has it not.
+
+    Args:
+        spec: the architecture.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> timm_name(SPECS["preact_resnet50"])
+        'resnetv2_50'
+    """
+    return next((theirs for theirs, ours in TIMM_NAMES.items() if SPECS[ours] == spec), None)
+
+
+def _of_timm(config: Mapping[str, Any]) -> Contract:
+    architecture = config["architecture"]
+    if architecture not in TIMM_NAMES:
+        raise ValueError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
+    name, pretrained = TIMM_NAMES[architecture], config.get("pretrained_cfg", config)
+    arguments = config.get("model_args") or {}
+    foreign = {key: value for key, value in arguments.items() if key not in _HARMLESS_ARGS}
+    pool = arguments.get("global_pool", "avg")
+    if foreign or pool != "avg":
+        raise ValueError(f"this {architecture} was changed, and is not built here: model_args {dict(arguments)}")
+    names = config.get("label_names") or pretrained.get("label_names")
+    descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names, key=int)]
+    mean, std = pretrained["mean"], pretrained["std"]
+    _, size, width = pretrained["input_size"]
+    preprocess = None
+    if size == width and pretrained.get("crop_mode", "center") == "center":
+        preprocess = Preprocessing(
+            resize=floor(size / pretrained.get("crop_pct", 0.875)),
+            size=size,
+            mean=tuple(map(float, mean)),
+            std=tuple(map(float, std)),
+            interpolation=pretrained.get("interpolation", "bilinear"),
+        )
+    return Contract(
+        name=name,
+        tag=str(pretrained.get("tag") or ""),
+        spec=SPECS[name],
+        classes=tuple(str(descriptions.get(name, name)) for name in names) if names else None,
+        preprocess=preprocess,
+        license=str(pretrained.get("license") or ""),
+        origin=str(pretrained.get("origin_url") or ""),
+    )
+
+
+def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Contract:
+    spec = _spec_of_transformers(config)
+    labels = config.get("id2label")
+    name = next((name for name, known in SPECS.items() if known == spec), "")
+    return Contract(
+        name=name,
+        tag="",
+        spec=spec,
+        classes=tuple(str(labels[key]) for key in sorted(labels, key=int)) if labels else None,
+        preprocess=_preprocess_of_transformers(preprocessor) if preprocessor else None,
+    )
+
+
+def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
+    """Read the architecture; what a config leaves out has transformers' default."""
+    block = config.get("layer_type", "bottleneck")
+    hidden = config.get("hidden_sizes", [256, 512, 1024, 2048])
+    depths = config.get("depths", [3, 4, 6, 3])
+    if not isinstance(hidden, list) or not all(isinstance(size, int) and size % 4 == 0 for size in hidden):
+        raise ValueError(f"hidden_sizes must be a list of multiples of 4, got {hidden!r}")
+    widths = tuple(size if block == "basic" else size // 4 for size in hidden)
+    fixed = {"hidden_act": "relu", "downsample_in_first_stage": False, "embedding_size": widths[0]}
+    for key, needed in fixed.items():
+        default = 64 if key == "embedding_size" else needed
+        if config.get(key, default) != needed:
+            raise ValueError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
+    v1 = block == "bottleneck" and config.get("downsample_in_bottleneck", False)
+    return ResNetSpec(block=block, depths=tuple(depths), widths=widths, stride_in="1x1" if v1 else "3x3")
+
+
+def _preprocess_of_transformers(config: Mapping[str, Any]) -> Preprocessing | None:
+    """Read a preprocessor_config.json: below 384 pixels, ConvNeXt's resizing to size / crop_pct, and a crop; None for another."""
+    interpolation = {2: "bilinear", 3: "bicubic"}.get(config.get("resample", 3))
+    size = config.get("size")
+    if isinstance(size, dict):
+        size = size.get("shortest_edge")
+    whole = all(config.get(f"do_{step}", True) is True for step in ("resize", "normalize"))
+    if interpolation is None or not isinstance(size, int) or size >= 384 or not whole or "crop_pct" not in config:
+        return None
+    return Preprocessing(
+        resize=int(size / config["crop_pct"]),
+        size=size,
+        mean=tuple(map(float, config["image_mean"])),
+        std=tuple(map(float, config["image_std"])),
+        interpolation="bilinear" if interpolation == "bilinear" else "bicubic",
+    )

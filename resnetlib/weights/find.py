@@ -1,0 +1,153 @@
+"""What `create_model` may be asked for: a name, name.tag, a folder, a file, a repository of the hub."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetlib.models import Spec, spec_of
+from resnetlib.models.catalog import SPECS
+from resnetlib.weights.catalog import describe, read_embedded, tags_of
+from resnetlib.weights.contract import Contract
+from resnetlib.weights.files import WeightsFile, read_weights
+from resnetlib.weights.repository import CONFIG, folder_getter, read_repository
+from resnetlib.weights.sources import EmbeddedFile, HubFile
+
+HUB = ("hf-hub:", "hf_hub:")
+LOCAL = "local-dir:"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """Weights, and what is known of them.
+
+    Args:
+        label: what to call them in errors.
+        spec: of the network; None where only the names and shapes can tell.
+        file: the tensors and the contract; None for a network without weights.
+        dialect: the names of the tensors, where it is known.
+        pinned: whether their contents are known beforehand, by their hash.
+    """
+
+    label: str
+    spec: Spec | None
+    file: WeightsFile | None
+    dialect: str | None = None
+    pinned: bool = False
+
+
+def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
+    """Find out what a name means, and read the weights.
+
+    Args:
+        name: of a network, with or without a tag; a path; `hf-hub:org/name@revision`.
+        weights: a tag or a file, for the bare name of a network.
+        dialect: whose names a file's tensors have; None to find it out.
+        mmap: map files of safetensors into memory; None for those in a cache alone.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ValueError: for a name that means nothing, or more than one thing.
+    """
+    if not isinstance(name, str | Path):
+        raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
+    text = str(name)
+    if weights is not None:
+        if names_weights(name):
+            raise ValueError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
+        return _given(text, weights, dialect, mmap)
+    if text.startswith(HUB):
+        return _on_hub(text.split(":", 1)[1], dialect, mmap is not False)
+    if text.startswith(LOCAL) or _is_path(name):
+        return _at_path(Path(text.removeprefix(LOCAL)).expanduser(), dialect, bool(mmap))
+    if text and text not in SPECS and Path(text).exists():
+        raise ValueError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it")
+    if names_weights(name):
+        return _in_catalogue(text, mmap)
+    return Found(label=text, spec=spec_of(text), file=None)
+
+
+def names_weights(name: str | Path) -> bool:
+    """Tell whether a name is more than a network's: a name with a tag, a path, a repository.
+
+    Args:
+        name: as `find` takes it.
+
+    Returns:
+        Whether it stands for weights.
+
+    Example:
+        >>> names_weights("resnet50"), names_weights("resnet50.tv2_in1k")
+        (False, True)
+    """
+    return _is_path(name) or any(mark in str(name) for mark in ".:")
+
+
+def _is_path(name: str | Path) -> bool:
+    return isinstance(name, Path) or "/" in name or os.sep in name
+
+
+def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
+    """Read weights of the catalogue, from the first of their sources that has them."""
+    contract = describe(full_name)
+    file, dialect = _from_sources(contract, mmap is not False)
+    return Found(label=full_name, spec=contract.spec, file=WeightsFile(file.state, contract), dialect=dialect, pinned=True)
+
+
+def _from_sources(contract: Contract, mmap: bool) -> tuple[WeightsFile, str]:
+    """Read the first of a contract's sources that is to be had, and say whose names its tensors have."""
+    if any(isinstance(source, EmbeddedFile) for source in contract.sources):
+        return read_embedded(contract.name, contract.tag), "torchvision"
+    from resnetlib.weights.fetch import fetch_first
+
+    fetched = fetch_first([source for source in contract.sources if not isinstance(source, EmbeddedFile)])
+    return read_weights(fetched.path, mmap=mmap), fetched.source.dialect
+
+
+def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
+    """Read the weights that go with a network's name: a tag, or a file."""
+    tags = tags_of(name)
+    if isinstance(weights, str) and weights in tags:
+        return _in_catalogue(f"{name}.{weights}", mmap)
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        found = _at_path(path, dialect, bool(mmap))
+    elif path.is_file():
+        found = Found(label=str(weights), spec=None, file=read_weights(path, mmap=bool(mmap)), dialect=dialect)
+    else:
+        known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
+        raise ValueError(f"{name} has {known}, and there is no file {weights}")
+    spec, contract = spec_of(name), found.file.contract if found.file else None
+    if contract is not None and contract.spec != spec:
+        raise ValueError(
+            f"{weights} holds a {contract.name or 'network without a name'}, not a {name}:\n  {contract.spec}\n  {spec}"
+        )
+    return Found(label=found.label, spec=spec, file=found.file, dialect=dialect)
+
+
+def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
+    """Read a folder with config.json, or a file alone."""
+    if path.is_dir():
+        file = read_repository(folder_getter(path), str(path), mmap=mmap)
+    elif path.is_file():
+        file = read_weights(path, mmap=mmap)
+    else:
+        raise FileNotFoundError(f"there is no file and no folder {path}")
+    return Found(label=str(path), spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)
+
+
+def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
+    """Read a repository of the hub: all of its files at one commit."""
+    from resnetlib.weights.fetch import fetch, fetch_repo_file
+
+    repo, _, revision = text.partition("@")
+    config = fetch_repo_file(repo, CONFIG, revision or "main")
+
+    def get(name: str) -> Path:
+        if name == CONFIG:
+            return config.path
+        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
+
+    file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
+    return Found(label=f"hf-hub:{text}", spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)

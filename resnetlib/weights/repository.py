@@ -1,0 +1,73 @@
+"""A folder with config.json and weights, on the disk or on the hub: one layout, three schemas."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from resnetlib.weights.configs import contract_of_config, read_json
+from resnetlib.weights.files import WeightsFile, read_weights
+
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+"""What the file of weights is called; the first that is there."""
+
+Get = Callable[[str], Path]
+"""Gives the path of a repository's file, or raises FileNotFoundError if, and only if, it is known not to be there."""
+
+
+def read_repository(get: Get, label: str, *, mmap: bool) -> WeightsFile:
+    """Read config and weights.
+
+    Args:
+        get: gives the files.
+        label: what to call the repository in errors.
+        mmap: map the weights into memory, if they are safetensors.
+
+    Returns:
+        The tensors and the contract. What the config says counts; what a header of safetensors adds is checked against it.
+
+    Raises:
+        FileNotFoundError: if there is no config, or there are no weights.
+        ValueError: if the config cannot be understood, or the file is another network's.
+    """
+    try:
+        config = read_json(get(CONFIG))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{label} has no {CONFIG}, which says what network it is") from error
+    preprocessor = None
+    if config.get("model_type") == "resnet":
+        try:
+            preprocessor = read_json(get(PREPROCESSOR))
+        except FileNotFoundError:
+            preprocessor = None
+    try:
+        contract = contract_of_config(config, preprocessor)
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from error
+    file = read_weights(first_there(get, label), mmap=mmap)
+    if file.contract is not None and file.contract.spec != contract.spec:
+        raise ValueError(
+            f"{label} contradicts itself: {CONFIG} and weights have different specs:\n  {contract.spec}\n  {file.contract.spec}"
+        )
+    return replace(file, contract=contract)
+
+
+def first_there(get: Get, label: str) -> Path:
+    """Return the file of weights: a pickle only where it is certain that there are no safetensors."""
+    for name in WEIGHTS_NAMES:
+        try:
+            return get(name)
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")
+
+
+def folder_getter(folder: Path) -> Get:
+    """Return what gives a local folder's files."""
+
+    def get(name: str) -> Path:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"there is no {name} in {folder}")
+        return folder / name
+
+    return get

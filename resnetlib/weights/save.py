@@ -1,0 +1,165 @@
+"""Saving a network so that it can be rebuilt from the folder alone, here and elsewhere; and pushing that folder to the hub."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from resnetlib.models import build
+from resnetlib.models.catalog import SPECS
+from resnetlib.modules import Backbone
+from resnetlib.weights.card import model_card
+from resnetlib.weights.configs import config_of, timm_name
+from resnetlib.weights.contract import Contract
+from resnetlib.weights.files import write_atomically, write_state
+from resnetlib.weights.preprocess import Preprocessing
+from resnetlib.weights.recognise import to_dialect
+from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+
+CARD = "README.md"
+
+
+def save_model(
+    net: Backbone,
+    folder: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    contract: Contract | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a network into a folder: config.json, model.safetensors and a model card, README.md.
+
+    `create_model("./folder")` rebuilds it, and so does `timm.create_model("local-dir:folder", pretrained=True)` where timm has the
+    network; names of tensors are then timm's, which are torchvision's for all but pre-activation networks.
+
+    Args:
+        net: the network; any that `build` can build.
+        folder: where; it is made if it is not there.
+        classes: what the logits stand for; the network's own `classes` by default.
+        contract: what shall be said of the weights. By default what is certain: the spec, the classes, the preprocessing; and of
+            the weights that the network began with the licence, and that these come from them.
+        overwrite: replace what the folder holds of an earlier network.
+
+    Raises:
+        FileExistsError: if the folder holds weights, unless `overwrite`.
+        ValueError: if the contract is another network's, the network was changed since it was built, classes are not as many as
+            logits, or a number is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> from resnetlib import create_model
+        >>> net = create_model("resnet18", num_classes=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(net, folder, classes=["cat", "dog"])
+        ...     create_model(f"{folder}/").classes
+        ('cat', 'dog')
+    """
+    _write(net, Path(folder), f"./{Path(folder).name}", classes, contract, overwrite)
+
+
+def push_to_hub(
+    net: Backbone,
+    repo: str,
+    *,
+    classes: Sequence[str] | None = None,
+    contract: Contract | None = None,
+    revision: str = "main",
+    private: bool | None = None,
+    message: str = "Upload a network of resnetlib",
+) -> str:
+    """Save a network, and upload it to the Hugging Face Hub.
+
+    The token, and a mirror's address, are huggingface_hub's own: `hf auth login` or `HF_TOKEN`, and `HF_ENDPOINT`.
+
+    Args:
+        net: the network.
+        repo: `org/name`; it is made if it is not there.
+        classes: as in `save_model`.
+        contract: as in `save_model`.
+        revision: the branch.
+        private: whether a new repository is; the organisation's default if None.
+        message: of the commit.
+
+    Returns:
+        The commit, by which these very weights are found for ever.
+
+    Raises:
+        ValueError: as in `save_model`, and for a name that no repository can have.
+        OSError: if the hub refuses it, or cannot be reached.
+    """
+    from huggingface_hub import HfApi, constants
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write(net, Path(folder), f"hf-hub:{repo}", classes, contract, overwrite=False)
+        api = HfApi(endpoint=constants.ENDPOINT, library_name="resnetlib")
+        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+        if revision != "main":
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
+    return str(commit.oid)
+
+
+def _write(
+    net: Backbone, folder: Path, place: str, classes: Sequence[str] | None, contract: Contract | None, overwrite: bool
+) -> None:
+    """Write the three files, the config last: a folder without it is no network's."""
+    contract = _described(net, classes, contract)
+    weights = folder / WEIGHTS_NAMES[0]
+    there = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{folder} holds {', '.join(there)} already: give another folder, or overwrite=True")
+    state, in_timm = net.state_dict(), timm_name(net.spec) is not None
+    if in_timm:
+        state = to_dialect(state, net.spec, "timm")
+    config = config_of(contract, num_classes=net.num_classes, in_channels=net.in_channels, num_features=net.num_features)
+    card = model_card(contract, place, num_classes=net.num_classes, in_timm=in_timm)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_state(state, weights, contract)
+    write_atomically(folder / CARD, card.encode())
+    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def _described(net: Backbone, classes: Sequence[str] | None, contract: Contract | None) -> Contract:
+    """Return what is said of a network, once it is seen to be true of it."""
+    base: Contract | None = net.contract
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a sequence of names, got the one str {classes!r}")
+    names = tuple(classes) if classes is not None else net.classes
+    if net.preprocess is not None and not isinstance(net.preprocess, Preprocessing):
+        raise ValueError(
+            f"net.preprocess is a {type(net.preprocess).__name__}, and only a Preprocessing can be written: set it to one, or None"
+        )
+    if contract is None:
+        contract = Contract(
+            name=next((name for name, spec in SPECS.items() if spec == net.spec), ""),
+            tag="",
+            spec=net.spec,
+            classes=names,
+            class_ids=base.class_ids if base is not None and base.classes == names else None,
+            preprocess=net.preprocess,
+            license=base.license if base is not None else "",
+            origin=f"began as {base.full_name}; {base.origin}".rstrip("; ") if base is not None else "",
+        )
+    elif classes is not None:
+        contract = replace(contract, classes=names)
+    contract = replace(contract, params=sum(parameter.numel() for parameter in net.parameters()))
+    if contract.spec != net.spec:
+        raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
+    rebuilt = build(net.spec, num_classes=net.num_classes, in_channels=net.in_channels, device="meta")
+    if type(rebuilt) is not type(net) or _shapes(rebuilt) != _shapes(net):
+        raise ValueError(
+            "the network is not what its spec would build, and could not be rebuilt: save its state_dict by torch.save"
+        )
+    if contract.classes is not None and len(contract.classes) != net.num_classes:
+        raise ValueError(f"there are {len(contract.classes)} classes, and the network has {net.num_classes} logits")
+    if contract.preprocess is not None and contract.preprocess.channels != net.in_channels:
+        raise ValueError(
+            f"the preprocessing makes {contract.preprocess.channels} channels, and the network takes {net.in_channels}: set "
+            "net.preprocess to another one, or to None"
+        )
+    return contract
+
+
+def _shapes(net: Backbone) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}

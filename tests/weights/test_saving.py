@@ -1,0 +1,195 @@
+"""A network in a folder: rebuilt from it alone, here, in timm, and by huggingface_hub's mixin."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from families import FAMILIES
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from resnetlib import Backbone, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json
+from resnetlib.models import DenseNetSpec, Spec
+from resnetlib.weights import Contract, Preprocessing, read_weights
+
+CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
+
+
+def trained(net: nn.Module) -> Any:
+    """Give statistics that no new network has, and put it into eval mode."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+    return net.eval()
+
+
+def outputs(net: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = net(images)
+    return found
+
+
+@pytest.mark.parametrize("change", [{}, {"num_classes": 0}, {"in_channels": 5}])
+def test_a_folder_is_enough(spec: Spec, change: dict[str, int], tmp_path: Path) -> None:
+    net = trained(build(spec, **{"num_classes": 3, **change}))  # type: ignore[arg-type]
+    names = ["a", "b", "c"] if net.num_classes else None
+    save_model(net, tmp_path / "w", classes=names)
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    images = torch.randn(2, net.in_channels, 32, 32)
+    for again in (create_model(tmp_path / "w"), load_file(tmp_path / "w" / "model.safetensors")):
+        assert type(again) is type(net)
+        assert again.spec == spec
+        assert again.classes == (tuple(names) if names else None)
+        assert torch.equal(outputs(again.eval(), images), outputs(net, images))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet26", "densenet121", "preact_resnet18"])
+def test_timm_loads_the_folder(name: str, tmp_path: Path) -> None:
+    net = trained(create_model(name, num_classes=4, in_channels=2))
+    net.preprocess = Preprocessing(resize=72, size=64, mean=(0.1, 0.2), std=(0.3, 0.4), interpolation="bicubic")
+    save_model(net, tmp_path / "w", classes=["a", "b", "c", "d"])
+    peer = timm.create_model(f"local-dir:{tmp_path / 'w'}", pretrained=True).eval()
+    images = torch.randn(2, 2, 64, 64)
+    torch.testing.assert_close(outputs(peer, images), outputs(net, images), rtol=1e-5, atol=1e-5)
+    data = timm.data.resolve_model_data_config(peer)
+    assert (data["input_size"], list(data["mean"]), data["interpolation"]) == ((2, 64, 64), [0.1, 0.2], "bicubic")
+    assert data["crop_pct"] == pytest.approx(64 / 72)
+    assert peer.pretrained_cfg["label_names"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+def test_a_state_dict_opens_in_torchvision(name: str, tmp_path: Path) -> None:
+    net = trained(create_model(name, num_classes=4))
+    save_model(net, tmp_path / "w")
+    for state in (net.state_dict(), read_weights(tmp_path / "w" / "model.safetensors").state):
+        peer = torchvision.models.get_model(name, weights=None, num_classes=4).eval()
+        peer.load_state_dict(state)
+        images = torch.randn(1, 3, 64, 64)
+        assert torch.equal(outputs(peer, images), outputs(net, images))
+
+
+def test_what_timm_saves_is_loaded(tmp_path: Path) -> None:
+    peer = trained(timm.create_model("resnetv2_18", num_classes=5, in_chans=1))
+    timm.models.save_for_hf(peer, tmp_path / "w", model_config={"label_names": list("abcde")}, safe_serialization=True)
+    net = create_model(tmp_path / "w").eval()
+    assert type(net).__name__ == "PreActResNet"
+    assert net.classes == tuple("abcde")
+    images = torch.randn(1, 1, 64, 64)
+    torch.testing.assert_close(outputs(net, images), outputs(peer, images), rtol=1e-5, atol=1e-5)
+
+
+class HubResNet(ResNet, PyTorchModelHubMixin):
+    """A network as users of huggingface_hub's mixin would write it: what the constructor takes is JSON."""
+
+    def __init__(self, spec_json: str, num_classes: int = 10) -> None:
+        spec = spec_from_json(spec_json)
+        assert isinstance(spec, ResNetSpec)
+        super().__init__(spec, num_classes=num_classes)
+
+
+def test_the_mixin_reads_what_is_saved_and_is_read(tmp_path: Path) -> None:
+    spec = FAMILIES["resnet"]
+    net = trained(build(spec, num_classes=4))
+    save_model(net, tmp_path / "ours")
+    pulled = HubResNet.from_pretrained(tmp_path / "ours", spec_json=spec.to_json(), num_classes=4, strict=True)
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(outputs(pulled, images), outputs(net, images))
+    pulled.save_pretrained(tmp_path / "theirs")
+    assert torch.equal(outputs(HubResNet.from_pretrained(tmp_path / "theirs", strict=True), images), outputs(net, images))
+    again = load_file(tmp_path / "theirs" / "model.safetensors", spec=spec).eval()
+    assert torch.equal(outputs(again, images), outputs(net, images))
+
+
+def test_what_is_certain_is_said(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", num_classes=2)
+    save_model(net, tmp_path / "w", classes=["cat", "dog"])
+    contract = create_model(tmp_path / "w").contract
+    assert contract.name == "cifar_resnet20"
+    assert contract.tag == ""
+    assert contract.top1 is None
+    assert contract.preprocess == CIFAR
+    assert contract.license == "Apache-2.0"
+    assert contract.origin.startswith("began as cifar_resnet20.resnetlib_c10")
+    assert contract.params == sum(parameter.numel() for parameter in net.parameters())
+    card = (tmp_path / "w" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: resnetlib\n")
+    assert "license: apache-2.0" in card
+    assert 'create_model("./w")' in card
+
+
+def test_a_given_contract_is_written(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20")
+    contract = Contract(
+        name="cifar_plain20", tag="mine", spec=net.spec, classes=tuple("abcdefghij"), preprocess=CIFAR, top1=12.5, license="MIT | x"
+    )
+    save_model(net, tmp_path / "w", contract=contract)
+    assert create_model(tmp_path / "w").contract == replace(contract, params=269_722)
+    assert "| top-1 | 12.5 % |" in (tmp_path / "w" / "README.md").read_text()
+
+
+def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20")
+    other = Contract(name="cifar_resnet20", tag="", spec=create_model("cifar_resnet20", device="meta").spec)
+    with pytest.raises(ValueError, match="the contract is another network's"):
+        save_model(net, tmp_path / "w", contract=other)
+    with pytest.raises(ValueError, match="there are 2 classes, and the network has 10 logits"):
+        save_model(net, tmp_path / "w", classes=["a", "b"])
+    with pytest.raises(ValueError, match="classes must be a sequence of names"):
+        save_model(net, tmp_path / "w", classes="abcdefghij")
+    net.preprocess = CIFAR.for_channels(1)
+    with pytest.raises(ValueError, match="the preprocessing makes 1 channels, and the network takes 3"):
+        save_model(net, tmp_path / "w")
+    net.preprocess = lambda image: image
+    with pytest.raises(ValueError, match=r"net.preprocess is a function, and only a Preprocessing can be written"):
+        save_model(net, tmp_path / "w")
+    net.preprocess = None
+    net.layer1 = nn.Sequential(net.layer1, nn.Conv2d(16, 16, 1))
+    with pytest.raises(ValueError, match="not what its spec would build"):
+        save_model(net, tmp_path / "w")
+    with pytest.raises(ValueError, match="on the meta device"):
+        save_model(create_model("cifar_plain20", device="meta"), tmp_path / "w")
+    assert not (tmp_path / "w" / "config.json").exists()
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    first, second = (create_model("cifar_plain20", num_classes=n) for n in (2, 3))
+    save_model(first, tmp_path)
+    with pytest.raises(FileExistsError, match=r"holds config.json, model.safetensors already"):
+        save_model(second, tmp_path)
+    assert create_model(tmp_path).num_classes == 2
+    save_model(second, tmp_path, overwrite=True)
+    assert create_model(tmp_path).num_classes == 3
+
+
+def edited(folder: Path, **change: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+
+
+def test_a_folder_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    net: Backbone = create_model("cifar_plain20")
+    save_model(net, tmp_path)
+    contract = json.loads((tmp_path / "config.json").read_text())["resnetlib"]
+    edited(tmp_path, resnetlib={**contract, "spec": {**contract["spec"], "join": "add"}})
+    with pytest.raises(ValueError, match="contradicts itself"):
+        create_model(tmp_path)
+
+
+@pytest.mark.parametrize("family", [ResNetSpec, DenseNetSpec])
+def test_a_folder_needs_config_and_weights(family: type[Spec], tmp_path: Path) -> None:
+    name = "cifar_plain20" if family is ResNetSpec else "cifar_densenet40_k12"
+    save_model(create_model(name), tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"has no weights: none of model.safetensors, pytorch_model.bin"):
+        create_model(tmp_path)
+    torch.save(create_model(name).state_dict(), tmp_path / "pytorch_model.bin")
+    assert create_model(tmp_path).spec == create_model(name, device="meta").spec
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no config.json"):
+        create_model(tmp_path)
