@@ -10,10 +10,9 @@ import torch
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.weights.adapt import adapt_channels
+from resnetlib.weights.dialects import infer_spec, recognise
 from resnetlib.weights.find import Found, find, names_weights
-from resnetlib.weights.infer import infer_spec
 from resnetlib.weights.load import adopt_state, channels_in, classes_in
-from resnetlib.weights.recognise import recognise
 from resnetlib.weights.save import push_to_hub, save_model
 
 __all__ = ["create_model", "load_file", "push_to_hub", "save_model"]

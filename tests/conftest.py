@@ -12,7 +12,7 @@ from loopback import Hub, point_at
 
 from resnetlib.data import is_cifar10
 from resnetlib.models import Spec
-from resnetlib.weights import verified
+from resnetlib.weights.fetch import verified
 
 settings.register_profile("resnetlib", deadline=None, derandomize=True, max_examples=30, print_blob=True)
 settings.load_profile("resnetlib")

@@ -5,12 +5,10 @@ from resnetlib.weights.catalog import describe, read_embedded, tags_of
 from resnetlib.weights.catalog import list_weights as list  # noqa: A004 - resnetlib.weights.list
 from resnetlib.weights.contract import Contract
 from resnetlib.weights.convert import convert_file
-from resnetlib.weights.dialects import DIALECTS
+from resnetlib.weights.dialects import DIALECTS, infer_spec, recognise, to_dialect
 from resnetlib.weights.files import WeightsFile, read_weights, write_state, write_weights
-from resnetlib.weights.infer import infer_spec
 from resnetlib.weights.load import load_state
 from resnetlib.weights.preprocess import MEAN_STD, Preprocessing
-from resnetlib.weights.recognise import recognise, to_dialect
 from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 __all__ = [

@@ -6,8 +6,8 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from resnetlib.weights.dialects import Recognised
 from resnetlib.weights.load import ENDS
-from resnetlib.weights.recognise import Recognised
 
 
 def adapt_input(weight: Tensor, channels: int) -> Tensor:

@@ -72,7 +72,7 @@ def contract_of_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any
             return _of_transformers(config, preprocessor or {})
         if "architecture" in config:
             return _of_timm(config)
-    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"config.json cannot be understood: {error!r}") from error
     raise ValueError(
         f"config.json is neither ours (key {OURS!r}) nor timm's (key 'architecture') nor transformers' (model_type 'resnet'); its "

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from resnetlib.models.spec import Spec
+from resnetlib.weights.dialects import infer_spec, recognise, to_dialect
 from resnetlib.weights.files import read_weights, write_state
-from resnetlib.weights.infer import infer_spec
-from resnetlib.weights.recognise import recognise, to_dialect
 
 
 def convert_file(

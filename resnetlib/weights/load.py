@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.modules import Backbone
-from resnetlib.weights.infer import nearest_name
-from resnetlib.weights.recognise import Recognised, recognise
+from resnetlib.weights.dialects import Recognised, nearest_name, recognise
 
 ENDS = {
     "resnet": ("conv1.weight", "fc.weight"),

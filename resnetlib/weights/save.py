@@ -12,9 +12,9 @@ from resnetlib.modules import Backbone
 from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, timm_name
 from resnetlib.weights.contract import Contract
+from resnetlib.weights.dialects import to_dialect
 from resnetlib.weights.files import write_atomically, write_state
 from resnetlib.weights.preprocess import Preprocessing
-from resnetlib.weights.recognise import to_dialect
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 
 CARD = "README.md"

@@ -19,10 +19,10 @@ from resnetlib import build
 from resnetlib.analysis import measure_cost
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.catalog import EMBEDDED, contracts, describe, list_weights, read_embedded, tags_of
+from resnetlib.weights.catalog.classes import imagenet_classes, imagenet_ids
 from resnetlib.weights.catalog.hashes import SHA256, named_file
 from resnetlib.weights.contract import Contract, contract_from_json
-from resnetlib.weights.dialects import ALIASES, DIALECTS
-from resnetlib.weights.imagenet import imagenet_classes, imagenet_ids
+from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
 from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 TORCHVISION = {

@@ -9,7 +9,7 @@ from families import FAMILIES
 from resnetlib import build, create_model, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import load_state
-from resnetlib.weights.recognise import recognise
+from resnetlib.weights.dialects.recognise import recognise
 
 
 @pytest.mark.parametrize("name", SPECS)

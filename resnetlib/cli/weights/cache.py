@@ -12,7 +12,7 @@ def cache() -> None:
     from resnetlib.weights import EmbeddedFile, describe
     from resnetlib.weights import list as list_weights
     from resnetlib.weights.fetch import find_cached
-    from resnetlib.weights.verified import own_cache
+    from resnetlib.weights.fetch.verified import own_cache
 
     click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")
     click.echo(f"URLs  (TORCH_HOME)       {torch.hub.get_dir()}/checkpoints")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from resnetlib.models.catalog import SPECS
+from resnetlib.weights.catalog.classes import imagenet_classes, imagenet_ids
 from resnetlib.weights.contract import Contract
-from resnetlib.weights.imagenet import imagenet_classes, imagenet_ids
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.sources import Source
 

@@ -7,10 +7,10 @@ from itertools import takewhile
 from torch import Tensor
 
 from resnetlib.models.spec import DenseNetSpec, Spec
-from resnetlib.weights.dialects import ALIASES, DIALECTS
-from resnetlib.weights.equivalent import same_networks
-from resnetlib.weights.names import REFUSALS
-from resnetlib.weights.renaming import LONGEST, Dialect, Family, Name, Rule, Table, rename, rename_all, split_name
+from resnetlib.weights.dialects.equivalent import same_networks
+from resnetlib.weights.dialects.names import REFUSALS
+from resnetlib.weights.dialects.renaming import LONGEST, Dialect, Family, Name, Rule, Table, rename, rename_all, split_name
+from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
 
 DEEPEST = 8
 """So many parts of a common prefix are tried, and no more."""

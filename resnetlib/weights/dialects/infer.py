@@ -9,9 +9,9 @@ from torch import Tensor
 from resnetlib.models.build import build
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import Spec
-from resnetlib.weights.equivalent import simplest
-from resnetlib.weights.recognise import Recognised, dialect_named, recognise, why_not
-from resnetlib.weights.structure import Shapes, possible_specs
+from resnetlib.weights.dialects.equivalent import simplest
+from resnetlib.weights.dialects.recognise import Recognised, dialect_named, recognise, why_not
+from resnetlib.weights.dialects.structure import Shapes, possible_specs
 
 MOST_TENSORS = 10_000
 """No network that is known has so many."""

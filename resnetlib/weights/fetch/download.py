@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 from uuid import uuid4
 
-from resnetlib.weights.deadline import TRIES, Deadline
-from resnetlib.weights.errors import RETRIABLE, DamagedError, FetchError, UnreachableError, cannot_store, error_for_status
+from resnetlib.weights.fetch.deadline import TRIES, Deadline
+from resnetlib.weights.fetch.errors import RETRIABLE, DamagedError, FetchError, UnreachableError, cannot_store, error_for_status
 from resnetlib.weights.sources import UrlFile
 
 LARGEST = 8 * 2**30

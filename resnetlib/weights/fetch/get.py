@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from resnetlib.weights.deadline import TRIES, Deadline
-from resnetlib.weights.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
-from resnetlib.weights.hub import HubPlace, is_commit, is_offline
-from resnetlib.weights.lock import locked
+from resnetlib.weights.fetch.deadline import TRIES, Deadline
+from resnetlib.weights.fetch.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
+from resnetlib.weights.fetch.hub import HubPlace, is_commit, is_offline
+from resnetlib.weights.fetch.lock import locked
+from resnetlib.weights.fetch.url import UrlPlace
 from resnetlib.weights.sources import HubFile, UrlFile
-from resnetlib.weights.url import UrlPlace
 
 LARGEST_CONFIG = 16 * 2**20
 """Bytes: a repository's small files are smaller."""

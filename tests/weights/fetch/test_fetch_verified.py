@@ -10,9 +10,8 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
-from resnetlib.weights import verified
-from resnetlib.weights.errors import DamagedError, NotThereError
-from resnetlib.weights.fetch import check_cached, fetch, fetch_repo_file, find_cached
+from resnetlib.weights.fetch import check_cached, fetch, fetch_repo_file, find_cached, verified
+from resnetlib.weights.fetch.errors import DamagedError, NotThereError
 from resnetlib.weights.sources import HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 20

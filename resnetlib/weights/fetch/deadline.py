@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
-from resnetlib.weights.errors import UnreachableError
+from resnetlib.weights.fetch.errors import UnreachableError
 
 Result = TypeVar("Result")
 

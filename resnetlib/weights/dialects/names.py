@@ -1,6 +1,6 @@
 """The names that others give to the same tensors, as rules. The canonical names are torchvision's, and ours for what it has not."""
 
-from resnetlib.weights.renaming import Refusal, Rule
+from resnetlib.weights.dialects.renaming import Refusal, Rule
 
 
 def _same(*names: str) -> tuple[Rule, ...]:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from zoos import SmallDenseNet, SmallResNet
 
 from resnetlib import DenseNetSpec, ResNetSpec, Spec, build
-from resnetlib.weights.dialects import ALIASES
-from resnetlib.weights.infer import infer_spec
-from resnetlib.weights.recognise import recognise, to_dialect
+from resnetlib.weights.dialects.infer import infer_spec
+from resnetlib.weights.dialects.recognise import recognise, to_dialect
+from resnetlib.weights.dialects.tables import ALIASES
 
 CLASSES = 7
 BASIC = ResNetSpec(block="basic", depths=(1, 2), widths=(16, 32))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from loopback import Hub
 
-from resnetlib.weights.errors import DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
 from resnetlib.weights.fetch import fetch, find_cached
+from resnetlib.weights.fetch.errors import DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
 from resnetlib.weights.sources import HubFile
 
 CONTENT = random.Random(0).randbytes(20_000)

@@ -14,10 +14,10 @@ from torch import Tensor
 from resnetlib import DenseNetSpec, ResNetSpec, Spec, build
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.dialects import DIALECTS
-from resnetlib.weights.infer import infer_spec
-from resnetlib.weights.names import REFUSALS
-from resnetlib.weights.recognise import recognise, to_dialect, why_not
-from resnetlib.weights.renaming import Table, rename
+from resnetlib.weights.dialects.infer import infer_spec
+from resnetlib.weights.dialects.names import REFUSALS
+from resnetlib.weights.dialects.recognise import recognise, to_dialect, why_not
+from resnetlib.weights.dialects.renaming import Table, rename
 
 BASIC = ResNetSpec(block="basic", depths=(1, 2), widths=(16, 32))
 DEEP = ResNetSpec(block="bottleneck", depths=(1, 2), widths=(16, 32))

@@ -4,17 +4,12 @@ Names do not tell which convolution takes the stride, or how a shortcut without 
 the values that a spec's fields have in all of its networks. What it leaves open is a choice between values, or not limited at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from torch import Tensor
-
 from resnetlib.models.spec import DenseNetSpec, ResNetSpec
-from resnetlib.weights import names
-from resnetlib.weights.renaming import Dialect, Table
-from resnetlib.weights.wrappers import PREFIXES, WRAPPERS, unwrap
-
-__all__ = ["ALIASES", "DIALECTS", "PREFIXES", "WRAPPERS", "translate", "unwrap"]
+from resnetlib.weights.dialects import names
+from resnetlib.weights.dialects.renaming import Dialect, Table
 
 
 def _stem_of_two_growths(spec: DenseNetSpec) -> str | None:
@@ -123,24 +118,3 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 
 ALIASES: Mapping[str, str] = MappingProxyType({"timm-resnetv2": "timm"})
 """Other names of dialects."""
-
-
-def translate(state: Mapping[str, Tensor], keys: Iterable[str]) -> dict[str, Tensor]:
-    """Rename tensors to canonical names, from the dialect that comes nearest to theirs; `recognise` says more.
-
-    Args:
-        state: names and tensors, in any dialect.
-        keys: the network's; not needed any more.
-
-    Returns:
-        The tensors; those that the dialect does not know under their own names.
-
-    Example:
-        >>> import torch
-        >>> list(translate({"linear.weight": torch.zeros(10, 64), "layer1.0.conv1.weight": torch.zeros(16, 16, 3, 3)}, []))
-        ['fc.weight', 'layer1.0.conv1.weight']
-    """
-    from resnetlib.weights.recognise import recognise
-
-    found = recognise(state)
-    return {**found.state, **{key: state[key] for key in found.unknown}}

@@ -3,11 +3,11 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from resnetlib.weights.deadline import TRIES, Deadline
-from resnetlib.weights.download import download, without_secrets
-from resnetlib.weights.errors import DamagedError, NotThereError, cannot_store
+from resnetlib.weights.fetch.deadline import TRIES, Deadline
+from resnetlib.weights.fetch.download import download, without_secrets
+from resnetlib.weights.fetch.errors import DamagedError, NotThereError, cannot_store
+from resnetlib.weights.fetch.verified import sha256_of
 from resnetlib.weights.sources import UrlFile
-from resnetlib.weights.verified import sha256_of
 
 
 class UrlPlace:

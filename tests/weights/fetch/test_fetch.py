@@ -8,7 +8,8 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
-from resnetlib.weights.errors import (
+from resnetlib.weights.fetch import fetch, fetch_first, fetch_repo_file, find_cached
+from resnetlib.weights.fetch.errors import (
     CannotStoreError,
     DamagedError,
     FetchError,
@@ -16,7 +17,6 @@ from resnetlib.weights.errors import (
     RefusedError,
     UnreachableError,
 )
-from resnetlib.weights.fetch import fetch, fetch_first, fetch_repo_file, find_cached
 from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 20

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from resnetlib.weights.deadline import Deadline
-from resnetlib.weights.errors import UnreachableError
-from resnetlib.weights.verified import own_cache
+from resnetlib.weights.fetch.deadline import Deadline
+from resnetlib.weights.fetch.errors import UnreachableError
+from resnetlib.weights.fetch.verified import own_cache
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
-from resnetlib.weights.errors import DamagedError, NotThereError, UnreachableError
 from resnetlib.weights.fetch import fetch, fetch_first, fetch_repo_file, find_cached
+from resnetlib.weights.fetch.errors import DamagedError, NotThereError, UnreachableError
 from resnetlib.weights.sources import HubFile, UrlFile
 
 
@@ -87,7 +87,7 @@ CHILD = """
 import sys
 opened = []
 sys.addaudithook(lambda event, args: opened.append(event) if event.startswith("socket.") else None)
-from resnetlib.weights.errors import UnreachableError
+from resnetlib.weights.fetch.errors import UnreachableError
 from resnetlib.weights.fetch import fetch, fetch_repo_file
 from resnetlib.weights.sources import HubFile, UrlFile
 fetch(HubFile(repo="org/name"))

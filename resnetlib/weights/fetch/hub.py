@@ -5,9 +5,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from resnetlib.weights.deadline import TRIES, Deadline
-from resnetlib.weights.download import LARGEST
-from resnetlib.weights.errors import (
+from resnetlib.weights.fetch.deadline import TRIES, Deadline
+from resnetlib.weights.fetch.download import LARGEST
+from resnetlib.weights.fetch.errors import (
     DamagedError,
     FetchError,
     NotThereError,
@@ -16,8 +16,8 @@ from resnetlib.weights.errors import (
     cannot_store,
     error_for_status,
 )
+from resnetlib.weights.fetch.verified import git_sha1_of, note_name, noted_name, sha256_of
 from resnetlib.weights.sources import HubFile
-from resnetlib.weights.verified import git_sha1_of, note_name, noted_name, sha256_of
 
 
 def is_offline() -> bool:

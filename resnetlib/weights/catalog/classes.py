@@ -39,6 +39,6 @@ def imagenet_ids() -> tuple[str, ...]:
 @cache
 def _columns() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read the identifiers and the names."""
-    lines = files("resnetlib.weights").joinpath("imagenet_classes.tsv").read_text(encoding="utf-8").splitlines()
+    lines = files("resnetlib.weights.catalog").joinpath("imagenet_classes.tsv").read_text(encoding="utf-8").splitlines()
     ids, names = zip(*(line.split("\t") for line in lines), strict=True)
     return ids, names

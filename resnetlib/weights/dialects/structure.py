@@ -6,7 +6,7 @@ from itertools import product
 from resnetlib.models.spec import DenseNetSpec, JoinKind, Norm, Order, ResNetSpec, Spec, Stem
 from resnetlib.modules.postact import Bottleneck, StrideIn
 from resnetlib.modules.shortcut import Shortcut
-from resnetlib.weights.equivalent import base_width_of, changes, share_of, simplest
+from resnetlib.weights.dialects.equivalent import base_width_of, changes, share_of, simplest
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Canonical names and shapes."""

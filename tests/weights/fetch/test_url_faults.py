@@ -13,10 +13,10 @@ from urllib.request import Request
 import pytest
 from loopback import Hub
 
-from resnetlib.weights.deadline import Deadline
-from resnetlib.weights.download import DAY, _Redirects, download, without_secrets
-from resnetlib.weights.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
 from resnetlib.weights.fetch import fetch
+from resnetlib.weights.fetch.deadline import Deadline
+from resnetlib.weights.fetch.download import DAY, _Redirects, download, without_secrets
+from resnetlib.weights.fetch.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
 from resnetlib.weights.sources import UrlFile
 
 CONTENT = random.Random(0).randbytes(20_000)

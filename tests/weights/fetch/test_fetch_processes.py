@@ -13,8 +13,8 @@ import pytest
 from loopback import point_at
 from remotes import Remote
 
-from resnetlib.weights.errors import CannotStoreError, UnreachableError
 from resnetlib.weights.fetch import fetch, find_cached
+from resnetlib.weights.fetch.errors import CannotStoreError, UnreachableError
 from resnetlib.weights.sources import HubFile, UrlFile
 
 PROCESSES = 8

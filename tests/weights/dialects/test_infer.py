@@ -14,9 +14,9 @@ from torch import Tensor
 
 from resnetlib import ResNetSpec, Spec, build, spec_of
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.equivalent import same_networks, simplest
-from resnetlib.weights.infer import fitting_specs, infer_spec, nearest_name
-from resnetlib.weights.recognise import Recognised, recognise, to_dialect, why_not
+from resnetlib.weights.dialects.equivalent import same_networks, simplest
+from resnetlib.weights.dialects.infer import fitting_specs, infer_spec, nearest_name
+from resnetlib.weights.dialects.recognise import Recognised, recognise, to_dialect, why_not
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,19 @@
+"""Getting files: from the hub and from URLs, verified, cached, one process at a time, bounded in time."""
+
+from resnetlib.weights.fetch.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
+from resnetlib.weights.fetch.get import Fetched, check_cached, fetch, fetch_first, fetch_repo_file, find_cached
+
+__all__ = [
+    "CannotStoreError",
+    "DamagedError",
+    "FetchError",
+    "Fetched",
+    "NotThereError",
+    "RefusedError",
+    "UnreachableError",
+    "check_cached",
+    "fetch",
+    "fetch_first",
+    "fetch_repo_file",
+    "find_cached",
+]

@@ -1,0 +1,90 @@
+"""config.json: three schemas, and whatever else somebody may put there."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnetlib import create_model
+from resnetlib.models import spec_of
+from resnetlib.weights import Preprocessing
+from resnetlib.weights.configs import config_of, contract_of_config
+from resnetlib.weights.contract import Contract
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+GOOD = json.loads(json.dumps({"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {
+    "input_size": [3, 32, 32], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_pct": 1.0}}))  # fmt: skip
+HF = {"model_type": "resnet"}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("", "is no JSON"),
+        ("[]", "must hold a JSON object"),
+        (deep(100_000), "is no JSON"),
+        ('{"resnetlib": ' + deep(500) + "}", "must hold an object under"),
+        ("{}", "neither ours"),
+        ('{"a": "' + "x" * 5_000_000 + '"}', r"more than the 4,194,304|larger|too large"),
+        ({"resnetlib": {"spec": 5}}, "the contract cannot be read"),
+        ({"resnetlib": {"name": "x", "tag": "", "spec": {"family": "vgg"}}}, "family must be one of"),
+        ({"resnetlib": {"name": "x", "tag": "", "spec": {"family": "resnet", "block": "basic", "depths": [10**9]}}}, "."),
+        ({"resnetlib": {"nmae": "x"}}, "unknown fields: nmae"),
+        (GOOD | {"architecture": "vit_base"}, "timm's 'vit_base' is none of the networks here"),
+        (GOOD | {"architecture": ["resnet18"]}, "cannot be understood"),
+        (GOOD | {"model_args": {"block_args": {"attn_layer": "se"}}}, "was changed, and is not built here"),
+        (GOOD | {"model_args": 7}, "cannot be understood"),
+        (GOOD | {"pretrained_cfg": {"input_size": [3, 32, 32], "mean": "abc", "std": 5}}, "cannot be understood|must be|could not"),
+        (GOOD | {"pretrained_cfg": {"input_size": [3, -1, -1], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 1.0}}, "size"),
+        (GOOD | {"pretrained_cfg": {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0}}, "cannot be"),
+        (HF | {"hidden_sizes": "big"}, "hidden_sizes must be a list"),
+        (HF | {"depths": 5}, "cannot be understood"),
+        (HF | {"hidden_act": "gelu"}, "hidden_act='gelu' is not built here"),
+        (HF | {"downsample_in_first_stage": True}, "downsample_in_first_stage=True is not built here"),
+        (HF | {"layer_type": "../../etc"}, "block must be one of"),
+    ],
+)
+def test_a_hostile_config_is_an_error(tmp_path: Path, config: str | dict[str, object], message: str) -> None:
+    (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        create_model(tmp_path)
+
+
+SMALL = Preprocessing.named("cifar10", resize=9, size=8)
+CONTRACT = Contract(name="resnet18", tag="x", spec=spec_of("resnet18"), classes=("a", "b"), preprocess=SMALL)
+OURS = config_of(CONTRACT, num_classes=2, in_channels=3, num_features=512)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from([GOOD, OURS, HF | {"hidden_sizes": [64, 128], "depths": [1, 1]}]), st.data())
+def test_a_config_with_anything_in_it_is_a_contract_or_a_value_error(config: dict[str, object], data: st.DataObject) -> None:
+    changed = json.loads(json.dumps(config))
+    place = changed
+    while True:
+        key = data.draw(st.sampled_from(sorted(place)) if data.draw(st.booleans()) else st.text(max_size=8))
+        if isinstance(place.get(key), dict) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            continue
+        place[key] = data.draw(ANY)
+        break
+    with suppress(ValueError):
+        assert isinstance(contract_of_config(changed, changed), Contract)
+
+
+def test_what_is_written_is_read() -> None:
+    assert contract_of_config(OURS) == CONTRACT
+    without = {key: value for key, value in OURS.items() if key != "resnetlib"}
+    assert contract_of_config(without).spec == spec_of("resnet18")
+    assert contract_of_config(without).preprocess == contract_of_config(OURS).preprocess
