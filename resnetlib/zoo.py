@@ -10,7 +10,7 @@ import torch
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.weights.adapt import adapt_channels
-from resnetlib.weights.dialects import infer_spec, recognise
+from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest
 from resnetlib.weights.find import Found, find, names_weights
 from resnetlib.weights.load import adopt_state, channels_in, classes_in
 from resnetlib.weights.save import push_to_hub, save_model
@@ -73,8 +73,8 @@ def create_model(
         >>> create_model("cifar_resnet20.resnetlib_c10", num_classes=5, in_channels=1).fc
         Linear(in_features=64, out_features=5, bias=True)
     """
-    if torch.device(device or "cpu").type == "meta" and (weights is not None or names_weights(name)):
-        raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
+    if weights is not None or names_weights(name):
+        _refuse_meta(device)
     found = find(name, weights, dialect=dialect, mmap=mmap)
     make = partial(
         build, drop_path=drop_path, drop_rate=drop_rate, proj_drop_rate=proj_drop_rate, memory_efficient=memory_efficient
@@ -130,12 +130,18 @@ def load_file(
         ...     load_file(f"{folder}/model.safetensors").fc
         Linear(in_features=64, out_features=3, bias=True)
     """
+    _refuse_meta(device)
     found = find(Path(path), None, dialect=dialect, mmap=mmap)
     if spec is not None:
-        if found.spec is not None and found.spec != spec:
+        if found.spec is not None and simplest(found.spec) != simplest(spec):
             raise ValueError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
         found = replace(found, spec=spec)
     return _with_weights(found, build, num_classes, in_channels, device, dtype, channels_last)
+
+
+def _refuse_meta(device: torch.device | str | int | None) -> None:
+    if torch.device("cpu" if device is None else device).type == "meta":
+        raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
 
 
 def _with_weights(
@@ -152,10 +158,15 @@ def _with_weights(
     contract = found.file.contract
     weights = recognise(found.file.state, dialect=found.dialect)
     spec = infer_spec(weights, dialect=found.dialect).spec if found.spec is None else found.spec
+    check_size(weights, spec, source=found.label)
+    check_spec(weights, spec, source=found.label, by_name=found.by_name)
     own_classes, own_channels = classes_in(weights), channels_in(weights)
     channels = own_channels if in_channels is None else in_channels
-    net = make(spec, num_classes=own_classes, in_channels=channels, device="meta")
-    adopt_state(net, adapt_channels(weights, channels), dtype=dtype, source=found.label, check_finite=not found.pinned)
+    try:
+        net = make(spec, num_classes=own_classes, in_channels=channels, device="meta")
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise ValueError(f"{found.label}: no such network can be built, {spec}: {error}") from error
+    adopt_state(net, adapt_channels(weights, channels), dtype=dtype, source=found.label, trusted=found.pinned)
     if contract is not None:
         net.contract = contract
         net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels)

@@ -1,5 +1,6 @@
 """`create_model`: the one call that most users make."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ import torch
 from torch import nn
 
 import resnetlib
-from resnetlib import build, create_model, load_file, save_model
+from resnetlib import build, create_model, load_file, save_model, spec_of
 from resnetlib.models import Spec
-from resnetlib.weights import adapt_input, describe
+from resnetlib.weights import adapt_input, convert_file, describe, load_state, to_dialect
 
 
 def test_embedded_weights() -> None:
@@ -202,6 +203,112 @@ def test_numbers_that_are_not_finite_are_reported(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"2 with NaN or infinity: bn1.running_var, fc.bias"):
         create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+
+
+def test_numbers_that_the_dtype_cannot_hold_are_reported(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    state["bn1.running_var"] *= 1e6
+    torch.save(state, tmp_path / "w.pth")
+    create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"1 with NaN or infinity: bn1.running_var"):
+        create_model("cifar_resnet20", weights=tmp_path / "w.pth", dtype=torch.float16)
+
+
+def test_the_smallest_floats_are_read(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    state["fc.weight"] = state["fc.weight"].to(torch.float8_e4m3fn)
+    torch.save(state, tmp_path / "w.pth")
+    net = create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+    assert torch.equal(net.fc.weight, state["fc.weight"].float())
+
+
+def test_tensors_that_overlap_are_separated(tmp_path: Path) -> None:
+    state, flat = create_model("cifar_resnet20").state_dict(), torch.rand(32)
+    state["bn1.bias"], state["bn1.running_mean"] = flat[:16], flat[8:24]
+    torch.save(state, tmp_path / "w.pth")
+    net = create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+    net.bn1.bias.data.fill_(5)
+    assert torch.equal(net.bn1.running_mean, flat[8:24])
+    save_model(net, tmp_path / "w")
+
+
+def test_the_ambient_device_does_not_matter(tmp_path: Path) -> None:
+    state = {key: tensor for key, tensor in create_model("cifar_resnet20").state_dict().items() if "num_batches" not in key}
+    torch.save(state, tmp_path / "w.pth")
+    with torch.device("meta"):
+        net = create_model("cifar_resnet20", weights=tmp_path / "w.pth", num_classes=3)
+    assert not any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers()))
+    with torch.inference_mode():
+        create_model("cifar_resnet20", weights=tmp_path / "w.pth")
+    for make in (
+        lambda: load_file(tmp_path / "w.pth", device="meta"),
+        lambda: create_model("./w.pth", device="meta"),
+        lambda: load_state(create_model("cifar_resnet20", device="meta"), state),
+    ):
+        with pytest.raises(ValueError, match="meta"):
+            make()
+
+
+def test_a_dialect_that_has_no_such_network_is_an_error(tmp_path: Path) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    torch.save({key.replace("fc.", "linear."): tensor for key, tensor in state.items()}, tmp_path / "aka.th")
+    assert create_model("cifar_resnet20", weights=tmp_path / "aka.th").spec.shortcut == "A"
+    for make in (
+        lambda: create_model("cifar_plain20", weights=tmp_path / "aka.th"),
+        lambda: load_file(tmp_path / "aka.th", spec=replace(spec_of("cifar_resnet20"), shortcut="A_end")),
+        lambda: load_state(create_model("cifar_plain20"), torch.load(tmp_path / "aka.th")),
+        lambda: convert_file(tmp_path / "aka.th", tmp_path / "x.safetensors", "resnetlib", spec=spec_of("cifar_plain20")),
+    ):
+        with pytest.raises(ValueError, match="akamaster has no such network"):
+            make()
+    torch.save(create_model("resnet50").state_dict(), tmp_path / "50.pth")
+    with pytest.raises(ValueError, match="torchvision has no such network: stride_in must be '3x3'"):
+        load_file(tmp_path / "50.pth", spec=replace(spec_of("resnet50"), stride_in="1x1"), dialect="torchvision")
+    with pytest.raises(ValueError, match="dialect must be one of"):
+        create_model("resnet50", weights=tmp_path / "50.pth", dialect="bogus")
+    for name, weights in (("cifar_resnet20", None), ("cifar_resnet20.resnetlib_c10", None), ("cifar_resnet20", "resnetlib_c10")):
+        with pytest.raises(ValueError, match="dialect='timm' is for files"):
+            create_model(name, weights=weights, dialect="timm")
+
+
+@pytest.mark.parametrize("dialect", ["pytorchcv", "transformers"])
+def test_a_name_does_not_tell_the_stride_where_the_dialect_has_both(dialect: str, tmp_path: Path) -> None:
+    net = create_model("resnet26", num_classes=2)
+    torch.save(to_dialect(net.state_dict(), net.spec, dialect), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=f"names of {dialect}, whose networks take the stride in the 3x3 or in the 1x1"):
+        create_model("resnet26", weights=tmp_path / "w.pth")
+    for stride_in in ("3x3", "1x1"):
+        spec = replace(spec_of("resnet26"), stride_in=stride_in)
+        assert load_file(tmp_path / "w.pth", spec=spec).spec == spec
+
+
+def test_files_that_are_not_the_network_s_are_not_converted(tmp_path: Path) -> None:
+    torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="do not fit this ResNet"):
+        convert_file(tmp_path / "w.pth", tmp_path / "x.safetensors", "timm", spec=spec_of("resnet18"))
+    assert not (tmp_path / "x.safetensors").exists()
+    save_model(create_model("cifar_resnet20.resnetlib_c10"), tmp_path / "m")
+    convert_file(tmp_path / "m" / "model.safetensors", tmp_path / "k.safetensors", "akamaster")
+    again = load_file(tmp_path / "k.safetensors")
+    assert again.classes is not None
+    assert again.contract.name == "cifar_resnet20"
+
+
+def test_timm_s_names_are_understood() -> None:
+    assert create_model("resnetv2_50", device="meta").spec == spec_of("preact_resnet50")
+    with pytest.raises(ValueError, match=r"no weights named 'preact_resnet50.a9_in1k'; nearest: preact_resnet50.a1h_in1k"):
+        create_model("resnetv2_50.a9_in1k")
+
+
+def test_a_folder_does_not_hide_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cifar_resnet20.resnetlib_c10").mkdir()
+    assert create_model("cifar_resnet20.resnetlib_c10").num_classes == 10
+    with pytest.raises(ValueError, match="no network named"):
+        create_model("x" * 5000)
+    for name in (50, None):
+        with pytest.raises(TypeError, match="name must be a str or a Path"):
+            create_model(name, device="meta")  # type: ignore[arg-type]
 
 
 def test_finite_numbers_of_any_size_are_taken(tmp_path: Path) -> None:

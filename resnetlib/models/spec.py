@@ -14,6 +14,9 @@ Stem = Literal["imagenet", "cifar"]
 Norm = Literal["batch", "group", "none"]
 """none: no norms, and convolutions with biases."""
 
+LARGEST = 1_000_000
+"""Blocks, channels and groups of a network are not more than this in all: larger numbers are a mistake, or malice."""
+
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
 Order = Literal["post", "pre"]
@@ -231,6 +234,8 @@ def check_counts(spec: object, *names: str) -> None:
         if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
             kind = "a tuple of ints" if plural else "an int"
             raise ValueError(f"{name} must be {kind} of at least 1, got {value!r}")
+        if sum(counts) > LARGEST:
+            raise ValueError(f"{name} must be at most {LARGEST:,} in all, got {str(sum(counts))[:40]}")
 
 
 def _is_int(value: object) -> bool:

@@ -222,7 +222,7 @@ class Backbone(nn.Module, ABC):
         """
         check_count("num_classes", num_classes, least=0)
         like = next(self.get_classifier().parameters(), next(self.parameters()))
-        classifier = make_classifier(self.num_features, num_classes).to(like.device, like.dtype)
+        classifier = make_classifier(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         setattr(self, self.classifier_name, classifier.train(self.training))
         self.num_classes = num_classes
         self.classes = None
@@ -245,6 +245,8 @@ def run(parts: Parts, x: Tensor) -> Tensor:
     return x
 
 
-def make_classifier(num_features: int, num_classes: int) -> nn.Module:
+def make_classifier(
+    num_features: int, num_classes: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
     """Make a linear classifier, or the identity where there are no classes."""
-    return nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
+    return nn.Linear(num_features, num_classes, device=device, dtype=dtype) if num_classes else nn.Identity()

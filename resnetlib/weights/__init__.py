@@ -1,8 +1,7 @@
 """Where weights come from: files, their dialects, and what is known of them."""
 
 from resnetlib.weights.adapt import adapt_input
-from resnetlib.weights.catalog import describe, read_embedded, tags_of
-from resnetlib.weights.catalog import list_weights as list  # noqa: A004 - resnetlib.weights.list
+from resnetlib.weights.catalog import describe, list_weights, read_embedded, tags_of
 from resnetlib.weights.contract import Contract
 from resnetlib.weights.convert import convert_file
 from resnetlib.weights.dialects import DIALECTS, infer_spec, recognise, to_dialect
@@ -24,7 +23,7 @@ __all__ = [
     "convert_file",
     "describe",
     "infer_spec",
-    "list",
+    "list_weights",
     "load_state",
     "read_embedded",
     "read_weights",
@@ -34,3 +33,5 @@ __all__ = [
     "write_state",
     "write_weights",
 ]
+
+list = list_weights  # noqa: A001 - to be called as resnetlib.weights.list; a star import leaves the builtin alone

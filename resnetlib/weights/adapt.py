@@ -6,8 +6,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from resnetlib.weights.dialects import Recognised
-from resnetlib.weights.load import ENDS
+from resnetlib.weights.dialects import ENDS, Recognised
 
 
 def adapt_input(weight: Tensor, channels: int) -> Tensor:

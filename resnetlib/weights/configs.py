@@ -9,16 +9,17 @@ from typing import Any
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import ResNetSpec, Spec
 from resnetlib.weights.contract import Contract, contract_from_dict
+from resnetlib.weights.dialects import ENDS, simplest
 from resnetlib.weights.preprocess import Preprocessing
 
 OURS = "resnetlib"
 """The key at the root of a config.json under which our contract stands; timm and transformers pass it over."""
 
-LARGEST = 2**22
+LARGEST = 2**24
 """Bytes of the largest config.json that is read."""
 
 TIMM_NAMES: Mapping[str, str] = {
-    **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar"))},
+    **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar", "densenet264"))},
     **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
 }
 """timm's name -> ours, of the networks that are the same in both."""
@@ -94,7 +95,7 @@ def config_of(contract: Contract, *, num_classes: int, in_channels: int, num_fea
     """
     architecture = timm_name(contract.spec)
     densenet = contract.spec.family == "densenet"
-    first_conv, classifier = ("features.conv0", "classifier") if densenet else ("conv1", "fc")
+    first_conv, classifier = (name.removesuffix(".weight") for name in ENDS["densenet" if densenet else "resnet"])
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
     pretrained: dict[str, Any] = {
@@ -127,8 +128,25 @@ def config_of(contract: Contract, *, num_classes: int, in_channels: int, num_fea
     return config
 
 
+def name_of(spec: Spec) -> str:
+    """Return the name of a network, or "" if it has none.
+
+    Args:
+        spec: the architecture.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> name_of(SPECS["resnet34"])
+        'resnet34'
+    """
+    wanted = simplest(spec)
+    return next((name for name, known in SPECS.items() if simplest(known) == wanted), "")
+
+
 def timm_name(spec: Spec) -> str | None:
-    """Return what timm calls a network, or None if timm has it not.
+    """Return what timm calls a network, or None if timm has no name for it.
 
     Args:
         spec: the architecture.
@@ -140,7 +158,8 @@ def timm_name(spec: Spec) -> str | None:
         >>> timm_name(SPECS["preact_resnet50"])
         'resnetv2_50'
     """
-    return next((theirs for theirs, ours in TIMM_NAMES.items() if SPECS[ours] == spec), None)
+    wanted = simplest(spec)
+    return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
 
 
 def _of_timm(config: Mapping[str, Any]) -> Contract:
@@ -182,9 +201,8 @@ def _of_timm(config: Mapping[str, Any]) -> Contract:
 def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Contract:
     spec = _spec_of_transformers(config)
     labels = config.get("id2label")
-    name = next((name for name, known in SPECS.items() if known == spec), "")
     return Contract(
-        name=name,
+        name=name_of(spec),
         tag="",
         spec=spec,
         classes=tuple(str(labels[key]) for key in sorted(labels, key=int)) if labels else None,

@@ -4,7 +4,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import Spec, spec_from_dict
+from resnetlib.modules import Backbone
+from resnetlib.weights.dialects import simplest
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.sources import Source
 
@@ -21,7 +24,7 @@ class Contract:
         class_ids: the classes' identifiers, where they have some: WordNet's for ImageNet.
         preprocess: the network's input, as it was evaluated; None where that is not known.
         params: numbers that the network learned.
-        gmacs: multiply-accumulate operations for one image of `evaluated_on`'s size, in 10^9, as published.
+        gmacs: multiply-accumulate operations of the network for one image of 224 x 224 (ImageNet) or 32 x 32 (CIFAR), in 10^9.
         top1: share of images classified right, in percent, published or measured; None where there is no figure.
         top5: share of images whose class is among the first five guesses, in percent.
         evaluated_on: the images and the pipeline of those figures.
@@ -81,6 +84,32 @@ class Contract:
         values = asdict(self)
         del values["sources"]
         return json.dumps({**values, "spec": json.loads(self.spec.to_json())})
+
+
+def check_contract(contract: Contract, net: Backbone) -> None:
+    """Raise ValueError for a contract that is not true of a network.
+
+    Args:
+        contract: what is said.
+        net: of this network.
+
+    Raises:
+        ValueError: if the spec, the name, the number of classes, of channels or of parameters is another network's.
+    """
+    if contract.spec != net.spec:
+        raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
+    if contract.name in SPECS and simplest(SPECS[contract.name]) != simplest(net.spec):
+        raise ValueError(f"the contract calls this network {contract.name}, which is another one: {SPECS[contract.name]}")
+    if contract.classes is not None and len(contract.classes) != net.num_classes:
+        raise ValueError(f"there are {len(contract.classes)} classes, and the network has {net.num_classes} logits")
+    if contract.preprocess is not None and contract.preprocess.channels != net.in_channels:
+        raise ValueError(
+            f"the preprocessing makes {contract.preprocess.channels} channels, and the network takes {net.in_channels}: set "
+            "net.preprocess to another one, or to None"
+        )
+    params = sum(parameter.numel() for parameter in net.parameters())
+    if contract.params not in (None, params):
+        raise ValueError(f"the contract says {contract.params:,} parameters, and the network has {params:,}")
 
 
 def contract_from_json(text: str) -> Contract:

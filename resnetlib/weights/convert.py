@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from resnetlib.models.spec import Spec
-from resnetlib.weights.dialects import infer_spec, recognise, to_dialect
+from resnetlib.models import Spec, build
+from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest, to_dialect
 from resnetlib.weights.files import read_weights, write_state
+from resnetlib.weights.load import channels_in, classes_in, fitting
 
 
 def convert_file(
@@ -31,7 +32,7 @@ def convert_file(
 
     Raises:
         FileExistsError: if the target is there, unless `overwrite`.
-        ValueError: if the source cannot be understood, or the dialect has no such network.
+        ValueError: if the source cannot be understood or is of another network, or the dialect has no such network.
 
     Example:
         >>> import tempfile
@@ -47,9 +48,13 @@ def convert_file(
         raise FileExistsError(f"{target} is there already: give another name, or say that it may be replaced")
     file = read_weights(source)
     found = recognise(file.state, dialect=dialect)
-    if found.unknown:
-        raise ValueError(f"{source} holds names that {' or '.join(found.dialects)} has not: {', '.join(found.unknown[:8])}")
     if spec is None:
         spec = file.contract.spec if file.contract is not None else infer_spec(found, dialect=dialect).spec
-    write_state(to_dialect(found.state, spec, to), target)
+    elif file.contract is not None and simplest(file.contract.spec) != simplest(spec):
+        raise ValueError(f"{source} says that it is of another network:\n  {file.contract.spec}\n  {spec}")
+    check_size(found, spec, source=str(source))
+    check_spec(found, spec, source=str(source))
+    net = build(spec, num_classes=classes_in(found), in_channels=channels_in(found), device="meta")
+    state = fitting(net, found, found.state, source=str(source))
+    write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.contract)
     return spec

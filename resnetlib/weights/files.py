@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from resnetlib.modules import Backbone
-from resnetlib.weights.contract import Contract, contract_from_json
+from resnetlib.weights.contract import Contract, check_contract, contract_from_json
 from resnetlib.weights.dialects import unwrap
 
 METADATA_KEY = "resnetlib"
@@ -110,10 +110,9 @@ def write_weights(net: Backbone, path: str | Path, contract: Contract, *, dtype:
         dtype: of the floating tensors in the file; their own by default.
 
     Raises:
-        ValueError: if the contract is another network's, or a number is not finite, as it is or in this dtype.
+        ValueError: if the contract is not true of the network, or a number is not finite, as it is or in this dtype.
     """
-    if contract.spec != net.spec:
-        raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
+    check_contract(contract, net)
     write_state(net.state_dict(), path, contract, dtype=dtype)
 
 
@@ -131,7 +130,7 @@ def write_state(
     Raises:
         ValueError: if a tensor is on the meta device, or a number is not finite, as it is or in this dtype.
     """
-    plain = {}
+    plain, taken = {}, set[int]()
     for key, tensor in state.items():
         if tensor.is_meta:
             raise ValueError(f"{key} is on the meta device, which holds shapes alone: there is nothing to write")
@@ -139,7 +138,9 @@ def write_state(
             tensor = tensor.to(dtype or tensor.dtype)
             if not tensor.isfinite().all():
                 raise ValueError(f"{key} holds numbers that are not finite in {tensor.dtype}")
-        plain[key] = tensor.contiguous().cpu()
+        tensor = tensor.detach().contiguous().cpu()
+        plain[key] = tensor.clone() if tensor.untyped_storage().data_ptr() in taken else tensor
+        taken.add(tensor.untyped_storage().data_ptr())
     metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
     write_atomically(Path(path), safetensors.torch.save(plain, metadata))
 

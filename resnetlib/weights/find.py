@@ -1,13 +1,13 @@
 """What `create_model` may be asked for: a name, name.tag, a folder, a file, a repository of the hub."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnetlib.models import Spec, spec_of
-from resnetlib.models.catalog import SPECS
-from resnetlib.weights.catalog import describe, read_embedded, tags_of
-from resnetlib.weights.contract import Contract
+from resnetlib.weights.catalog import contracts, describe, read_embedded, tags_of
+from resnetlib.weights.configs import TIMM_NAMES
+from resnetlib.weights.dialects import dialect_named, simplest
 from resnetlib.weights.files import WeightsFile, read_weights
 from resnetlib.weights.repository import CONFIG, folder_getter, read_repository
 from resnetlib.weights.sources import EmbeddedFile, HubFile
@@ -25,7 +25,8 @@ class Found:
         spec: of the network; None where only the names and shapes can tell.
         file: the tensors and the contract; None for a network without weights.
         dialect: the names of the tensors, where it is known.
-        pinned: whether their contents are known beforehand, by their hash.
+        pinned: whether their contents are known beforehand, by a hash in the catalogue.
+        by_name: whether the spec is known by the name alone, which somebody gave together with a file.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Found:
     file: WeightsFile | None
     dialect: str | None = None
     pinned: bool = False
+    by_name: bool = False
 
 
 def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
@@ -50,8 +52,10 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
     Raises:
         ValueError: for a name that means nothing, or more than one thing.
     """
-    if not isinstance(name, str | Path):
-        raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
+    if dialect is not None:
+        dialect_named(dialect)
+    if isinstance(name, str):
+        name = _ours(name)
     text = str(name)
     if weights is not None:
         if names_weights(name):
@@ -61,11 +65,14 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
         return _on_hub(text.split(":", 1)[1], dialect, mmap is not False)
     if text.startswith(LOCAL) or _is_path(name):
         return _at_path(Path(text.removeprefix(LOCAL)).expanduser(), dialect, bool(mmap))
-    if text and text not in SPECS and Path(text).exists():
-        raise ValueError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it")
-    if names_weights(name):
-        return _in_catalogue(text, mmap)
-    return Found(label=text, spec=spec_of(text), file=None)
+    if dialect is not None:
+        raise ValueError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
+    try:
+        return _in_catalogue(text, mmap) if names_weights(name) else Found(label=text, spec=spec_of(text), file=None)
+    except ValueError as error:
+        if text and len(text) < 256 and text not in contracts() and Path(text).exists():
+            raise ValueError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it") from error
+        raise
 
 
 def names_weights(name: str | Path) -> bool:
@@ -81,7 +88,15 @@ def names_weights(name: str | Path) -> bool:
         >>> names_weights("resnet50"), names_weights("resnet50.tv2_in1k")
         (False, True)
     """
+    if not isinstance(name, str | Path):
+        raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
     return _is_path(name) or any(mark in str(name) for mark in ".:")
+
+
+def _ours(name: str) -> str:
+    """Replace timm's name of a network, with or without a tag, by ours."""
+    network, dot, tag = name.partition(".")
+    return TIMM_NAMES.get(network, network) + dot + tag
 
 
 def _is_path(name: str | Path) -> bool:
@@ -91,39 +106,44 @@ def _is_path(name: str | Path) -> bool:
 def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     """Read weights of the catalogue, from the first of their sources that has them."""
     contract = describe(full_name)
-    file, dialect = _from_sources(contract, mmap is not False)
-    return Found(label=full_name, spec=contract.spec, file=WeightsFile(file.state, contract), dialect=dialect, pinned=True)
-
-
-def _from_sources(contract: Contract, mmap: bool) -> tuple[WeightsFile, str]:
-    """Read the first of a contract's sources that is to be had, and say whose names its tensors have."""
     if any(isinstance(source, EmbeddedFile) for source in contract.sources):
-        return read_embedded(contract.name, contract.tag), "torchvision"
+        embedded = read_embedded(contract.name, contract.tag)
+        return Found(label=full_name, spec=contract.spec, file=WeightsFile(embedded.state, contract), pinned=True)
     from resnetlib.weights.fetch import fetch_first
 
     fetched = fetch_first([source for source in contract.sources if not isinstance(source, EmbeddedFile)])
-    return read_weights(fetched.path, mmap=mmap), fetched.source.dialect
+    return Found(
+        label=full_name,
+        spec=contract.spec,
+        file=WeightsFile(read_weights(fetched.path, mmap=mmap is not False).state, contract),
+        dialect=fetched.source.dialect,
+        pinned=fetched.source.sha256 is not None,
+    )
 
 
 def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
     """Read the weights that go with a network's name: a tag, or a file."""
-    tags = tags_of(name)
+    tags, spec = tags_of(name), spec_of(name)
     if isinstance(weights, str) and weights in tags:
+        if dialect is not None:
+            raise ValueError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{weights}", mmap)
     path = Path(weights).expanduser()
-    if path.is_dir():
+    if str(weights).startswith(HUB):
+        found = _on_hub(str(weights).split(":", 1)[1], dialect, mmap is not False)
+    elif path.is_dir() and str(weights):
         found = _at_path(path, dialect, bool(mmap))
     elif path.is_file():
         found = Found(label=str(weights), spec=None, file=read_weights(path, mmap=bool(mmap)), dialect=dialect)
     else:
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
         raise ValueError(f"{name} has {known}, and there is no file {weights}")
-    spec, contract = spec_of(name), found.file.contract if found.file else None
-    if contract is not None and contract.spec != spec:
+    contract = found.file.contract if found.file else None
+    if contract is not None and simplest(contract.spec) != simplest(spec):
         raise ValueError(
             f"{weights} holds a {contract.name or 'network without a name'}, not a {name}:\n  {contract.spec}\n  {spec}"
         )
-    return Found(label=found.label, spec=spec, file=found.file, dialect=dialect)
+    return replace(found, spec=spec, by_name=contract is None)
 
 
 def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
@@ -147,7 +167,10 @@ def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
     def get(name: str) -> Path:
         if name == CONFIG:
             return config.path
-        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
+        commit = config.revision or "main"
+        if name.endswith(".json"):
+            return fetch_repo_file(repo, name, commit).path
+        return fetch(HubFile(repo=repo, file=name, revision=commit)).path
 
     file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
     return Found(label=f"hf-hub:{text}", spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)

@@ -6,14 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.modules import Backbone
-from resnetlib.weights.dialects import Recognised, nearest_name, recognise
-
-ENDS = {
-    "resnet": ("conv1.weight", "fc.weight"),
-    "preact": ("conv1.weight", "fc.weight"),
-    "densenet": ("features.conv0.weight", "classifier.weight"),
-}
-"""The names of the first convolution and of the classifier in each family."""
+from resnetlib.weights.dialects import ENDS, Recognised, check_spec, nearest_name, recognise
 
 
 def load_state(
@@ -38,18 +31,21 @@ def load_state(
     Raises:
         ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
     """
+    if any(tensor.is_meta for tensor in net.parameters()):
+        raise ValueError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
     found = recognise(state, dialect=dialect)
+    check_spec(found, net.spec, source=source)
     given, own = dict(found.state), net.state_dict()
     if keep_head:
         head = net.classifier_name + "."
         given = {key: tensor for key, tensor in given.items() if not key.startswith(head)}
         given |= {key: tensor for key, tensor in own.items() if key.startswith(head)}
-    net.load_state_dict(_fitting(net, found, given, source))
+    given = fitting(net, found, given, source=source)
+    check_finite(given, source)
+    net.load_state_dict(given)
 
 
-def adopt_state(
-    net: Backbone, found: Recognised, *, dtype: torch.dtype | None = None, source: str, check_finite: bool = True
-) -> None:
+def adopt_state(net: Backbone, found: Recognised, *, dtype: torch.dtype | None = None, source: str, trusted: bool = False) -> None:
     """Make weights a network's own, without copying them where they are already as they must be.
 
     Args:
@@ -57,20 +53,24 @@ def adopt_state(
         found: the weights.
         dtype: of the floating tensors; torch's default dtype by default.
         source: what to call the weights in an error.
-        check_finite: whether to look for numbers that are not finite.
+        trusted: whether the numbers are known to be finite.
 
     Raises:
         ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
     """
-    given = _fitting(net, found, found.state, source, check_finite=check_finite)
+    given = fitting(net, found, found.state, source=source)
     floating, taken = dtype or torch.get_default_dtype(), set[int]()
+    given = {key: tensor.to(floating) if tensor.is_floating_point() else tensor for key, tensor in given.items()}
+    if not trusted:
+        check_finite(given, source)
     for prefix, module in net.named_modules():
         path = f"{prefix}." if prefix else ""
         for name, _ in list(module.named_parameters(recurse=False)):
-            tensor = _own(given[path + name].to(floating), taken)
+            tensor = _own(given[path + name], taken)
             module.register_parameter(name, nn.Parameter(tensor))
         for name, buffer in list(module.named_buffers(recurse=False)):
-            tensor = _own(given[path + name].to(floating if buffer.is_floating_point() else buffer.dtype), taken)
+            tensor = given[path + name]
+            tensor = _own(tensor if buffer.is_floating_point() else tensor.to(buffer.dtype), taken)
             module.register_buffer(name, tensor)
 
 
@@ -107,15 +107,26 @@ def channels_in(found: Recognised) -> int:
     return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
 
 
-def _fitting(
-    net: Backbone, found: Recognised, given: Mapping[str, Tensor], source: str, *, check_finite: bool = True
-) -> dict[str, Tensor]:
-    """Return a tensor for each of a network's names, or raise the one error."""
+def fitting(net: Backbone, found: Recognised, given: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
+    """Return a tensor for each of a network's names.
+
+    Args:
+        net: the network.
+        found: the weights as they were recognised.
+        given: those of them that the network shall have.
+        source: what to call the weights in an error.
+
+    Returns:
+        Names and tensors, with counters of batches that begin at 0 where there are none.
+
+    Raises:
+        ValueError: if a name is missing or unexpected, or a shape differs; all of it in one error.
+    """
     own = net.state_dict()
     given = dict(given)
     for key, tensor in own.items():
         if key.endswith("num_batches_tracked") and key not in given:
-            given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+            given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
     both = [key for key in own if key in given]
     problems = [
         *_listed("missing", [key for key in own if key not in given]),
@@ -133,9 +144,22 @@ def _fitting(
         name = nearest_name(found)
         hint = [f"These names and shapes are a {name}'s."] if name else []
         raise ValueError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
-    if check_finite and (broken := [key for key in both if not _is_finite(given[key])]):
-        raise ValueError(f"{source} hold numbers that are not finite:\n" + "\n".join(_listed("with NaN or infinity", broken)))
     return given
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Raise ValueError for numbers that are not finite.
+
+    Args:
+        state: names and tensors.
+        source: what to call the weights in an error.
+
+    Raises:
+        ValueError: with the names of the tensors that hold them.
+    """
+    broken = [key for key, tensor in state.items() if not _is_finite(tensor)]
+    if broken:
+        raise ValueError(f"{source} hold numbers that are not finite:\n" + "\n".join(_listed("with NaN or infinity", broken)))
 
 
 def _is_finite(tensor: Tensor) -> bool:
@@ -144,11 +168,11 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def _own(tensor: Tensor, taken: set[int]) -> Tensor:
-    """Return a tensor that shares its numbers with none that was taken before, and has them in order."""
+    """Return a tensor that shares no memory with those that were taken before, and has its numbers in order."""
     tensor = tensor.detach().contiguous()
-    if tensor.numel() and tensor.data_ptr() in taken:
+    if tensor.untyped_storage().data_ptr() in taken:
         tensor = tensor.clone()
-    taken.add(tensor.data_ptr())
+    taken.add(tensor.untyped_storage().data_ptr())
     return tensor
 
 

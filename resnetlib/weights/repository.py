@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from resnetlib.weights.configs import contract_of_config, read_json
+from resnetlib.weights.configs import OURS, contract_of_config, read_json
 from resnetlib.weights.files import WeightsFile, read_weights
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -45,10 +45,8 @@ def read_repository(get: Get, label: str, *, mmap: bool) -> WeightsFile:
     except ValueError as error:
         raise ValueError(f"{label}: {error}") from error
     file = read_weights(first_there(get, label), mmap=mmap)
-    if file.contract is not None and file.contract.spec != contract.spec:
-        raise ValueError(
-            f"{label} contradicts itself: {CONFIG} and weights have different specs:\n  {contract.spec}\n  {file.contract.spec}"
-        )
+    if file.contract is not None and OURS in config and file.contract != contract:
+        raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {contract}\n  {file.contract}")
     return replace(file, contract=contract)
 
 

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from resnetlib.models import build
-from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.weights.card import model_card
-from resnetlib.weights.configs import config_of, timm_name
-from resnetlib.weights.contract import Contract
+from resnetlib.weights.configs import config_of, name_of, timm_name
+from resnetlib.weights.contract import Contract, check_contract
 from resnetlib.weights.dialects import to_dialect
 from resnetlib.weights.files import write_atomically, write_state
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.unchanged import check_unchanged
 
 CARD = "README.md"
 
@@ -90,10 +89,12 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi, constants
 
+    _described(net, classes, contract)  # before anything is made on the hub
     with tempfile.TemporaryDirectory() as folder:
-        _write(net, Path(folder), f"hf-hub:{repo}", classes, contract, overwrite=False)
         api = HfApi(endpoint=constants.ENDPOINT, library_name="resnetlib")
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+        place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
+        _write(net, Path(folder), place, classes, contract, overwrite=False)
         if revision != "main":
             api.create_branch(repo, branch=revision, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
@@ -115,6 +116,7 @@ def _write(
     config = config_of(contract, num_classes=net.num_classes, in_channels=net.in_channels, num_features=net.num_features)
     card = model_card(contract, place, num_classes=net.num_classes, in_timm=in_timm)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)
     write_state(state, weights, contract)
     write_atomically(folder / CARD, card.encode())
     write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
@@ -122,44 +124,37 @@ def _write(
 
 def _described(net: Backbone, classes: Sequence[str] | None, contract: Contract | None) -> Contract:
     """Return what is said of a network, once it is seen to be true of it."""
-    base: Contract | None = net.contract
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
     if isinstance(classes, str):
         raise ValueError(f"classes must be a sequence of names, got the one str {classes!r}")
-    names = tuple(classes) if classes is not None else net.classes
     if net.preprocess is not None and not isinstance(net.preprocess, Preprocessing):
-        raise ValueError(
-            f"net.preprocess is a {type(net.preprocess).__name__}, and only a Preprocessing can be written: set it to one, or None"
-        )
-    if contract is None:
-        contract = Contract(
-            name=next((name for name, spec in SPECS.items() if spec == net.spec), ""),
-            tag="",
-            spec=net.spec,
-            classes=names,
-            class_ids=base.class_ids if base is not None and base.classes == names else None,
-            preprocess=net.preprocess,
-            license=base.license if base is not None else "",
-            origin=f"began as {base.full_name}; {base.origin}".rstrip("; ") if base is not None else "",
-        )
-    elif classes is not None:
-        contract = replace(contract, classes=names)
-    contract = replace(contract, params=sum(parameter.numel() for parameter in net.parameters()))
-    if contract.spec != net.spec:
-        raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
-    rebuilt = build(net.spec, num_classes=net.num_classes, in_channels=net.in_channels, device="meta")
-    if type(rebuilt) is not type(net) or _shapes(rebuilt) != _shapes(net):
-        raise ValueError(
-            "the network is not what its spec would build, and could not be rebuilt: save its state_dict by torch.save"
-        )
-    if contract.classes is not None and len(contract.classes) != net.num_classes:
-        raise ValueError(f"there are {len(contract.classes)} classes, and the network has {net.num_classes} logits")
-    if contract.preprocess is not None and contract.preprocess.channels != net.in_channels:
-        raise ValueError(
-            f"the preprocessing makes {contract.preprocess.channels} channels, and the network takes {net.in_channels}: set "
-            "net.preprocess to another one, or to None"
-        )
+        kind = type(net.preprocess).__name__
+        raise ValueError(f"net.preprocess is a {kind}, and only a Preprocessing can be written: set it to one, or to None")
+    check_unchanged(net)
+    base = contract or _certain(net)
+    names = tuple(classes) if classes is not None else base.classes
+    contract = replace(
+        base,
+        classes=names,
+        class_ids=base.class_ids if names == base.classes else None,
+        params=base.params or sum(parameter.numel() for parameter in net.parameters()),
+    )
+    check_contract(contract, net)
     return contract
 
 
-def _shapes(net: Backbone) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
+def _certain(net: Backbone) -> Contract:
+    """Return what is certain of a network's weights: what it is, and what those were with which it began."""
+    base: Contract | None = net.contract
+    began = f"began as {base.full_name}; {base.origin}".rstrip("; ") if base is not None and base.tag else ""
+    return Contract(
+        name=name_of(net.spec),
+        tag="",
+        spec=net.spec,
+        classes=net.classes,
+        class_ids=base.class_ids if base is not None and base.classes == net.classes else None,
+        preprocess=net.preprocess,  # type: ignore[arg-type]
+        license=base.license if base is not None else "",
+        origin=began or (base.origin if base is not None else ""),
+    )

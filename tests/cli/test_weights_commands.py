@@ -73,6 +73,16 @@ def test_fetch_then_verify_then_cache(hub: Hub, content: bytes, tmp_path: Path) 
     assert len(hub.seen) == asked
 
 
+def test_fetch_goes_on_after_a_failure(hub: Hub, content: bytes, tmp_path: Path) -> None:
+    save_model(create_model("cifar_plain20"), tmp_path / "w")
+    hub.add("org/name", {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()})
+    out = run("fetch", "hf-hub:org/none", "hf-hub:org/name", NAME, code=1)
+    assert "hf-hub:org/none: FAILED: " in out
+    assert f"hf-hub:org/name: {len(create_model('cifar_plain20').state_dict())} tensors" in out
+    assert f"({len(content):,} bytes" in out
+    assert "1 could not be fetched" in out
+
+
 def test_weights_of_another_network_are_found_out(hub: Hub) -> None:
     hub.add(f"timm/{NAME}", {"model.safetensors": safetensors.torch.save(timm.create_model("resnet34").state_dict())})
     run("fetch", NAME)
@@ -85,6 +95,10 @@ def test_verify_files(tmp_path: Path) -> None:
     assert run("verify", tmp_path / "w") == f"{tmp_path / 'w'}: ok, a PlainNet with 269,722 parameters\n"
     out = run("verify", tmp_path / "w" / "model.safetensors", tmp_path / "bad.safetensors", code=1)
     assert "1 of 2 failed" in out
+    torch.save(create_model("resnet26", num_classes=2).state_dict(), tmp_path / "26.pth")
+    assert "stride_in='1x1'" in run("verify", tmp_path / "26.pth", code=1)
+    assert "ok, a ResNet" in run("verify", tmp_path / "26.pth", "--dialect", "torchvision")
+    assert "ok, a ResNet" in run("verify", tmp_path / "26.pth", "--network", "resnet26")
 
 
 def test_convert(tmp_path: Path) -> None:

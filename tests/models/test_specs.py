@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from strategies import densenet_specs, resnet_specs
 
-from resnetlib import DenseNetSpec, Spec, list_models, spec_from_json, spec_of
+from resnetlib import DenseNetSpec, ResNetSpec, Spec, list_models, spec_from_json, spec_of
 from resnetlib.models.catalog import SPECS
 
 
@@ -120,6 +121,16 @@ def test_json_is_plain() -> None:
     assert values["family"] == "resnet"
     assert values["join"] == "replace"
     assert values["depths"] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"depths": (10**9, 1)}, {"widths": (10**30, 64)}, {"base_width": 10**400}, {"groups": 10**7}],
+    ids=["depths", "widths", "base_width", "groups"],
+)
+def test_numbers_beyond_reason_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"must be at most 1,000,000 in all, got"):
+        replace(ResNetSpec(block="bottleneck", depths=(1, 1), widths=(64, 64)), **change)  # type: ignore[arg-type]
 
 
 def test_names_are_in_natural_order_and_matched_with_wildcards() -> None:

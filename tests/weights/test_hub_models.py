@@ -153,6 +153,32 @@ def test_weights_of_the_catalogue_come_from_the_hub_once(hub: Hub) -> None:
     assert (head.num_classes, head.in_channels, len(hub.seen)) == (10, 1, asked)
 
 
+def test_weights_that_only_the_hub_vouches_for_are_looked_at(hub: Hub) -> None:
+    state = timm.create_model("resnet18").state_dict()
+    state["fc.bias"][0] = torch.nan
+    hub.add("timm/resnet18.a1_in1k", {"model.safetensors": safetensors.torch.save(state)})
+    with pytest.raises(ValueError, match=r"NaN or infinity: fc.bias"):
+        create_model("resnet18.a1_in1k")
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=")
+def test_a_branch_is_pushed_and_pulled(hub: Hub, net: Backbone, images: Tensor) -> None:
+    push_to_hub(net, "name", revision="v1")
+    assert torch.equal(outputs(create_model("hf-hub:org/name@v1"), images), outputs(net, images))
+    commit = hub.repos["org/name"].branches["v1"]
+    assert 'create_model("hf-hub:org/name@v1")' in hub.repos["org/name"].commits[commit]["README.md"].decode()
+    with pytest.raises(FileNotFoundError):
+        create_model("hf-hub:org/name")
+
+
+def test_a_repository_for_a_network_s_name(hub: Hub, net: Backbone, tmp_path: Path) -> None:
+    save_model(create_model("cifar_plain20", num_classes=3), tmp_path / "w")
+    hub.add("org/name", folder_files(tmp_path / "w"))
+    assert create_model("cifar_plain20", weights="hf-hub:org/name").num_classes == 3
+    with pytest.raises(ValueError, match="holds a cifar_plain20, not a cifar_resnet20"):
+        create_model("cifar_resnet20", weights="hf-hub:org/name")
+
+
 def test_weights_that_are_another_network_s_are_refused(hub: Hub) -> None:
     content = safetensors.torch.save(timm.create_model("resnet34").state_dict())
     hub.add("timm/resnet18.a1_in1k", {"model.safetensors": content})

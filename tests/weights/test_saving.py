@@ -1,6 +1,7 @@
 """A network in a folder: rebuilt from it alone, here, in timm, and by huggingface_hub's mixin."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from families import FAMILIES
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
-from resnetlib import Backbone, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json
+from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Contract, Preprocessing, read_weights
+from resnetlib.weights import Contract, Preprocessing, read_weights, write_weights
+from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
 
@@ -149,12 +151,115 @@ def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"net.preprocess is a function, and only a Preprocessing can be written"):
         save_model(net, tmp_path / "w")
     net.preprocess = None
-    net.layer1 = nn.Sequential(net.layer1, nn.Conv2d(16, 16, 1))
-    with pytest.raises(ValueError, match="not what its spec would build"):
-        save_model(net, tmp_path / "w")
     with pytest.raises(ValueError, match="on the meta device"):
         save_model(create_model("cifar_plain20", device="meta"), tmp_path / "w")
     assert not (tmp_path / "w" / "config.json").exists()
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "layer1": lambda net: net.layer1.append(nn.Conv2d(16, 16, 1)),
+    r"layer2.1.join is Replace\(\), and the spec says Add": lambda net: setattr(net.layer2[1], "join", Replace()),
+    "relu is SiLU": lambda net: setattr(net, "relu", nn.SiLU()),
+    "avgpool is AdaptiveMaxPool2d": lambda net: setattr(net, "avgpool", nn.AdaptiveMaxPool2d(1)),
+    "bn1 is .*eps=0.01": lambda net: setattr(net.bn1, "eps", 1e-2),
+    "layer3.0.conv1 is .*stride=.1, 1": lambda net: setattr(net.layer3[0].conv1, "stride", (1, 1)),
+    "fc is Identity": lambda net: setattr(net, "fc", nn.Identity()),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_network_is_not_saved_as_another_one(what: str, tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20")
+    CHANGES[what](net)
+    with pytest.raises(ValueError, match=f"the network was changed: {what}"):
+        save_model(net, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_what_only_regularises_does_not_matter(tmp_path: Path) -> None:
+    net = create_model("cifar_densenet40_k12", drop_path=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True)
+    net.features.norm5.momentum = 0.01
+    save_model(net, tmp_path / "w")
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(outputs(create_model(tmp_path / "w").eval(), images), outputs(net.eval(), images))
+    scaled = build(FAMILIES["resnet-scaled"])
+    torch.nn.init.constant_(next(scaled.blocks()).join.alpha, 0.5)  # type: ignore[arg-type]
+    save_model(scaled, tmp_path / "scaled")
+
+
+def test_a_wrapper_is_no_network(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"got DataParallel; of a wrapper, give net.module"):
+        save_model(nn.DataParallel(create_model("cifar_plain20")), tmp_path)  # type: ignore[arg-type]
+
+
+def test_tied_parameters_are_saved_twice(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20")
+    net.layer1[1].conv1.weight = net.layer1[0].conv1.weight
+    save_model(net, tmp_path / "w")
+    again = create_model(tmp_path / "w")
+    assert torch.equal(again.layer1[1].conv1.weight, net.layer1[0].conv1.weight)
+    assert again.layer1[1].conv1.weight is not again.layer1[0].conv1.weight
+
+
+def test_the_origin_is_told_once(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    for i in range(3):
+        save_model(net, tmp_path / str(i))
+        net = create_model(tmp_path / str(i))
+    assert net.contract.origin.count("began as") == 1
+    other = build(FAMILIES["resnet"])
+    save_model(other, tmp_path / "other")
+    assert create_model(tmp_path / "other").contract.origin == ""
+
+
+def test_a_contract_that_is_not_true_is_refused(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20", num_classes=2)
+    true = Contract(name="cifar_plain20", tag="x", spec=net.spec, classes=("a", "b"), class_ids=("1", "2"), preprocess=CIFAR)
+    for write in (
+        lambda contract: save_model(net, tmp_path / "w", contract=contract),
+        lambda contract: write_weights(net, tmp_path / "w.safetensors", contract),
+    ):
+        for change, message in (
+            ({"name": "cifar_plain32"}, "calls this network cifar_plain32, which is another one"),
+            ({"classes": ("a",), "class_ids": None}, "there are 1 classes"),
+            ({"preprocess": CIFAR.for_channels(1)}, "makes 1 channels"),
+            ({"params": 5}, r"says 5 parameters, and the network has 269,202"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                write(replace(true, **change))  # type: ignore[arg-type]
+    save_model(net, tmp_path / "w", contract=true, classes=["c", "d"])
+    assert create_model(tmp_path / "w").contract.class_ids is None
+
+
+def test_an_interrupted_overwrite_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = create_model("cifar_plain20", num_classes=2)
+    save_model(net, tmp_path / "w", classes=["cat", "dog"])
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("resnetlib.weights.save.write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(net, tmp_path / "w", classes=["iris", "rose"], overwrite=True)
+    with pytest.raises(FileNotFoundError, match=r"has no config.json"):
+        create_model(tmp_path / "w")
+
+
+def test_the_same_network_under_another_spec_is_the_same(tmp_path: Path) -> None:
+    net = build(replace(spec_of("resnet18"), init="zero_init_residual"), num_classes=2)
+    save_model(net, tmp_path / "w")
+    assert create_model(tmp_path / "w").contract.name == "resnet18"
+    assert create_model("resnet18", weights=tmp_path / "w" / "model.safetensors").num_classes == 2
+    assert load_file(tmp_path / "w" / "model.safetensors", spec=spec_of("resnet18")).num_classes == 2
+    assert timm.create_model(f"local-dir:{tmp_path / 'w'}", pretrained=True).num_classes == 2
+
+
+def test_every_name_of_timm_s_is_timm_s() -> None:
+    for theirs, ours in TIMM_NAMES.items():
+        assert timm.is_model(theirs), theirs
+        peer, net = timm.create_model(theirs, device="meta"), create_model(ours, device="meta")
+        assert sum(parameter.numel() for parameter in peer.parameters()) == sum(parameter.numel() for parameter in net.parameters())
+    assert timm_name(spec_of("densenet264")) is None
 
 
 def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:

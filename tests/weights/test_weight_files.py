@@ -16,7 +16,7 @@ from families import FAMILIES
 from torch import Tensor
 
 from resnetlib import Backbone, build, create_model, load_file, spec_of
-from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_weights
+from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_state, write_weights
 from resnetlib.weights.contract import contract_from_json
 from resnetlib.weights.files import read_contract
 
@@ -272,13 +272,14 @@ def test_the_embedded_weights_say_what_they_are() -> None:
 
 def test_a_contract_that_miscounts_its_classes_is_refused(tmp_path: Path) -> None:
     contract = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
-    write_weights(create_model("cifar_plain20", num_classes=7), tmp_path / "w.safetensors", contract)
+    net = create_model("cifar_plain20", num_classes=7)
+    write_state(net.state_dict(), tmp_path / "w.safetensors", contract)
     with pytest.raises(ValueError, match="names 2 classes, and has 7 logits"):
         create_model("cifar_plain20", weights=tmp_path / "w.safetensors")
 
 
 def test_a_file_of_another_network_is_refused_by_its_contract(net: Backbone, tmp_path: Path) -> None:
     other = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
-    write_weights(create_model("cifar_plain20"), tmp_path / "w.safetensors", other)
+    write_weights(create_model("cifar_plain20", num_classes=2), tmp_path / "w.safetensors", other)
     with pytest.raises(ValueError, match="holds a cifar_plain20, not a cifar_resnet20"):
         create_model("cifar_resnet20", weights=tmp_path / "w.safetensors")

@@ -7,15 +7,42 @@ import click
 @click.argument("names", nargs=-1, required=True)
 @click.option("--deadline", default=1800.0, show_default=True, type=click.FloatRange(1), help="Seconds for each of them.")
 def fetch(names: tuple[str, ...], deadline: float) -> None:
-    """Download the weights NAMES (network.tag, wildcards too) into the caches, unless they are there, and verify them."""
+    """Download the weights NAMES into the caches, unless they are there, and verify them.
+
+    A name is network.tag, a pattern of such names with wildcards, or hf-hub:org/name[@revision].
+    """
     from resnetlib.cli.weights.matching import matching
+    from resnetlib.weights.find import HUB
+
+    repositories = [name for name in names if name.startswith(HUB)]
+    wanted = [name for name in names if name not in repositories]
+    failed = 0
+    for name in [*repositories, *(matching(*wanted) if wanted else [])]:
+        try:
+            said = fetch_repository(name) if name in repositories else fetch_weights(name, deadline)
+        except (ValueError, OSError) as error:
+            failed += 1
+            said = f"FAILED: {error}"
+        click.echo(f"{name}: {said}")
+    if failed:
+        raise ValueError(f"{failed} could not be fetched")
+
+
+def fetch_weights(name: str, deadline: float) -> str:
+    """Fetch weights of the catalogue, and say where they are."""
     from resnetlib.weights import EmbeddedFile, describe
     from resnetlib.weights.fetch import fetch_first
 
-    for name in matching(*names):
-        sources = [source for source in describe(name).sources if not isinstance(source, EmbeddedFile)]
-        if not sources:
-            click.echo(f"{name}: in the package")
-            continue
-        fetched = fetch_first(sources, deadline=deadline)
-        click.echo(f"{name}: {fetched.path} ({fetched.path.stat().st_size:,} bytes, sha256 {fetched.sha256})")
+    sources = [source for source in describe(name).sources if not isinstance(source, EmbeddedFile)]
+    if not sources:
+        return "in the package"
+    fetched = fetch_first(sources, deadline=deadline)
+    return f"{fetched.path} ({fetched.path.stat().st_size:,} bytes, sha256 {fetched.sha256})"
+
+
+def fetch_repository(name: str) -> str:
+    """Fetch a repository of the hub, all of it that `create_model` needs."""
+    from resnetlib.weights.find import find
+
+    found = find(name, None, dialect=None, mmap=None)
+    return f"{len(found.file.state):,} tensors" if found.file else "no weights"

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1)
-def verify(names: tuple[str, ...]) -> None:
+@click.option("--dialect", help="Whose names the tensors of files have.  [default: found out]")
+@click.option("--network", help="The network's name, for files that do not tell it.")
+def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> None:
     """Check the weights NAMES (network.tag, wildcards, or paths of files and folders); all that are here, without names.
 
     Contents are compared with their SHA-256, and tensors with the network that they are for. Nothing is downloaded, and nothing is
@@ -27,7 +29,7 @@ def verify(names: tuple[str, ...]) -> None:
     failed = 0
     for name in [*paths, *wanted]:
         try:
-            said = check_file(name) if name in paths else check_weights(describe(name))
+            said = check_file(name, dialect, network) if name in paths else check_weights(describe(name))
         except (ValueError, OSError) as error:
             failed += 1
             said = f"FAILED: {error}"
@@ -36,11 +38,12 @@ def verify(names: tuple[str, ...]) -> None:
         raise ValueError(f"{failed} of {len(paths) + len(wanted)} failed")
 
 
-def check_file(path: str) -> str:
+def check_file(path: str, dialect: str | None, network: str | None) -> str:
     """Load a file or a folder, and say what it is."""
+    from resnetlib.models import spec_of
     from resnetlib.zoo import load_file
 
-    net = load_file(path)
+    net = load_file(path, dialect=dialect, spec=spec_of(network) if network else None)
     return f"ok, a {type(net).__name__} with {sum(parameter.numel() for parameter in net.parameters()):,} parameters"
 
 

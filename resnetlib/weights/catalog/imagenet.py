@@ -38,6 +38,33 @@ PARAMS: Mapping[str, int] = MappingProxyType(
 """Network -> numbers that it learned, with 1000 classes; as torchvision publishes them, the others counted."""
 
 
+GMACS: Mapping[str, float] = MappingProxyType(
+    {
+        "densenet121": 2.834,
+        "densenet161": 7.728,
+        "densenet169": 3.36,
+        "densenet201": 4.291,
+        "preact_resnet18": 1.814,
+        "preact_resnet34": 3.664,
+        "preact_resnet50": 4.089,
+        "preact_resnet101": 7.801,
+        "resnet18": 1.814,
+        "resnet26": 2.342,
+        "resnet34": 3.664,
+        "resnet50": 4.089,
+        "resnet101": 7.801,
+        "resnet152": 11.514,
+        "resnext50_32x4d": 4.23,
+        "resnext101_32x4d": 7.97,
+        "resnext101_32x8d": 16.414,
+        "resnext101_64x4d": 15.46,
+        "wide_resnet50_2": 11.398,
+        "wide_resnet101_2": 22.753,
+    }
+)
+"""Network -> multiply-accumulate operations at 224 x 224, in 10^9; as torchvision publishes them, the others counted."""
+
+
 def imagenet_contract(
     name: str,
     tag: str,
@@ -47,7 +74,6 @@ def imagenet_contract(
     license: str,  # noqa: A002
     origin: str,
     sources: tuple[Source, ...],
-    gmacs: float | None = None,
     top1: float | None = None,
     top5: float | None = None,
     recipe: str = "",
@@ -62,7 +88,6 @@ def imagenet_contract(
         license: under which the weights are given.
         origin: who made them.
         sources: where they lie.
-        gmacs: multiply-accumulate operations for one image, in 10^9.
         top1: accuracy, in percent; None where there is no figure.
         top5: accuracy, in percent; None where there is no figure.
         recipe: how the weights were trained.
@@ -81,7 +106,7 @@ def imagenet_contract(
         class_ids=imagenet_ids(),
         preprocess=preprocess,
         params=PARAMS[name],
-        gmacs=gmacs,
+        gmacs=GMACS[name],
         top1=top1,
         top5=top5,
         evaluated_on="" if top1 is None else VALIDATION.format(size=preprocess.size, by=by),

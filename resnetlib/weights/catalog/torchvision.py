@@ -19,23 +19,6 @@ _NEW_FIXRES = "issues/3995#new-recipe-with-fixres"
 _NEW_RESNET50 = "issues/3995#issuecomment-1013906621"
 _NEW_64X4D = "pull/5935"
 
-_GMACS = {
-    "densenet121": 2.834,
-    "densenet161": 7.728,
-    "densenet169": 3.36,
-    "densenet201": 4.291,
-    "resnet18": 1.814,
-    "resnet34": 3.664,
-    "resnet50": 4.089,
-    "resnet101": 7.801,
-    "resnet152": 11.514,
-    "resnext50_32x4d": 4.23,
-    "resnext101_32x8d": 16.414,
-    "resnext101_64x4d": 15.46,
-    "wide_resnet50_2": 11.398,
-    "wide_resnet101_2": 22.753,
-}
-
 _ROWS = (
     # name, tag, file, MiB, top-1, top-5, resize, recipe
     ("densenet121", "tv_in1k", "densenet121-a639ec97.pth", 30.845, 74.434, 91.972, 256, _LUA_TORCH),
@@ -88,7 +71,6 @@ def torchvision_contracts() -> Iterator[Contract]:
             license="BSD-3-Clause",
             origin="torchvision, ported from LuaTorch" if ported else "torchvision",
             sources=(HubFile(repo=f"timm/{name}.{tag}", dialect="timm"), named_file(_URL + file, dialect=dialect, mib=mib)),
-            gmacs=_GMACS[name],
             top1=top1,
             top5=top5,
             recipe=f"https://github.com/pytorch/vision/{recipe}",

@@ -1,5 +1,6 @@
 """Which network a bare state dict is of, where names and shapes, and where they come from, leave only one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
@@ -11,7 +12,10 @@ from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import Spec
 from resnetlib.weights.dialects.equivalent import simplest
 from resnetlib.weights.dialects.recognise import Recognised, dialect_named, recognise, why_not
+from resnetlib.weights.dialects.renaming import ENDS
 from resnetlib.weights.dialects.structure import Shapes, possible_specs
+
+_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.|features\.denseblock(\d+)\.denselayer(\d+)\.")
 
 MOST_TENSORS = 10_000
 """No network that is known has so many."""
@@ -74,7 +78,7 @@ def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None 
         raise ValueError(str(why_not(possible[0], given.dialects[0])))
     if len(specs) > 1:
         raise ValueError(_choices(specs, given.dialects))
-    classes, channels = _ends(_shapes(given))
+    classes, channels = _ends(given)
     return Inferred(spec=specs[0], num_classes=classes, in_channels=channels)
 
 
@@ -100,7 +104,9 @@ def fitting_specs(recognised: Recognised) -> tuple[Spec, ...]:
 
 
 def nearest_name(recognised: Recognised) -> str | None:
-    """Return the known network whose names and shapes these are, apart from classes and input channels.
+    """Return the known network whose names and shapes these are, or come nearest to, apart from classes and input channels.
+
+    What is nearest has the same blocks in each stage, and the most tensors of the same shapes.
 
     Args:
         recognised: what `recognise` returns.
@@ -116,8 +122,24 @@ def nearest_name(recognised: Recognised) -> str | None:
     try:
         specs = fitting_specs(recognised)
     except ValueError:
-        return None
+        return _likeliest(recognised)
     return next((_names()[spec] for spec in specs if spec in _names()), None)
+
+
+def _likeliest(found: Recognised) -> str | None:
+    """Return the known network with as many blocks in each stage, and the most tensors of the same shapes."""
+    counts: dict[int, int] = {}
+    for key in found.state:
+        if place := _BLOCK.match(key):
+            stage, block = int(place[1] or place[3]), int(place[2] or place[4]) + (1 if place[1] else 0)
+            counts[stage] = max(counts.get(stage, 0), block)
+    depths = tuple(counts[stage] for stage in sorted(counts))
+    shapes, best = _shapes(found), (0, "")
+    for spec, name in _names().items():
+        if spec.depths == depths:
+            own = _expected(spec, 1, 3)
+            best = max(best, (sum(own.get(key) == shape for key, shape in shapes.items()), name))
+    return best[1] or None
 
 
 @cache
@@ -139,7 +161,7 @@ def _verified(found: Recognised) -> list[Spec]:
         raise ValueError(f"no known network has more than {MOST_TENSORS} tensors, got {len(found.state)}")
     shapes = _shapes(found)
     specs = possible_specs(shapes)
-    classes, channels = _ends(shapes)
+    classes, channels = _ends(found)
     expected = _expected(specs[0], classes, channels)
     wrong = [
         *_group("missing", [key for key in expected if key not in shapes and not key.endswith("num_batches_tracked")]),
@@ -168,11 +190,11 @@ def _shapes(found: Recognised) -> Shapes:
     return {key: tuple(tensor.shape) for key, tensor in found.state.items()}
 
 
-def _ends(shapes: Shapes) -> tuple[int, int]:
+def _ends(found: Recognised) -> tuple[int, int]:
     """Return the classes and the input's channels."""
-    head = shapes.get("fc.weight") or shapes.get("classifier.weight") or (0,)
-    stem = shapes.get("conv1.weight") or shapes.get("features.conv0.weight") or ()
-    return head[0], stem[1]
+    stem, head = (found.state.get(name) for name in ENDS[found.family])
+    classes = head.shape[0] if head is not None and head.ndim else 0
+    return classes, stem.shape[1] if stem is not None and stem.ndim > 1 else 0
 
 
 def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:

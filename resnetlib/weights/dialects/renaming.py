@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 Name = tuple[tuple[str, ...], list[int]]
@@ -19,6 +20,15 @@ Rule = tuple[str, str]
 
 Family = Literal["resnet", "preact", "densenet"]
 """Which networks a table's names are of; plain networks have the names of the residual ones of their order."""
+
+ENDS: Mapping[Family, tuple[str, str]] = MappingProxyType(
+    {
+        "resnet": ("conv1.weight", "fc.weight"),
+        "preact": ("conv1.weight", "fc.weight"),
+        "densenet": ("features.conv0.weight", "classifier.weight"),
+    }
+)
+"""The canonical names of the first convolution and of the classifier in each family."""
 
 LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "shift", "scale")
 """How the name of a layer's tensor can end."""

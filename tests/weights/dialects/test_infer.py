@@ -128,12 +128,19 @@ def test_pytorchcvs_networks_are_ours(theirs: str, ours: str | None) -> None:
     assert len(fitting_specs(found)) == (2 if "50" in theirs else 1)
 
 
-def test_the_nearest_name_is_that_of_the_same_network_or_none() -> None:
+def test_the_nearest_name_is_that_of_the_same_network_or_of_the_likest() -> None:
     state = dict(build(spec_of("resnet34"), num_classes=3, in_channels=1, device="meta").state_dict())
     assert nearest_name(recognise(state)) == "resnet34"
-    assert nearest_name(recognise({**state, "bn2.weight": torch.zeros(1)})) is None
+    assert nearest_name(recognise({**state, "bn2.weight": torch.zeros(1)})) == "resnet34"
     del state["layer3.2.conv1.weight"]
-    assert nearest_name(recognise(state)) is None
+    assert nearest_name(recognise(state)) == "resnet34"
+    wide = dict(build(spec_of("wide_resnet50_2"), device="meta").state_dict())
+    del wide["bn1.weight"]
+    assert nearest_name(recognise(wide)) == "wide_resnet50_2"
+    dense = dict(build(spec_of("densenet169"), device="meta").state_dict())
+    del dense["features.norm0.weight"]
+    assert nearest_name(recognise(dense)) == "densenet169"
+    assert nearest_name(recognise({"layer1.0.conv1.weight": torch.zeros(4, 4, 3, 3)})) is None
 
 
 Changes = dict[str, tuple[int, ...] | None]
