@@ -130,7 +130,7 @@ def write_state(
     Raises:
         ValueError: if a tensor is on the meta device, or a number is not finite, as it is or in this dtype.
     """
-    plain, taken = {}, set[int]()
+    plain = {}
     for key, tensor in state.items():
         if tensor.is_meta:
             raise ValueError(f"{key} is on the meta device, which holds shapes alone: there is nothing to write")
@@ -138,11 +138,9 @@ def write_state(
             tensor = tensor.to(dtype or tensor.dtype)
             if not tensor.isfinite().all():
                 raise ValueError(f"{key} holds numbers that are not finite in {tensor.dtype}")
-        tensor = tensor.detach().contiguous().cpu()
-        plain[key] = tensor.clone() if tensor.untyped_storage().data_ptr() in taken else tensor
-        taken.add(tensor.untyped_storage().data_ptr())
+        plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
-    write_atomically(Path(path), safetensors.torch.save(plain, metadata))
+    write_atomically(Path(path), safetensors.torch.save(separate(plain), metadata))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -188,4 +186,26 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or holds more than tensors: {error}\nNothing in it was run. Save it as safetensors, or as a plain "
             "state dict, where it comes from."
         ) from error
-    return unwrap(checkpoint)
+    return separate(unwrap(checkpoint))
+
+
+def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory with one before them.
+
+    Args:
+        state: names and tensors.
+
+    Returns:
+        The same numbers under the same names; no two tensors share memory.
+
+    Example:
+        >>> one = torch.zeros(3)
+        >>> separate({"a": one, "b": one})["b"].data_ptr() == one.data_ptr()
+        False
+    """
+    taken, own = set[int](), {}
+    for key, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        own[key] = tensor.clone() if place in taken else tensor
+        taken.add(place)
+    return own

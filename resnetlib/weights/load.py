@@ -50,7 +50,7 @@ def adopt_state(net: Backbone, found: Recognised, *, dtype: torch.dtype | None =
 
     Args:
         net: a network on the meta device.
-        found: the weights.
+        found: the weights; no two of them share memory.
         dtype: of the floating tensors; torch's default dtype by default.
         source: what to call the weights in an error.
         trusted: whether the numbers are known to be finite.
@@ -59,19 +59,19 @@ def adopt_state(net: Backbone, found: Recognised, *, dtype: torch.dtype | None =
         ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
     """
     given = fitting(net, found, found.state, source=source)
-    floating, taken = dtype or torch.get_default_dtype(), set[int]()
+    floating = dtype or torch.get_default_dtype()
     given = {key: tensor.to(floating) if tensor.is_floating_point() else tensor for key, tensor in given.items()}
     if not trusted:
         check_finite(given, source)
     for prefix, module in net.named_modules():
         path = f"{prefix}." if prefix else ""
-        for name, _ in list(module.named_parameters(recurse=False)):
-            tensor = _own(given[path + name], taken)
-            module.register_parameter(name, nn.Parameter(tensor))
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            tensor = given[path + name]
-            tensor = _own(tensor if buffer.is_floating_point() else tensor.to(buffer.dtype), taken)
-            module.register_buffer(name, tensor)
+        for name, parameter in module._parameters.items():  # register_parameter is slow, and networks have many
+            if parameter is not None:
+                module._parameters[name] = nn.Parameter(given[path + name].contiguous())
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                tensor = given[path + name].contiguous()
+                module._buffers[name] = tensor if buffer.is_floating_point() else tensor.to(buffer.dtype)
 
 
 def classes_in(found: Recognised) -> int:
@@ -165,15 +165,6 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 def _is_finite(tensor: Tensor) -> bool:
     """Tell whether all numbers are finite; the sum, which is fast, is finite only then."""
     return not tensor.is_floating_point() or bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
-
-
-def _own(tensor: Tensor, taken: set[int]) -> Tensor:
-    """Return a tensor that shares no memory with those that were taken before, and has its numbers in order."""
-    tensor = tensor.detach().contiguous()
-    if tensor.untyped_storage().data_ptr() in taken:
-        tensor = tensor.clone()
-    taken.add(tensor.untyped_storage().data_ptr())
-    return tensor
 
 
 def _listed(what: str, names: list[str], shown: int = 8) -> list[str]:
