@@ -37,6 +37,8 @@ def answer(hub: Hub, method: str, path: str, body: bytes, headers: Message) -> A
         return _create(hub, json.loads(body))
     if named := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/([^/]+)", path):
         return _preupload(hub, named[1], named[2], json.loads(body))
+    if named := re.fullmatch(r"/api/models/([^/]+/[^/]+)/branch/([^/]+)", path):
+        return _branch(hub, named[1], named[2])
     if named := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
         return _batch(hub, json.loads(body))
     if path == "/lfs-verify":
@@ -61,6 +63,13 @@ def _create(hub: Hub, wanted: dict[str, Any]) -> Answer:
     done = _json({"url": f"{hub.url}/{name}", "name": name})
     done.status = 409 if there else 200
     return done
+
+
+def _branch(hub: Hub, name: str, branch: str) -> Answer:
+    branches = hub.repos[name].branches
+    there = branch in branches
+    branches.setdefault(branch, branches["main"])
+    return Answer(409 if there else 200, {}, b"{}")
 
 
 def _preupload(hub: Hub, name: str, branch: str, wanted: dict[str, Any]) -> Answer:
