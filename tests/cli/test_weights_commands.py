@@ -80,7 +80,7 @@ def test_fetch_goes_on_after_a_failure(hub: Hub, content: bytes, tmp_path: Path)
     assert "hf-hub:org/none: FAILED: " in out
     assert f"hf-hub:org/name: {len(create_model('cifar_plain20').state_dict())} tensors" in out
     assert f"({len(content):,} bytes" in out
-    assert "1 could not be fetched" in out
+    assert "1 of 3 failed" in out
 
 
 def test_weights_of_another_network_are_found_out(hub: Hub) -> None:

@@ -11,21 +11,15 @@ def fetch(names: tuple[str, ...], deadline: float) -> None:
 
     A name is network.tag, a pattern of such names with wildcards, or hf-hub:org/name[@revision].
     """
-    from resnetlib.cli.weights.matching import matching
+    from resnetlib.cli.weights.matching import matching, one_by_one
     from resnetlib.weights.find import HUB
 
     repositories = [name for name in names if name.startswith(HUB)]
     wanted = [name for name in names if name not in repositories]
-    failed = 0
-    for name in [*repositories, *(matching(*wanted) if wanted else [])]:
-        try:
-            said = fetch_repository(name) if name in repositories else fetch_weights(name, deadline)
-        except (ValueError, OSError) as error:
-            failed += 1
-            said = f"FAILED: {error}"
-        click.echo(f"{name}: {said}")
-    if failed:
-        raise ValueError(f"{failed} could not be fetched")
+    one_by_one(
+        [*repositories, *(matching(*wanted) if wanted else [])],
+        lambda name: fetch_repository(name) if name in repositories else fetch_weights(name, deadline),
+    )
 
 
 def fetch_weights(name: str, deadline: float) -> str:

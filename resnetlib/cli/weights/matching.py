@@ -1,7 +1,9 @@
 """What the commands on weights share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from resnetlib.weights import Contract
@@ -32,6 +34,28 @@ def matching(*patterns: str) -> list[str]:
             raise ValueError(f"no weights' name matches {pattern!r}; `resnetlib weights list` shows all")
         found.update(names)
     return natural_order(found)
+
+
+def one_by_one(names: Sequence[str], work: Callable[[str], str]) -> None:
+    """Do something with each of some weights, and print what it says; a failure does not keep the others from their turn.
+
+    Args:
+        names: of the weights.
+        work: takes a name, and returns what to say of it.
+
+    Raises:
+        ValueError: if some failed, with their number.
+    """
+    failed = 0
+    for name in names:
+        try:
+            said = work(name)
+        except (ValueError, OSError) as error:
+            failed += 1
+            said = f"FAILED: {error}"
+        click.echo(f"{name}: {said}")
+    if failed:
+        raise ValueError(f"{failed} of {len(names)} failed")
 
 
 def where(contract: "Contract") -> str:

@@ -19,23 +19,17 @@ def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> 
     Contents are compared with their SHA-256, and tensors with the network that they are for. Nothing is downloaded, and nothing is
     changed.
     """
-    from resnetlib.cli.weights.matching import matching, where
+    from resnetlib.cli.weights.matching import matching, one_by_one, where
     from resnetlib.weights import describe
 
     paths = [name for name in names if "/" in name or Path(name).exists()]
     wanted = matching(*(name for name in names if name not in paths)) if len(paths) < len(names) else []
     if not names:
         wanted = [name for name in matching("*") if where(describe(name))]
-    failed = 0
-    for name in [*paths, *wanted]:
-        try:
-            said = check_file(name, dialect, network) if name in paths else check_weights(describe(name))
-        except (ValueError, OSError) as error:
-            failed += 1
-            said = f"FAILED: {error}"
-        click.echo(f"{name}: {said}")
-    if failed:
-        raise ValueError(f"{failed} of {len(paths) + len(wanted)} failed")
+    one_by_one(
+        [*paths, *wanted],
+        lambda name: check_file(name, dialect, network) if name in paths else check_weights(describe(name)),
+    )
 
 
 def check_file(path: str, dialect: str | None, network: str | None) -> str:

@@ -1,6 +1,17 @@
 """Getting files: from the hub and from URLs, verified, cached, one process at a time, bounded in time."""
 
-from resnetlib.weights.fetch.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
+from resnetlib.weights.fetch.errors import (
+    CannotStoreError,
+    DamagedError,
+    FetchError,
+    NoSuchRepositoryError,
+    NotThereError,
+    RefusedError,
+    UnreachableError,
+    UnreadableError,
+    UnverifiedError,
+    UnwantedError,
+)
 from resnetlib.weights.fetch.get import Fetched, check_cached, fetch, fetch_first, fetch_repo_file, find_cached
 
 __all__ = [
@@ -8,9 +19,13 @@ __all__ = [
     "DamagedError",
     "FetchError",
     "Fetched",
+    "NoSuchRepositoryError",
     "NotThereError",
     "RefusedError",
     "UnreachableError",
+    "UnreadableError",
+    "UnverifiedError",
+    "UnwantedError",
     "check_cached",
     "fetch",
     "fetch_first",

@@ -16,7 +16,16 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from uuid import uuid4
 
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
-from resnetlib.weights.fetch.errors import RETRIABLE, DamagedError, FetchError, UnreachableError, cannot_store, error_for_status
+from resnetlib.weights.fetch.errors import (
+    RETRIABLE,
+    DamagedError,
+    FetchError,
+    UnreachableError,
+    UnwantedError,
+    cannot_store,
+    error_for_status,
+)
+from resnetlib.weights.fetch.shown import showable, without_secrets
 from resnetlib.weights.sources import UrlFile
 
 LARGEST = 8 * 2**30
@@ -79,15 +88,19 @@ class _Transfer:
         self._restart()
 
     def finish(self) -> None:
-        """Ask until the file is whole, at most `TRIES` times, and check it."""
-        for attempt in range(TRIES):
+        """Ask until the file is whole, at most `TRIES` times without any progress, and check it."""
+        most, failed = 0, 0
+        while True:
             try:
                 self._ask()
                 break
             except _Interrupted as error:
-                if attempt == TRIES - 1:
-                    raise UnreachableError(f"{without_secrets(self.source.url)} could not be downloaded: {error}") from None
-                self.deadline.pause(attempt)
+                failed = 1 if self.have > most else failed + 1
+                most = max(most, self.have)
+                if failed == TRIES:
+                    reason = showable(str(error))
+                    raise UnreachableError(f"{without_secrets(self.source.url)} could not be downloaded: {reason}") from None
+                self.deadline.pause(failed - 1)
         found = self.digest.hexdigest()
         if not found.startswith(self.source.sha256):
             raise DamagedError(
@@ -154,8 +167,8 @@ class _Transfer:
         with _storing(Path(self.file.name).parent):
             self.file.write(chunk)
 
-    def _too_large(self, found: str) -> DamagedError:
-        return DamagedError(f"{without_secrets(self.source.url)} {found}, expected at most {self.limit}; nothing of it was kept.")
+    def _too_large(self, found: str) -> UnwantedError:
+        return UnwantedError(f"{without_secrets(self.source.url)} {found}, expected at most {self.limit}; nothing of it was kept.")
 
     @contextmanager
     def _network(self) -> Iterator[None]:
@@ -171,29 +184,13 @@ class _Transfer:
                 raise _Interrupted(f"the server answered {error.code}") from None
             what = without_secrets(self.source.url)
             if error.code < 400:
-                raise UnreachableError(f"{what} could not be downloaded: {str(error.msg).splitlines()[0]}") from None
+                reason = showable(str(error.msg).splitlines()[0])
+                raise UnreachableError(f"{what} could not be downloaded: {reason}") from None
             raise error_for_status(error.code, what, "It may have moved, or want another network.") from None
         except FetchError:
             raise
         except (OSError, HTTPException, ValueError) as error:
             raise _Interrupted(str(getattr(error, "reason", "") or error) or type(error).__name__) from None
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without what may be a password or a key: the user's name, and what follows a question mark.
-
-    Args:
-        url: any.
-
-    Returns:
-        What may be shown.
-
-    Example:
-        >>> without_secrets("https://me:password@example.org/w.pth?key=1")
-        'https://example.org/w.pth'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @contextmanager

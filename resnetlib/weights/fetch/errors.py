@@ -9,7 +9,11 @@ class FetchError(Exception):
 
 
 class NotThereError(FetchError, FileNotFoundError):
-    """The server said that there is no such repository, revision or file."""
+    """The server said that there is no such file."""
+
+
+class NoSuchRepositoryError(NotThereError):
+    """The hub said that there is no such repository or revision, or nothing at all: not that the file alone is missing."""
 
 
 class RefusedError(FetchError, PermissionError):
@@ -22,6 +26,18 @@ class UnreachableError(FetchError, ConnectionError):
 
 class DamagedError(FetchError, ValueError):
     """The contents are not those that they should be."""
+
+
+class UnwantedError(DamagedError):
+    """What is offered is whole, but another file than is wanted, or too large; to ask again would not help."""
+
+
+class UnverifiedError(FetchError, ValueError):
+    """Nothing is known of the contents that they could be compared with."""
+
+
+class UnreadableError(FetchError, OSError):
+    """The file is in the cache, and this user cannot read it."""
 
 
 class CannotStoreError(FetchError, OSError):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +15,27 @@ TICK = 0.1
 
 
 def own_cache() -> Path:
-    """Return the library's own cache: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`."""
+    """Return the library's own cache: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`.
+
+    A user without a home has none: then it is a path where nothing can be written, and nothing is remembered.
+    """
     own = os.environ.get("RESNETLIB_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
+    try:
+        if own:
+            return Path(own).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
+    except RuntimeError:
+        return Path(os.devnull) / "resnetlib"
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, *, fresh: bool = False) -> str:
     """Return the SHA-256 of a file, from memory where size, times and place of the file are those that they were.
 
     A memory that is damaged, or that cannot be written, costs time and nothing else.
 
     Args:
         path: the file.
+        fresh: read the file, whatever is remembered.
 
     Returns:
         64 hexadecimal digits.
@@ -43,8 +51,8 @@ def sha256_of(path: Path) -> str:
         ...     sha256_of(path)[:8]
         'ba7816bf'
     """
-    place = _memory_of(path, "hashes")
-    memory = _read(place)
+    place = _memory("hashes", os.path.realpath(path))
+    memory = {} if fresh else _read(place)
     digest = memory.get("sha256")
     if isinstance(digest, str) and len(digest) == 64 and memory == {**_identity(path.stat()), "sha256": digest}:
         return digest
@@ -59,15 +67,33 @@ def sha256_of(path: Path) -> str:
 
 
 def note_name(path: Path, name: str) -> None:
-    """Remember the name that a hub gave to a file's contents, for a cache that cannot."""
-    _write(_memory_of(path, "names"), {"name": name})
+    """Remember the name that a hub gave to the contents of a file at this path, wherever the path may point to later."""
+    _write(_memory("names", _place_of(path)), {"name": name})
 
 
 def noted_name(path: Path) -> str | None:
-    """Return what `note_name` remembered of a file; None if that is nothing."""
-    memory = _read(_memory_of(path, "names"))
-    name = memory.get("name")
-    return name if isinstance(name, str) else None
+    """Return what `note_name` remembered of a path; None if that is no hash."""
+    name = _read(_memory("names", _place_of(path))).get("name")
+    return name if isinstance(name, str) and is_hub_hash(name) else None
+
+
+def is_hub_hash(name: str) -> bool:
+    """Tell whether a name is one that a hub gives to contents: a SHA-256, or git's SHA-1."""
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
+
+
+def has_hub_hash(path: Path, name: str, sha256: str) -> bool:
+    """Tell whether a file has the name that a hub gives to its contents.
+
+    Args:
+        path: the file.
+        name: 64 digits of its SHA-256, or 40 of git's SHA-1.
+        sha256: of the file.
+
+    Returns:
+        Whether it has.
+    """
+    return name == (git_sha1_of(path) if len(name) == 40 else sha256)
 
 
 def git_sha1_of(path: Path) -> str:
@@ -91,9 +117,14 @@ def _let_the_clock_move_on(path: Path) -> None:
         time.sleep(TICK - age)
 
 
-def _memory_of(path: Path, kind: str) -> Path:
-    """Return where the memory of a file lies."""
-    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+def _place_of(path: Path) -> str:
+    """Return where a path lies itself, if it is a link."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _memory(kind: str, place: str) -> Path:
+    """Return where the memory of a place lies."""
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
     return own_cache() / kind / f"{name}.json"
 
 
