@@ -10,6 +10,7 @@ import torch
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.weights.adapt import adapt_channels
+from resnetlib.weights.collection import no_collection
 from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest
 from resnetlib.weights.find import Found, find, names_weights
 from resnetlib.weights.load import adopt_state, channels_in, classes_in
@@ -144,6 +145,7 @@ def _refuse_meta(device: torch.device | str | int | None) -> None:
         raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
 
 
+@no_collection()
 def _with_weights(
     found: Found,
     make: Callable[..., Backbone],

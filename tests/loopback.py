@@ -229,7 +229,7 @@ def blob_name(file: str, content: bytes) -> str:
 def point_at(url: str, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Let huggingface_hub, torch.hub and resnetlib use a hub, and folders in `folder`; so do processes that start then."""
     import torch
-    from huggingface_hub import constants
+    from huggingface_hub import constants, hf_hub_download  # noqa: F401 - its import would count in tests with short deadlines
 
     for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         patch.delenv(name, raising=False)

@@ -55,7 +55,8 @@ def _sent(send: Send) -> Spoil:
 
 
 def _announce(handler: Handler, answer: Answer, fault: Fault) -> None:
-    answer.headers |= {"Content-Length": str(2**50), "X-Linked-Size": str(2**50)}
+    size = fault.to or str(2**50)
+    answer.headers |= {"Content-Length": size, "X-Linked-Size": size}
 
 
 def _announce_more(handler: Handler, answer: Answer, fault: Fault) -> Send:
@@ -66,6 +67,14 @@ def _announce_more(handler: Handler, answer: Answer, fault: Fault) -> Send:
 def _announce_less(handler: Handler, answer: Answer, fault: Fault) -> Send:
     answer.headers["Content-Length"] = str(len(answer.body) - 10)
     return _whole
+
+
+def _etag(handler: Handler, answer: Answer, fault: Fault) -> None:
+    answer.headers |= {"ETag": f'"{fault.to}"', "X-Linked-Etag": f'"{fault.to}"'}
+
+
+def _commit(handler: Handler, answer: Answer, fault: Fault) -> None:
+    answer.headers["X-Repo-Commit"] = fault.to
 
 
 def _redirect(handler: Handler, answer: Answer, fault: Fault) -> None:
@@ -99,6 +108,22 @@ def _reset(handler: Handler, answer: Answer, fault: Fault) -> None:
     _half(handler, answer, fault)
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.server.closed.wait(0.05)
+
+
+def _endless(handler: Handler, answer: Answer, fault: Fault) -> None:
+    handler.send_response(answer.status)
+    for key, value in {"Connection": "close", **answer.headers}.items():
+        handler.send_header(key, value)
+    handler.end_headers()
+    while handler.command != "HEAD" and not handler.server.closed.wait(0.01):
+        handler.wfile.write(bytes(2**20))
+
+
+def _in_parts(handler: Handler, answer: Answer, fault: Fault) -> None:
+    handler.send_head(answer)
+    for start in range(0, len(answer.body), len(answer.body) // 20 + 1):
+        handler.wfile.write(answer.body[start : start + len(answer.body) // 20 + 1])
+        handler.server.closed.wait(float(fault.to) / 20)
 
 
 def _vanish(handler: Handler, answer: Answer, fault: Fault) -> None:
@@ -136,15 +161,18 @@ def _slow_body(handler: Handler, answer: Answer, fault: Fault) -> None:
 
 
 FAULTS: dict[str, Spoil] = {
-    **{str(status): _status(status) for status in (401, 403, 404, 410, 429, 500, 503)},
+    **{str(status): _status(status) for status in (401, 403, 404, 408, 410, 425, 429, 500, 503)},
     "gated": _status(403, X_Error_Code="GatedRepo"),
     "no-repo": _status(404, X_Error_Code="RepoNotFound"),
+    "no-entry": _status(404, X_Error_Code="EntryNotFound"),
     "no-hub": _status(200),
     "flip": _content(lambda body: body[:-1] + bytes([body[-1] ^ 1])),
     "truncate": _content(lambda body: body[: len(body) // 2]),
     "huge": _announce,
     "long": _announce_more,
     "short": _announce_less,
+    "etag": _etag,
+    "commit": _commit,
     "redirect": _redirect,
     "wrong-range": _wrong_range,
     "no-range": _no_range,
@@ -153,9 +181,12 @@ FAULTS: dict[str, Spoil] = {
     "vanish": _sent(_vanish),
     "hang": _sent(_hang),
     "stall": _sent(_stall),
+    "endless": _sent(_endless),
+    "in-parts": _sent(_in_parts),
     "slow-start": _sent(_slow_start),
     "slow-headers": _sent(_slow_headers),
     "slow-body": _sent(_slow_body),
 }
 """`redirect` goes to the fault's `to`, or round in a circle; `half` closes the connection in the middle, `reset` breaks it there,
-`stall` waits there; `vanish` closes it without any answer, `hang` waits."""
+`stall` waits there; `vanish` closes it without any answer, `hang` waits. `etag` and `commit` say the fault's `to`, and `huge` this
+size; `endless` sends 1 MiB after another, and `in-parts` takes `to` seconds in all."""

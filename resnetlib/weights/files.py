@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from resnetlib.modules import Backbone
+from resnetlib.weights.collection import no_collection
 from resnetlib.weights.contract import Contract, check_contract, contract_from_json
 from resnetlib.weights.dialects import unwrap
 
@@ -163,6 +164,7 @@ def _begins(path: Path) -> bytes:
         return file.read(512)
 
 
+@no_collection()
 def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
     try:
         with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:

@@ -159,7 +159,7 @@ def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
 
 def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
     """Read a repository of the hub: all of its files at one commit."""
-    from resnetlib.weights.fetch import fetch, fetch_repo_file
+    from resnetlib.weights.fetch import NoSuchRepositoryError, UnreachableError, fetch, fetch_repo_file
 
     repo, _, revision = text.partition("@")
     config = fetch_repo_file(repo, CONFIG, revision or "main")
@@ -168,9 +168,12 @@ def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
         if name == CONFIG:
             return config.path
         commit = config.revision or "main"
-        if name.endswith(".json"):
-            return fetch_repo_file(repo, name, commit).path
-        return fetch(HubFile(repo=repo, file=name, revision=commit)).path
+        try:
+            if name.endswith(".json"):
+                return fetch_repo_file(repo, name, commit).path
+            return fetch(HubFile(repo=repo, file=name, revision=commit)).path
+        except NoSuchRepositoryError as error:  # not the file's absence, which would let another one be taken in its place
+            raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
 
     file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
     return Found(label=f"hf-hub:{text}", spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)

@@ -66,7 +66,7 @@ class UrlFile:
         dialect: the names of its tensors.
 
     Raises:
-        ValueError: for another protocol, and for a hash that cannot be.
+        ValueError: for another protocol, for a URL with a user's name or a password, and for a hash that cannot be.
     """
 
     url: str
@@ -75,12 +75,14 @@ class UrlFile:
     dialect: str = "torchvision"
 
     def __post_init__(self) -> None:
+        if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
+            raise ValueError("a URL must be without a user's name and a password: whoever reads an error would read them too")
         if not self.url.startswith(("https://", "http://")):
             raise ValueError(f"a URL must begin with https:// or http://, got {self.url!r}")
         _check_hash(self.sha256)
 
     def __str__(self) -> str:
-        return self.url
+        return re.split(r"[?#]", self.url, maxsplit=1)[0]
 
 
 Source = EmbeddedFile | HubFile | UrlFile

@@ -91,11 +91,12 @@ def test_a_pickle_is_taken_only_where_the_hub_says_that_there_are_no_safetensors
     pickled = io.BytesIO()
     torch.save(build(FAMILIES["resnet"], num_classes=2).state_dict(), pickled)
     hub.add("org/both", files | {"pytorch_model.bin": pickled.getvalue()})
-    hub.fail("503", path="model.safetensors")
-    with pytest.raises(ConnectionError):
-        create_model("hf-hub:org/both")
-    assert hub.count("GET", "pytorch_model.bin") == hub.count("HEAD", "pytorch_model.bin") == 0
-    hub.faults.clear()
+    for kind, method in (("503", ""), ("404", "GET"), ("404", "HEAD"), ("no-repo", "HEAD")):
+        hub.fail(kind, method=method, path="model.safetensors")
+        with pytest.raises(ConnectionError):
+            create_model("hf-hub:org/both")
+        assert hub.count("GET", "pytorch_model.bin") == hub.count("HEAD", "pytorch_model.bin") == 0
+        hub.faults.clear()
     torch.save(net.state_dict(), pickled := io.BytesIO())
     del files["model.safetensors"]
     hub.add("org/pickle", files | {"pytorch_model.bin": pickled.getvalue()})

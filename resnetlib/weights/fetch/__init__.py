@@ -12,7 +12,8 @@ from resnetlib.weights.fetch.errors import (
     UnverifiedError,
     UnwantedError,
 )
-from resnetlib.weights.fetch.get import Fetched, check_cached, fetch, fetch_first, fetch_repo_file, find_cached
+from resnetlib.weights.fetch.get import check_cached, fetch, fetch_first, fetch_repo_file, find_cached
+from resnetlib.weights.fetch.look import Fetched
 
 __all__ = [
     "CannotStoreError",

@@ -1,5 +1,7 @@
 """What can go wrong on the way to a file; each error is also the builtin one that fits it."""
 
+from collections.abc import Sequence
+
 RETRIABLE = frozenset({408, 425, 429, *range(500, 600)})
 """Answers of a server that may be another one a moment later."""
 
@@ -86,3 +88,32 @@ def cannot_store(error: OSError, folder: object, variable: str) -> CannotStoreEr
     found = CannotStoreError(f"Cannot write to {folder}: {reason}. Make room there, or let {variable} name another folder.")
     found.errno = error.errno
     return found
+
+
+def all_of(errors: Sequence[FetchError]) -> FetchError:
+    """Return one error for all places: it says that the file is not there only if every place said so.
+
+    Args:
+        errors: what happened with each.
+
+    Returns:
+        The error.
+
+    Example:
+        >>> type(all_of([NotThereError("not here"), UnreachableError("no answer")])).__name__
+        'UnreachableError'
+    """
+    if len(errors) == 1:
+        return errors[0]
+    kinds = (
+        UnreachableError,
+        DamagedError,
+        UnverifiedError,
+        CannotStoreError,
+        UnreadableError,
+        RefusedError,
+        NoSuchRepositoryError,
+        NotThereError,
+    )
+    kind = next(kind for kind in kinds if any(isinstance(error, kind) for error in errors))
+    return kind("None of these places has the file:\n" + "\n".join(f"  {error}" for error in errors))

@@ -1,42 +1,37 @@
 """From a source to a file on this computer: from the cache if it is there, else from the network, and verified either way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from resnetlib.weights.fetch.client import is_commit
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
-from resnetlib.weights.fetch.errors import CannotStoreError, DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
-from resnetlib.weights.fetch.hub import HubPlace, is_commit, is_offline
+from resnetlib.weights.fetch.errors import (
+    CannotStoreError,
+    DamagedError,
+    FetchError,
+    UnreachableError,
+    UnwantedError,
+    all_of,
+)
+from resnetlib.weights.fetch.hub import HubPlace, is_offline
 from resnetlib.weights.fetch.lock import locked
+from resnetlib.weights.fetch.look import Fetched, Place, checked, forbidden, look, look_for_newest
 from resnetlib.weights.fetch.url import UrlPlace
 from resnetlib.weights.sources import HubFile, UrlFile
 
 LARGEST_CONFIG = 16 * 2**20
 """Bytes: a repository's small files are smaller."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fetched:
-    """A file that is here, and is what it should be.
-
-    Args:
-        path: where it is.
-        sha256: of its contents, in full.
-        revision: the commit that it belongs to; None for a URL's.
-        source: where it comes from.
-    """
-
-    path: Path
-    sha256: str
-    revision: str | None
-    source: HubFile | UrlFile
+RESERVE = 60.0
+"""Seconds, or a tenth of the deadline if that is less, that are kept for each of the other sources."""
 
 
 def fetch(source: HubFile | UrlFile, *, deadline: float = 1800.0, refresh: bool = False) -> Fetched:
     """Get a file: from its ecosystem's cache, without any network, or from its source into that cache.
 
-    Its contents are verified either way. Damaged ones are removed, and downloaded once more.
+    Its contents are verified either way. Damaged ones are removed, and downloaded once more. What somebody copied into the cache,
+    so that nothing is known of it, is compared with what the hub says of it; where the hub cannot be asked, it is taken as it is.
 
     Args:
         source: where it is.
@@ -47,10 +42,12 @@ def fetch(source: HubFile | UrlFile, *, deadline: float = 1800.0, refresh: bool 
         The file.
 
     Raises:
-        NotThereError: if the server said that it is not there.
+        NotThereError: if the server said that it is not there; NoSuchRepositoryError if more is missing than the file.
         RefusedError: if the server said that you may not have it.
         UnreachableError: if nobody answered in time, or `HF_HUB_OFFLINE` is set.
-        DamagedError: if its contents are others than they should be, twice.
+        DamagedError: if its contents are others than they should be, twice; UnwantedError if it is another file, or too large.
+        UnverifiedError: if the hub does not say what they should be.
+        UnreadableError: if it is in the cache, and this user cannot read it.
         CannotStoreError: if the cache cannot be written.
 
     Example:
@@ -80,6 +77,8 @@ def find_cached(source: HubFile | UrlFile) -> Path | None:
 def check_cached(source: HubFile | UrlFile) -> Fetched | None:
     """Look for a file in its cache, and verify it, without any network; what is damaged stays where it is.
 
+    The file is read, whatever is remembered of it.
+
     Args:
         source: where it would come from.
 
@@ -88,6 +87,8 @@ def check_cached(source: HubFile | UrlFile) -> Fetched | None:
 
     Raises:
         DamagedError: if its contents are others than they should be.
+        UnverifiedError: if nothing is known of its contents.
+        UnreadableError: if this user cannot read it.
 
     Example:
         >>> print(check_cached(UrlFile(url="https://example.org/nothing-01234567.pth", sha256="01234567")))
@@ -95,11 +96,13 @@ def check_cached(source: HubFile | UrlFile) -> Fetched | None:
     """
     place = _place(source)
     path = place.look_up()
-    return None if path is None else _checked(place, path)
+    return None if path is None else checked(place, path, fresh=True)
 
 
 def fetch_first(sources: Sequence[HubFile | UrlFile], *, deadline: float = 1800.0) -> Fetched:
     """Get a file that is in several places: the first one that the caches have, else the first one that can be fetched.
+
+    A source that does not answer is left soon; one that does may take all of the time but for a reserve.
 
     Args:
         sources: where it is, the best first.
@@ -123,12 +126,13 @@ def fetch_first(sources: Sequence[HubFile | UrlFile], *, deadline: float = 1800.
     whole = Deadline(deadline, places[0].name)
     errors: list[FetchError] = []
     for tried, place in enumerate(places):
-        share = Deadline(max(whole.left, 0.05) / (len(places) - tried), place.name)
+        reserve = min(RESERVE, deadline / 10) * (len(places) - tried - 1)
+        share = Deadline(max(whole.left - reserve, 0.05), place.name)
         try:
             return _fetch(place, share, refresh=False)
         except FetchError as error:
             errors.append(error)
-    raise _all_of(errors)
+    raise all_of(errors)
 
 
 def fetch_repo_file(repo: str, file: str, revision: str = "main", *, deadline: float = 120.0) -> Fetched:
@@ -140,7 +144,7 @@ def fetch_repo_file(repo: str, file: str, revision: str = "main", *, deadline: f
         repo: organisation and name, `org/name`.
         file: its name in the repository.
         revision: a commit, which the cache answers for if it can; or a branch or a tag, for which the hub is asked what is newest,
-            and the cache answers where the hub cannot be reached.
+            and the cache answers where the hub cannot be reached, or what is newest cannot be stored.
         deadline: seconds that it may take.
 
     Returns:
@@ -159,13 +163,13 @@ def fetch_repo_file(repo: str, file: str, revision: str = "main", *, deadline: f
     cached = asks and place.look_up() is not None
     try:
         return _fetch(place, Deadline(deadline, place.name), refresh=asks, tries=1 if cached else TRIES)
-    except UnreachableError:
+    except (UnreachableError, CannotStoreError):
         if not cached:
             raise
     return _fetch(place, Deadline(deadline, place.name), refresh=False)
 
 
-def _place(source: HubFile | UrlFile) -> HubPlace | UrlPlace:
+def _place(source: HubFile | UrlFile) -> Place:
     if isinstance(source, HubFile):
         return HubPlace(source)
     if isinstance(source, UrlFile):
@@ -173,49 +177,40 @@ def _place(source: HubFile | UrlFile) -> HubPlace | UrlPlace:
     raise TypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
 
 
-def _fetch(place: HubPlace | UrlPlace, deadline: Deadline, *, refresh: bool, tries: int = TRIES) -> Fetched:
+def _fetch(place: Place, deadline: Deadline, *, refresh: bool, tries: int = TRIES) -> Fetched:
     """Look in the cache, and then ask the source."""
-    found = None if refresh else _look(place)
+    if not refresh:
+        found = look(place, deadline)
+    elif is_offline():
+        found = None
+    else:
+        found = look_for_newest(place, deadline, tries)
     if isinstance(found, Fetched):
         return found
     if is_offline():
-        raise _offline(place, found)
+        raise forbidden(place, found)
     with locked(place.name, deadline):
-        found = None if refresh else _look(place)  # another process may have fetched it
+        if not refresh:
+            found = look(place, deadline)  # another process may have fetched it
         return found if isinstance(found, Fetched) else _download(place, deadline, found, tries)
 
 
-def _checked(place: HubPlace | UrlPlace, path: Path) -> Fetched:
-    """Verify a file, and say what it is."""
-    return Fetched(path=path, sha256=place.check(path), revision=place.revision_of(path), source=place.source)
-
-
-def _look(place: HubPlace | UrlPlace) -> Fetched | DamagedError | None:
-    """Return what the cache has: the file, or what is wrong with it."""
-    path = place.look_up()
-    if path is not None:
-        try:
-            return _checked(place, path)
-        except DamagedError as error:
-            return error
-    if place.is_known_missing():
-        raise place.not_there()
-    return None
-
-
-def _download(place: HubPlace | UrlPlace, deadline: Deadline, damage: DamagedError | None, tries: int) -> Fetched:
+def _download(place: Place, deadline: Deadline, damage: DamagedError | None, tries: int) -> Fetched:
     """Download a file, and once more if it is damaged: in the cache, or on its way."""
     note = ""
-    damaged = place.look_up() if damage else None
-    for again in (True,) if damage else (False, True):
+    damaged = None if damage is None or isinstance(damage, UnwantedError) else place.look_up()
+    for again in (False, True) if damaged is None else (True,):
         try:
             if damaged is not None:
                 place.remove(damaged)
                 note = " The file that was there is damaged, and has been removed."
             path = deadline.run(partial(place.download, deadline, again=again, tries=tries))
             damaged = path
-            return _checked(place, path)
+            return checked(place, path)
         except DamagedError as error:
+            if isinstance(error, UnwantedError):
+                error.args = (f"{error}{note}",)
+                raise
             damage = error
         except FetchError as error:
             error.args = (f"{error}{note}",)
@@ -225,22 +220,3 @@ def _download(place: HubPlace | UrlPlace, deadline: Deadline, damage: DamagedErr
     raise DamagedError(
         f"{damage} It was downloaded again, and is no better. Tell those who publish it, or give the path of a file."
     )
-
-
-def _offline(place: HubPlace | UrlPlace, damage: DamagedError | None) -> FetchError:
-    """Return the error for what would need a network where none may be used."""
-    kind: type[FetchError] = DamagedError if damage else UnreachableError
-    found = str(damage) if damage else f"{place.name} is not in the cache, {place.folder}."
-    return kind(
-        f"{found} HF_HUB_OFFLINE forbids to download it: unset it; or run `resnetlib weights fetch NAME` on a computer with a "
-        "network, and copy that folder from there; or give the path of a file."
-    )
-
-
-def _all_of(errors: Sequence[FetchError]) -> FetchError:
-    """Return one error for all places: it says that the file is not there only if every place said so."""
-    if len(errors) == 1:
-        return errors[0]
-    kinds = (UnreachableError, DamagedError, CannotStoreError, RefusedError, NotThereError)
-    kind = next(kind for kind in kinds if any(isinstance(error, kind) for error in errors))
-    return kind("None of these places has the file:\n" + "\n".join(f"  {error}" for error in errors))

@@ -1,23 +1,27 @@
-"""The Hugging Face Hub, through its own client and into its own cache; what the client says is said in our words."""
+"""A file of the Hugging Face Hub in the cache of the hub's own client: how it is found, checked, and how it gets there."""
 
 import os
-import re
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from resnetlib.weights.fetch.client import Announced, announced, transfer
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.download import LARGEST
 from resnetlib.weights.fetch.errors import (
     DamagedError,
-    FetchError,
     NotThereError,
-    RefusedError,
     UnreachableError,
+    UnverifiedError,
+    UnwantedError,
     cannot_store,
-    error_for_status,
 )
-from resnetlib.weights.fetch.verified import git_sha1_of, note_name, noted_name, sha256_of
+from resnetlib.weights.fetch.explain import explain, no_such_file
+from resnetlib.weights.fetch.verified import git_sha1_of, has_hub_hash, is_hub_hash, note_name, noted_name, sha256_of
 from resnetlib.weights.sources import HubFile
+
+Result = TypeVar("Result")
 
 
 def is_offline() -> bool:
@@ -25,11 +29,6 @@ def is_offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
-
-
-def is_commit(revision: str) -> bool:
-    """Tell whether a revision is a full commit, which never changes."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 class HubPlace:
@@ -45,64 +44,99 @@ class HubPlace:
 
         self.source, self.largest = source, largest
         self.name = str(source)
+        self.variable = "HF_HOME"
         self.folder = Path(constants.HF_HUB_CACHE)
         self.endpoint = constants.ENDPOINT
+        self.said: dict[Path, str] = {}
 
     def look_up(self) -> Path | None:
         """Return the file in the cache, as it is; None if there is none."""
-        found = self._cached()
-        return Path(found) if isinstance(found, str) else None
+        found = self._cached(self.source.revision)
+        return found if isinstance(found, Path) else None
 
     def is_known_missing(self) -> bool:
-        """Tell whether the hub once said that this commit, or the last one seen of this branch, has no such file."""
-        if not is_commit(self.source.revision) and not is_offline():
-            return False
-        found = self._cached()
-        return found is not None and not isinstance(found, str)
+        """Tell whether no hub may be asked, and one once said that this commit, or the last one seen, has no such file."""
+        return is_offline() and self._cached(self.source.revision) is False
 
     def not_there(self) -> NotThereError:
         """Return the error that says that the repository has no such file."""
-        source = self.source
-        return NotThereError(f"There is no file {source.file} in hf-hub:{source.repo} at revision {source.revision!r}.")
+        return no_such_file(self.source)
 
     def revision_of(self, path: Path) -> str:
         """Return the commit that a path in the cache belongs to."""
         return path.parents[self.source.file.count("/")].name
 
-    def check(self, path: Path) -> str:
-        """Check a file's contents against the hash that is known of it, and the one that the hub gave it in the cache.
+    def check(self, path: Path, *, fresh: bool = False) -> str:
+        """Check a file's contents against all that is known of them.
+
+        That is the hash of the source; the one that the hub said when the file came, which is noted; and the one that the contents
+        are called by in the repository's own folder of the cache, if the path points there. Contents that somebody copied there
+        without the link are known by having the name of any contents there.
 
         Args:
             path: the file.
+            fresh: read it, whatever is remembered of it.
 
         Returns:
             Its SHA-256.
 
         Raises:
-            DamagedError: if it is another file.
+            DamagedError: if it is another file; UnwantedError if it is what the hub has, and not what is wanted.
+            UnverifiedError: if nothing is known of it.
         """
-        name = path.readlink().name if path.is_symlink() else noted_name(path)
-        found = sha256_of(path)
-        for expected in (self.source.sha256, name):
-            self._compare(path, found, expected)
+        found = sha256_of(path, fresh=fresh)
+        own, pin = self._own_contents(path), self.source.sha256
+        names = [self.said.get(path), noted_name(path), own.name if own and is_hub_hash(own.name) else None]
+        known = [name for name in names if name]
+        for name in known:
+            if not has_hub_hash(path, name, found):
+                raise DamagedError(f"{self.name} is damaged in {path}: its SHA-256 is {found}, expected the hash {name}.")
+        if pin and not found.startswith(pin):
+            if known:
+                raise UnwantedError(f"{self.name} is another file in {path}: its SHA-256 is {found}, expected {pin}.")
+            raise DamagedError(f"{self.name} is damaged in {path}: its SHA-256 is {found}, expected {pin}.")
+        if not pin and not known and not self._has_contents(path, found):
+            raise UnverifiedError(
+                f"{self.name} cannot be verified in {path}: nothing is known of its contents. Fetch it with a network, or take "
+                f"it out of the cache."
+            )
         return found
 
-    def _compare(self, path: Path, sha256: str, expected: str | None) -> None:
-        """Raise DamagedError unless a file has a hash: a SHA-256, the first digits of it, or 40 digits of git's."""
-        if expected is None or not re.fullmatch(r"[0-9a-f]{8,64}", expected):
-            return
-        found = git_sha1_of(path) if len(expected) == 40 and expected != self.source.sha256 else sha256
-        if not found.startswith(expected):
-            raise DamagedError(f"{self.name} is damaged in {path}: its hash is {found}, expected {expected}.")
+    def take_unverified(self, path: Path, deadline: Deadline) -> None:
+        """Note what the hub says of a file in the cache of which nothing is known."""
+        there = deadline.run(lambda: self._repeat(lambda: self._announced(self.revision_of(path), deadline), deadline, 1))
+        self._note(path, there)
 
     def remove(self, path: Path) -> None:
-        """Take a file out of the cache: the name, and the contents that it stands for."""
+        """Take a file out of the cache: the name, and the contents in the repository's own folder if they are damaged."""
         try:
-            if path.is_symlink():
-                (path.parent / path.readlink()).unlink(missing_ok=True)
+            contents = self._own_contents(path)
+            if contents is not None and not self._is_intact(contents):
+                contents.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise cannot_store(error, path.parent, "HF_HOME") from None
+            raise cannot_store(error, path.parent, self.variable) from None
+
+    def newest(self, deadline: Deadline, tries: int) -> Path | None:
+        """Ask the hub for the newest commit.
+
+        Args:
+            deadline: until when.
+            tries: how often a server is asked that does not answer.
+
+        Returns:
+            The file, if the cache has it at this commit; None if it must be downloaded.
+
+        Raises:
+            FetchError: if the hub does not say so.
+        """
+
+        def ask() -> Path | None:
+            there = self._announced(self.source.revision, deadline)
+            cached = isinstance(self._cached(there.commit), Path)
+            return self._transfer(there, deadline, again=False) if cached else None
+
+        return self._repeat(ask, deadline, tries)
 
     def download(self, deadline: Deadline, *, again: bool, tries: int = TRIES) -> Path:
         """Download the file into the cache, or only ask whether the cache has the newest.
@@ -118,111 +152,90 @@ class HubPlace:
         Raises:
             FetchError: if it is not to be had.
         """
+
+        def ask() -> Path:
+            there = self._announced(self.source.revision, deadline)
+            pin = self.source.sha256
+            if pin and len(there.name) == 64 and not there.name.startswith(pin):
+                raise UnwantedError(f"{self.name} is another file on {self.endpoint}: its SHA-256 is {there.name}, expected {pin}.")
+            return self._transfer(there, deadline, again=again)
+
+        return self._repeat(ask, deadline, tries)
+
+    def _repeat(self, ask: Callable[[], Result], deadline: Deadline, tries: int) -> Result:
+        """Ask until the hub is reached."""
         for attempt in range(tries):
             try:
-                return self._ask(deadline, again=again)
+                return ask()
             except Exception as error:  # noqa: BLE001 - it is raised again, in our words
-                explained = self._explain(error)
+                explained = explain(error, self.source, self.endpoint, self.folder)
                 if not isinstance(explained, UnreachableError) or attempt == tries - 1:
                     raise explained from None
             deadline.pause(attempt)
         raise ValueError(f"tries must be at least 1, got {tries}")
 
-    def _ask(self, deadline: Deadline, *, again: bool) -> Path:
-        """Ask what there is, before anything is written or retried, and then for the file."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-        from huggingface_hub.errors import RemoteEntryNotFoundError
+    def _announced(self, revision: str, deadline: Deadline) -> Announced:
+        """Return what the hub has, if it is not too large."""
+        there = announced(self.source, revision, self.endpoint, self.folder, deadline)
+        if there.size is not None and there.size > self.largest:
+            raise UnwantedError(f"{self.name} has {there.size} bytes, expected at most {self.largest}; nothing of it was kept.")
+        return replace(there, size=self.largest) if there.size is None else there
 
-        source, etag = self.source, ""
-        url = hf_hub_url(source.repo, source.file, revision=source.revision, endpoint=self.endpoint)
-        with suppress(RemoteEntryNotFoundError):  # the client then finds out itself, and notes it in its cache
-            metadata = get_hf_file_metadata(url, timeout=deadline.timeout, endpoint=self.endpoint)
-            etag = metadata.etag or ""
-            if not metadata.commit_hash or not etag:
+    def _transfer(self, there: Announced, deadline: Deadline, *, again: bool) -> Path:
+        """Get what was announced, and note what the hub said of it."""
+        try:
+            path = transfer(self.source, there, self.endpoint, self.folder, deadline, again=again)
+        except Exception as error:
+            explained = explain(error, self.source, self.endpoint, self.folder)
+            if isinstance(explained, NotThereError):
                 raise UnreachableError(
-                    f"{self.endpoint} answers, but not as a hub does: check HF_ENDPOINT and the network's proxy."
-                )
-            if metadata.size is not None and metadata.size > self.largest:
-                raise DamagedError(
-                    f"{self.name} has {metadata.size} bytes, expected at most {self.largest}; nothing of it was kept."
-                )
-            if source.sha256 and re.fullmatch("[0-9a-f]{64}", etag) and not etag.startswith(source.sha256):
-                raise DamagedError(
-                    f"{self.name} is another file on {self.endpoint}: its SHA-256 is {etag}, expected {source.sha256}."
-                )
-        deadline.check()
-        path = Path(
-            hf_hub_download(
-                source.repo,
-                source.file,
-                revision=source.revision,
-                cache_dir=self.folder,
-                endpoint=self.endpoint,
-                etag_timeout=deadline.timeout,
-                force_download=again,
-            )
-        )
-        _flush(path)
-        if not path.is_symlink():  # the cache does not say what the hub said
-            note_name(path, etag)
+                    f"{self.endpoint} contradicts itself: it has {self.name}, and then has not. Try again later."
+                ) from None
+            raise
+        self._note(path, there)
         return path
 
-    def _cached(self) -> object:
-        """Ask the hub's client what is in its cache."""
-        from huggingface_hub import try_to_load_from_cache
+    def _note(self, path: Path, there: Announced) -> None:
+        self.said[path] = there.name
+        note_name(path, there.name)
+
+    def _cached(self, revision: str) -> Path | bool | None:
+        """Ask the hub's client for a file in its cache; False if it knows that the revision has none, None if it knows nothing."""
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
         source = self.source
         try:
-            return try_to_load_from_cache(source.repo, source.file, cache_dir=self.folder, revision=source.revision)
+            found = try_to_load_from_cache(source.repo, source.file, cache_dir=self.folder, revision=revision)
         except (OSError, UnicodeError):
             return None
+        if isinstance(found, str):
+            return Path(found)
+        if found is None:
+            return None
+        try:  # the client goes on to say that there is none, when the hub has got it later
+            return Path(hf_hub_download(source.repo, source.file, cache_dir=self.folder, revision=revision, local_files_only=True))
+        except OSError:
+            return False
 
-    def _explain(self, error: Exception) -> Exception:
-        """Turn an error of the hub's client into one of ours; one that nobody foresaw stays as it is."""
-        from huggingface_hub.errors import (
-            FileMetadataError,
-            GatedRepoError,
-            HfHubHTTPError,
-            LocalEntryNotFoundError,
-            RemoteEntryNotFoundError,
-            RevisionNotFoundError,
-        )
+    def _own_contents(self, path: Path) -> Path | None:
+        """Return what a path points to, if that lies in the repository's own folder for contents."""
+        if not path.is_symlink():
+            return None
+        target = path.parent / path.readlink()
+        own = os.path.realpath(target.parent) == os.path.realpath(self._contents_of(path))
+        return target if own else None
 
-        if isinstance(error, FetchError):
-            return error
-        if isinstance(error, LocalEntryNotFoundError | FileMetadataError | ValueError) and isinstance(error.__cause__, Exception):
-            return self._explain(error.__cause__)
-        repo = self.source.repo
-        if isinstance(error, GatedRepoError):
-            return RefusedError(
-                f"hf-hub:{repo} is gated: accept its terms on {self.endpoint}/{repo}, and set HF_TOKEN to a token of that account."
-            )
-        if isinstance(error, RevisionNotFoundError):
-            return NotThereError(f"There is no revision {self.source.revision!r} of hf-hub:{repo}.")
-        if isinstance(error, RemoteEntryNotFoundError):
-            return self.not_there()
-        if isinstance(error, HfHubHTTPError):
-            advice = f"Check its name; if it is private, set HF_TOKEN to a token that may read {repo}."
-            return error_for_status(error.response.status_code, self.name, advice)
-        network = HfHubHTTPError.__mro__[1]  # what all errors of the client's network library are, whichever library that is
-        if isinstance(error, network | ConnectionError | TimeoutError | LocalEntryNotFoundError | FileMetadataError | RuntimeError):
-            return UnreachableError(f"{self.name} could not be downloaded from {self.endpoint}: {_reason(error)}")
-        if isinstance(error, OSError) and error.errno is not None:
-            return cannot_store(error, self.folder, "HF_HOME")
-        if isinstance(error, OSError):
-            return DamagedError(f"{self.name} came with another size than {self.endpoint} had announced.")
-        return error
+    def _contents_of(self, path: Path) -> Path:
+        """Return the repository's own folder for contents."""
+        return path.parents[self.source.file.count("/") + 2] / "blobs"
 
+    def _has_contents(self, path: Path, sha256: str) -> bool:
+        """Tell whether the repository's own folder has contents that are called by a file's hash."""
+        contents = self._contents_of(path)
+        return (contents / sha256).is_file() or (contents / git_sha1_of(path)).is_file()
 
-def _reason(error: Exception) -> str:
-    """Return an error's text, unless it quotes what was sent: that may hold a token."""
-    from huggingface_hub import get_token
-
-    text, token = str(error), get_token()
-    return type(error).__name__ if not text or "Bearer" in text or (token and token in text) else text
-
-
-def _flush(path: Path) -> None:
-    """Write a file to the disk, so that its hash is not remembered when its contents are lost."""
-    with suppress(OSError), path.open("rb") as file:
-        os.fsync(file.fileno())
+    def _is_intact(self, contents: Path) -> bool:
+        """Tell whether contents are those that they are called by."""
+        if not is_hub_hash(contents.name) or not contents.is_file():
+            return False
+        return has_hub_hash(contents, contents.name, sha256_of(contents))

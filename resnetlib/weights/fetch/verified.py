@@ -119,7 +119,7 @@ def _let_the_clock_move_on(path: Path) -> None:
 
 def _place_of(path: Path) -> str:
     """Return where a path lies itself, if it is a link."""
-    return os.path.join(os.path.realpath(path.parent), path.name)
+    return str(Path(os.path.realpath(path.parent)) / path.name)
 
 
 def _memory(kind: str, place: str) -> Path:

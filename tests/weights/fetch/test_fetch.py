@@ -16,6 +16,8 @@ from resnetlib.weights.fetch.errors import (
     NotThereError,
     RefusedError,
     UnreachableError,
+    UnreadableError,
+    UnverifiedError,
 )
 from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
@@ -67,7 +69,9 @@ def test_the_newest_is_the_cached_one_where_nobody_answers(hub: Hub) -> None:
     commit = hub.add("org/name", {"config.json": b"1"})
     fetch_repo_file("org/name", "config.json")
     hub.fail("503")
+    requests = hub.count()
     assert fetch_repo_file("org/name", "config.json").revision == commit
+    assert hub.count() == requests + 1, "who has it already does not wait for a hub that does not answer"
     with pytest.raises(UnreachableError):
         fetch_repo_file("org/name", "other.json", deadline=2)
     hub.faults.clear()
@@ -76,14 +80,16 @@ def test_the_newest_is_the_cached_one_where_nobody_answers(hub: Hub) -> None:
         fetch_repo_file("org/name", "config.json")
 
 
-def test_what_a_commit_does_not_have_is_asked_once(hub: Hub) -> None:
+def test_what_a_commit_does_not_have_is_asked_for_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.add("org/name", {"config.json": b"{}"})
     source = HubFile(repo="org/name", file="other.json", revision=commit)
     with pytest.raises(NotThereError, match=rf"no file other.json in hf-hub:org/name at revision '{commit}'"):
         fetch(source)
+    hub.repos["org/name"].commits[commit]["other.json"] = b"1"  # a mirror that has caught up
+    assert fetch(source).path.read_bytes() == b"1"
     requests = hub.count()
-    with pytest.raises(NotThereError, match=rf"no file other.json in hf-hub:org/name at revision '{commit}'"):
-        fetch(source)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch(source).path.read_bytes() == b"1"
     assert hub.count() == requests
 
 
@@ -101,6 +107,22 @@ def test_the_first_place_that_has_it_is_taken(hub: Hub) -> None:
     hub.add("org/nothing", {"model.safetensors": CONTENT})
     assert fetch_first([elsewhere, there]).source == there  # the cache comes first
     assert fetch_first([HubFile(repo="org/nothing")]).source == elsewhere
+
+
+def test_a_place_that_answers_may_take_most_of_the_time(hub: Hub) -> None:
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.fail("in-parts", method="GET", to="1.8")
+    there = UrlFile(url=hub.put("w.pth", CONTENT), sha256=SHA256)
+    assert fetch_first([HubFile(repo="org/name"), there], deadline=3.2).source == HubFile(repo="org/name")
+
+
+@pytest.mark.parametrize("fault", ["hang", "slow-headers"])
+def test_a_place_that_does_not_answer_leaves_time_for_the_next(hub: Hub, fault: str) -> None:
+    hub.add("org/name", {"model.safetensors": CONTENT})
+    hub.fail(fault, path="model.safetensors")
+    hub.fail("in-parts", path="w.pth", to="0.2")
+    there = UrlFile(url=hub.put("w.pth", CONTENT), sha256=SHA256)
+    assert fetch_first([HubFile(repo="org/name"), there], deadline=4).source == there
 
 
 def test_where_no_place_has_it_the_error_tells_of_each(hub: Hub) -> None:
@@ -143,7 +165,8 @@ def test_what_is_no_remote_source_is_refused() -> None:
 
 def test_every_error_is_a_builtin_one_too() -> None:
     pairs = {NotThereError: FileNotFoundError, RefusedError: PermissionError, UnreachableError: ConnectionError}
-    for ours, builtin in {**pairs, DamagedError: ValueError, CannotStoreError: OSError}.items():
+    others = {DamagedError: ValueError, CannotStoreError: OSError, UnverifiedError: ValueError, UnreadableError: OSError}
+    for ours, builtin in {**pairs, **others}.items():
         assert issubclass(ours, builtin)
         assert issubclass(ours, FetchError)
         assert str(ours("one sentence")) == "one sentence"

@@ -1,6 +1,7 @@
 """What a hub may do wrong: each fault has its error, says what to do, and ends in time."""
 
 import random
+import ssl
 import time
 import traceback
 from pathlib import Path
@@ -9,7 +10,16 @@ import pytest
 from loopback import Hub
 
 from resnetlib.weights.fetch import fetch, find_cached
-from resnetlib.weights.fetch.errors import DamagedError, FetchError, NotThereError, RefusedError, UnreachableError
+from resnetlib.weights.fetch.errors import (
+    CannotStoreError,
+    DamagedError,
+    FetchError,
+    NoSuchRepositoryError,
+    NotThereError,
+    RefusedError,
+    UnreachableError,
+    UnwantedError,
+)
 from resnetlib.weights.sources import HubFile
 
 CONTENT = random.Random(0).randbytes(20_000)
@@ -35,9 +45,12 @@ def nothing_is_left(folder: Path) -> bool:
         ("403", "HEAD", RefusedError, "the server answered 403"),
         ("403", "GET", RefusedError, "the server answered 403"),
         ("gated", "HEAD", RefusedError, r"is gated: accept its terms on http://[\d.:]+/org/name, and set HF_TOKEN"),
-        ("404", "HEAD", NotThereError, "is not there: the server answered 404"),
-        ("404", "GET", NotThereError, "is not there: the server answered 404"),
-        ("no-repo", "HEAD", NotThereError, "is not there: the server answered 404"),
+        ("404", "HEAD", NoSuchRepositoryError, "is not there: the server answered 404"),
+        ("410", "HEAD", NoSuchRepositoryError, "is not there: the server answered 410"),
+        ("404", "GET", UnreachableError, "contradicts itself"),
+        ("no-entry", "HEAD", NotThereError, "There is no file model.safetensors"),
+        ("no-entry", "GET", UnreachableError, "contradicts itself"),
+        ("no-repo", "HEAD", NoSuchRepositoryError, "is not there: the server answered 404"),
         ("429", "HEAD", UnreachableError, "the server answered 429. Try again later"),
         ("500", "HEAD", UnreachableError, "the server answered 500. Try again later"),
         ("503", "HEAD", UnreachableError, "the server answered 503. Try again later"),
@@ -46,20 +59,20 @@ def nothing_is_left(folder: Path) -> bool:
         ("vanish", "HEAD", UnreachableError, "could not be downloaded from http"),
         ("redirect", "HEAD", UnreachableError, "redirects"),
         ("no-hub", "HEAD", UnreachableError, "answers, but not as a hub does: check HF_ENDPOINT"),
-        ("huge", "HEAD", DamagedError, "has 1125899906842624 bytes, expected at most"),
+        ("huge", "HEAD", UnwantedError, "has 1125899906842624 bytes, expected at most"),
         ("short", "GET", DamagedError, "came with another size than .* had announced"),
     ],
 )
 def test_a_fault_has_its_error(hub: Hub, fault: str, method: str, error: type[FetchError], says: str, tmp_path: Path) -> None:
     hub.fail(fault, method=method)
     with pytest.raises(error, match=says) as caught:
-        fetch(SOURCE, deadline=1)
+        fetch(SOURCE, deadline=1 if fault == "hang" else 3)
     assert type(caught.value) is error
     assert nothing_is_left(tmp_path)
     assert "exception" not in "".join(traceback.format_exception(caught.value)[1:-1]), "the client's errors are not shown"
     if error is UnreachableError and fault in ("429", "500", "503") and method == "HEAD":
         assert hub.count("HEAD") == 3
-    if error in (RefusedError, NotThereError) and method == "HEAD":
+    if issubclass(error, RefusedError | NotThereError) and method == "HEAD":
         assert hub.count("HEAD") == 1
 
 
@@ -73,10 +86,10 @@ def test_whatever_the_server_does_there_is_an_end(hub: Hub, fault: str) -> None:
     assert find_cached(SOURCE) is None
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "429"])
+@pytest.mark.parametrize("fault", ["408", "425", "429", "500", "503"])
 def test_a_server_that_recovers_is_asked_again(hub: Hub, fault: str) -> None:
     hub.fail(fault, method="HEAD", times=2)
-    assert fetch(SOURCE, deadline=1).path.read_bytes() == CONTENT
+    assert fetch(SOURCE, deadline=5).path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("fault", ["reset", "half"])
@@ -96,11 +109,12 @@ def test_a_server_that_is_not_running_is_not_reached(hub: Hub, tmp_path: Path) -
 
 
 def test_what_the_hub_does_not_have_is_named(hub: Hub) -> None:
-    with pytest.raises(NotThereError, match=r"There is no file model.bin in hf-hub:org/name at revision 'main'"):
+    with pytest.raises(NotThereError, match=r"There is no file model.bin in hf-hub:org/name at revision 'main'") as caught:
         fetch(HubFile(repo="org/name", file="model.bin"))
-    with pytest.raises(NotThereError, match=r"There is no revision 'v9' of hf-hub:org/name"):
+    assert not isinstance(caught.value, NoSuchRepositoryError)
+    with pytest.raises(NoSuchRepositoryError, match=r"There is no revision 'v9' of hf-hub:org/name"):
         fetch(HubFile(repo="org/name", revision="v9"))
-    with pytest.raises(NotThereError, match=r"hf-hub:org/other \(model.safetensors\) is not there"):
+    with pytest.raises(NoSuchRepositoryError, match=r"hf-hub:org/other \(model.safetensors\) is not there"):
         fetch(HubFile(repo="org/other"))
 
 
@@ -115,7 +129,7 @@ def test_a_token_opens_a_private_repository_and_is_never_shown(hub: Hub, monkeyp
     for fault in ("403", "503", "gated"):
         hub.fail(fault, method="HEAD")
         with pytest.raises(FetchError) as caught:
-            fetch(SOURCE, deadline=1)
+            fetch(SOURCE, deadline=3)
         assert TOKEN not in str(caught.value)
         hub.faults.clear()
     assert fetch(SOURCE).path.read_bytes() == CONTENT
@@ -131,6 +145,59 @@ def test_a_token_that_the_client_quotes_is_not_shown(hub: Hub, text: str, monkey
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", fail)
     with pytest.raises(UnreachableError, match=r"could not be downloaded from .*: ConnectionError$"):
         fetch(SOURCE, deadline=1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("SSL_CERT_FILE", "{folder}/none.pem", "No such file or directory. Check HF_TOKEN_PATH, SSL_CERT_FILE"),
+        ("HTTP_PROXY", "foo://x:1", "Unknown scheme for proxy URL.*Check .* the network's proxy"),
+    ],
+)
+def test_a_network_that_is_not_set_up_says_so(
+    hub: Hub, variable: str, value: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import close_session
+
+    monkeypatch.setenv(variable, value.format(folder=tmp_path))
+    close_session()  # the client reads them when it begins
+    try:
+        with pytest.raises(UnreachableError, match=says):
+            fetch(SOURCE, deadline=1)
+    finally:
+        monkeypatch.undo()
+        close_session()
+
+
+def test_a_token_that_cannot_be_read_says_so(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "hf" / "token").mkdir(parents=True)
+    with pytest.raises(UnreachableError, match=r"Is a directory: .*token'. Check HF_TOKEN_PATH"):
+        fetch(SOURCE, deadline=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(28, "No space left on device"), CannotStoreError),
+        (OSError(122, "Disk quota exceeded"), CannotStoreError),
+        (PermissionError(13, "Permission denied", "/elsewhere/file"), UnreachableError),
+        (OSError(24, "Too many open files"), UnreachableError),
+        (ssl.SSLError(1, "certificate verify failed"), UnreachableError),
+        (ConnectionResetError(104, "Connection reset by peer"), UnreachableError),
+        (FileNotFoundError(2, "No such file or directory"), UnreachableError),
+    ],
+)
+def test_only_what_cannot_be_written_cannot_be_stored(
+    hub: Hub, error: OSError, kind: type[FetchError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    with pytest.raises(kind) as caught:
+        fetch(SOURCE, deadline=1)
+    assert error.strerror is not None
+    assert error.strerror in str(caught.value)
 
 
 def test_an_error_that_nobody_foresaw_stays_as_it_is(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
