@@ -3,8 +3,10 @@
 import _thread
 import multiprocessing
 import resource
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -116,6 +118,15 @@ def test_a_process_that_waits_for_another_has_an_end_too(remote: Remote) -> None
     first.join()
 
 
+@pytest.fixture
+def _keyboard() -> Iterator[None]:
+    """Hear interrupts, also where the tests run in the background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_keyboard")
 def test_an_interrupt_from_the_keyboard_is_heard(remote: Remote) -> None:
     remote.hub.fail("hang")
     begin = time.monotonic()
