@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, data, inference, models, modules, weights, zoo
+    from resnetlib import analysis, data, inference, models, modules, train, weights, zoo
     from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _ROOMS = ("modules", "models", "zoo", "inference")
 """The modules whose `__all__` is public here."""
 
-_SUBMODULES = ("analysis", "data", "inference", "models", "modules", "weights", "zoo")
+_SUBMODULES = ("analysis", "data", "inference", "models", "modules", "train", "weights", "zoo")
 """What is public here by its own name."""
 
 if not TYPE_CHECKING:

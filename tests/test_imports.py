@@ -20,11 +20,12 @@ ARROWS = {
     "analysis": {"modules"},
     "data": set(),
     "inference": {"modules", "weights"},
-    "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference"},
+    "train": {"modules", "weights", "data", "inference"},
+    "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train"},
 }
 """Which rooms each room may import from."""
 
-ANYWHERE = {"torch", "safetensors", "numpy", "click"}
+ANYWHERE = {"torch", "safetensors", "numpy", "click", "tqdm"}
 
 
 def imports_of(path: Path, *, at_import: bool) -> set[str]:

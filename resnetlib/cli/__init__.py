@@ -1,4 +1,4 @@
-"""The command line: `resnetlib list | info | predict | evaluate | weights | demo`."""
+"""The command line: `resnetlib list | info | predict | evaluate | verify | train | weights | demo`."""
 
 import click
 
@@ -8,6 +8,8 @@ from resnetlib.cli.evaluate import evaluate
 from resnetlib.cli.info import info
 from resnetlib.cli.list import list_
 from resnetlib.cli.predict import predict
+from resnetlib.cli.train import train
+from resnetlib.cli.verify import verify
 from resnetlib.cli.weights import weights
 
 
@@ -18,15 +20,15 @@ class Group(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ArithmeticError) as error:
             raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="resnetlib")
 def main() -> None:
-    """Plain, residual, pre-activation residual and dense networks: look at them, and use them."""
+    """Plain, residual, pre-activation residual and dense networks: look at them, train them, and use them."""
 
 
-for command in (list_, info, predict, evaluate, weights, demo):
+for command in (list_, info, predict, evaluate, verify, train, weights, demo):
     main.add_command(command)

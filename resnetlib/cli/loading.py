@@ -49,8 +49,6 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
     Raises:
         ValueError: without weights, or where it is not known how to preprocess, or is said twice.
     """
-    import torch
-
     from resnetlib.models import spec_of
     from resnetlib.weights import Preprocessing, tags_of
     from resnetlib.weights.find import names_weights
@@ -63,12 +61,7 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
             others = ", ".join(f"{name}.{tag}" for tag in tags_of(name)) or "a file"
             raise ValueError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
         weights = tags[0]
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {error}") from error
-    net = create_model(name, weights=weights, device=device)
+    net = create_model(name, weights=weights, device=usable(device))
     if net.preprocess is not None:
         if normalize is not None:
             raise ValueError(f"{weights or name} says how images are normalized for it: leave out --normalize")
@@ -80,3 +73,25 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
     resize, size = (256, 224) if net.spec.stem == "imagenet" else (32, 32)
     net.preprocess = Preprocessing.named(normalize, resize=resize, size=size)
     return net, net.preprocess
+
+
+def usable(device: str | None) -> str:
+    """Try a device.
+
+    Args:
+        device: its name; None for the GPU if there is one, else the CPU.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: if nothing can be computed there.
+    """
+    import torch
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {error}") from error
+    return device

@@ -26,12 +26,44 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
         >>> pad_crop_flip(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape
         torch.Size([2, 3, 32, 32])
     """
+    return crop_flip(images, draw_crops(len(images), pad=pad, generator=generator), pad=pad)
+
+
+def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw where to crop, and what to flip.
+
+    Args:
+        n: how many images.
+        pad: pixels on each side.
+        generator: of the draws, on the CPU; torch's own by default.
+
+    Returns:
+        `(n, 3)`, int64, on the CPU: row and column in the padded image, from 0 to 2 pad; and whether to flip.
+    """
+    corner = torch.randint(2 * pad + 1, (2, n), generator=generator)
+    flip = torch.rand(n, generator=generator) < 0.5
+    return torch.stack([*corner, flip], dim=1)
+
+
+def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
+    """Pad with zeros, crop and flip as drawn.
+
+    Shapes:
+        `(N, C, H, W)` and `(N, 3)` -> `(N, C, H, W)`, of the same dtype, in the memory format channels_last.
+
+    Args:
+        images: a batch.
+        crops: what `draw_crops` drew, for the same padding.
+        pad: pixels on each side.
+
+    Returns:
+        The batch, changed.
+    """
     n, _, height, width = images.shape
-    top, left = torch.randint(2 * pad + 1, (2, n, 1), generator=generator)
-    flip = torch.rand((n, 1), generator=generator) < 0.5
+    top, left, flip = crops.T[:, :, None]
     rows = top + torch.arange(height)
     columns = left + torch.arange(width)
-    columns = torch.where(flip, columns.flip(1), columns)
+    columns = torch.where(flip.bool(), columns.flip(1), columns)
     which, rows, columns = (i.to(images.device) for i in (torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]))
     padded = functional.pad(images, (pad, pad, pad, pad))
     return padded[which, :, rows, columns].permute(0, 3, 1, 2)

@@ -27,6 +27,7 @@ class Contract:
         gmacs: multiply-accumulate operations of the network for one image of 224 x 224 (ImageNet) or 32 x 32 (CIFAR), in 10^9.
         top1: share of images classified right, in percent, published or measured; None where there is no figure.
         top5: share of images whose class is among the first five guesses, in percent.
+        train_top1: share of the training images classified right, in percent, evaluated like the others.
         evaluated_on: the images and the pipeline of those figures.
         recipe: how the weights were trained.
         license: under which the weights are given.
@@ -47,6 +48,7 @@ class Contract:
     gmacs: float | None = None
     top1: float | None = None
     top5: float | None = None
+    train_top1: float | None = None
     evaluated_on: str = ""
     recipe: str = ""
     license: str = ""
@@ -61,7 +63,7 @@ class Contract:
             names = getattr(self, field)
             if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
                 raise ValueError(f"a contract's {field} must be a tuple of strs, got {names!r}")
-        for field in ("top1", "top5"):
+        for field in ("top1", "top5", "train_top1"):
             share = getattr(self, field)
             if share is not None and (not isinstance(share, float) or not 0 <= share <= 100):
                 raise ValueError(f"a contract's {field} must be a float, in percent, got {share!r}")

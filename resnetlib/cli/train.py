@@ -1,0 +1,199 @@
+"""`resnetlib train`: training by a recipe, one network or a grid of them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resnetlib.cli.loading import usable
+
+if TYPE_CHECKING:
+    from resnetlib.data import LabelledImages
+    from resnetlib.train import Recipe
+    from resnetlib.train.step import Precision
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True, metavar="NAME | --grid models=A,B [seeds=0,1] [FIELD=V,W]...")
+@click.option("--grid", is_flag=True, help="Train every combination of the values given, and show one table.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one with train/ and val/.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on in.")
+@click.option("--recipe", default="one_cycle_cifar", show_default=True, help="A recipe's name, or a file of JSON.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first weights, and of all draws.")
+@click.option("--images", default=0, type=click.IntRange(0), help="Train on the first so many of CIFAR-10.  [default: all]")
+@click.option("--device", default=None, help="Where to compute.  [default: cuda if there is one, else cpu]")
+@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
+@click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="Compile the network first.")
+@click.option("--every", default=0, type=click.IntRange(0), help="Iterations between measurements.  [default: an epoch's]")
+@click.option(
+    "--sample", default=10_000, show_default=True, type=click.IntRange(0), help="Images measured of either set; 0 for all."
+)
+@click.option("--keep", default=2, show_default=True, type=click.IntRange(1), help="Checkpoints to keep.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings of a grid at once.")
+@click.pass_context
+def train(
+    context: click.Context,
+    what: tuple[str, ...],
+    grid: bool,
+    data: Path,
+    out: Path,
+    recipe: str,
+    changes: tuple[str, ...],
+    seed: int,
+    images: int,
+    device: str | None,
+    precision: "Precision",
+    compiled: bool,
+    every: int,
+    sample: int,
+    keep: int,
+    jobs: int,
+) -> None:
+    """Train the network NAME, with weights drawn at random, and save it with its log and its curves.
+
+    The same command again goes on where the last one was stopped. `torchrun --nproc-per-node N -m resnetlib train ...` trains on
+    N GPUs.
+    """
+    if grid:
+        train_grid(context, what, out, jobs)
+        return
+    if len(what) != 1:
+        raise ValueError(f"give one network, or --grid and its axes, got {' '.join(what)}")
+    import torch
+
+    from resnetlib.train import fit
+    from resnetlib.train.group import leads
+    from resnetlib.zoo import create_model
+
+    chosen = read_recipe(recipe, changes)
+    training, test, classes = read_images(data, images)
+    torch.manual_seed(seed)
+    net = create_model(what[0], num_classes=classes)
+    result = fit(
+        net,
+        training,
+        test,
+        chosen,
+        out,
+        seed=seed,
+        device=usable(device),
+        precision=precision,
+        compiled=compiled,
+        every=every,
+        sample=sample,
+        keep=keep,
+    )
+    if leads():
+        click.echo(
+            f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %, "
+            f"{result.seconds:.0f} s; saved in {out}"
+        )
+
+
+def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: int) -> None:
+    """Train all combinations, and print a table.
+
+    Args:
+        context: of the command, whose other options all trainings share.
+        axes: as `name=value,value`.
+        out: the folder.
+        jobs: at once.
+    """
+    from resnetlib.train.grid import cells_of, run_grid
+    from resnetlib.train.run import Result
+
+    values = dict(_pair(axis) for axis in axes)
+    cells = cells_of({axis: text.split(",") for axis, text in values.items()})
+    results = run_grid(cells, _common(context), out, jobs=jobs)
+    width = max(map(len, results))
+    click.echo(f"{'':{width}}  training error  test error  seconds")
+    for name, result in results.items():
+        if isinstance(result, Result):
+            click.echo(f"{name:{width}}  {result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}")
+        else:
+            click.echo(f"{name:{width}}  failed: {result}")
+    failed = sum(not isinstance(result, Result) for result in results.values())
+    if failed:
+        raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
+
+
+def read_recipe(name: str, changes: tuple[str, ...]) -> "Recipe":
+    """Find a recipe, and change it.
+
+    Args:
+        name: of a recipe, or the path of a file.
+        changes: as `field=value`, values in JSON; a word needs no quotes.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: for another name, another field, or a value outside what is accepted.
+    """
+    from resnetlib.train import RECIPES, recipe_from_json, recipe_of
+    from resnetlib.train.recipes import changed
+
+    values = {field: _value(text) for field, text in map(_pair, changes)}
+    if name in RECIPES or not Path(name).is_file():
+        return recipe_of(name, **values)
+    return changed(recipe_from_json(Path(name).read_text()), **values)
+
+
+def read_images(data: Path, images: int) -> tuple["LabelledImages | Path", "LabelledImages | Path", int]:
+    """Find the training and the test images in a folder.
+
+    Args:
+        data: the folder.
+        images: how many of CIFAR-10's training images; 0 for all.
+
+    Returns:
+        Training images, test images, and the number of classes.
+
+    Raises:
+        ValueError: for a folder of another kind.
+    """
+    from resnetlib.data import LabelledImages, cifar10, is_cifar10
+
+    if is_cifar10(data):
+        training = cifar10(data, "train")
+        if images:
+            training = LabelledImages(training.images[:images], training.labels[:images], training.classes)
+        return training, cifar10(data, "test"), len(training.classes)
+    if not (data / "train").is_dir() or not (data / "val").is_dir():
+        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
+    if images:
+        raise ValueError("--images is for CIFAR-10: of a folder, all images count")
+    return data / "train", data / "val", sum(path.is_dir() for path in (data / "train").iterdir())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"expected FIELD=VALUE, got {text!r}")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _common(context: click.Context) -> list[str]:
+    """Return the options, as they were given, that each training of a grid shares."""
+    arguments = []
+    for option in context.command.params:
+        if not isinstance(option, click.Option) or option.name in ("grid", "out", "jobs"):
+            continue
+        if context.get_parameter_source(option.name or "") is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[option.name or ""]
+        if option.is_flag:
+            arguments.append(option.opts[0] if value else option.secondary_opts[0])
+        else:
+            for one in value if option.multiple else [value]:
+                arguments += [option.opts[0], str(one)]
+    return arguments

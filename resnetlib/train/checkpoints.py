@@ -1,0 +1,76 @@
+"""Checkpoints: written whole or not at all, checked when they are read."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnetlib.weights.files import write_atomically
+
+State = dict[str, Any]
+
+_NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
+
+
+class Checkpoints:
+    """A folder of checkpoints. Each is named after its iteration and the hash of its contents, so that damage is seen.
+
+    Args:
+        folder: where; it is made with the first checkpoint.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, iteration: int, state: State) -> Path:
+        """Write a checkpoint, and delete those that are older than the newest `keep`.
+
+        Args:
+            iteration: how many were done.
+            state: tensors and plain data.
+
+        Returns:
+            The file.
+
+        Raises:
+            OSError: if it cannot be written; the checkpoints before it are still there.
+        """
+        content = io.BytesIO()
+        torch.save(state, content)
+        digest = hashlib.sha256(content.getbuffer()).hexdigest()
+        path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.getvalue())
+        for old in self.newest_first()[self.keep :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def load(self) -> tuple[State | None, list[str]]:
+        """Read the newest checkpoint that is whole.
+
+        Returns:
+            What was saved, on the CPU, or None where there is nothing; and a line about each damaged one that was passed over.
+
+        Raises:
+            ValueError: if there are checkpoints, and all of them are damaged.
+        """
+        complaints = []
+        for path in self.newest_first():
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            if not digest.startswith(path.stem.partition("-")[2]):
+                complaints.append(f"{path} is damaged: the hash of its {len(content):,} bytes begins with {digest[:16]}")
+                continue
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), complaints
+        if complaints:
+            raise ValueError("\n".join([*complaints, f"No checkpoint in {self.folder} is whole: delete the folder to begin anew."]))
+        return None, []
+
+    def newest_first(self) -> list[Path]:
+        """Return the checkpoints, the newest first."""
+        return sorted((path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)

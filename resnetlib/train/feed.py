@@ -1,0 +1,175 @@
+"""Batches for a training: what every source of images gives, and the source that keeps them in memory."""
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from resnetlib.data import LabelledImages, crop_flip, draw_crops
+from resnetlib.train.draws import generator
+from resnetlib.train.group import Group
+from resnetlib.train.recipe import Recipe
+from resnetlib.weights import Preprocessing
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`, on the device."""
+
+ORDER, CROPS, DRAWS = range(3)
+"""What random numbers are for; each purpose has its own."""
+
+_AT_ONCE = 500
+"""Images in a batch that is only measured."""
+
+
+class Feed(Protocol):
+    """Where a training's batches come from.
+
+    Args:
+        classes: the names of the labels.
+        preprocess: what makes an image an input.
+    """
+
+    classes: tuple[str, ...]
+    preprocess: Preprocessing
+
+    def __len__(self) -> int:
+        """Count the training images."""
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Give this process's part of an epoch's batches, augmented.
+
+        Args:
+            epoch: counted from 0; with the seed, it decides the order and the augmentation.
+            first: the batch to begin with.
+
+        Returns:
+            The batches.
+        """
+
+    def plain(self, split: Split, images: int) -> Iterator[Batch]:
+        """Give images without augmentation.
+
+        Args:
+            split: of which set.
+            images: how many, evenly spread over the set; 0 for all.
+
+        Returns:
+            The batches.
+        """
+
+
+class MemoryFeed:
+    """Images of one size that stay on the device as bytes, and are cropped and flipped there, a batch at a time.
+
+    Args:
+        train: the training images.
+        test: the test images.
+        recipe: its batch and augmentation.
+        seed: of order and augmentation.
+        group: this process, and its device.
+
+    Raises:
+        ValueError: for another augmentation, or images and classes of the two sets that differ.
+    """
+
+    def __init__(self, train: LabelledImages, test: LabelledImages, recipe: Recipe, *, seed: int, group: Group) -> None:
+        if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
+            raise ValueError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
+        if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
+            raise ValueError("training and test images must be of one size, and have the same classes")
+        self.classes = train.classes
+        self.preprocess = colours_of(train.images)
+        self._train = train.images.to(group.device), train.labels.to(group.device)
+        self._test = test.images.to(group.device), test.labels.to(group.device)
+        self._recipe, self._seed, self._group = recipe, seed, group
+
+    def __len__(self) -> int:
+        """Count the training images."""
+        return len(self._train[1])
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Give this process's part of an epoch's batches, augmented.
+
+        Args:
+            epoch: counted from 0; with the seed, it decides the order and the augmentation.
+            first: the batch to begin with.
+
+        Yields:
+            The batches.
+        """
+        batch, steps = self._recipe.batch, self._recipe.steps_per_epoch(len(self))
+        order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))[: steps * batch].split(batch)
+        images, labels = self._train
+        for number, chosen in enumerate(order[first:], first):
+            mine = slice(self._group.rank, None, self._group.size)
+            here = chosen[mine].to(images.device)
+            pixels = images[here]
+            if self._recipe.augmentation == "pad_crop_flip":
+                draws = generator(self._seed, CROPS, epoch, number)
+                pixels = crop_flip(pixels, draw_crops(batch, pad=self._recipe.pad, generator=draws)[mine], pad=self._recipe.pad)
+            yield self.preprocess(pixels), labels[here]
+
+    def plain(self, split: Split, images: int) -> Iterator[Batch]:
+        """Give images without augmentation.
+
+        Args:
+            split: of which set.
+            images: how many, evenly spread over the set; 0 for all.
+
+        Yields:
+            The batches.
+        """
+        pixels, labels = self._train if split == "train" else self._test
+        for here in torch.tensor(spread(images, len(labels)), device=labels.device).split(_AT_ONCE):
+            yield self.preprocess(pixels[here]), labels[here]
+
+
+def spread(n: int, among: int) -> list[int]:
+    """Choose numbers from a range, evenly spread.
+
+    Args:
+        n: how many; 0 for all, and no more than there are.
+        among: the length of the range.
+
+    Returns:
+        The numbers.
+
+    Example:
+        >>> spread(3, 9)
+        [0, 3, 6]
+    """
+    n = min(n or among, among)
+    return [i * among // n for i in range(n)]
+
+
+def colours_of(images: Tensor) -> Preprocessing:
+    """Measure the mean and the deviation of the colours, and take the images as they are otherwise.
+
+    Args:
+        images: `(N, C, H, W)`, uint8, square.
+
+    Returns:
+        The preprocessing, rounded to four digits.
+
+    Raises:
+        ValueError: for images that are not square, or a colour that is everywhere the same.
+
+    Example:
+        >>> colours_of(torch.tensor([0, 255], dtype=torch.uint8).expand(1, 3, 2, 2)).std
+        (0.5, 0.5, 0.5)
+    """
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"images must be square, got {height} x {width} pixels")
+    counts = torch.stack([torch.bincount(colour.flatten().long(), minlength=256) for colour in images.transpose(0, 1)]).double()
+    shades = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    mean = counts @ shades / counts.sum(1)
+    std = (counts @ shades**2 / counts.sum(1) - mean**2).sqrt()
+    if not bool((std > 0.00005).all()):
+        raise ValueError(f"a colour is the same in all pixels: deviations {std.tolist()}")
+    rounded = [tuple(round(value, 4) for value in values.tolist()) for values in (mean, std)]
+    return Preprocessing(resize=height, size=height, mean=rounded[0], std=rounded[1])

@@ -1,0 +1,97 @@
+"""Training a network by a recipe, from the first iteration or from where it was interrupted."""
+
+from pathlib import Path
+
+import torch
+
+from resnetlib.data import LabelledImages
+from resnetlib.modules import Backbone
+from resnetlib.train.draws import own_draws
+from resnetlib.train.feed import Feed, MemoryFeed
+from resnetlib.train.folders import FolderFeed
+from resnetlib.train.group import Group, join_group
+from resnetlib.train.identity import identify
+from resnetlib.train.recipe import Recipe
+from resnetlib.train.run import Result, Run
+from resnetlib.train.step import Precision, dtype_of
+from resnetlib.train.training import Training
+
+
+def fit(
+    net: Backbone,
+    train: LabelledImages | Path,
+    test: LabelledImages | Path,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    compiled: bool = False,
+    every: int = 0,
+    sample: int = 10_000,
+    keep: int = 2,
+) -> Result:
+    """Train a network, measure it on the way, and save it.
+
+    Called again with the same folder, it goes on from the newest checkpoint that is whole, and ends with the same weights, on the
+    CPU to the bit, as if it had never been stopped. Under torchrun, each process takes its part of every batch.
+
+    Args:
+        net: the network, with the weights to begin with; trained in place, and moved to the device.
+        train: training images: in memory, or a folder with a folder for each class.
+        test: test images, of the same kind; no decision is made by them.
+        recipe: how.
+        out: the folder. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json, result.json,
+            best.safetensors and checkpoints.
+        seed: of order, augmentation and all that is drawn in training; the weights to begin with are the caller's.
+        device: where; None for a GPU if there is one.
+        precision: of the convolutions.
+        compiled: whether to compile the network first: a minute that pays in longer trainings.
+        every: iterations between measurements, each of which is a checkpoint too; 0 for an epoch's.
+        sample: images of either set in these measurements; 0 for all. The result is of all.
+        keep: checkpoints that stay.
+
+    Returns:
+        The errors of the last iteration's weights.
+
+    Raises:
+        DivergenceError: if a loss or a gradient is not finite; the checkpoints before it stay.
+        ValueError: if something does not fit together, or the folder is another training's.
+        OSError: if the disk is full; what was saved stays.
+
+    Example:
+        >>> import tempfile, torch, resnetlib
+        >>> from resnetlib.train import fit, recipe_of
+        >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
+        >>> toy = resnetlib.data.LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     recipe = recipe_of("one_cycle_cifar", iterations=2, batch=20)
+        ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
+        2
+    """
+    with join_group(device) as group, own_draws(group.device):
+        feed = _feed(train, test, recipe, seed, group)
+        if len(feed.classes) != net.num_classes:
+            raise ValueError(f"there are {len(feed.classes)} classes, and the network has {net.num_classes} logits")
+        dtype = dtype_of(precision, group.device)
+        net.to(group.device).to(memory_format=torch.channels_last)
+        net.preprocess, net.classes = feed.preprocess, feed.classes
+        training = Training(net, feed, recipe, seed=seed, group=group, dtype=dtype, compiled=compiled)
+        identity = identify(net, feed, recipe, seed, group.size, dtype, str(group.device))
+        run = Run(training, feed, group, Path(out), identity, every=every, sample=sample, keep=keep)
+        run.begin()
+        result = run.complete()
+        net.load_state_dict(training.result.state_dict())
+        return result
+
+
+def _feed(train: LabelledImages | Path, test: LabelledImages | Path, recipe: Recipe, seed: int, group: Group) -> Feed:
+    """Return the source of batches for this kind of images."""
+    if recipe.batch % group.size:
+        raise ValueError(f"a batch of {recipe.batch} cannot be shared equally among {group.size} processes")
+    if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
+        return MemoryFeed(train, test, recipe, seed=seed, group=group)
+    if isinstance(train, Path) and isinstance(test, Path):
+        return FolderFeed(train, test, recipe, seed=seed, group=group)
+    raise TypeError(f"train and test must both be LabelledImages or both Paths, got {type(train).__name__}, {type(test).__name__}")

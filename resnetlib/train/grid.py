@@ -1,0 +1,136 @@
+"""Many trainings, each in a process and a folder of its own, several at once."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from resnetlib.train.journal import Journal
+from resnetlib.train.run import LOG, RESULT, Result
+from resnetlib.weights.files import write_atomically
+
+OUTPUT, TABLE = "output.txt", "grid.json"
+
+_GLANCE = 0.5
+"""Seconds between two looks at the processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training of a grid.
+
+    Args:
+        model: the network's name.
+        values: what else is particular to it: the seed, a recipe, fields of the recipe.
+    """
+
+    model: str
+    values: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return "-".join([self.model, *(f"{key}={value}" for key, value in self.values)]).replace("/", "_")
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of `resnetlib train` for it."""
+        own = {"seed", "recipe", "images"}
+        options = [[f"--{key}", value] if key in own else ["--set", f"{key}={value}"] for key, value in self.values]
+        return [self.model, *itertools.chain(*options)]
+
+
+def cells_of(axes: Mapping[str, Sequence[str]]) -> list[Cell]:
+    """Return all combinations of an axis each.
+
+    Args:
+        axes: `models`, and any of `seeds`, `recipes` and fields of a recipe, with the values of each.
+
+    Returns:
+        The combinations; the last axis changes fastest.
+
+    Raises:
+        ValueError: without models, or for an axis without values.
+
+    Example:
+        >>> [cell.name for cell in cells_of({"models": ["cifar_plain20"], "seeds": ["0", "1"]})]
+        ['cifar_plain20-seed=0', 'cifar_plain20-seed=1']
+    """
+    for axis, values in axes.items():
+        if not values or not all(values):
+            raise ValueError(f"the axis {axis} needs values: {axis}=one,another")
+    if "models" not in axes:
+        raise ValueError("a grid needs models: models=cifar_plain20,cifar_resnet20")
+    names = [{"seeds": "seed", "recipes": "recipe"}.get(axis, axis) for axis in axes if axis != "models"]
+    rest = [values for axis, values in axes.items() if axis != "models"]
+    return [Cell(model, tuple(zip(names, values, strict=True))) for model, *values in itertools.product(axes["models"], *rest)]
+
+
+def run_grid(cells: Sequence[Cell], common: Sequence[str], out: Path, *, jobs: int) -> dict[str, Result | str]:
+    """Train all cells of a grid that are not finished yet, several at once.
+
+    Args:
+        cells: the trainings.
+        common: arguments of `resnetlib train` for all of them.
+        out: the folder, in which each training gets its own, and grid.json the results.
+        jobs: trainings at once; on the CPU they share its cores.
+
+    Returns:
+        For each cell's name its result, or the last line that it said before it failed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    waiting = [cell for cell in cells if not (out / cell.name / RESULT).is_file()]
+    running: dict[Cell, subprocess.Popen[bytes]] = {}
+    with tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="training", disable=None) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    cell = waiting.pop(0)
+                    running[cell] = _start(cell, common, out, jobs)
+                time.sleep(_GLANCE)
+                for cell in [cell for cell, process in running.items() if process.poll() is not None]:
+                    del running[cell]
+                    bar.update()
+                bar.set_postfix_str(", ".join(f"{cell.name} {_epoch(out / cell.name)}" for cell in running))
+        finally:
+            for process in running.values():
+                process.terminate()
+            for process in running.values():
+                process.wait()
+    results = dict(_results(cells, out))
+    table = {name: asdict(result) if isinstance(result, Result) else result for name, result in results.items()}
+    write_atomically(out / TABLE, (json.dumps(table, indent=2) + "\n").encode())
+    return results
+
+
+def _start(cell: Cell, common: Sequence[str], out: Path, jobs: int) -> "subprocess.Popen[bytes]":
+    folder = out / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    command = [sys.executable, "-m", "resnetlib", "train", *cell.arguments, *common, "--out", str(folder)]
+    with (folder / OUTPUT).open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - this very program
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={"OMP_NUM_THREADS": threads} | dict(os.environ)
+        )
+
+
+def _epoch(folder: Path) -> str:
+    records = Journal(folder / LOG).read()
+    return f"(epoch {records[-1]['epoch']:g}, error {records[-1]['error']:.1f} %)" if records else "(begins)"
+
+
+def _results(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, Result | str]]:
+    for cell in cells:
+        path = out / cell.name / RESULT
+        if path.is_file():
+            yield cell.name, Result(**json.loads(path.read_text()))
+        else:
+            lines = (out / cell.name / OUTPUT).read_text(errors="replace").strip().splitlines()
+            yield cell.name, lines[-1] if lines else "no word"

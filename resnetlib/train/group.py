@@ -1,0 +1,86 @@
+"""The processes that train one network together: one, or as many as torchrun started."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The processes of a training.
+
+    Args:
+        rank: the number of this one; number 0 writes and reports.
+        size: how many there are.
+        device: where this one computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of each number over the processes.
+
+        Args:
+            values: this process's.
+
+        Returns:
+            The mean, the same in all processes.
+        """
+        if self.size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_group(device: torch.device | str | None) -> Iterator[Group]:
+    """Join the processes that torchrun started; without torchrun, be the only one.
+
+    Args:
+        device: where to compute; None for a GPU if there is one. Under torchrun each process takes the GPU of its local rank.
+
+    Yields:
+        The group.
+    """
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if not dist.is_torchelastic_launched():
+        yield Group(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(chosen)
+    ours = not dist.is_initialized()
+    if ours:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Group(dist.get_rank(), dist.get_world_size(), chosen)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def leads() -> bool:
+    """Tell whether this process is the one that writes and reports, also where the group has parted.
+
+    Returns:
+        True without torchrun, and under it in the process of rank 0.
+    """
+    return int(os.environ.get("RANK", "0")) == 0

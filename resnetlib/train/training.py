@@ -1,0 +1,129 @@
+"""A network on its way through a recipe: it can be stopped after any iteration, and go on from there."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from resnetlib.modules import Backbone
+from resnetlib.train.draws import mixed
+from resnetlib.train.feed import DRAWS, Feed
+from resnetlib.train.group import Group
+from resnetlib.train.recipe import Recipe
+from resnetlib.train.schedule import learning_rate
+from resnetlib.train.step import Step
+from resnetlib.train.window import Means, Window
+
+_WATCHED = 50
+"""Iterations after which losses are looked at: to look more often would cost a GPU its pace."""
+
+
+class Training:
+    """A network, its optimizer, and the place they have reached.
+
+    Everything random in an iteration comes from the seed and the iteration's number, so nothing random belongs to the state.
+
+    Args:
+        net: the network, on the group's device; trained in place.
+        feed: its batches.
+        recipe: how.
+        seed: of everything that is drawn.
+        group: the processes.
+        dtype: of the convolutions.
+        compiled: whether the network is compiled; on a GPU with CUDA graphs.
+    """
+
+    def __init__(
+        self,
+        net: Backbone,
+        feed: Feed,
+        recipe: Recipe,
+        *,
+        seed: int,
+        group: Group,
+        dtype: torch.dtype,
+        compiled: bool = False,
+    ) -> None:
+        self.iteration = 0
+        self.steps = recipe.steps(len(feed))
+        self.steps_per_epoch = recipe.steps_per_epoch(len(feed))
+        self.recipe = recipe
+        self._net, self._feed, self._seed, self._group = net, feed, seed, group
+        self._average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+        forward = _forward(net, group, compiled)
+        self._step = Step(net, forward, recipe, dtype=dtype, num_classes=net.num_classes, device=group.device)
+        self._forgives = dtype == torch.float16
+
+    @property
+    def result(self) -> Backbone:
+        """The network whose accuracy counts: the averaged one, where the recipe says so."""
+        averaged: Backbone = self._net if self._average is None else self._average.module  # type: ignore[assignment]
+        return averaged
+
+    @property
+    def epoch(self) -> float:
+        """How many passes through the images are done."""
+        return self.iteration / self.steps_per_epoch
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the iteration that was done last."""
+        return learning_rate(self.recipe, max(0, self.iteration - 1), self.steps)
+
+    def advance(self, until: int) -> Iterator[tuple[int, Means]]:
+        """Train on.
+
+        Args:
+            until: the iteration to stop after.
+
+        Yields:
+            Now and then, and at the end: the iterations done since the last time, and the means since the beginning of this call.
+
+        Raises:
+            DivergenceError: if a loss or a gradient is not finite.
+        """
+        window, told = Window(self._group, self._forgives), self.iteration
+        self._net.train()
+        while self.iteration < until:
+            for x, labels in self._feed.batches(*divmod(self.iteration, self.steps_per_epoch)):
+                torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._group.rank))
+                rate = learning_rate(self.recipe, self.iteration, self.steps)
+                window.add(self._step(x.contiguous(memory_format=torch.channels_last), labels, rate))
+                if self._average is not None:
+                    self._average.update_parameters(self._net)
+                self.iteration += 1
+                if self.iteration % _WATCHED == 0 or self.iteration == until:
+                    yield self.iteration - told, window.read(self.iteration)
+                    told = self.iteration
+                if self.iteration == until:
+                    break
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to keep."""
+        average = None if self._average is None else self._average.state_dict()
+        return {"iteration": self.iteration, "net": self._net.state_dict(), "average": average, **self._step.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            state: what `state` returned.
+        """
+        self.iteration = state["iteration"]
+        self._net.load_state_dict(state["net"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._step.restore(state)
+
+
+def _forward(net: Backbone, group: Group, compiled: bool) -> Callable[[Tensor], Tensor]:
+    """Return what is called for the network."""
+    forward: nn.Module = net
+    on_gpu = group.device.type == "cuda"
+    if group.size > 1:
+        forward = nn.parallel.DistributedDataParallel(net, device_ids=[group.device.index] if on_gpu else None)
+    if compiled:
+        return torch.compile(forward, mode="reduce-overhead" if on_gpu else None)
+    return forward

@@ -1,0 +1,79 @@
+"""What the latest iterations saw: read from the device at once, and only now and then."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resnetlib.train.group import Group
+from resnetlib.train.step import Seen
+
+_DIVERGED = 1e4
+"""A mean loss above this many nats is no training any more: guessing among a million classes costs 14."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Means over some iterations.
+
+    Args:
+        loss: of the batches, in nats.
+        error: share of wrong first guesses on the augmented images, in percent.
+        norm: of the gradient.
+    """
+
+    loss: float
+    error: float
+    norm: float
+
+
+class Window:
+    """Collects what iterations see, without waiting for the device.
+
+    Args:
+        group: the processes, over which losses and errors are averaged.
+        forgives: whether a gradient that is not finite is no harm, since the optimizer leaves the step out, as in fp16.
+    """
+
+    def __init__(self, group: Group, forgives: bool) -> None:
+        self._group, self._forgives = group, forgives
+        self._rows: list[Tensor] = []
+
+    def add(self, seen: Seen) -> None:
+        """Collect an iteration.
+
+        Args:
+            seen: what it saw.
+        """
+        self._rows.append(torch.stack([seen.loss, seen.wrong, seen.norm.to(seen.loss.dtype)]))
+
+    def read(self, iteration: int) -> Means:
+        """Wait for the device, and return the means over all that was collected.
+
+        Args:
+            iteration: how many are done.
+
+        Returns:
+            The means.
+
+        Raises:
+            DivergenceError: if a loss or a gradient is not finite, or a loss is absurd.
+        """
+        rows = self._group.mean(torch.stack(self._rows)).cpu()
+        self._check(rows, iteration - len(rows))
+        norms = rows[:, 2][rows[:, 2].isfinite()]
+        return Means(rows[:, 0].mean().item(), 100 * rows[:, 1].mean().item(), norms.mean().item() if len(norms) else 0.0)
+
+    def _check(self, rows: Tensor, first: int) -> None:
+        good = rows[:, 0].isfinite() & (rows[:, 0] < _DIVERGED)
+        if not self._forgives:
+            good &= rows[:, 2].isfinite()
+        if bool(good.all()):
+            return
+        at = int(good.logical_not().nonzero()[0])
+        loss, _, norm = rows[at].tolist()
+        raise DivergenceError(f"the training diverged in iteration {first + at + 1}: loss {loss:g}, norm of the gradient {norm:g}")
+
+
+class DivergenceError(ArithmeticError):
+    """A loss or a gradient is not finite, or absurd."""

@@ -1,0 +1,137 @@
+"""`resnetlib train`, as a person calls it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from resnetlib import create_model, save_model
+from resnetlib.cli import main
+from resnetlib.train import recipe_from_json, recipe_of
+
+
+def call(*args: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, args)])
+
+
+def right(*args: object) -> str:
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def wrong(*args: object) -> str:
+    result = call(*args)
+    assert result.exit_code in (1, 2), result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder of two classes, in train and val, with pictures of several sizes and modes."""
+    draws = np.random.default_rng(0)
+    for split, n in (("train", 9), ("val", 4)):
+        for shade, name in enumerate(("dark", "light")):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = draws.integers(100 * shade, 100 * shade + 80, (40 + i, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert("L" if i == 0 else "RGB").save(folder / f"{i}.png")
+    return tmp_path / "data"
+
+
+FOLDER = ("--recipe", "he2015_imagenet", "--set", "train_size=32", "--set", "test_size=32", "--set", "test_resize=36")
+SHORT = ("--set", "iterations=4", "--set", "batch=6", "--device", "cpu")
+
+
+def test_the_real_images(cifar10_folder: Path, tmp_path: Path) -> None:
+    fixed = ("--data", cifar10_folder, "--out", tmp_path, "--images", 256, "--sample", 100, "--set", "iterations=2", "--seed", 3)
+    out = right("cifar_resnet20", *fixed)
+    assert out.startswith("training error ")
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert recipe_from_json(json.dumps(run["recipe"])) == recipe_of("one_cycle_cifar", iterations=2)
+    assert (run["seed"], run["images"]) == (3, 256)
+    net = create_model(f"{tmp_path}/")
+    assert f"test error {100 - net.contract.top1:.2f} %" in out
+    assert right("cifar_resnet20", *fixed) == out  # nothing is left to do
+
+
+def test_a_folder_of_images(small: Path, tmp_path: Path) -> None:
+    out = right("resnet18", "--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT)
+    assert "saved in" in out
+    net = create_model(f"{tmp_path}/out/")
+    assert net.classes == ("dark", "light")
+    assert (net.preprocess.size, net.preprocess.resize) == (32, 36)
+
+
+def test_a_grid(small: Path, tmp_path: Path) -> None:
+    axes = ("models=cifar_plain20,cifar_resnet20", "seeds=1", "lr=0.1,x")
+    fixed = ("--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT, "--set", "iterations=1", "--jobs", 2)
+    said = wrong("--grid", *axes, *fixed)
+    lines = said.splitlines()
+    assert "2 of 4 trainings failed" in lines[-1]
+    assert sum("failed: Error: lr must be a number, 0 or more, got 'x'" in line for line in lines) == 2
+    assert sum(line.split()[0].endswith("lr=0.1") and " % " in line for line in lines if line) == 2
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("model.safetensors")}
+    assert len(stamps) == 2
+    table = right("--grid", *axes[:2], "lr=0.1", *fixed)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert json.loads((tmp_path / "out" / "grid.json").read_text()).keys() == {line.split()[0] for line in table.splitlines()[1:]}
+    plain, residual = (tmp_path / "out" / f"{name}-seed=1-lr=0.1" for name in ("cifar_plain20", "cifar_resnet20"))
+    assert create_model(f"{plain}/").spec.join == "replace"
+    assert create_model(f"{residual}/").spec.join == "add"
+    assert json.loads((residual / "run.json").read_text())["seed"] == 1
+
+
+def test_wrong_input(small: Path, tmp_path: Path) -> None:
+    data = ("--data", small, "--out", tmp_path / "out")
+    assert "there is no recipe 'fast', but he2015_cifar, " in wrong("resnet18", *data, "--recipe", "fast")
+    assert "a recipe has no field 'lrr', but epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
+    assert "expected FIELD=VALUE, got 'lr'" in wrong("resnet18", *data, "--set", "lr")
+    assert "nearest: resnet18" in wrong("resnet19", *data, *FOLDER)
+    assert "neither CIFAR-10's folder nor one with the folders train and val" in wrong(
+        "resnet18", "--data", small / "train", *data[2:]
+    )
+    assert "not by 'pad_crop_flip'" in wrong("resnet18", *data, *SHORT)
+    assert "--images is for CIFAR-10" in wrong("resnet18", *data, *FOLDER, "--images", 3)
+    assert "give one network, or --grid" in wrong("resnet18", "resnet34", *data)
+    assert "a grid needs models" in wrong("--grid", "seeds=1", *data)
+    assert "the axis seeds needs values" in wrong("--grid", "models=resnet18", "seeds=1,", *data)
+    assert "device 'cuda:99' cannot be used" in wrong("resnet18", *data, *FOLDER, *SHORT, "--device", "cuda:99")
+
+
+def test_a_recipe_in_a_file(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(recipe_of("he2015_imagenet", train_size=24, test_size=24, test_resize=24).to_json())
+    right(
+        "cifar_plain20", "--data", small, "--out", tmp_path / "out", "--recipe", tmp_path / "mine.json", *SHORT, "--set", "lr=0.01"
+    )
+    recipe = recipe_from_json(json.dumps(json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]))
+    assert (recipe.train_size, recipe.lr, recipe.iterations, recipe.epochs) == (24, 0.01, 4, 0)
+
+
+def test_two_processes_under_torchrun(small: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resnetlib", "train"]
+    options = ["cifar_resnet20", "--data", small, "--out", tmp_path, *FOLDER, *SHORT]
+    done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("training error") == 1
+    assert json.loads((tmp_path / "run.json").read_text())["processes"] == 2
+
+
+def test_verify(small: Path, tmp_path: Path) -> None:
+    right("resnet18", "--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT)
+    said = CliRunner().invoke(main, ["verify", f"{tmp_path}/out/", "--data", str(small / "val")])
+    assert said.exit_code == 0, said.output
+    assert said.output.endswith("confirmed\n")
+    net = create_model(f"{tmp_path}/out/")
+    save_model(net, tmp_path / "boast", contract=replace(net.contract, top1=99.0))
+    said = CliRunner().invoke(main, ["verify", f"{tmp_path}/boast/", "--data", str(small / "val")])
+    assert said.exit_code == 1
+    assert " % of 8 images right; resnet18 says 99.00 %, of 8 test images" in said.output

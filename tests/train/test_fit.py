@@ -1,0 +1,295 @@
+"""A training learns, is logged, and ends the same however often it was stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from resnetlib import Backbone, create_model, evaluate, load_file
+from resnetlib.train import DivergenceError, fit
+from resnetlib.train.checkpoints import Checkpoints
+from resnetlib.train.training import Training
+
+
+def train(out: Path, *, net: Backbone | None = None, **options: Any) -> Backbone:
+    net = net or tiny.network()
+    changes = {key: options.pop(key) for key in list(options) if key in tiny.recipe().__dataclass_fields__}
+    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(**changes), out, **{"device": "cpu"} | options)
+    return net
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same(a: Backbone, b: Backbone) -> None:
+    for (key, one), other in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        assert torch.equal(one, other), key
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, iterations: int) -> None:
+    """Interrupt the next training in the middle of what it does."""
+    advance = Training.advance
+
+    def interrupted(self: Training, until: int) -> Any:
+        for done in advance(self, min(until, iterations)):
+            yield done
+            if self.iteration >= iterations:
+                raise StoppedError
+
+    monkeypatch.setattr(Training, "advance", interrupted)
+
+
+def test_it_learns_and_says_so(tmp_path: Path) -> None:
+    result = fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=12), tmp_path, device="cpu")
+    assert result.iterations == 72
+    assert result.train_error < 5
+    assert result.test_error < 10
+    assert json.loads((tmp_path / "result.json").read_text())["test_loss"] == result.test_loss
+    log = records(tmp_path)
+    assert [record["iteration"] for record in log] == list(range(6, 73, 6))
+    assert log[-1]["train_loss"] < log[0]["train_loss"]
+    assert {"lr", "loss", "error", "gradient_norm", "train_error", "test_error", "seconds", "images_per_second"} <= set(log[0])
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert (run["seed"], run["images"], run["versions"]["torch"]) == (0, 60, torch.__version__)
+
+
+def test_the_folder_is_a_network_that_evaluates_as_the_result_says(tmp_path: Path) -> None:
+    net = train(tmp_path)
+    again = create_model(f"{tmp_path}/")
+    assert_same(net, again)
+    test = tiny.images(30, seed=1)
+    assert again.preprocess is not None
+    measured = evaluate(again, [(again.preprocess(test.images), test.labels)])
+    assert again.contract.top1 == measured.top1
+    assert again.classes == test.classes
+    assert again.contract.recipe.startswith("one_cycle_cifar, epochs=4, batch=10")
+    best = load_file(tmp_path / "best.safetensors")
+    assert best.contract.top1 == 100 - min(record["test_error"] for record in records(tmp_path))
+
+
+def test_the_callers_generator_is_left_alone(tmp_path: Path) -> None:
+    net = tiny.network()
+    before = torch.random.get_rng_state()
+    train(tmp_path, net=net)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("stop", [1, 6, 8, 23])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"recipe": {"ema": 0.9, "clip_norm": 0.5, "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1}},
+        {"network": {"drop_path": 0.3, "drop_rate": 0.2}, "every": 5},
+    ],
+    ids=["simple", "everything", "dropping"],
+)
+def test_a_training_that_was_stopped_ends_the_same(
+    stop: int, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(out: str) -> Backbone:
+        return train(
+            tmp_path / out,
+            net=tiny.network(**options.get("network", {})),
+            every=options.get("every", 0),
+            **options.get("recipe", {}),
+        )
+
+    whole = run("whole")
+    monkeypatch.setattr("resnetlib.train.training._WATCHED", 1)
+    with monkeypatch.context() as patch:
+        stop_after(patch, stop)
+        with pytest.raises(StoppedError):
+            run("parts")
+    torch.rand(7)  # whatever else happened in between
+    assert_same(whole, run("parts"))
+    same = [[{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in records(tmp_path / out)]
+            for out in ("whole", "parts")]  # fmt: skip
+    assert same[0] == same[1]
+
+
+def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(tmp_path: Path) -> None:
+    code = f"""
+import sys; sys.path.append({str(Path(__file__).parent)!r})
+import tiny, torch; from resnetlib.train import fit
+torch.set_num_threads(1)
+fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=40), sys.argv[1], device="cpu", every=20)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-c", code]
+    subprocess.run([*run, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)  # noqa: S603
+    kills = 0
+    with (tmp_path / "output").open("wb") as output:
+        while True:
+            process = subprocess.Popen([*run, str(tmp_path / "parts")], env=environment, stdout=output, stderr=output)  # noqa: S603
+            newest = newest_checkpoint(tmp_path / "parts")
+            while process.poll() is None and (kills == 2 or newest_checkpoint(tmp_path / "parts") in (newest, "")):
+                time.sleep(0.01)
+            if process.poll() is not None:
+                break
+            time.sleep(0.05 * kills)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert process.returncode == 0, (tmp_path / "output").read_text()
+    assert kills == 2
+    assert_same(create_model(f"{tmp_path}/whole"), create_model(f"{tmp_path}/parts"))
+
+
+def newest_checkpoint(out: Path) -> str:
+    return max((path.name for path in (out / "checkpoints").glob("*.pt")), default="")
+
+
+def test_calling_again_at_the_end_does_nothing(tmp_path: Path) -> None:
+    first = train(tmp_path)
+    stamp = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    again = train(tmp_path)
+    assert_same(first, again)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(StoppedError):
+            train(tmp_path / "parts")
+    older, newest = sorted((tmp_path / "parts" / "checkpoints").glob("*.pt"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    assert_same(whole, train(tmp_path / "parts"))
+    said = capsys.readouterr()
+    assert f"{newest.name} is damaged" in said.out + said.err
+    assert "going on from iteration 12" in said.out + said.err
+    assert older.name.startswith("000000012-")
+
+
+def test_only_damaged_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        with pytest.raises(StoppedError):
+            train(tmp_path)
+    for path in (tmp_path / "checkpoints").glob("*.pt"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"No checkpoint in .* is whole: delete the folder to begin anew"):
+        train(tmp_path)
+
+
+def test_a_folder_of_another_training(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=r"holds another training, whose lr is 0.1, not 0.2: give another folder"):
+        train(tmp_path, epochs=1, lr=0.2)
+    with pytest.raises(ValueError, match="whose seed is 0, not 3"):
+        train(tmp_path, epochs=1, seed=3)
+    with pytest.raises(ValueError, match="whose join is add, not replace"):
+        train(tmp_path, epochs=1, net=tiny.network(tiny.plain()))
+
+
+def test_a_number_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
+    net = tiny.network(replace(tiny.SPEC, norm="none"))
+    with pytest.raises(DivergenceError, match=r"diverged in iteration \d+: loss"):
+        train(tmp_path, net=net, lr=1e6)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_the_checkpoint_before_a_divergence_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tiny.network()
+    advance = Training.advance
+
+    def poisoned(self: Training, until: int) -> Any:
+        if until > 12:
+            with torch.no_grad():
+                net.fc.weight[0, 0] = float("nan")
+        yield from advance(self, until)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "advance", poisoned)
+        with pytest.raises(DivergenceError, match="diverged in iteration 13: loss nan"):
+            train(tmp_path, net=net)
+    assert newest_checkpoint(tmp_path).startswith("000000012-")
+    assert_same(train(tmp_path), train(tmp_path / "whole"))
+
+
+def test_order_and_augmentation_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    a, b, c = (train(tmp_path / str(i), seed=seed, epochs=1) for i, seed in enumerate((5, 5, 6)))
+    assert_same(a, b)
+    assert not torch.equal(a.fc.weight, c.fc.weight)
+
+
+def test_more_images_than_there_are_and_other_classes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="60 images do not fill a batch of 100"):
+        train(tmp_path, batch=100)
+    with pytest.raises(ValueError, match="there are 3 classes, and the network has 10 logits"):
+        train(tmp_path, net=create_model("cifar_resnet20"))
+    with pytest.raises(ValueError, match="by 'pad_crop_flip' or 'none'"):
+        train(tmp_path, augmentation="resized_crop_flip")
+    with pytest.raises(ValueError, match="precision must be one of auto, fp32, bf16, fp16, got 'int8'"):
+        train(tmp_path, precision="int8")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_precisions(tmp_path: Path, precision: str) -> None:
+    net = train(tmp_path, precision=precision, epochs=1)
+    assert net.fc.weight.dtype == torch.float32
+    assert json.loads((tmp_path / "run.json").read_text())["precision"] == {"bf16": "bfloat16", "fp32": "float32"}[precision]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("changes", [{}, {"mixup": 0.3}, {"cutmix": 1.0}])
+def test_losses(tmp_path: Path, loss: str, changes: dict[str, float]) -> None:
+    train(tmp_path, loss=loss, epochs=12, **changes)
+    log = records(tmp_path)
+    assert log[-1]["train_error"] < 20 < 50 < 67
+    assert log[-1]["loss"] < log[0]["loss"]
+
+
+def test_clipping_shortens_what_is_applied_and_reports_what_was_there(tmp_path: Path) -> None:
+    start = tiny.network()
+    net = train(tmp_path, clip_norm=1e-9, iterations=1, epochs=0, optimizer="sgd", weight_decay=0.0)
+    moved = max((a - b).abs().max() for a, b in zip(net.parameters(), start.parameters(), strict=True))
+    assert moved <= 1e-9
+    assert records(tmp_path)[0]["gradient_norm"] > 1e-3
+
+
+def test_the_moving_average_is_the_result(tmp_path: Path) -> None:
+    plain = train(tmp_path / "plain")
+    averaged = train(tmp_path / "ema", ema=0.999)
+    assert (averaged.fc.weight - tiny.network().fc.weight).norm() < 0.1 * (plain.fc.weight - tiny.network().fc.weight).norm()
+    assert_same(averaged, create_model(f"{tmp_path}/ema/"))
+
+
+def test_checkpoints_keep_the_newest(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, keep=3)
+    for iteration in range(1, 8):
+        kept.save(iteration, {"iteration": iteration, "x": torch.rand(3)})
+    assert [path.name[:9] for path in sorted(tmp_path.iterdir())] == ["000000005", "000000006", "000000007"]
+    state, complaints = kept.load()
+    assert state is not None
+    assert (state["iteration"], complaints) == (7, [])
+
+
+def test_a_checkpoint_runs_nothing_that_it_holds(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path)
+    path = kept.save(1, {"code": islice})
+    assert path.is_file()
+    with pytest.raises(Exception, match=r"weights_only|Unsupported"):
+        kept.load()

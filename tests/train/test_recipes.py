@@ -1,0 +1,126 @@
+"""Recipes are data: checked, written as JSON, and true to the papers."""
+
+import json
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnetlib.train import RECIPES, Recipe, learning_rate, recipe_from_json, recipe_of
+from resnetlib.train.recipes import in_words
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_round_trip(name: str) -> None:
+    assert recipe_from_json(RECIPES[name].to_json()) == RECIPES[name]
+
+
+def test_the_papers_recipes() -> None:
+    he = RECIPES["he2015_cifar"]
+    assert (he.iterations, he.batch, he.optimizer, he.momentum, he.weight_decay) == (64_000, 128, "sgd", 0.9, 1e-4)
+    rates = [learning_rate(he, i, 64_000) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
+    assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    warm = [learning_rate(RECIPES["he2015_cifar110"], i, 64_000) for i in (0, 399, 400)]
+    assert warm == [0.01, 0.01, 0.1]
+    dense = RECIPES["densenet_cifar"]
+    assert (dense.epochs, dense.batch, dense.optimizer, dense.weight_decay) == (300, 64, "nesterov", 1e-4)
+    steps = dense.steps(50_000)
+    assert steps == 300 * 781
+    assert [learning_rate(dense, i, steps) for i in (steps // 2 - 1, steps // 2, 3 * steps // 4)] == [0.1, 0.01, 0.001]
+
+
+def test_one_cycle_rises_and_falls_in_straight_lines() -> None:
+    recipe = recipe_of("one_cycle_cifar", epochs=10)
+    rates = [learning_rate(recipe, i, 1000) for i in range(1000)]
+    top = rates.index(max(rates))
+    assert 195 <= top <= 205
+    assert rates[top] == pytest.approx(recipe.lr, rel=0.01)
+    assert 0 < rates[0] < recipe.lr / 100
+    assert 0 < rates[-1] < recipe.lr / 100
+    rises = [b - a for a, b in pairwise(rates)]
+    assert all(rise > 0 for rise in rises[:top])
+    assert all(rise < 0 for rise in rises[top + 1 :])
+
+
+def test_cosine_warms_up_and_ends_near_nothing() -> None:
+    recipe = recipe_of("rsb_a3")
+    steps = recipe.steps(1_281_167)
+    assert learning_rate(recipe, 0, steps) == recipe.warmup_lr
+    assert learning_rate(recipe, recipe.warmup, steps) == recipe.lr
+    assert learning_rate(recipe, (steps + recipe.warmup) // 2, steps) == pytest.approx(recipe.lr / 2, rel=1e-3)
+    assert 0 < learning_rate(recipe, steps - 1, steps) < 1e-8
+
+
+@given(st.sampled_from(sorted(RECIPES)), st.integers(1, 99), st.integers(100, 5000))
+def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent: int, steps: int) -> None:
+    recipe = replace(RECIPES[name], warmup=min(RECIPES[name].warmup, steps // 10))
+    rate = learning_rate(recipe, steps * percent // 100, steps)
+    assert 0 < rate <= recipe.lr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "one of epochs and iterations must be above 0, got 0 and 0"),
+        ({"epochs": 3, "iterations": 5}, "one of epochs and iterations"),
+        ({"batch": 0}, "batch must be above 0, got 0"),
+        ({"batch": 1.5}, "batch must be an int, 0 or more, got 1.5"),
+        ({"batch": True}, "batch must be an int"),
+        ({"lr": -1}, "lr must be a number, 0 or more, got -1"),
+        ({"lr": float("nan")}, "lr must be a number"),
+        ({"lr": "much"}, "lr must be a number"),
+        ({"decay_all": 1}, "decay_all must be True or False, got 1"),
+        ({"optimizer": "adam"}, "optimizer must be one of sgd, nesterov, lamb, got 'adam'"),
+        ({"schedule": "linear"}, "schedule must be one of steps, one_cycle, cosine"),
+        ({"label_smoothing": 1}, "label_smoothing must be below 1, got 1"),
+        ({"milestones": [0.5]}, "milestones belong to the schedule 'steps'"),
+        ({"schedule": "steps"}, "which needs some"),
+        ({"schedule": "steps", "milestones": [0.7, 0.5]}, "milestones must be rising floats between 0 and 1"),
+        ({"test_resize": 10}, "test_resize must be at least test_size, got 10 and 224"),
+        ({"speed": 9}, "a recipe has no field 'speed', but epochs, iterations, batch"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe_of("one_cycle_cifar", **changes)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"epochs": 1, "sped": 2}', "[" * 100_000])
+def test_json_of_no_recipe(text: str) -> None:
+    with pytest.raises(ValueError, match="recipe"):
+        recipe_from_json(text)
+
+
+def test_an_unknown_name_says_which_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no recipe 'he'.*he2015_cifar, "):
+        recipe_of("he")
+
+
+def test_epochs_and_iterations_replace_each_other() -> None:
+    assert recipe_of("he2015_cifar", epochs=2).iterations == 0
+    assert recipe_of("one_cycle_cifar", iterations=7).steps(50_000) == 7
+
+
+def test_a_recipe_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["rsb_a3"].lr = 1.0  # type: ignore[misc]
+
+
+def test_too_few_images_and_too_long_a_warm_up() -> None:
+    with pytest.raises(ValueError, match="100 images do not fill a batch of 128"):
+        recipe_of("one_cycle_cifar").steps(100)
+    with pytest.raises(ValueError, match="warmup must be shorter than the training's 400 iterations, got 400"):
+        recipe_of("he2016_cifar", iterations=400).steps(50_000)
+
+
+def test_in_words() -> None:
+    assert in_words(RECIPES["densenet_cifar"]) == "densenet_cifar"
+    assert in_words(recipe_of("one_cycle_cifar", epochs=30, lr=0.1)) == "one_cycle_cifar, epochs=30, lr=0.1"
+
+
+def test_a_file_that_a_user_wrote_may_leave_fields_out() -> None:
+    recipe = recipe_from_json(json.dumps({"epochs": 3, "schedule": "one_cycle"}))
+    assert asdict(recipe) == {field.name: getattr(Recipe(epochs=3, schedule="one_cycle"), field.name) for field in fields(Recipe)}
