@@ -1,12 +1,8 @@
 """The examples run, at toy size."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-from resnetlib.weights import read_weights
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
