@@ -1,6 +1,7 @@
 """`resnetlib train`: training by a recipe, one network or a grid of them."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one with train/ and val/.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on in.")
 @click.option("--recipe", default="one_cycle_cifar", show_default=True, help="A recipe's name, or a file of JSON.")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of the recipe or of the network's spec; may be repeated.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first weights, and of all draws.")
 @click.option("--images", default=0, type=click.IntRange(0), help="Train on the first so many of CIFAR-10.  [default: all]")
 @click.option("--device", default=None, help="Where to compute.  [default: cuda if there is one, else cpu]")
@@ -63,14 +70,19 @@ def train(
         raise ValueError(f"give one network, or --grid and its axes, got {' '.join(what)}")
     import torch
 
+    from resnetlib.models import build, spec_of
+    from resnetlib.models.spec import spec_from_dict
     from resnetlib.train import fit
     from resnetlib.train.group import leads
-    from resnetlib.zoo import create_model
 
-    chosen = read_recipe(recipe, changes)
+    spec = spec_of(what[0])
+    ours = {field.name for field in fields(spec)}
+    values = {field: _value(text) for field, text in map(_pair, changes)}
+    chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
+    spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
     training, test, classes = read_images(data, images)
     torch.manual_seed(seed)
-    net = create_model(what[0], num_classes=classes)
+    net = build(spec, num_classes=classes)
     result = fit(
         net,
         training,
@@ -119,12 +131,12 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
         raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
 
 
-def read_recipe(name: str, changes: tuple[str, ...]) -> "Recipe":
+def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
     """Find a recipe, and change it.
 
     Args:
         name: of a recipe, or the path of a file.
-        changes: as `field=value`, values in JSON; a word needs no quotes.
+        changes: fields and their values.
 
     Returns:
         The recipe.
@@ -135,10 +147,9 @@ def read_recipe(name: str, changes: tuple[str, ...]) -> "Recipe":
     from resnetlib.train import RECIPES, recipe_from_json, recipe_of
     from resnetlib.train.recipes import changed
 
-    values = {field: _value(text) for field, text in map(_pair, changes)}
     if name in RECIPES or not Path(name).is_file():
-        return recipe_of(name, **values)
-    return changed(recipe_from_json(Path(name).read_text()), **values)
+        return recipe_of(name, **changes)
+    return changed(recipe_from_json(Path(name).read_text()), **changes)
 
 
 def read_images(data: Path, images: int) -> tuple["LabelledImages | Path", "LabelledImages | Path", int]:

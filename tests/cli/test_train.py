@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from resnetlib import create_model, save_model
+from resnetlib import create_model, save_model, spec_of
 from resnetlib.cli import main
 from resnetlib.train import recipe_from_json, recipe_of
 
@@ -94,6 +94,7 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
     data = ("--data", small, "--out", tmp_path / "out")
     assert "there is no recipe 'fast', but he2015_cifar, " in wrong("resnet18", *data, "--recipe", "fast")
     assert "a recipe has no field 'lrr', but epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
+    assert "norm must be one of 'batch', 'group', 'none', got 'layer'" in wrong("resnet18", *data, *FOLDER, "--set", "norm=layer")
     assert "expected FIELD=VALUE, got 'lr'" in wrong("resnet18", *data, "--set", "lr")
     assert "nearest: resnet18" in wrong("resnet19", *data, *FOLDER)
     assert "neither CIFAR-10's folder nor one with the folders train and val" in wrong(
@@ -109,9 +110,9 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
 
 def test_a_recipe_in_a_file(small: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(recipe_of("he2015_imagenet", train_size=24, test_size=24, test_resize=24).to_json())
-    right(
-        "cifar_plain20", "--data", small, "--out", tmp_path / "out", "--recipe", tmp_path / "mine.json", *SHORT, "--set", "lr=0.01"
-    )
+    mine, changes = ("--recipe", tmp_path / "mine.json"), ("--set", "lr=0.01", "--set", "norm=none")
+    right("cifar_plain20", "--data", small, "--out", tmp_path / "out", *mine, *SHORT, *changes)
+    assert create_model(f"{tmp_path}/out/").spec == replace(spec_of("cifar_plain20"), norm="none")
     recipe = recipe_from_json(json.dumps(json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]))
     assert (recipe.train_size, recipe.lr, recipe.iterations, recipe.epochs) == (24, 0.01, 4, 0)
 
