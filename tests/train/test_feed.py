@@ -1,0 +1,192 @@
+"""Batches: every image once, on draws of the seed and the place alone, shared out among processes, from memory and from folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, pad_crop_flip
+from resnetlib.train import recipe_of
+from resnetlib.train.draws import generator, mixed, own_draws
+from resnetlib.train.feed import MemoryFeed, colours_of, spread
+from resnetlib.train.folders import FolderFeed
+from resnetlib.train.group import Group
+
+CPU = torch.device("cpu")
+
+
+def numbered(n: int) -> LabelledImages:
+    """Images whose pixels all are their number."""
+    numbers = torch.arange(n)
+    return LabelledImages(
+        numbers.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 4).contiguous(), numbers % 3, ("a", "b", "c")
+    )
+
+
+def memory(n: int = 25, *, seed: int = 0, rank: int = 0, size: int = 1, **changes: object) -> MemoryFeed:
+    return MemoryFeed(numbered(n), numbered(9), tiny.recipe(**changes), seed=seed, group=Group(rank, size, CPU))
+
+
+def numbers_of(feed: MemoryFeed, epoch: int, first: int = 0) -> list[list[int]]:
+    """Which images are in each batch, read from their pixels."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (feed.preprocess.mean, feed.preprocess.std))
+    return [((x * std + mean) * 255).amax((1, 2, 3)).round().int().tolist() for x, _ in feed.batches(epoch, first)]
+
+
+def test_every_image_comes_once_in_an_epoch_and_the_rest_waits() -> None:
+    batches = numbers_of(memory(augmentation="none"), 0)
+    assert [len(batch) for batch in batches] == [10, 10]
+    seen = [number for batch in batches for number in batch]
+    assert len(set(seen)) == 20
+    assert seen != sorted(seen)
+
+
+def test_epochs_and_seeds_have_their_own_orders_and_the_same_ones_again() -> None:
+    first = numbers_of(memory(augmentation="none"), 0)
+    assert first == numbers_of(memory(augmentation="none"), 0)
+    assert first != numbers_of(memory(augmentation="none"), 1)
+    assert first != numbers_of(memory(augmentation="none", seed=1), 0)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "pad_crop_flip"])
+def test_an_epoch_can_begin_in_its_middle(augmentation: str) -> None:
+    torch.manual_seed(1)
+    whole = list(memory(60, augmentation=augmentation).batches(2, 0))
+    torch.manual_seed(2)
+    part = list(memory(60, augmentation=augmentation).batches(2, 4))
+    assert len(part) == 2
+    for (x, labels), (x_again, labels_again) in zip(whole[4:], part, strict=True):
+        assert torch.equal(x, x_again)
+        assert torch.equal(labels, labels_again)
+
+
+def test_processes_share_each_batch_and_its_draws() -> None:
+    whole = list(memory(60).batches(0, 0))
+    parts = [list(memory(60, rank=rank, size=2).batches(0, 0)) for rank in range(2)]
+    for number, (x, labels) in enumerate(whole):
+        for rank in range(2):
+            assert torch.equal(parts[rank][number][0], x[rank::2])
+            assert torch.equal(parts[rank][number][1], labels[rank::2])
+
+
+def test_labels_stay_with_their_images() -> None:
+    feed = memory(60)
+    for (_, labels), numbers in zip(feed.batches(0, 0), numbers_of(feed, 0), strict=True):
+        assert labels.tolist() == [number % 3 for number in numbers]
+
+
+def test_plain_images_are_spread_over_the_set() -> None:
+    feed = memory(60)
+    ((x, labels),) = feed.plain("train", 3)
+    assert labels.tolist() == [0, 20 % 3, 40 % 3]
+    assert torch.equal(x, feed.preprocess(numbered(60).images[[0, 20, 40]]))
+    assert sum(len(labels) for _, labels in feed.plain("train", 0)) == 60
+    assert sum(len(labels) for _, labels in feed.plain("test", 100)) == 9
+    assert spread(0, 4) == spread(9, 4) == [0, 1, 2, 3]
+
+
+def test_crops_are_cut_where_they_were_drawn() -> None:
+    images = torch.arange(2 * 1 * 3 * 3, dtype=torch.uint8).reshape(2, 1, 3, 3) + 1
+    crops = torch.tensor([[0, 1, 0], [2, 2, 1]])
+    out = crop_flip(images, crops, pad=1)
+    assert out[0, 0].tolist() == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    assert out[1, 0].tolist() == [[0, 15, 14], [0, 18, 17], [0, 0, 0]]
+    draws = torch.Generator().manual_seed(3)
+    again = torch.Generator().manual_seed(3)
+    assert torch.equal(
+        pad_crop_flip(images, pad=2, generator=draws), crop_flip(images, draw_crops(2, pad=2, generator=again), pad=2)
+    )
+
+
+def test_crops_are_drawn_evenly() -> None:
+    crops = draw_crops(9000, pad=1, generator=generator(0))
+    for column, sides in ((0, 3), (1, 3), (2, 2)):
+        counts = torch.bincount(crops[:, column], minlength=sides)
+        assert len(counts) == sides
+        assert counts.min() > 0.93 * 9000 / sides
+
+
+def test_neighbouring_seeds_have_nothing_in_common() -> None:
+    assert len({mixed(a, b) for a in range(40) for b in range(40)}) == 1600
+    draws = torch.stack([torch.rand(500, generator=generator(0, i)) for i in range(20)])
+    assert (draws.corrcoef() - torch.eye(20)).abs().max() < 0.2
+
+
+def test_own_draws_gives_the_generator_back() -> None:
+    before = torch.get_rng_state()
+    with own_draws(CPU):
+        torch.manual_seed(9)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_colours_are_those_of_the_published_constants(cifar10_folder: Path) -> None:
+    preprocess = colours_of(cifar10(cifar10_folder, "train").images)
+    assert preprocess.mean == (0.4914, 0.4822, 0.4465)
+    assert preprocess.std == (0.2470, 0.2435, 0.2616)
+
+
+def test_colours_of_what_has_none() -> None:
+    with pytest.raises(ValueError, match="a colour is the same in all pixels"):
+        colours_of(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="images must be square, got 2 x 3 pixels"):
+        colours_of(torch.zeros(4, 3, 2, 3, dtype=torch.uint8))
+
+
+def test_sets_that_do_not_belong_together() -> None:
+    with pytest.raises(ValueError, match="of one size, and have the same classes"):
+        MemoryFeed(numbered(20), tiny.images(), tiny.recipe(), seed=0, group=Group(0, 1, CPU))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    draws = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("a", "b"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(5):
+                pixels = draws.integers(0, 255, (20 + i, 30, 3), dtype=np.uint8)
+                mode, ending = (("RGB", "png"), ("L", "png"), ("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"))[i]
+                Image.fromarray(pixels).convert(mode).save(tmp_path / split / label / f"{i}.{ending}")
+    return tmp_path
+
+
+def folders(path: Path, *, workers: int = 0, rank: int = 0, size: int = 1) -> FolderFeed:
+    recipe = recipe_of("rsb_a3", batch=4, train_size=16, test_size=16, test_resize=18)
+    return FolderFeed(path / "train", path / "val", recipe, seed=5, group=Group(rank, size, CPU), workers=workers)
+
+
+def test_folders_draw_the_same_whoever_reads_them(folder: Path) -> None:
+    before = torch.get_rng_state()
+    alone, helped = list(folders(folder).batches(1, 0)), list(folders(folder, workers=2).batches(1, 0))
+    assert torch.equal(before, torch.get_rng_state())
+    middle = list(folders(folder).batches(1, 1))
+    parts = [list(folders(folder, rank=rank, size=2).batches(1, 0)) for rank in range(2)]
+    assert len(alone) == 2
+    assert alone[0][0].shape == (4, 3, 16, 16)
+    for number, (x, labels) in enumerate(alone):
+        assert torch.equal(x, helped[number][0])
+        assert torch.equal(x[0::2], parts[0][number][0])
+        assert torch.equal(x[1::2], parts[1][number][0])
+        assert torch.equal(labels, helped[number][1])
+    assert torch.equal(alone[1][0], middle[0][0])
+    assert not torch.equal(alone[0][0], next(iter(folders(folder).batches(2, 0)))[0])
+
+
+def test_folders_measure_in_the_preprocessing_that_they_name(folder: Path) -> None:
+    feed = folders(folder)
+    batches = list(feed.plain("test", 0))
+    assert sum(len(labels) for _, labels in batches) == 10
+    first = Image.open(folder / "val" / "a" / "0.png")
+    assert torch.equal(batches[0][0][0], feed.preprocess(first))
+    assert [label for _, labels in feed.plain("train", 2) for label in labels.tolist()] == [0, 1]
+
+
+def test_folders_that_do_not_belong_together(folder: Path) -> None:
+    (folder / "val" / "b").rename(folder / "val" / "c")
+    with pytest.raises(ValueError, match="only one of them has b, c"):
+        folders(folder)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        folders(folder / "nowhere")

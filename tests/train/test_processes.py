@@ -1,0 +1,42 @@
+"""Two processes that train together end where one ends that trains alone on the same batches."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import tiny
+import torch
+
+from resnetlib import create_model
+from resnetlib.train import fit
+
+CODE = f"""
+import sys; sys.path.append({str(Path(__file__).parent)!r})
+import tiny; from dataclasses import replace; from resnetlib.train import fit
+net = tiny.network(replace(tiny.SPEC, norm="group"))
+fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), sys.argv[1], device="cpu", every=int(sys.argv[2]))
+"""
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "train.py"]
+    done = subprocess.run([*command, tmp_path / "two", "10"], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    alone = tiny.network(replace(tiny.SPEC, norm="group"))
+    fit(alone, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), tmp_path / "one", device="cpu", every=10)
+    together = create_model(f"{tmp_path}/two/")
+    for (key, one), two in zip(alone.state_dict().items(), together.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5, msg=key)
+    start = tiny.network(replace(tiny.SPEC, norm="group"))
+    assert (alone.conv1.weight - start.conv1.weight).abs().max() > 0.01
+
+
+def test_a_batch_that_cannot_be_shared(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE.replace("tiny.recipe()", "tiny.recipe(batch=9)"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "train.py"]
+    done = subprocess.run([*command, tmp_path / "two", "10"], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode != 0
+    assert "a batch of 9 cannot be shared equally among 2 processes" in done.stderr
+    assert not (tmp_path / "two").exists()
