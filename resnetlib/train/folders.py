@@ -45,7 +45,7 @@ class FolderFeed:
         if self._train.classes != self._test.classes:
             apart = sorted(set(self._train.classes) ^ set(self._test.classes))
             raise ValueError(f"{train} and {test} must have the same classes; only one of them has {', '.join(apart)}")
-        self._plain.transform = self._test.transform = self.preprocess.transform()
+        self._plain.transform = self._test.transform = self.preprocess
         self.classes = tuple(self._train.classes)
         self._augmented = _Drawn(self._train, _augmentation(recipe, self.preprocess))
         self._recipe, self._seed, self._group = recipe, seed, group
@@ -86,7 +86,8 @@ class FolderFeed:
 
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
         device = self._group.device
-        loader = DataLoader(images, num_workers=self._workers, pin_memory=device.type == "cuda", **order)
+        draws = generator(self._seed)  # the loader's own, so that it leaves torch's alone
+        loader = DataLoader(images, num_workers=self._workers, pin_memory=device.type == "cuda", generator=draws, **order)
         for x, labels in loader:
             yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
@@ -117,7 +118,7 @@ def _folder(path: Path) -> "ImageFolder":
 def _augmentation(recipe: Recipe, preprocess: Preprocessing) -> Any:
     """Return the transform of a training image."""
     if recipe.augmentation == "none":
-        return preprocess.transform()
+        return preprocess
     from torchvision.transforms import v2
 
     changes = [v2.RGB(), v2.RandomResizedCrop(recipe.train_size, antialias=True), v2.RandomHorizontalFlip()]
