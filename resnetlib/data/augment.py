@@ -38,7 +38,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
         generator: of the draws, on the CPU; torch's own by default.
 
     Returns:
-        `(n, 3)`, int64, on the CPU: row and column in the padded image, from 0 to 2 pad; and whether to flip.
+        `(n, 3)`, int64: row and column in the padded image, from 0 to 2 pad; and whether to flip.
     """
     corner = torch.randint(2 * pad + 1, (2, n), generator=generator)
     flip = torch.rand(n, generator=generator) < 0.5
@@ -60,10 +60,8 @@ def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
         The batch, changed.
     """
     n, _, height, width = images.shape
-    top, left, flip = crops.T[:, :, None]
-    rows = top + torch.arange(height)
-    columns = left + torch.arange(width)
-    columns = torch.where(flip.bool(), columns.flip(1), columns)
-    which, rows, columns = (i.to(images.device) for i in (torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]))
+    top, left, flip = crops.to(images.device).T[:, :, None]
+    number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))
+    columns = left + torch.where(flip.bool(), width - 1 - column, column)
     padded = functional.pad(images, (pad, pad, pad, pad))
-    return padded[which, :, rows, columns].permute(0, 3, 1, 2)
+    return padded[number[:, None, None], :, (top + row)[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

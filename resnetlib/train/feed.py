@@ -1,6 +1,7 @@
 """Batches for a training: what every source of images gives, and the source that keeps them in memory."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal, Protocol
 
 import torch
@@ -86,6 +87,8 @@ class MemoryFeed:
         self._train = train.images.to(group.device), train.labels.to(group.device)
         self._test = test.images.to(group.device), test.labels.to(group.device)
         self._recipe, self._seed, self._group = recipe, seed, group
+        colours = (self.preprocess.mean, self.preprocess.std)
+        self._mean, self._std = (torch.tensor(values, device=group.device).view(-1, 1, 1) for values in colours)
 
     def __len__(self) -> int:
         """Count the training images."""
@@ -102,16 +105,16 @@ class MemoryFeed:
             The batches.
         """
         batch, steps = self._recipe.batch, self._recipe.steps_per_epoch(len(self))
-        order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))[: steps * batch].split(batch)
+        order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))[: steps * batch]
+        crops = draw_crops(steps * batch, pad=self._recipe.pad, generator=generator(self._seed, CROPS, epoch))
         images, labels = self._train
-        for number, chosen in enumerate(order[first:], first):
-            mine = slice(self._group.rank, None, self._group.size)
-            here = chosen[mine].to(images.device)
+        mine = (drawn[self._group.rank :: self._group.size].to(images.device) for drawn in (order, crops))
+        parts = zip(*(drawn.split(batch // self._group.size) for drawn in mine), strict=True)
+        for here, where in islice(parts, first, None):
             pixels = images[here]
             if self._recipe.augmentation == "pad_crop_flip":
-                draws = generator(self._seed, CROPS, epoch, number)
-                pixels = crop_flip(pixels, draw_crops(batch, pad=self._recipe.pad, generator=draws)[mine], pad=self._recipe.pad)
-            yield self.preprocess(pixels), labels[here]
+                pixels = crop_flip(pixels, where, pad=self._recipe.pad)
+            yield self._input(pixels), labels[here]
 
     def plain(self, split: Split, images: int) -> Iterator[Batch]:
         """Give images without augmentation.
@@ -125,7 +128,11 @@ class MemoryFeed:
         """
         pixels, labels = self._train if split == "train" else self._test
         for here in torch.tensor(spread(images, len(labels)), device=labels.device).split(_AT_ONCE):
-            yield self.preprocess(pixels[here]), labels[here]
+            yield self._input(pixels[here]), labels[here]
+
+    def _input(self, pixels: Tensor) -> Tensor:
+        """Do what `preprocess` does, with numbers that are on the device already: to copy them would stop it each time."""
+        return (pixels / 255 - self._mean) / self._std
 
 
 def spread(n: int, among: int) -> list[int]:

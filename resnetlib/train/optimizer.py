@@ -27,8 +27,14 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": decaying}] + ([{"params": resting, "weight_decay": 0.0}] if resting else [])
     if recipe.optimizer == "lamb":
         return _lamb(groups, recipe)
-    nesterov = recipe.optimizer == "nesterov"
-    return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov)
+    return torch.optim.SGD(
+        groups,
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.optimizer == "nesterov",
+        fused=all(parameter.is_cuda for parameter in parameters),
+    )
 
 
 def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
