@@ -3,8 +3,8 @@
     resnetlib train --grid models=cifar_plain20,cifar_plain56,cifar_resnet20,cifar_resnet56 seeds=0,1,2 --data ... --out runs
     python examples/degradation.py --runs runs --out docs/results/degradation
 
-It writes OUT.json, and draws from it alone OUT.png (fig. 4 and 6 of arXiv 1512.03385: training thin, test bold), OUT-depth.png and
-OUT-speed.png. Errors are of the last iteration's weights, in percent; the training's are evaluated like the test's, on all images.
+Writes OUT.json, and draws from it alone OUT.png (fig. 4 and 6 of arXiv 1512.03385: training thin, test bold), OUT-depth.png and
+OUT-speed.png. Errors are of the last iteration's weights; the training's are evaluated like the test's, on all images.
 """
 
 import argparse
@@ -28,9 +28,9 @@ def collect(folder: Path) -> dict[str, Any]:
     runs = {}
     for result in sorted(folder.glob("*/result.json")):
         about = json.loads((result.parent / "run.json").read_text())
-        log = [json.loads(line) for line in (result.parent / "log.jsonl").read_text().splitlines()]
+        lines = (result.parent / "log.jsonl").read_text().splitlines()
         kept = {key: about[key] for key in ("seed", "images", "recipe", "precision", "hardware", "versions", "command")}
-        runs[result.parent.name] = kept | json.loads(result.read_text()) | {"log": log}
+        runs[result.parent.name] = kept | json.loads(result.read_text()) | {"log": [*map(json.loads, lines)]}
     return {"runs": runs}
 
 
@@ -92,7 +92,7 @@ def main() -> None:
         draw(runs, list(figure.subplots(1, panels, squeeze=False)[0]))
         figure.savefig(args.out.with_name(args.out.name + ending + ".png"), dpi=110)
     for (kind, depth), same in runs.items():
-        errors = [[run[key] for run in same] for key in ("train_error", "test_error")]
+        errors = ([run[key] for run in same] for key in ("train_error", "test_error"))
         train, test = (f"{statistics.mean(e):.2f} ({min(e):.2f} to {max(e):.2f})" for e in errors)
         print(f"{kind}-{depth}: training error {train} %, test error {test} %, {len(same)} seeds")
 

@@ -13,9 +13,17 @@ class EmbeddedFile:
 
     Args:
         file: its name.
+        sha256: of the contents, in hexadecimal.
+
+    Raises:
+        ValueError: for a hash that cannot be.
     """
 
     file: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_hash(self.sha256)
 
     def __str__(self) -> str:
         return f"{self.file} in the package"

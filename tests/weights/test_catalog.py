@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from importlib.resources import files
 from math import floor
 from pathlib import Path
 
@@ -187,8 +188,15 @@ def test_microsofts_repositories_are_those_of_the_same_depth() -> None:
 
 
 def test_embedded_weights_are_described_by_their_file() -> None:
-    for (name, tag), file in EMBEDDED.items():
-        assert describe(f"{name}.{tag}") == replace(read_embedded(name, tag).contract, sources=(EmbeddedFile(file=file),))
+    folder = files("resnetlib.weights") / "embedded"
+    assert {path.name for path in folder.iterdir()} == {source.file for source in EMBEDDED.values()}
+    for (name, tag), source in EMBEDDED.items():
+        content = folder.joinpath(source.file).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == source.sha256
+        assert len(content) < 2_000_000
+        contract = read_embedded(name, tag).contract
+        assert (contract.name, contract.tag) == (name, tag)
+        assert describe(f"{name}.{tag}") == replace(contract, sources=(source,))
         assert tags_of(name)[0] == tag
     with pytest.raises(ValueError, match=r"no weights 'akamaster_c10' for cifar_resnet20, but \['resnetlib_c10'\]"):
         read_embedded("cifar_resnet20", "akamaster_c10")

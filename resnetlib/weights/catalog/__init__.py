@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from resnetlib.models.catalog import SPECS, natural_order
 from resnetlib.weights.catalog.cifar import akamaster_contracts, chenyaofo_contracts
+from resnetlib.weights.catalog.embedded import EMBEDDED
 from resnetlib.weights.catalog.timm import timm_contracts
 from resnetlib.weights.catalog.torchvision import torchvision_contracts
 from resnetlib.weights.catalog.transformers import transformers_contracts
@@ -20,11 +21,6 @@ from resnetlib.weights.files import METADATA_KEY, WeightsFile, parse_safetensors
 from resnetlib.weights.sources import EmbeddedFile
 
 __all__ = ["EMBEDDED", "contracts", "describe", "list_weights", "read_embedded", "tags_of"]
-
-EMBEDDED: Mapping[tuple[str, str], str] = MappingProxyType(
-    {("cifar_resnet20", "resnetlib_c10"): "cifar_resnet20.resnetlib_c10.safetensors"}
-)
-"""(name, tag) -> a file in the package."""
 
 
 @cache
@@ -128,12 +124,12 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
         raise ValueError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
-    return parse_safetensors(_resource(EMBEDDED[name, tag]).read_bytes(), f"{name}.{tag}")
+    return parse_safetensors(_resource(EMBEDDED[name, tag].file).read_bytes(), f"{name}.{tag}")
 
 
 def _made() -> Iterator[Contract]:
-    for file in EMBEDDED.values():
-        yield _embedded_contract(file)
+    for source in EMBEDDED.values():
+        yield _embedded_contract(source)
     yield from akamaster_contracts()
     yield from chenyaofo_contracts()
     yield from torchvision_contracts()
@@ -141,11 +137,11 @@ def _made() -> Iterator[Contract]:
     yield from transformers_contracts()
 
 
-def _embedded_contract(file: str) -> Contract:
+def _embedded_contract(source: EmbeddedFile) -> Contract:
     """Read the contract in a file's header, and no tensor."""
-    with _resource(file).open("rb") as content:
+    with _resource(source.file).open("rb") as content:
         header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
-    return replace(contract_from_json(header["__metadata__"][METADATA_KEY]), sources=(EmbeddedFile(file=file),))
+    return replace(contract_from_json(header["__metadata__"][METADATA_KEY]), sources=(source,))
 
 
 def _resource(file: str) -> Traversable:
