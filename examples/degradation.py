@@ -29,7 +29,7 @@ def collect(folder: Path) -> dict[str, Any]:
     for result in sorted(folder.glob("*/result.json")):
         about = json.loads((result.parent / "run.json").read_text())
         lines = (result.parent / "log.jsonl").read_text().splitlines()
-        kept = {key: about[key] for key in ("seed", "images", "recipe", "precision", "hardware", "versions", "command")}
+        kept = {key: about[key] for key in ("network", "recipe", "seed", "images", "sessions")}
         runs[result.parent.name] = kept | json.loads(result.read_text()) | {"log": [*map(json.loads, lines)]}
     return {"runs": runs}
 

@@ -57,7 +57,7 @@ def main() -> None:
         train_top1=train.top1,
         evaluated_on=f"the {test.images:,} test images of CIFAR-10; train_top1: the {train.images:,} training images",
         license=args.license,
-        origin=f"resnetlib train, on {about['hardware']}",
+        origin=f"resnetlib train, on {about['sessions'][-1]['hardware']}",
     )
     path = args.out / f"{contract.full_name}.safetensors"
     write_weights(net, path, contract, dtype=torch.float16)

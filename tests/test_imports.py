@@ -20,7 +20,7 @@ ARROWS = {
     "analysis": {"modules"},
     "data": set(),
     "inference": {"modules", "weights"},
-    "train": {"modules", "weights", "data", "inference"},
+    "train": {"modules", "weights", "data", "inference", "zoo"},
     "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train"},
 }
 """Which rooms each room may import from."""

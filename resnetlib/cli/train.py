@@ -1,6 +1,7 @@
 """`resnetlib train`: training by a recipe, one network or a grid of them."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     metavar="FIELD=VALUE",
     help="Change a field of the recipe or of the network's spec; may be repeated.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first weights, and of all draws.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the first weights, and of all draws.")
 @click.option("--images", default=0, type=click.IntRange(0), help="Train on the first so many of CIFAR-10.  [default: all]")
 @click.option("--device", default=None, help="Where to compute.  [default: cuda if there is one, else cpu]")
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
@@ -72,12 +73,15 @@ def train(
 
     from resnetlib.models import build, spec_of
     from resnetlib.models.spec import spec_from_dict
-    from resnetlib.train import fit
+    from resnetlib.train import Recipe, fit
     from resnetlib.train.group import leads
 
     spec = spec_of(what[0])
     ours = {field.name for field in fields(spec)}
     values = {field: _value(text) for field, text in map(_pair, changes)}
+    if unknown := sorted(set(values) - ours - {field.name for field in fields(Recipe)}):
+        recipes, specs = (", ".join(field.name for field in fields(kind)) for kind in (Recipe, spec))
+        raise ValueError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
     training, test, classes = read_images(data, images)
@@ -116,8 +120,17 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     from resnetlib.train.grid import cells_of, run_grid
     from resnetlib.train.run import Result
 
-    values = dict(_pair(axis) for axis in axes)
-    cells = cells_of({axis: text.split(",") for axis, text in values.items()})
+    pairs = [_pair(axis) for axis in axes]
+    values = {axis: _list(text) for axis, text in pairs}
+    if len(values) < len(pairs):
+        raise ValueError(f"an axis stands there twice: {' '.join(axes)}")
+    singular = {"seeds": "seed", "recipes": "recipe"}
+    for axis in values:
+        option = singular.get(axis, axis)
+        fixed = context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+        if fixed or option in dict(map(_pair, context.params["changes"])):
+            raise ValueError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
+    cells = cells_of(values)
     results = run_grid(cells, _common(context), out, jobs=jobs)
     width = max(map(len, results))
     click.echo(f"{'':{width}}  training error  test error  seconds")
@@ -184,6 +197,11 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise ValueError(f"expected FIELD=VALUE, got {text!r}")
     return name, value
+
+
+def _list(text: str) -> list[str]:
+    """Split at the commas that are outside brackets."""
+    return re.split(r",(?![^\[]*\])", text)
 
 
 def _value(text: str) -> Any:

@@ -34,6 +34,6 @@ def verify(name: str, data: Path, batch: int, weights: str | None, normalize: No
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
         result = evaluate(net, progress)
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {contract.full_name or name} says {contract.top1:.2f} %"
-    if abs(result.top1 - contract.top1) > _EXACT:
+    if abs(result.top1 - contract.top1) > _EXACT + 1e-6:
         raise ValueError(f"{figures}, of {contract.evaluated_on or 'images that it does not name'}")
     click.echo(f"{figures}: confirmed")

@@ -46,12 +46,13 @@ class Checkpoints:
         path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
-        for old in self.newest_first()[self.keep :]:
+        twins = [twin for twin in self.folder.glob(f"{iteration:09d}-*.pt") if twin != path]
+        for old in [*twins, *[old for old in self.newest_first() if old not in twins][self.keep :]]:
             old.unlink(missing_ok=True)
         return path
 
     def load(self) -> tuple[State | None, list[str]]:
-        """Read the newest checkpoint that is whole.
+        """Read the newest checkpoint that is whole, and rename those that are not.
 
         Returns:
             What was saved, on the CPU, or None where there is nothing; and a line about each damaged one that was passed over.
@@ -59,17 +60,25 @@ class Checkpoints:
         Raises:
             ValueError: if there are checkpoints, and all of them are damaged.
         """
-        complaints = []
+        complaints: list[str] = []
+        damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
         for path in self.newest_first():
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             if not digest.startswith(path.stem.partition("-")[2]):
                 complaints.append(f"{path} is damaged: the hash of its {len(content):,} bytes begins with {digest[:16]}")
+                path.rename(path.with_suffix(".damaged"))
                 continue
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), complaints
-        if complaints:
-            raise ValueError("\n".join([*complaints, f"No checkpoint in {self.folder} is whole: delete the folder to begin anew."]))
+        if complaints or damaged:
+            told = complaints or [f"{', '.join(damaged)} are damaged"]
+            raise ValueError("\n".join([*told, f"No checkpoint in {self.folder} is whole: delete the folder to begin anew."]))
         return None, []
+
+    def clean(self) -> None:
+        """Delete what a process left that was killed while it wrote."""
+        for path in self.folder.glob(".*.pt.*"):
+            path.unlink(missing_ok=True)
 
     def newest_first(self) -> list[Path]:
         """Return the checkpoints, the newest first."""

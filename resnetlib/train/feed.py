@@ -1,5 +1,6 @@
 """Batches for a training: what every source of images gives, and the source that keeps them in memory."""
 
+import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Literal, Protocol
@@ -32,10 +33,12 @@ class Feed(Protocol):
     Args:
         classes: the names of the labels.
         preprocess: what makes an image an input.
+        digest: of all images and labels, by which the same ones are known again.
     """
 
     classes: tuple[str, ...]
     preprocess: Preprocessing
+    digest: str
 
     def __len__(self) -> int:
         """Count the training images."""
@@ -52,11 +55,11 @@ class Feed(Protocol):
         """
 
     def plain(self, split: Split, images: int) -> Iterator[Batch]:
-        """Give images without augmentation.
+        """Give this process's part of images without augmentation.
 
         Args:
             split: of which set.
-            images: how many, evenly spread over the set; 0 for all.
+            images: how many in all processes, evenly spread over the set; 0 for all.
 
         Returns:
             The batches.
@@ -82,6 +85,10 @@ class MemoryFeed:
             raise ValueError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
         if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
             raise ValueError("training and test images must be of one size, and have the same classes")
+        for split, labels in (("training", train.labels), ("test", test.labels)):
+            if not len(labels) or not bool(((labels >= 0) & (labels < len(train.classes))).all()):
+                raise ValueError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
+        self.digest = _digest(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
         self.preprocess = colours_of(train.images)
         self._train = train.images.to(group.device), train.labels.to(group.device)
@@ -117,22 +124,31 @@ class MemoryFeed:
             yield self._input(pixels), labels[here]
 
     def plain(self, split: Split, images: int) -> Iterator[Batch]:
-        """Give images without augmentation.
+        """Give this process's part of images without augmentation.
 
         Args:
             split: of which set.
-            images: how many, evenly spread over the set; 0 for all.
+            images: how many in all processes, evenly spread over the set; 0 for all.
 
         Yields:
             The batches.
         """
         pixels, labels = self._train if split == "train" else self._test
-        for here in torch.tensor(spread(images, len(labels)), device=labels.device).split(_AT_ONCE):
+        chosen = spread(images, len(labels))[self._group.rank :: self._group.size]
+        for here in torch.tensor(chosen, dtype=torch.int64, device=labels.device).split(_AT_ONCE):
             yield self._input(pixels[here]), labels[here]
 
     def _input(self, pixels: Tensor) -> Tensor:
         """Do what `preprocess` does, with numbers that are on the device already: to copy them would stop it each time."""
         return (pixels / 255 - self._mean) / self._std
+
+
+def _digest(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def spread(n: int, among: int) -> list[int]:

@@ -10,17 +10,18 @@ from resnetlib.train.draws import own_draws
 from resnetlib.train.feed import Feed, MemoryFeed
 from resnetlib.train.folders import FolderFeed
 from resnetlib.train.group import Group, join_group
-from resnetlib.train.identity import identify
+from resnetlib.train.identity import identify, session
 from resnetlib.train.recipe import Recipe
 from resnetlib.train.run import Result, Run
 from resnetlib.train.step import Precision, dtype_of
 from resnetlib.train.training import Training
+from resnetlib.zoo import create_model
 
 
 def fit(
     net: Backbone,
-    train: LabelledImages | Path,
-    test: LabelledImages | Path,
+    train: LabelledImages | str | Path,
+    test: LabelledImages | str | Path,
     recipe: Recipe,
     out: str | Path,
     *,
@@ -70,6 +71,9 @@ def fit(
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
         2
     """
+    for name, value, least in (("seed", seed, 0), ("every", every, 0), ("sample", sample, 0), ("keep", keep, 1)):
+        if not isinstance(value, int) or not least <= value < 2**63:
+            raise ValueError(f"{name} must be an int, {least} or more, got {value!r}")
     with join_group(device) as group, own_draws(group.device):
         feed = _feed(train, test, recipe, seed, group)
         if len(feed.classes) != net.num_classes:
@@ -78,20 +82,21 @@ def fit(
         net.to(group.device).to(memory_format=torch.channels_last)
         net.preprocess, net.classes = feed.preprocess, feed.classes
         training = Training(net, feed, recipe, seed=seed, group=group, dtype=dtype, compiled=compiled)
-        identity = identify(net, feed, recipe, seed, group.size, dtype, str(group.device))
-        run = Run(training, feed, group, Path(out), identity, every=every, sample=sample, keep=keep)
-        run.begin()
-        result = run.complete()
-        net.load_state_dict(training.result.state_dict())
-        return result
+        about = identify(net, feed, recipe, seed), session(group, dtype, compiled)
+        result = Run(training, feed, group, Path(out), *about, every=every, sample=sample, keep=keep).complete()
+    net.load_state_dict(create_model(Path(out), device=group.device).state_dict())
+    net.zero_grad()
+    return result
 
 
-def _feed(train: LabelledImages | Path, test: LabelledImages | Path, recipe: Recipe, seed: int, group: Group) -> Feed:
+def _feed(train: LabelledImages | str | Path, test: LabelledImages | str | Path, recipe: Recipe, seed: int, group: Group) -> Feed:
     """Return the source of batches for this kind of images."""
     if recipe.batch % group.size:
         raise ValueError(f"a batch of {recipe.batch} cannot be shared equally among {group.size} processes")
     if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
         return MemoryFeed(train, test, recipe, seed=seed, group=group)
-    if isinstance(train, Path) and isinstance(test, Path):
-        return FolderFeed(train, test, recipe, seed=seed, group=group)
-    raise TypeError(f"train and test must both be LabelledImages or both Paths, got {type(train).__name__}, {type(test).__name__}")
+    if isinstance(train, str | Path) and isinstance(test, str | Path):
+        return FolderFeed(Path(train), Path(test), recipe, seed=seed, group=group)
+    raise TypeError(
+        f"train and test must both be LabelledImages or both folders, got {type(train).__name__}, {type(test).__name__}"
+    )

@@ -1,5 +1,6 @@
 """Batches from folders of images, such as ImageNet's, read by worker processes."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
@@ -16,7 +17,11 @@ from resnetlib.train.recipe import Recipe
 from resnetlib.weights import Preprocessing
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torchvision.datasets import ImageFolder
+
+_AT_ONCE = 100
+"""Images in a batch that is only measured."""
 
 
 class FolderFeed:
@@ -47,7 +52,8 @@ class FolderFeed:
             raise ValueError(f"{train} and {test} must have the same classes; only one of them has {', '.join(apart)}")
         self._plain.transform = self._test.transform = self.preprocess
         self.classes = tuple(self._train.classes)
-        self._augmented = _Drawn(self._train, _augmentation(recipe, self.preprocess))
+        self._augmentation = _augmentation(recipe, self.preprocess)
+        self.digest = _digest(self._train, self._test)
         self._recipe, self._seed, self._group = recipe, seed, group
         self._workers = min(8, os.cpu_count() or 1) if workers is None else workers
 
@@ -66,23 +72,25 @@ class FolderFeed:
             The batches.
         """
         batch, steps = self._recipe.batch, self._recipe.steps_per_epoch(len(self))
-        order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))[: steps * batch].tolist()
-        drawn = [(index, mixed(self._seed, CROPS, epoch, place)) for place, index in enumerate(order)]
-        parts = [drawn[i + self._group.rank : i + batch : self._group.size] for i in range(first * batch, steps * batch, batch)]
-        return self._load(self._augmented, batch_sampler=parts)
+        order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))
+        places = torch.arange(len(self)).split(batch)[first:steps]
+        mine = [part[self._group.rank :: self._group.size] for part in places]
+        drawn = _Drawn(self._train, self._augmentation, (self._seed, CROPS, epoch))
+        return self._load(drawn, batch_sampler=_Parts(order, mine))
 
     def plain(self, split: Split, images: int) -> Iterator[Batch]:
-        """Give images without augmentation.
+        """Give this process's part of images without augmentation.
 
         Args:
             split: of which set.
-            images: how many, evenly spread over the set; 0 for all.
+            images: how many in all processes, evenly spread over the set; 0 for all.
 
         Returns:
             The batches.
         """
         folder = self._plain if split == "train" else self._test
-        return self._load(Subset(folder, spread(images, len(folder))), batch_size=self._recipe.batch)
+        chosen = spread(images, len(folder))[self._group.rank :: self._group.size]
+        return self._load(Subset(folder, chosen), batch_size=_AT_ONCE)
 
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
         device = self._group.device
@@ -92,18 +100,34 @@ class FolderFeed:
             yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 
-class _Drawn(Dataset[tuple[Tensor, int]]):
-    """Images by number and seed, changed by a transform that draws from torch's generator."""
+class _Parts(Sampler[list[tuple[int, int]]]):
+    """Batches of images' numbers, each with its place in the epoch; made when they are asked for, since an epoch may be long."""
 
-    def __init__(self, images: "ImageFolder", transform: Any) -> None:
-        self.images, self.transform = images, transform
+    def __init__(self, order: Tensor, places: list[Tensor]) -> None:
+        self.order, self.places = order, places
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        """Give one batch after the other."""
+        for part in self.places:
+            yield list(zip(self.order[part].tolist(), part.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        """Count the batches."""
+        return len(self.places)
+
+
+class _Drawn(Dataset[tuple[Tensor, int]]):
+    """Images by number and place, changed by a transform that draws from torch's generator."""
+
+    def __init__(self, images: "ImageFolder", transform: Any, seed: tuple[int, ...]) -> None:
+        self.images, self.transform, self.seed = images, transform, seed
 
     def __getitem__(self, which: tuple[int, int]) -> tuple[Tensor, int]:
-        """Read an image, and change it by its own draws."""
-        index, seed = which
-        image, label = self.images[index]
+        """Read an image, and change it by the draws of its place."""
+        number, place = which
+        image, label = self.images[number]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(mixed(*self.seed, place))
             return self.transform(image), label
 
 
@@ -112,7 +136,26 @@ def _folder(path: Path) -> "ImageFolder":
 
     if not path.is_dir():
         raise FileNotFoundError(f"there is no folder {path}")
-    return ImageFolder(str(path))
+    return ImageFolder(str(path), loader=_read)
+
+
+def _read(path: str) -> "Image":
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise ValueError(f"{path} is no image that can be read: {error}") from error
+
+
+def _digest(*folders: "ImageFolder") -> str:
+    """Hash names and sizes: to read a large folder whole would take too long."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path, label in folder.samples:
+            digest.update(f"{Path(path).relative_to(folder.root)} {label} {Path(path).stat().st_size}\n".encode())
+    return digest.hexdigest()
 
 
 def _augmentation(recipe: Recipe, preprocess: Preprocessing) -> Any:

@@ -3,12 +3,15 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -57,7 +60,7 @@ def cells_of(axes: Mapping[str, Sequence[str]]) -> list[Cell]:
         The combinations; the last axis changes fastest.
 
     Raises:
-        ValueError: without models, or for an axis without values.
+        ValueError: without models, or for an axis without values or with one twice.
 
     Example:
         >>> [cell.name for cell in cells_of({"models": ["cifar_plain20"], "seeds": ["0", "1"]})]
@@ -66,6 +69,8 @@ def cells_of(axes: Mapping[str, Sequence[str]]) -> list[Cell]:
     for axis, values in axes.items():
         if not values or not all(values):
             raise ValueError(f"the axis {axis} needs values: {axis}=one,another")
+        if len(set(values)) < len(values):
+            raise ValueError(f"the axis {axis} has a value twice: {', '.join(values)}")
     if "models" not in axes:
         raise ValueError("a grid needs models: models=cifar_plain20,cifar_resnet20")
     names = [{"seeds": "seed", "recipes": "recipe"}.get(axis, axis) for axis in axes if axis != "models"]
@@ -74,7 +79,7 @@ def cells_of(axes: Mapping[str, Sequence[str]]) -> list[Cell]:
 
 
 def run_grid(cells: Sequence[Cell], common: Sequence[str], out: Path, *, jobs: int) -> dict[str, Result | str]:
-    """Train all cells of a grid that are not finished yet, several at once.
+    """Train all cells of a grid, several at once. Those that are finished look whether they are the same, and end.
 
     Args:
         cells: the trainings.
@@ -86,25 +91,20 @@ def run_grid(cells: Sequence[Cell], common: Sequence[str], out: Path, *, jobs: i
         For each cell's name its result, or the last line that it said before it failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    waiting = [cell for cell in cells if not (out / cell.name / RESULT).is_file()]
+    waiting = list(cells)
     running: dict[Cell, subprocess.Popen[bytes]] = {}
-    with tqdm(total=len(cells), initial=len(cells) - len(waiting), unit="training", disable=None) as bar:
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    cell = waiting.pop(0)
-                    running[cell] = _start(cell, common, out, jobs)
-                time.sleep(_GLANCE)
-                for cell in [cell for cell, process in running.items() if process.poll() is not None]:
-                    del running[cell]
-                    bar.update()
-                bar.set_postfix_str(", ".join(f"{cell.name} {_epoch(out / cell.name)}" for cell in running))
-        finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
-                process.wait()
-    results = dict(_results(cells, out))
+    ended: dict[Cell, int] = {}
+    with tqdm(total=len(cells), unit="training", disable=None) as bar, _ending(running):
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                cell = waiting.pop(0)
+                running[cell] = _start(cell, common, out, jobs)
+            time.sleep(_GLANCE)
+            for cell in [cell for cell, process in running.items() if process.poll() is not None]:
+                ended[cell] = running.pop(cell).returncode
+                bar.update()
+            bar.set_postfix_str(", ".join(f"{cell.name} {_epoch(out / cell.name)}" for cell in running))
+    results = {cell.name: _result(out / cell.name, status) for cell, status in ended.items()}
     table = {name: asdict(result) if isinstance(result, Result) else result for name, result in results.items()}
     write_atomically(out / TABLE, (json.dumps(table, indent=2) + "\n").encode())
     return results
@@ -113,9 +113,9 @@ def run_grid(cells: Sequence[Cell], common: Sequence[str], out: Path, *, jobs: i
 def _start(cell: Cell, common: Sequence[str], out: Path, jobs: int) -> "subprocess.Popen[bytes]":
     folder = out / cell.name
     folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    command = [sys.executable, "-m", "resnetlib", "train", *cell.arguments, *common, "--out", str(folder)]
-    with (folder / OUTPUT).open("ab") as output:
+    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    command = [sys.executable, "-m", "resnetlib", "train", *common, *cell.arguments, "--out", str(folder)]
+    with (folder / OUTPUT).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - this very program
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={"OMP_NUM_THREADS": threads} | dict(os.environ)
         )
@@ -126,11 +126,28 @@ def _epoch(folder: Path) -> str:
     return f"(epoch {records[-1]['epoch']:g}, error {records[-1]['error']:.1f} %)" if records else "(begins)"
 
 
-def _results(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, Result | str]]:
-    for cell in cells:
-        path = out / cell.name / RESULT
-        if path.is_file():
-            yield cell.name, Result(**json.loads(path.read_text()))
-        else:
-            lines = (out / cell.name / OUTPUT).read_text(errors="replace").strip().splitlines()
-            yield cell.name, lines[-1] if lines else "no word"
+def _result(folder: Path, status: int) -> Result | str:
+    if status == 0:
+        return Result(**json.loads((folder / RESULT).read_text()))
+    if status < 0:
+        return f"killed by signal {-status}"
+    lines = (folder / OUTPUT).read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"
+
+
+@contextmanager
+def _ending(running: Mapping[Cell, "subprocess.Popen[bytes]"]) -> Iterator[None]:
+    """End the processes with this one, also where it is told to terminate."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()

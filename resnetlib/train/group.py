@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
 
@@ -38,11 +38,31 @@ class Group:
         Returns:
             The mean, the same in all processes.
         """
-        if self.size == 1:
-            return values
+        return self.sum(values) / self.size
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum of each number over the processes.
+
+        Args:
+            values: this process's.
+
+        Returns:
+            The sum, the same in all processes.
+        """
         total = values.clone()
-        dist.all_reduce(total)
-        return total / self.size
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
+    def share_statistics(self, net: nn.Module) -> None:
+        """Give every process the first one's running statistics: each has seen its own part of the last batch.
+
+        Args:
+            net: the network; changed in place.
+        """
+        if self.size > 1:
+            for buffer in net.buffers():
+                dist.broadcast(buffer, 0)
 
     def wait(self) -> None:
         """Wait until all processes are here."""

@@ -1,6 +1,7 @@
 """Which training a folder belongs to, and where and with what it was made."""
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -8,44 +9,58 @@ from typing import Any
 
 import torch
 
+from resnetlib import __version__
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Feed
+from resnetlib.train.group import Group
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights.files import write_atomically
+from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 
 Identity = dict[str, Any]
 
-_SAME = ("network", "recipe", "seed", "images", "classes")
-"""What cannot be different where a training goes on."""
 
-
-def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, processes: int, dtype: torch.dtype, device: str) -> Identity:
-    """Describe a training.
+def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
+    """Say which training it is: what cannot be different where it goes on.
 
     Args:
         net: the network.
         feed: its images.
         recipe: how.
         seed: of its draws.
-        processes: how many train it together.
-        dtype: of the convolutions.
-        device: where.
 
     Returns:
         Plain data.
     """
-    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
         "network": json.loads(net.spec.to_json()),
         "recipe": json.loads(recipe.to_json()),
         "seed": seed,
         "images": len(feed),
         "classes": list(feed.classes),
+        "digest": feed.digest,
+    }
+
+
+def session(group: Group, dtype: torch.dtype, compiled: bool) -> dict[str, Any]:
+    """Say where and with what it is done this time.
+
+    Args:
+        group: the processes.
+        dtype: of the convolutions.
+        compiled: whether the network is.
+
+    Returns:
+        Plain data.
+    """
+    gpu = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else None
+    return {
         "precision": str(dtype).removeprefix("torch."),
-        "processes": processes,
+        "compiled": compiled,
+        "processes": group.size,
         "hardware": gpu or f"{_cpu()}, {torch.get_num_threads()} threads",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "command": sys.argv,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "resnetlib": __version__},
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - it may be a flag, such as -c
     }
 
 
@@ -58,25 +73,63 @@ def claim(path: Path, identity: Identity) -> None:
 
     Raises:
         ValueError: if the folder is another training's.
+        FileExistsError: if it holds another network.
     """
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(identity, indent=2) + "\n").encode())
+    if path.is_file():
+        there = read_run(path)
+        for key, here in identity.items():
+            if there.get(key) != here:
+                what = _difference(key, there.get(key), here)
+                raise ValueError(f"{path.parent} holds another training, whose {what}: give another folder")
         return
+    foreign = [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
+    if foreign:
+        raise FileExistsError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
+    _write(path, {**identity, "sessions": []})
+
+
+def begin_session(path: Path, iteration: int, about: dict[str, Any]) -> None:
+    """Write down that a training goes on.
+
+    Args:
+        path: of the file that `claim` wrote.
+        iteration: how many are done.
+        about: what `session` returned.
+    """
+    run = read_run(path)
+    run["sessions"].append({"from": iteration, **about})
+    _write(path, run)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read what `claim` and `begin_session` wrote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Its contents.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
     try:
-        there = json.loads(path.read_text())
+        run: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}. Delete {path.parent} to begin anew.") from error
-    for key in _SAME:
-        if there.get(key) != identity[key]:
-            what = _difference(key, there.get(key), identity[key])
-            raise ValueError(f"{path.parent} holds another training, whose {what}: give another folder")
+    return run
+
+
+def _write(path: Path, run: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(run, indent=2) + "\n").encode())
 
 
 def _difference(key: str, there: Any, here: Any) -> str:
     """Say what differs, as shortly as possible."""
     if isinstance(there, dict) and isinstance(here, dict):
         key, there, here = next((k, there.get(k), here.get(k)) for k in {**there, **here} if there.get(k) != here.get(k))
+    if key == "digest":
+        return "images are others"
     return f"{key} is {there}, not {here}"
 
 

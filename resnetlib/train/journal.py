@@ -38,7 +38,7 @@ class Journal:
             record: plain data.
         """
         with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(record, allow_nan=False) + "\n")
 
     def cut(self, iteration: int) -> None:
         """Forget what comes after an iteration.

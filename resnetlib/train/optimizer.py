@@ -42,5 +42,5 @@ def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer
         from timm.optim import Lamb  # type: ignore[attr-defined]
     except ImportError as error:
         raise ValueError("the optimizer 'lamb' is timm's: `pip install timm`, or choose 'sgd' or 'nesterov'") from error
-    optimizer: torch.optim.Optimizer = Lamb(groups, recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer: torch.optim.Optimizer = Lamb(groups, recipe.lr, weight_decay=recipe.weight_decay, max_grad_norm=None)
     return optimizer

@@ -10,6 +10,9 @@ Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
 
+_LARGEST_MAGNITUDE = 30
+"""Of torchvision's RandAugment, which counts from 0."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
@@ -91,6 +94,15 @@ class Recipe:
         if (self.epochs > 0) == (self.iterations > 0):
             raise ValueError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
         _check_shares(self)
+        if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
+            raise ValueError(
+                f"a warm-up needs warmup_lr, and a schedule other than 'one_cycle', which has its own, got warmup={self.warmup}, "
+                f"warmup_lr={self.warmup_lr}, {self.schedule!r}"
+            )
+        if self.optimizer == "nesterov" and not self.momentum:
+            raise ValueError("the optimizer 'nesterov' needs momentum above 0")
+        if self.rand_augment > _LARGEST_MAGNITUDE:
+            raise ValueError(f"rand_augment must be at most {_LARGEST_MAGNITUDE}, got {self.rand_augment}")
         if self.test_resize < self.test_size:
             raise ValueError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
@@ -191,4 +203,7 @@ def _check_shares(recipe: Recipe) -> None:
     if not fit or list(marks) != sorted(set(marks)):
         raise ValueError(f"milestones must be rising floats between 0 and 1, got {marks!r}")
     if bool(marks) != (recipe.schedule == "steps"):
-        raise ValueError(f"milestones belong to the schedule 'steps', which needs some, got {marks!r} with {recipe.schedule!r}")
+        raise ValueError(
+            f"milestones belong to the schedule 'steps', which needs some (give the others milestones=[]), got {list(marks)} with "
+            f"{recipe.schedule!r}"
+        )

@@ -28,6 +28,7 @@ RECIPES = MappingProxyType(
             schedule="cosine",
             warmup=3125,
             warmup_lr=1e-6,
+            clip_norm=1.0,
             loss="binary_cross_entropy",
             mixup=0.1,
             cutmix=1.0,
@@ -55,7 +56,8 @@ one_cycle_cifar
 he2015_imagenet
     arXiv 1512.03385, sec. 3.4, with crops of random sizes, and a third of 90 epochs for each rate, as in fb.resnet.torch.
 rsb_a3
-    arXiv 2110.00476, table 2, A3: five of 100 epochs to warm up; torchvision's RandAugment at a fixed magnitude.
+    arXiv 2110.00476, table 2, A3: five of 100 epochs to warm up. Different from it: torchvision's RandAugment at a fixed magnitude,
+    bilinear resizing, and targets that stay mixed, where the authors' code makes each class of a mixture a whole one.
 """
 
 

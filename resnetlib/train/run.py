@@ -3,29 +3,34 @@
 import errno
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
+import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from resnetlib.inference import Evaluation, evaluate
+from resnetlib.inference import Evaluation
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.curves import draw_curves
 from resnetlib.train.feed import SPLITS, Feed
 from resnetlib.train.group import Group
-from resnetlib.train.identity import Identity, claim
+from resnetlib.train.identity import Identity, begin_session, claim
 from resnetlib.train.journal import Journal
+from resnetlib.train.measure import evaluate_together
 from resnetlib.train.recipes import in_words
 from resnetlib.train.training import Training
-from resnetlib.train.window import Means
+from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import Contract
 from resnetlib.weights.configs import name_of
 from resnetlib.weights.files import write_atomically, write_weights
 from resnetlib.weights.save import save_model
 
-RUN, LOG, CURVES, BEST, RESULT = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json"
+RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""
@@ -62,50 +67,52 @@ class Run:
         feed: its images.
         group: the processes, of which the first one writes.
         out: the folder.
-        identity: what the folder shall say of itself.
+        identity: which training it is.
+        session: where and with what it is done this time.
         every: iterations between measurements; 0 for an epoch's.
         sample: images of either set in a measurement; 0 for all.
         keep: checkpoints that stay.
     """
 
     def __init__(
-        self, training: Training, feed: Feed, group: Group, out: Path, identity: Identity, *, every: int, sample: int, keep: int
+        self,
+        training: Training,
+        feed: Feed,
+        group: Group,
+        out: Path,
+        identity: Identity,
+        session: dict[str, Any],
+        *,
+        every: int,
+        sample: int,
+        keep: int,
     ) -> None:
-        self._training, self._feed, self._group, self._out, self._identity = training, feed, group, out, identity
+        self._training, self._feed, self._group, self._out = training, feed, group, out
+        self._identity, self._session = identity, session
         self._every, self._sample = every or training.steps_per_epoch, sample
         self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
         self._seconds, self._best = 0.0, 100.0
         self._drawn = time.monotonic()
 
-    def begin(self) -> None:
-        """Take hold of the folder, and go to where its newest checkpoint is.
-
-        Raises:
-            ValueError: if it is another training's, or all its checkpoints are damaged.
-        """
-        self._lead(lambda: claim(self._out / RUN, self._identity))
-        state, complaints = self._checkpoints.load()
-        if state is not None:
-            self._seconds, self._best = state.pop("seconds"), state.pop("best")
-            self._training.restore(state)
-        if self._group.leads:
-            for line in complaints:
-                tqdm.write(f"{line}; going on from iteration {self._training.iteration}")
-        self._lead(lambda: self._journal.cut(self._training.iteration))
-
     def complete(self) -> Result:
-        """Train to the end, and save the network.
+        """Train to the end from where the folder's newest checkpoint is, and save the network.
 
         Returns:
             The last iteration's errors.
 
         Raises:
             DivergenceError: if a loss or a gradient is not finite.
-            OSError: if the disk is full.
+            ValueError: if the folder is another training's, or all its checkpoints are damaged.
+            OSError: if the disk is full, or another process trains in the folder.
         """
         try:
-            self._train()
-            self._lead(self._finish)
+            with self._hold():
+                self._lead(lambda: claim(self._out / RUN, self._identity))
+                if not (self._out / RESULT).is_file():
+                    self._resume()
+                    self._train()
+                    self._finish()
+                self._group.wait()
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -113,6 +120,39 @@ class Run:
             left = "there is no checkpoint yet" if newest is None else f"{newest} is there, and whole"
             raise OSError(error.errno, f"the disk is full; {left}. Make room, and run the same again: {error}") from error
         return Result(**json.loads((self._out / RESULT).read_text()))
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Keep other trainings out of the folder."""
+        if not self._group.leads:
+            yield
+            return
+        self._out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._out / LOCK, blocking=False):
+                yield
+        except Timeout as error:
+            raise BlockingIOError(f"another process trains in {self._out} already: wait for it, or give another folder") from error
+
+    def _resume(self) -> None:
+        """Go to where the newest checkpoint is."""
+        complaints: list[str] = []
+        self._lead(self._checkpoints.clean)
+        for turn in (self._group.leads, not self._group.leads):  # the others read when the first one has put damaged ones aside
+            if turn:
+                state, complaints = self._checkpoints.load()
+            self._group.wait()
+        if state is not None:
+            self._seconds, self._best = state.pop("seconds"), state.pop("best")
+            self._training.restore(state)
+        iteration = self._training.iteration
+        if self._group.sum(torch.tensor(float(iteration), device=self._group.device)) != iteration * self._group.size:
+            raise ValueError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
+        if self._group.leads:
+            for line in complaints:
+                tqdm.write(f"{line}; going on from iteration {iteration}")
+            self._journal.cut(iteration)
+            begin_session(self._out / RUN, iteration, self._session)
 
     def _train(self) -> None:
         training, batch = self._training, self._training.recipe.batch
@@ -126,12 +166,14 @@ class Run:
                     bar.set_postfix(epoch=f"{training.epoch:.2f}", loss=f"{means.loss:.3f}", error=f"{means.error:.1f} %")
                 took = time.perf_counter() - start
                 self._seconds += took
-                self._lead(partial(self._measure, means, batch * (training.iteration - begin) / took))
+                self._measure(means, batch * (training.iteration - begin) / took)
 
     def _measure(self, means: Means, speed: float) -> None:
         """Write down where the training is, and keep it."""
         training, net = self._training, self._training.result
-        seen, test = (evaluate(net, self._feed.plain(split, self._sample)) for split in SPLITS)
+        seen, test = self._evaluate(self._sample)
+        if not self._group.leads:
+            return
         record = {
             "iteration": training.iteration,
             "epoch": round(training.epoch, 4),
@@ -156,11 +198,11 @@ class Run:
 
     def _finish(self) -> None:
         """Measure the result on all images, and save it."""
-        if (self._out / RESULT).is_file():
+        training, net = self._training, self._training.result
+        seen, test = self._evaluate(0)
+        if not self._group.leads:
             return
         self._draw()
-        training, net = self._training, self._training.result
-        seen, test = (evaluate(net, self._feed.plain(split, 0)) for split in SPLITS)
         save_model(net, self._out, contract=self._contract(seen, test), overwrite=True)
         result = Result(
             iterations=training.iteration,
@@ -172,6 +214,17 @@ class Run:
             seconds=round(self._seconds, 3),
         )
         write_atomically(self._out / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
+
+    def _evaluate(self, images: int) -> list[Evaluation]:
+        """Measure the network on both sets, each process on its part."""
+        net = self._training.result
+        self._group.share_statistics(net)
+        measured = [evaluate_together(net, self._feed.plain(split, images), self._group) for split in SPLITS]
+        for split, evaluation in zip(SPLITS, measured, strict=True):
+            if not isfinite(evaluation.loss):  # however large: fresh running statistics can make it so
+                where = f"after iteration {self._training.iteration}: loss {evaluation.loss:g} on {split} images"
+                raise DivergenceError(f"the training diverged {where}")
+        return measured
 
     def _draw(self) -> None:
         draw_curves(self._journal.read(), self._out / CURVES)

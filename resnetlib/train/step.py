@@ -12,7 +12,7 @@ from resnetlib.train.optimizer import make_optimizer
 from resnetlib.train.recipe import Recipe
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""auto: bf16 on GPUs and on CPUs that multiply it in tiles (AMX), fp32 elsewhere."""
+"""auto: bf16 on GPUs that have it and on CPUs that multiply it in tiles (AMX), fp32 elsewhere."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -74,11 +74,11 @@ class Step:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        self.optimizer.zero_grad()
         x, targets = self._mix(x, labels)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             logits = self._forward(x)
         loss = self._loss(logits.float(), targets)
-        self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
@@ -131,7 +131,8 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch has it since 2.11
         return torch.bfloat16 if capabilities.get("amx_tile") else torch.float32
-    return torch.bfloat16
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -32,7 +32,7 @@ class Training:
         seed: of everything that is drawn.
         group: the processes.
         dtype: of the convolutions.
-        compiled: whether the network is compiled; on a GPU with CUDA graphs.
+        compiled: whether the network is compiled; on one GPU with CUDA graphs.
     """
 
     def __init__(
@@ -125,5 +125,5 @@ def _forward(net: Backbone, group: Group, compiled: bool) -> Callable[[Tensor], 
     if group.size > 1:
         forward = nn.parallel.DistributedDataParallel(net, device_ids=[group.device.index] if on_gpu else None)
     if compiled:
-        return torch.compile(forward, mode="reduce-overhead" if on_gpu else None)
+        return torch.compile(forward, mode="reduce-overhead" if on_gpu and group.size == 1 else None)
     return forward

@@ -8,8 +8,11 @@ from torch import Tensor
 from resnetlib.train.group import Group
 from resnetlib.train.step import Seen
 
-_DIVERGED = 1e4
+_ABSURD = 1e4
 """A mean loss above this many nats is no training any more: guessing among a million classes costs 14."""
+
+_PATIENCE = 20
+"""So many gradients in a row that are not finite are no accident, in fp16 either, whose scale halves at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Window:
 
     def __init__(self, group: Group, forgives: bool) -> None:
         self._group, self._forgives = group, forgives
-        self._rows: list[Tensor] = []
+        self._new: list[Tensor] = []
+        self._read: list[Tensor] = []
 
     def add(self, seen: Seen) -> None:
         """Collect an iteration.
@@ -45,7 +49,7 @@ class Window:
         Args:
             seen: what it saw.
         """
-        self._rows.append(torch.stack([seen.loss, seen.wrong, seen.norm.to(seen.loss.dtype)]))
+        self._new.append(torch.stack([seen.loss, seen.wrong, seen.norm.to(seen.loss.dtype)]))
 
     def read(self, iteration: int) -> Means:
         """Wait for the device, and return the means over all that was collected.
@@ -59,15 +63,20 @@ class Window:
         Raises:
             DivergenceError: if a loss or a gradient is not finite, or a loss is absurd.
         """
-        rows = self._group.mean(torch.stack(self._rows)).cpu()
+        rows = self._group.mean(torch.stack(self._new)).cpu()
+        self._new.clear()
         self._check(rows, iteration - len(rows))
-        norms = rows[:, 2][rows[:, 2].isfinite()]
-        return Means(rows[:, 0].mean().item(), 100 * rows[:, 1].mean().item(), norms.mean().item() if len(norms) else 0.0)
+        self._read.append(rows)
+        everything = torch.cat(self._read)
+        norms = everything[:, 2][everything[:, 2].isfinite()]
+        loss, wrong, _ = everything.mean(0).tolist()
+        return Means(loss, 100 * wrong, norms.mean().item() if len(norms) else 0.0)
 
     def _check(self, rows: Tensor, first: int) -> None:
-        good = rows[:, 0].isfinite() & (rows[:, 0] < _DIVERGED)
-        if not self._forgives:
-            good &= rows[:, 2].isfinite()
+        good = rows[:, 0].isfinite() & (rows[:, 0] < _ABSURD)
+        finite = rows[:, 2].isfinite()
+        if not self._forgives or (len(rows) >= _PATIENCE and not finite.any()):
+            good &= finite
         if bool(good.all()):
             return
         at = int(good.logical_not().nonzero()[0])

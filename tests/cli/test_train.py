@@ -93,7 +93,7 @@ def test_a_grid(small: Path, tmp_path: Path) -> None:
 def test_wrong_input(small: Path, tmp_path: Path) -> None:
     data = ("--data", small, "--out", tmp_path / "out")
     assert "there is no recipe 'fast', but he2015_cifar, " in wrong("resnet18", *data, "--recipe", "fast")
-    assert "a recipe has no field 'lrr', but epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
+    assert "no recipe and no spec has lrr; the recipe has epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
     assert "norm must be one of 'batch', 'group', 'none', got 'layer'" in wrong("resnet18", *data, *FOLDER, "--set", "norm=layer")
     assert "expected FIELD=VALUE, got 'lr'" in wrong("resnet18", *data, "--set", "lr")
     assert "nearest: resnet18" in wrong("resnet19", *data, *FOLDER)
@@ -104,6 +104,10 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
     assert "--images is for CIFAR-10" in wrong("resnet18", *data, *FOLDER, "--images", 3)
     assert "give one network, or --grid" in wrong("resnet18", "resnet34", *data)
     assert "a grid needs models" in wrong("--grid", "seeds=1", *data)
+    assert "the axis seeds has a value twice: 1, 1" in wrong("--grid", "models=resnet18", "seeds=1,1", *data)
+    assert "an axis stands there twice" in wrong("--grid", "models=resnet18", "seeds=1", "seeds=2", *data)
+    assert "seed is an axis of the grid, and fixed" in wrong("--grid", "models=resnet18", "seeds=1", *data, "--seed", 2)
+    assert "lr is an axis of the grid, and fixed" in wrong("--grid", "models=resnet18", "lr=1", *data, "--set", "lr=2")
     assert "the axis seeds needs values" in wrong("--grid", "models=resnet18", "seeds=1,", *data)
     assert "device 'cuda:99' cannot be used" in wrong("resnet18", *data, *FOLDER, *SHORT, "--device", "cuda:99")
 
@@ -123,7 +127,7 @@ def test_two_processes_under_torchrun(small: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("training error") == 1
-    assert json.loads((tmp_path / "run.json").read_text())["processes"] == 2
+    assert json.loads((tmp_path / "run.json").read_text())["sessions"][0]["processes"] == 2
 
 
 def test_verify(small: Path, tmp_path: Path) -> None:

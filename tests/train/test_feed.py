@@ -190,3 +190,35 @@ def test_folders_that_do_not_belong_together(folder: Path) -> None:
         folders(folder)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         folders(folder / "nowhere")
+
+
+def test_folders_flip_and_change_images(folder: Path) -> None:
+    from torchvision.transforms import v2
+
+    kinds = {type(step) for step in folders(folder)._augmentation.transforms}
+    assert {v2.RandomResizedCrop, v2.RandomHorizontalFlip, v2.RandAugment} <= kinds
+    recipe = recipe_of("he2015_imagenet", batch=4, train_size=16)
+    plain = FolderFeed(folder / "train", folder / "val", recipe, seed=0, group=Group(0, 1, CPU), workers=0)
+    assert v2.RandAugment not in {type(step) for step in plain._augmentation.transforms}
+
+
+def test_a_broken_image_is_named(folder: Path) -> None:
+    path = folder / "train" / "b" / "2.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"b.2.png is no image that can be read"):
+        list(folders(folder).plain("train", 0))
+
+
+def test_other_files_are_other_images(folder: Path) -> None:
+    before = folders(folder).digest
+    assert before == folders(folder).digest
+    (folder / "val" / "a" / "0.png").rename(folder / "val" / "a" / "9.png")
+    assert folders(folder).digest != before
+
+
+def test_processes_share_what_is_measured() -> None:
+    parts = [
+        [label for _, labels in memory(60, rank=rank, size=2).plain("train", 5) for label in labels.tolist()] for rank in range(2)
+    ]
+    whole = [label for _, labels in memory(60).plain("train", 5) for label in labels.tolist()]
+    assert parts == [whole[0::2], whole[1::2]]

@@ -1,0 +1,31 @@
+"""Evaluation by several processes, each on its part of the images."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import torch
+
+from resnetlib.inference import Evaluation, evaluate
+from resnetlib.modules import Backbone
+from resnetlib.train.feed import Batch
+from resnetlib.train.group import Group
+
+
+def evaluate_together(net: Backbone, batches: Iterator[Batch], group: Group) -> Evaluation:
+    """Measure a network, the same in all processes, on all their images together.
+
+    Args:
+        net: the network.
+        batches: this process's part; it may be empty.
+        group: the processes.
+
+    Returns:
+        The figures over all images.
+    """
+    first = next(batches, None)
+    own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, chain([first], batches))
+    if group.size == 1:
+        return own
+    parts = torch.tensor([1.0, own.top1, own.top5, own.loss], dtype=torch.float64) * own.images
+    images, *sums = group.sum(parts.to(group.device)).tolist()
+    return Evaluation(int(images), *(total / images for total in sums))
