@@ -1,9 +1,14 @@
 """On a GPU, where there is one."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from families import FAMILIES
 
 from resnetlib import Spec, build
+from resnetlib.data import LabelledImages
+from resnetlib.train import fit, recipe_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -43,3 +48,16 @@ def test_recomputation_saves_memory() -> None:
         peaks.append(torch.cuda.max_memory_allocated())
         del net
     assert peaks[1] < 0.5 * peaks[0]
+
+
+@pytest.mark.parametrize(("precision", "compiled"), [("fp32", False), ("bf16", True), ("fp16", False)])
+def test_training(precision: str, compiled: bool, tmp_path: Path) -> None:
+    images = torch.randint(160, (60, 3, 8, 8), dtype=torch.uint8)
+    labels = torch.arange(60) % 3
+    images[torch.arange(60), labels] += 60
+    data = LabelledImages(images, labels, ("red", "green", "blue"))
+    net = build(FAMILIES["resnet"], num_classes=3)
+    recipe = recipe_of("one_cycle_cifar", epochs=12, batch=10, lr=0.1, pad=1)
+    result = fit(net, data, data, recipe, tmp_path, precision=precision, compiled=compiled)  # type: ignore[arg-type]
+    assert result.train_error < 10
+    assert next(net.parameters()).is_cuda

@@ -153,12 +153,6 @@ def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_evaluate_on_the_real_images(cifar10_folder: Path) -> None:
-    out = right("evaluate", "cifar_resnet20", "--data", cifar10_folder)
-    assert out.rstrip().endswith("on 10,000 images")
-    assert float(out.split("top-1 ")[1].split()[0]) >= 88
-
-
 def test_a_contract_with_its_own_preprocessing_is_used(tmp_path: Path) -> None:
     net = create_model("cifar_plain20", num_classes=2)
     contract = Contract(

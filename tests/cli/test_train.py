@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from resnetlib import create_model, save_model, spec_of
@@ -88,6 +90,23 @@ def test_a_grid(small: Path, tmp_path: Path) -> None:
     assert create_model(f"{plain}/").spec.join == "replace"
     assert create_model(f"{residual}/").spec.join == "add"
     assert json.loads((residual / "run.json").read_text())["seed"] == 1
+
+
+def test_a_grid_that_is_told_to_end_ends_its_trainings(small: Path, tmp_path: Path) -> None:
+    options = ["--grid", "models=cifar_plain20,cifar_resnet20", "--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT]
+    options += ["--set", "iterations=100000", "--every", 5, "--jobs", 2]
+    grid = subprocess.Popen([sys.executable, "-m", "resnetlib", "train", *map(str, options)], stderr=subprocess.DEVNULL)  # noqa: S603
+    folders = [tmp_path / "out" / name for name in ("cifar_plain20", "cifar_resnet20")]
+    deadline = time.monotonic() + 120
+    while not all((folder / "log.jsonl").exists() for folder in folders) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for folder in folders:
+        with pytest.raises(Timeout):
+            FileLock(folder / ".lock", blocking=False).acquire()
+    grid.terminate()
+    assert grid.wait(60) != 0
+    for folder in folders:
+        FileLock(folder / ".lock", timeout=1).acquire()
 
 
 def test_wrong_input(small: Path, tmp_path: Path) -> None:
