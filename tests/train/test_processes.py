@@ -1,10 +1,12 @@
 """Two processes that train together end where one ends that trains alone on the same batches."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import tiny
 import torch
 
@@ -29,6 +31,10 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     together = create_model(f"{tmp_path}/two/")
     for (key, one), two in zip(alone.state_dict().items(), together.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5, msg=key)
+    logs = [[json.loads(line) for line in (tmp_path / out / "log.jsonl").read_text().splitlines()] for out in ("one", "two")]
+    for one, two in zip(*logs, strict=True):
+        for key in ("iteration", "lr", "loss", "error", "train_loss", "train_error", "test_loss", "test_error"):
+            assert two[key] == pytest.approx(one[key], rel=1e-3), key
     start = tiny.network(replace(tiny.SPEC, norm="group"))
     assert (alone.conv1.weight - start.conv1.weight).abs().max() > 0.01
 
