@@ -24,7 +24,6 @@ Runs = dict[tuple[str, int], list[dict[str, Any]]]
 
 
 def collect(folder: Path) -> dict[str, Any]:
-    """Read the finished trainings of a grid."""
     runs = {}
     for result in sorted(folder.glob("*/result.json")):
         about = json.loads((result.parent / "run.json").read_text())

@@ -14,6 +14,10 @@ from resnetlib.data import is_cifar10
 from resnetlib.models import Spec
 from resnetlib.weights.fetch import verified
 
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the tests of several workers share the cores
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
 settings.register_profile("resnetlib", deadline=None, derandomize=True, max_examples=30, print_blob=True)
 settings.load_profile("resnetlib")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from resnetlib.inference import Evaluation
@@ -127,6 +126,8 @@ class Run:
         if not self._group.leads:
             yield
             return
+        from filelock import FileLock, Timeout
+
         self._out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._out / LOCK, blocking=False):

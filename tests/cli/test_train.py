@@ -74,7 +74,7 @@ def test_a_folder_of_images(small: Path, tmp_path: Path) -> None:
 
 
 def test_a_grid(small: Path, tmp_path: Path) -> None:
-    axes = ("models=cifar_plain20,cifar_resnet20", "seeds=1", "lr=0.1,x")
+    axes = ("models=cifar_plain20", "seeds=0,1", "lr=0.1,x")
     fixed = ("--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT, "--set", "iterations=1", "--jobs", 2)
     said = wrong("--grid", *axes, *fixed)
     lines = said.splitlines()
@@ -86,10 +86,10 @@ def test_a_grid(small: Path, tmp_path: Path) -> None:
     table = right("--grid", *axes[:2], "lr=0.1", *fixed)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert json.loads((tmp_path / "out" / "grid.json").read_text()).keys() == {line.split()[0] for line in table.splitlines()[1:]}
-    plain, residual = (tmp_path / "out" / f"{name}-seed=1-lr=0.1" for name in ("cifar_plain20", "cifar_resnet20"))
-    assert create_model(f"{plain}/").spec.join == "replace"
-    assert create_model(f"{residual}/").spec.join == "add"
-    assert json.loads((residual / "run.json").read_text())["seed"] == 1
+    second = tmp_path / "out" / "cifar_plain20-seed=1-lr=0.1"
+    assert create_model(f"{second}/").spec == spec_of("cifar_plain20")
+    run = json.loads((second / "run.json").read_text())
+    assert (run["seed"], run["recipe"]["lr"]) == (1, 0.1)
 
 
 def test_a_grid_that_is_told_to_end_ends_its_trainings(small: Path, tmp_path: Path) -> None:

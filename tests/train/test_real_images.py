@@ -21,7 +21,7 @@ def first(folder: Path, split: str, n: int) -> LabelledImages:
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.augmentation == "pad_crop_flip"])
 def test_each_recipe_of_cifar_for_two_iterations(name: str, cifar10_folder: Path, tmp_path: Path) -> None:
     network = {"densenet_cifar": "cifar_densenet40_k12", "he2016_cifar": "cifar_preact_resnet20"}.get(name, "cifar_resnet20")
-    train, test = first(cifar10_folder, "train", 256), first(cifar10_folder, "test", 100)
+    train, test = first(cifar10_folder, "train", 128), first(cifar10_folder, "test", 50)
     result = fit(create_model(network), train, test, recipe_of(name, iterations=2, warmup=0), tmp_path, sample=100)
     assert result.iterations == 2
     assert 0 < result.train_loss < 100
