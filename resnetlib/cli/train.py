@@ -118,7 +118,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
         jobs: at once.
     """
     from resnetlib.train.grid import cells_of, run_grid
-    from resnetlib.train.run import Result
+    from resnetlib.train.result import Result
 
     pairs = [_pair(axis) for axis in axes]
     values = {axis: _list(text) for axis, text in pairs}

@@ -3,7 +3,7 @@
 from resnetlib.train.fit import fit
 from resnetlib.train.recipe import Recipe, recipe_from_json
 from resnetlib.train.recipes import RECIPES, recipe_of
-from resnetlib.train.run import Result
+from resnetlib.train.result import Result
 from resnetlib.train.schedule import learning_rate
 from resnetlib.train.window import DivergenceError
 

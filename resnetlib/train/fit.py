@@ -12,7 +12,8 @@ from resnetlib.train.folders import FolderFeed
 from resnetlib.train.group import Group, join_group
 from resnetlib.train.identity import identify, session
 from resnetlib.train.recipe import Recipe
-from resnetlib.train.run import Result, Run
+from resnetlib.train.result import Result
+from resnetlib.train.run import Run
 from resnetlib.train.step import Precision, dtype_of
 from resnetlib.train.training import Training
 from resnetlib.zoo import create_model

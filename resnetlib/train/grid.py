@@ -16,7 +16,8 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from resnetlib.train.journal import Journal
-from resnetlib.train.run import LOG, RESULT, Result
+from resnetlib.train.result import Result
+from resnetlib.train.run import LOG, RESULT
 from resnetlib.weights.files import write_atomically
 
 OUTPUT, TABLE = "output.txt", "grid.json"

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,9 @@ from resnetlib.train.group import Group
 from resnetlib.train.identity import Identity, begin_session, claim
 from resnetlib.train.journal import Journal
 from resnetlib.train.measure import evaluate_together
-from resnetlib.train.recipes import in_words
+from resnetlib.train.result import Result, contract_of, error_of
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
-from resnetlib.weights import Contract
-from resnetlib.weights.configs import name_of
 from resnetlib.weights.files import write_atomically, write_weights
 from resnetlib.weights.save import save_model
 
@@ -33,29 +31,6 @@ RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "b
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """What came out of a training. Errors are in percent, losses in nats, both in evaluation, without augmentation.
-
-    Args:
-        iterations: how many were done.
-        train_error: over all training images.
-        train_loss: over all training images.
-        test_error: over all test images, of the last iteration's weights.
-        test_loss: over all test images.
-        best_test_error: the lowest that was measured on the way; to choose by it is to train on the test images.
-        seconds: of training, without measurements.
-    """
-
-    iterations: int
-    train_error: float
-    train_loss: float
-    test_error: float
-    test_loss: float
-    best_test_error: float
-    seconds: float
 
 
 class Run:
@@ -183,9 +158,9 @@ class Run:
             "error": means.error,
             "gradient_norm": means.norm,
             "train_loss": seen.loss,
-            "train_error": _error(seen),
+            "train_error": error_of(seen),
             "test_loss": test.loss,
-            "test_error": _error(test),
+            "test_error": error_of(test),
             "seconds": round(self._seconds, 3),
             "images_per_second": round(speed, 1),
         }
@@ -194,7 +169,7 @@ class Run:
             self._draw()
         if record["test_error"] < self._best:
             self._best = record["test_error"]
-            write_weights(net, self._out / BEST, self._contract(seen, test))
+            write_weights(net, self._out / BEST, contract_of(training, self._feed, self._identity["seed"], seen, test))
         self._checkpoints.save(training.iteration, {**training.state(), "seconds": self._seconds, "best": self._best})
 
     def _finish(self) -> None:
@@ -204,14 +179,14 @@ class Run:
         if not self._group.leads:
             return
         self._draw()
-        save_model(net, self._out, contract=self._contract(seen, test), overwrite=True)
+        save_model(net, self._out, contract=contract_of(training, self._feed, self._identity["seed"], seen, test), overwrite=True)
         result = Result(
             iterations=training.iteration,
-            train_error=_error(seen),
+            train_error=error_of(seen),
             train_loss=seen.loss,
-            test_error=_error(test),
+            test_error=error_of(test),
             test_loss=test.loss,
-            best_test_error=min(self._best, _error(test)),
+            best_test_error=min(self._best, error_of(test)),
             seconds=round(self._seconds, 3),
         )
         write_atomically(self._out / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
@@ -231,31 +206,8 @@ class Run:
         draw_curves(self._journal.read(), self._out / CURVES)
         self._drawn = time.monotonic()
 
-    def _contract(self, seen: Evaluation, test: Evaluation) -> Contract:
-        """Say what is known of the weights."""
-        net, recipe = self._training.result, self._training.recipe
-        return Contract(
-            name=name_of(net.spec),
-            tag="",
-            spec=net.spec,
-            classes=self._feed.classes,
-            preprocess=self._feed.preprocess,
-            train_top1=seen.top1,
-            top1=test.top1,
-            top5=test.top5,
-            evaluated_on=f"{test.images:,} test images; the training's figure: {seen.images:,} of its images",
-            recipe=f"{in_words(recipe)}; {len(self._feed):,} images, seed {self._identity['seed']}; "
-            f"weights of iteration {self._training.iteration:,} of {self._training.steps:,}",
-            origin="resnetlib.train",
-        )
-
     def _lead(self, task: Callable[[], None]) -> None:
         """Let one process do something, and the others wait."""
         if self._group.leads:
             task()
         self._group.wait()
-
-
-def _error(measured: Evaluation) -> float:
-    """Return the share of wrong first guesses, in percent."""
-    return round(100 - measured.top1, 4)
