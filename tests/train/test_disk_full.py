@@ -53,7 +53,7 @@ subprocess.run(["cp", "-r", str(disk / "out"), {copy!r}], check=True)
 def test_a_full_disk(tmp_path: Path) -> None:
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
-    code = CODE.format(room=str(Path(__file__).parent), disk=str(disk), copy=str(copy))
+    code = CODE.format(room=str(Path(__file__).parents[1]), disk=str(disk), copy=str(copy))
     if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True, check=False).returncode:  # noqa: S603, S607
         pytest.skip("this user may not mount a file system of their own")
     done = subprocess.run(["unshare", "-rm", sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603, S607

@@ -130,7 +130,7 @@ def test_a_training_that_was_stopped_ends_the_same(
 
 def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(tmp_path: Path) -> None:
     code = f"""
-import sys; sys.path.append({str(Path(__file__).parent)!r})
+import sys; sys.path.append({str(Path(__file__).parents[1])!r})
 import tiny, torch; from resnetlib.train import fit
 torch.set_num_threads(1)
 fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=40), sys.argv[1], device="cpu", every=20)

@@ -16,7 +16,7 @@ from resnetlib.train.fit import _feed
 from resnetlib.train.group import Group
 
 CODE = f"""
-import sys; sys.path.append({str(Path(__file__).parent)!r})
+import sys; sys.path.append({str(Path(__file__).parents[1])!r})
 import tiny; from dataclasses import replace; from resnetlib.train import fit
 from resnetlib.train.fit import _feed
 from resnetlib.train.group import Group
