@@ -49,7 +49,7 @@ def fit(
         seed: of order, augmentation and all that is drawn in training; the weights to begin with are the caller's.
         device: where; None for a GPU if there is one.
         precision: of the convolutions.
-        compiled: whether to compile the network first: a minute that pays in longer trainings.
+        compiled: whether to compile the network first, which takes about a minute; on a CPU it need not be faster.
         every: iterations between measurements, each of which is a checkpoint too; 0 for an epoch's.
         sample: images of either set in these measurements; 0 for all. The result is of all.
         keep: checkpoints that stay.

@@ -1,5 +1,6 @@
 """A disk that is full stops a training with clear words, and costs nothing that was saved."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
     disk.mkdir()
     code = CODE.format(room=str(Path(__file__).parents[1]), disk=str(disk), copy=str(copy))
     if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True, check=False).returncode:  # noqa: S603, S607
-        pytest.skip("this user may not mount a file system of their own")
+        message = "this user may not mount a file system of their own"
+        if os.environ.get("RESNETLIB_TEST_EVERYTHING"):
+            pytest.fail(message)
+        pytest.skip(message)
     done = subprocess.run(["unshare", "-rm", sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603, S607
     assert done.returncode == 0, done.stderr
     said, kept = done.stdout.splitlines()[-2:]
