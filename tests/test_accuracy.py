@@ -36,7 +36,8 @@ def test_third_party_checkpoints(name: str, file: str, top1: float, cifar10_fold
 def test_the_embedded_weights_are_as_good_as_they_say(name: str, cifar10_folder: Path) -> None:
     said = CliRunner().invoke(main, ["verify", name, "--data", str(cifar10_folder)])
     assert said.exit_code == 0, said.output
-    assert f" % of 10,000 images right; {name} says {describe(name).top1:.2f} %: confirmed" in said.output
+    top1 = f"{describe(name).top1:.2f} %"
+    assert f"{top1} of 10,000 images right; {name} says {top1}: confirmed" in said.output
     assert describe(name).top1 > 80
 
 

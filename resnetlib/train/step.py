@@ -12,7 +12,7 @@ from resnetlib.train.optimizer import make_optimizer
 from resnetlib.train.recipe import Recipe
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""auto: bf16 on GPUs that have it and on CPUs that multiply it in tiles (AMX), fp32 elsewhere."""
+"""auto: bf16 where the hardware multiplies it, on GPUs and on CPUs (AMX, AVX-512 BF16), fp32 elsewhere."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -130,7 +130,8 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
         return _DTYPES[precision]
     if device.type == "cpu":
         capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch has it since 2.11
-        return torch.bfloat16 if capabilities.get("amx_tile") else torch.float32
+        fast = any(capabilities.get(unit) for unit in ("amx_bf16", "avx512_bf16"))
+        return torch.bfloat16 if fast else torch.float32
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if fast else torch.float32
 

@@ -26,7 +26,9 @@ from resnetlib.train.training import Training
 def train(out: Path, *, net: Backbone | None = None, **options: Any) -> Backbone:
     net = net or tiny.network()
     changes = {key: options.pop(key) for key in list(options) if key in tiny.recipe().__dataclass_fields__}
-    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(**changes), out, **{"device": "cpu"} | options)
+    fit(
+        net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(**changes), out, **{"device": "cpu", "precision": "fp32"} | options
+    )
     return net
 
 
@@ -57,7 +59,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, iterations: int) -> None:
 
 
 def test_it_learns_and_says_so(tmp_path: Path) -> None:
-    result = fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=12), tmp_path, device="cpu")
+    images, recipe = (tiny.images(), tiny.images(30, seed=1)), tiny.recipe(epochs=12)
+    result = fit(tiny.network(), *images, recipe, tmp_path, device="cpu", precision="fp32")
     assert result.iterations == 72
     assert result.train_error < 5
     assert result.test_error < 10

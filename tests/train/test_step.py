@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.train import Recipe
-from resnetlib.train.step import Step
+from resnetlib.train.step import Step, dtype_of
 
 CPU = torch.device("cpu")
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -122,6 +122,21 @@ def test_a_step_whose_gradient_overflows_in_half_precision_is_left_out() -> None
     assert not seen.norm.isfinite()
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
     assert step.scaler.get_scale() == 2**15
+
+
+@pytest.mark.parametrize(
+    ("units", "dtype"),
+    [
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"avx512_f": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_precision_is_what_the_cpu_multiplies(units: dict[str, bool], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
+    assert dtype_of("auto", CPU) is dtype
+    assert dtype_of("fp32", CPU) is torch.float32
 
 
 def test_lamb_is_timms_and_clips_no_more_than_it_is_told() -> None:
