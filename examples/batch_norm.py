@@ -1,0 +1,55 @@
+"""Is degradation a matter of vanishing gradients? Plain networks with and without batch norm: errors, and norms of gradients.
+
+    resnetlib train --grid models=cifar_plain20,cifar_plain56 norm=none lr=0.1,0.01 seeds=0 --data ... --out runs
+    python examples/degradation.py --runs runs --out docs/results/degradation
+    python examples/batch_norm.py --data docs/results/degradation.json --out docs/results/batch_norm.png
+
+Draws from the JSON, where the same trainings with batch norm are too. The norm is that of the whole network's gradient, a mean over
+an epoch's batches (arXiv 1512.03385, sec. 4.1: with batch norm "neither forward nor backward signals vanish").
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+STYLES = {"batch": "-", "group": "-.", "none": ":"}
+
+
+def chosen(runs: dict[str, Any], models: list[str], seed: int) -> dict[str, Any]:
+    return {name: run for name, run in runs.items() if name.split("-")[0] in models and run["seed"] == seed}
+
+
+def label(name: str, run: dict[str, Any]) -> str:
+    norm = {"batch": "batch norm", "none": "no norm"}.get(run["network"]["norm"], run["network"]["norm"])
+    return f"{name.split('-')[0].removeprefix('cifar_')}, {norm}, rate {run['recipe']['lr']:g}"
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--data", type=Path, required=True, help="the JSON of examples/degradation.py")
+    cli.add_argument("--models", nargs="+", default=["cifar_plain20", "cifar_plain56"])
+    cli.add_argument("--seed", type=int, default=0)
+    cli.add_argument("--out", type=Path, required=True, help="the PNG")
+    args = cli.parse_args()
+    runs = chosen(json.loads(args.data.read_text())["runs"], args.models, args.seed)
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    errors, norms = figure.subplots(1, 2)
+    for name, run in runs.items():
+        iterations = [record["iteration"] for record in run["log"]]
+        about = {"label": label(name, run), "color": f"C{args.models.index(name.split('-')[0])}"}
+        about |= {"linestyle": STYLES[run["network"]["norm"]], "linewidth": 1 + 8 * run["recipe"]["lr"]}
+        errors.plot(iterations, [record["train_error"] for record in run["log"]], **about)
+        norms.plot(iterations, [record["gradient_norm"] for record in run["log"]], **about)
+        last = run["log"][-1]
+        print(f"{about['label']}: training error {run['train_error']:.2f} %, norm of the gradient {last['gradient_norm']:.3g}")
+    errors.set(xlabel="iterations", ylabel="training error (%)", ylim=(0, None))
+    norms.set(xlabel="iterations", ylabel="norm of the gradient", yscale="log")
+    errors.legend(fontsize="small")
+    figure.savefig(args.out, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
