@@ -10,19 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, data, inference, models, modules, train, weights, zoo
+    from resnetlib import analysis, data, features, inference, models, modules, train, tuning, weights, zoo
     from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
     from resnetlib.modules import *
+    from resnetlib.tuning import *
     from resnetlib.zoo import *
 
 __version__ = "0.1.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference")
+_ROOMS = ("modules", "models", "zoo", "inference", "tuning")
 """The modules whose `__all__` is public here."""
 
-_SUBMODULES = ("analysis", "data", "inference", "models", "modules", "train", "weights", "zoo")
+_SUBMODULES = ("analysis", "data", "features", "inference", "models", "modules", "train", "tuning", "weights", "zoo")
 """What is public here by its own name."""
 
 if not TYPE_CHECKING:

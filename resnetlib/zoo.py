@@ -30,6 +30,7 @@ def create_model(
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
+    output_stride: int | None = None,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
     channels_last: bool = False,
@@ -51,6 +52,8 @@ def create_model(
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
+        output_stride: pixels of the image for a pixel of the last map, by dilation, with the same weights: 8 or 16 for
+            segmentation; None for the papers' 32 (ImageNet) or 4 (CIFAR). It is no part of what `save_model` writes.
         device: where the parameters are made; "meta" for shapes alone.
         dtype: of the parameters, whatever the file's is; torch's default dtype, float32, unless it is given.
         channels_last: lay the parameters out for channels-last images.
@@ -78,7 +81,12 @@ def create_model(
         _refuse_meta(device)
     found = find(name, weights, dialect=dialect, mmap=mmap)
     make = partial(
-        build, drop_path=drop_path, drop_rate=drop_rate, proj_drop_rate=proj_drop_rate, memory_efficient=memory_efficient
+        build,
+        drop_path=drop_path,
+        drop_rate=drop_rate,
+        proj_drop_rate=proj_drop_rate,
+        memory_efficient=memory_efficient,
+        output_stride=output_stride,
     )
     if found.file is not None:
         return _with_weights(found, make, num_classes, in_channels, device, dtype, channels_last)

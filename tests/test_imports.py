@@ -17,10 +17,12 @@ ARROWS = {
     "weights": {"models", "modules"},
     "zoo": {"models", "modules", "weights"},
     "functions": {"modules", "zoo"},
+    "features": {"modules"},
+    "tuning": {"modules"},
     "analysis": {"modules"},
     "data": set(),
     "inference": {"modules", "weights"},
-    "train": {"modules", "weights", "data", "inference", "zoo"},
+    "train": {"modules", "weights", "data", "inference", "tuning", "zoo"},
     "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train"},
 }
 """Which rooms each room may import from."""

@@ -7,7 +7,7 @@ import torch
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
-from resnetlib.modules import Backbone
+from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.unfilled import Unfilled
 
 CLASSES = {"imagenet": 1000, "cifar": 10}
@@ -23,6 +23,7 @@ def build(
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
+    output_stride: int | None = None,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Backbone:
@@ -36,6 +37,8 @@ def build(
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
+        output_stride: pixels of the image for a pixel of the last map, by dilation (`resnetlib.dilate`); None for the papers' 32 or
+            4.
         device: where the parameters are made; "meta" for shapes alone.
         dtype: of the parameters; float32 unless torch's default is another.
 
@@ -78,6 +81,8 @@ def build(
                 drop_rate=drop_rate,
                 memory_efficient=memory_efficient,
             )
+    if output_stride is not None:
+        dilate(net, output_stride)
     return net.to(dtype=dtype) if dtype is not None else net
 
 

@@ -3,6 +3,15 @@
 from resnetlib.modules.backbone import Backbone, FeatureInfo
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import DenseBlock, DenseLayer, Transition
+from resnetlib.modules.dilation import DilatedAvgPool2d, dilate
+from resnetlib.modules.frozen import (
+    FrozenBatchNorm1d,
+    FrozenBatchNorm2d,
+    FrozenBatchNorm3d,
+    FrozenSyncBatchNorm,
+    freeze_norm_,
+    thaw_norm_,
+)
 from resnetlib.modules.init import init_fixup_, init_he_, init_zero_residual_
 from resnetlib.modules.join import Add, Concat, Join, Replace, ScaledAdd, StochasticAdd, StochasticConcat
 from resnetlib.modules.layers import BATCH, FIXUP, GROUP, NONE, Layers
@@ -25,7 +34,12 @@ __all__ = [
     "Concat",
     "DenseBlock",
     "DenseLayer",
+    "DilatedAvgPool2d",
     "FeatureInfo",
+    "FrozenBatchNorm1d",
+    "FrozenBatchNorm2d",
+    "FrozenBatchNorm3d",
+    "FrozenSyncBatchNorm",
     "Join",
     "Layers",
     "PadShortcut",
@@ -37,8 +51,11 @@ __all__ = [
     "StochasticAdd",
     "StochasticConcat",
     "Transition",
+    "dilate",
+    "freeze_norm_",
     "init_fixup_",
     "init_he_",
     "init_zero_residual_",
     "recompute",
+    "thaw_norm_",
 ]

@@ -207,6 +207,11 @@ class Backbone(nn.Module, ABC):
             x = final
         return maps if intermediates_only else (x, maps)
 
+    @property
+    def output_stride(self) -> int:
+        """Pixels of the image for a pixel of the last map."""
+        return self.feature_info[-1]["reduction"]
+
     def get_classifier(self) -> nn.Module:
         """Return the last layer: a `Linear`, or an `Identity` where `num_classes` is 0."""
         return self.get_submodule(self.classifier_name)

@@ -13,7 +13,7 @@ _MOMENTUM = re.compile(r"momentum=[^,]*")
 def check_unchanged(net: Backbone) -> None:
     """Raise ValueError for a network that its spec does not describe: nobody could rebuild it from there.
 
-    What regularises training (stochastic depth, dropout, momentum of statistics) may differ.
+    What regularises training (stochastic depth, dropout, momentum of statistics), frozen batch norms and dilation may differ.
 
     Args:
         net: the network.
@@ -21,7 +21,9 @@ def check_unchanged(net: Backbone) -> None:
     Raises:
         ValueError: with the first module that is another one.
     """
-    rebuilt = build(net.spec, num_classes=net.num_classes, in_channels=net.in_channels, device="meta")
+    rebuilt = build(
+        net.spec, num_classes=net.num_classes, in_channels=net.in_channels, output_stride=net.output_stride, device="meta"
+    )
     if type(rebuilt) is not type(net):
         raise ValueError(
             f"the spec is a {type(rebuilt).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt"
@@ -38,7 +40,7 @@ def check_unchanged(net: Backbone) -> None:
 
 def _same(ours: nn.Module, built: nn.Module) -> bool:
     """Tell whether two modules compute the same, with the same numbers, once they are trained."""
-    if type(ours).__name__.removeprefix("Stochastic") != type(built).__name__:
+    if type(ours).__name__.removeprefix("Stochastic").removeprefix("Frozen") != type(built).__name__:
         return False
     shapes = [[(name, tensor.shape) for name, tensor in module.named_parameters(recurse=False)] for module in (ours, built)]
     if isinstance(ours, Join | nn.Dropout):

@@ -1,0 +1,101 @@
+"""Finer maps from the same weights: strides become dilations ("à trous", arXiv 1606.00915, sec. 3.1)."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnetlib.modules.backbone import Backbone
+from resnetlib.modules.block import Block
+from resnetlib.modules.dense import Transition
+from resnetlib.modules.shortcut import PadShortcut
+
+
+class DilatedAvgPool2d(nn.Module):
+    """The mean of each pixel and its neighbours at a distance to the right and below: `AvgPool2d(2)` without the stride.
+
+    At the far edges, where there is no neighbour, the last row and the last column stand in for it.
+
+    Shapes:
+        `(N, C, H, W)` -> `(N, C, H, W)`.
+
+    Args:
+        dilation: the distance, in pixels.
+    """
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average."""
+        d = self.dilation
+        x = functional.pad(x, (0, d, 0, d), mode="replicate")
+        rows = (x[:, :, :-d] + x[:, :, d:]) / 2
+        return (rows[..., :-d] + rows[..., d:]) / 2
+
+    def extra_repr(self) -> str:
+        """Print the distance."""
+        return f"dilation={self.dilation}"
+
+
+def dilate(net: Backbone, output_stride: int) -> None:
+    """Let a network's stages keep their maps' size once these are so many times smaller than the image.
+
+    Parameters and their names stay the same. What follows a stride that was taken out is dilated instead, so that of the finer map
+    every so-many-th row and column is the map of before, where the image's sides are multiples of its stride.
+
+    Args:
+        net: the network, changed in place, `feature_info` included.
+        output_stride: pixels of the image for a pixel of the last map.
+
+    Raises:
+        ValueError: for a stride that no stage's map has, and for a network that is dilated already.
+
+    Source:
+        arXiv 1606.00915, sec. 3.1.
+    """
+    strides = [info["reduction"] for info in net.feature_info]
+    choices = sorted(set(strides[1:]))
+    if len(choices) < len(strides) - 1:
+        raise ValueError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
+    if output_stride not in choices:
+        raise ValueError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
+    for i, stage in enumerate(net.stages(), 1):
+        rate = max(1, strides[i - 1] // output_stride)
+        if strides[i] > output_stride:
+            for part in stage:
+                rate = _dilate_part(part, rate)
+        net.feature_info[i]["reduction"] = min(strides[i], output_stride)
+
+
+def _dilate_part(part: nn.Module, rate: int) -> int:
+    """Dilate what is in a part of a stage by `rate`, and what follows a stride by twice as much; return the rate behind it."""
+    if isinstance(part, Transition):
+        part.add_module("pool", DilatedAvgPool2d(rate))
+        return 2 * rate
+    for block in part.modules():
+        if isinstance(block, Block):
+            rate = _dilate_block(block, rate)
+    return rate
+
+
+def _dilate_block(block: Block, rate: int) -> int:
+    before = rate
+    for conv in block.convs:
+        rate = _dilate_conv(conv, rate)
+    if isinstance(block.downsample, PadShortcut):
+        block.downsample.stride = 1
+    elif block.downsample is not None:
+        for module in block.downsample.modules():
+            if isinstance(module, nn.Conv2d):
+                _dilate_conv(module, before)
+    block.stride = 1
+    return rate
+
+
+def _dilate_conv(conv: nn.Conv2d, rate: int) -> int:
+    """Take the stride out of a convolution, and space its pixels out; return the rate behind it."""
+    stride, kernel = conv.stride[0], conv.kernel_size[0]
+    conv.stride = (1, 1)
+    if kernel > 1:
+        conv.dilation, conv.padding = (rate, rate), (kernel // 2 * rate, kernel // 2 * rate)
+    return rate * stride

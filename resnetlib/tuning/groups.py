@@ -1,0 +1,104 @@
+"""Groups of parameters: what decays, and how fast each depth learns."""
+
+from typing import Any
+
+from resnetlib.modules import Backbone
+from resnetlib.tuning.units import HEAD, STEM, units
+
+Group = dict[str, Any]
+"""As optimizers take them: `params` (names and parameters), `lr`, `weight_decay`; and for the reader `label` and `lr_scale`."""
+
+
+def parameter_groups(
+    net: Backbone, *, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0, decay_all: bool = False
+) -> list[Group]:
+    """Group a network's parameters for an optimizer: norms and biases without weight decay, early layers with smaller rates.
+
+    The rate is `lr` at the classifier, and `layer_decay` times the next one's in everything before it: the last norm, each block,
+    each transition, the stem. It works with any optimizer of `torch.optim`, and with its schedulers.
+
+    Args:
+        net: the network.
+        lr: learning rate of the classifier.
+        weight_decay: of all that has two dimensions or more.
+        layer_decay: factor from each layer to the one before it, in (0, 1]; 1 for one rate.
+        decay_all: whether norms and biases decay too.
+
+    Returns:
+        The groups, the stem's first; frozen parameters are in them, and rest as long as they have no gradient.
+
+    Raises:
+        ValueError: for numbers out of range.
+
+    Source:
+        Layer-wise rates: arXiv 1801.06146, sec. 3.2 ("discriminative fine-tuning"). No decay of norms and biases: arXiv 1812.01187,
+        sec. 3.1.
+
+    Example:
+        >>> import torch
+        >>> from resnetlib import create_model
+        >>> groups = parameter_groups(create_model("resnet18"), lr=0.1, weight_decay=1e-4, layer_decay=0.5)
+        >>> optimizer = torch.optim.SGD(groups, momentum=0.9)
+        >>> groups[-2]["label"], groups[-2]["lr"], groups[-4]["label"], groups[-4]["lr"]
+        ('head', 0.1, 'layer4.1', 0.05)
+    """
+    if lr <= 0 or weight_decay < 0:
+        raise ValueError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
+    depth_of, labels = _depths(net)
+    if layer_decay == 1:
+        labels, depth_of = ["all"], dict.fromkeys(depth_of, 0)
+    groups: dict[tuple[int, bool], Group] = {}
+    for name, parameter in net.named_parameters():
+        depth, decays = depth_of[name], decay_all or parameter.ndim > 1
+        scale = layer_decay ** (len(labels) - 1 - depth)
+        empty = {
+            "params": [],
+            "lr": lr * scale,
+            "weight_decay": weight_decay if decays else 0.0,
+            "label": labels[depth] + ("" if decays else ", no decay"),
+            "lr_scale": scale,
+        }
+        groups.setdefault((depth, not decays), empty)["params"].append((name, parameter))
+    return [groups[key] for key in sorted(groups)]
+
+
+def table_of(groups: list[Group]) -> str:
+    """Say what groups of parameters hold.
+
+    Args:
+        groups: of `parameter_groups`, or an optimizer's `param_groups`.
+
+    Returns:
+        A line for each group: label, rate, weight decay, tensors, numbers.
+
+    Example:
+        >>> from resnetlib import create_model
+        >>> print(table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1, weight_decay=1e-4)))
+        group               rate     decay  tensors      numbers
+        all                  0.1    0.0001       20      268,336
+        all, no decay        0.1         0       39        1,386
+    """
+    width = max(16, *(len(group["label"]) for group in groups))
+    lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]
+    for group in groups:
+        tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in group["params"]]
+        numbers = sum(tensor.numel() for tensor in tensors)
+        lines.append(f"{group['label']:{width}} {group['lr']:7.3g} {group['weight_decay']:9.3g} {len(tensors):8} {numbers:12,}")
+    return "\n".join(lines)
+
+
+def _depths(net: Backbone) -> tuple[dict[str, int], list[str]]:
+    """Number a network's parameters by depth: the stem's 0, the classifier's last; and name the depths."""
+    stem = set(net.stem())
+    labels, places = [STEM], []
+    for name, unit in units(net):
+        if unit not in stem:
+            labels.append(name)
+        places.append((f"{name}.", len(labels) - 1))
+    labels.append(HEAD)
+    depths = {}
+    for name, _ in net.named_parameters():
+        depths[name] = next((depth for prefix, depth in places if name.startswith(prefix)), len(labels) - 1)
+    return depths, labels
