@@ -9,7 +9,7 @@ import torch
 
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
-from resnetlib.weights.adapt import adapt_channels
+from resnetlib.weights.adapt import InputRule, adapt_channels, check_rule
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest
 from resnetlib.weights.find import Found, find, names_weights
@@ -26,6 +26,7 @@ def create_model(
     dialect: str | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,
+    input_rule: InputRule | None = None,
     drop_path: float = 0.0,
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
@@ -47,7 +48,9 @@ def create_model(
         num_classes: logits; 0 for none, and then the pooled features are the output; None for the weights' own, or without
             weights 1000 for ImageNet names and 10 for `cifar_` names. A number that is not the weights' own gets a new classifier.
         in_channels: channels of the images; None for the weights' own, or 3. Another number than the weights' adapts the first
-            convolution (`resnetlib.weights.adapt_input`), and the mean and deviation of `preprocess`.
+            convolution, and the mean and deviation of `preprocess`.
+        input_rule: how: "sum", "repeat", "zeros", or a function (`resnetlib.weights.adapt_input`); None for the sum for one
+            channel, otherwise to repeat.
         drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
@@ -79,6 +82,7 @@ def create_model(
     """
     if weights is not None or names_weights(name):
         _refuse_meta(device)
+    check_rule(input_rule)
     found = find(name, weights, dialect=dialect, mmap=mmap)
     make = partial(
         build,
@@ -89,7 +93,7 @@ def create_model(
         output_stride=output_stride,
     )
     if found.file is not None:
-        return _with_weights(found, make, num_classes, in_channels, device, dtype, channels_last)
+        return _with_weights(found, make, num_classes, in_channels, input_rule, device, dtype, channels_last)
     assert found.spec is not None  # noqa: S101 - what has no file has a name
     channels = 3 if in_channels is None else in_channels
     net = make(found.spec, num_classes=num_classes, in_channels=channels, device=device, dtype=dtype)
@@ -145,7 +149,7 @@ def load_file(
         if found.spec is not None and simplest(found.spec) != simplest(spec):
             raise ValueError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
         found = replace(found, spec=spec)
-    return _with_weights(found, build, num_classes, in_channels, device, dtype, channels_last)
+    return _with_weights(found, build, num_classes, in_channels, None, device, dtype, channels_last)
 
 
 def _refuse_meta(device: torch.device | str | int | None) -> None:
@@ -159,6 +163,7 @@ def _with_weights(
     make: Callable[..., Backbone],
     num_classes: int | None,
     in_channels: int | None,
+    input_rule: InputRule | None,
     device: torch.device | str | int | None,
     dtype: torch.dtype | None,
     channels_last: bool,
@@ -176,9 +181,10 @@ def _with_weights(
         net = make(spec, num_classes=own_classes, in_channels=channels, device="meta")
     except (RuntimeError, TypeError, OverflowError) as error:
         raise ValueError(f"{found.label}: no such network can be built, {spec}: {error}") from error
-    adopt_state(net, adapt_channels(weights, channels), dtype=dtype, source=found.label, trusted=found.pinned)
+    adapted, done = adapt_channels(weights, channels, input_rule)
+    adopt_state(net, adapted, dtype=dtype, source=found.label, trusted=found.pinned)
     if contract is not None:
-        net.contract = contract
+        net.contract = contract if not done else replace(contract, origin="; ".join(filter(None, (contract.origin, done))))
         net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels)
         net.classes = contract.classes
         if net.classes is not None and len(net.classes) != own_classes:

@@ -97,6 +97,44 @@ def test_the_first_convolution_is_adapted_by_timms_rule(channels: int) -> None:
     assert adapt_input(weight, 3) is weight
 
 
+def test_rules_for_the_input(tmp_path: Path) -> None:
+    name = "cifar_resnet20.resnetlib_c10"
+    colour = create_model(name).eval()
+    images = torch.rand(2, 3, 32, 32)
+    with_depth = create_model(name, in_channels=4, input_rule="zeros").eval()
+    torch.testing.assert_close(with_depth(torch.cat((images, torch.rand(2, 1, 32, 32)), 1)), colour(images))
+    repeated = create_model(name, in_channels=6, input_rule="repeat").eval()
+    torch.testing.assert_close(repeated(torch.cat((images, images), 1)), colour(images), rtol=1e-4, atol=1e-4)
+    assert create_model(name, in_channels=2).preprocess.mean == (0.4914, 0.4822)
+    grey = torch.rand(2, 1, 32, 32)
+    alone = create_model(name, in_channels=1, input_rule="sum").eval()
+    torch.testing.assert_close(alone(grey), colour(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
+
+    def green(weight: torch.Tensor, channels: int) -> torch.Tensor:
+        return weight[:, 1:2].expand(-1, channels, -1, -1)
+
+    net = create_model(name, in_channels=5, input_rule=green)
+    assert torch.equal(net.conv1.weight, colour.conv1.weight[:, [1] * 5])
+    resnetlib.save_model(net, tmp_path / "green")
+    assert "input's 3 channels made 5 (green)" in resnetlib.create_model(tmp_path / "green").contract.origin
+    assert resnetlib.create_model(tmp_path / "green").in_channels == 5
+
+
+@pytest.mark.parametrize(
+    ("channels", "rule", "message"),
+    [
+        (4, "sum", "'sum' makes one channel of 3, not 4"),
+        (2, "zeros", "'zeros' adds channels to 3, and cannot make 2"),
+        (3, "mean", "must be 'sum', 'repeat', 'zeros' or a function, got 'mean'"),
+        (2, lambda weight, channels: weight, r"must return a weight of shape \(16, 2, 3, 3\), got \(16, 3, 3, 3\)"),
+        (2, lambda weight, channels: None, "got NoneType"),
+    ],
+)
+def test_rules_that_do_not_go(channels: int, rule: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_model("cifar_resnet20.resnetlib_c10", in_channels=channels, input_rule=rule)  # type: ignore[arg-type]
+
+
 def test_the_first_convolution_of_every_family_is_adapted(spec: Spec, tmp_path: Path) -> None:
     net = build(spec, num_classes=3)
     torch.save(net.state_dict(), tmp_path / "w.pth")

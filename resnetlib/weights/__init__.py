@@ -1,6 +1,6 @@
 """Where weights come from: files, their dialects, and what is known of them."""
 
-from resnetlib.weights.adapt import adapt_input
+from resnetlib.weights.adapt import InputRule, adapt_input
 from resnetlib.weights.catalog import describe, list_weights, read_embedded, tags_of
 from resnetlib.weights.contract import Contract
 from resnetlib.weights.convert import convert_file
@@ -16,6 +16,7 @@ __all__ = [
     "Contract",
     "EmbeddedFile",
     "HubFile",
+    "InputRule",
     "Preprocessing",
     "UrlFile",
     "WeightsFile",

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from resnetlib.modules import Backbone
 from resnetlib.weights.dialects import ENDS, Recognised, check_spec, nearest_name, recognise
 
+_LINE = 64
+"""Bytes to which PyTorch aligns its own tensors on the CPU."""
+
 
 def load_state(
     net: Backbone,
@@ -67,11 +70,16 @@ def adopt_state(net: Backbone, found: Recognised, *, dtype: torch.dtype | None =
         path = f"{prefix}." if prefix else ""
         for name, parameter in module._parameters.items():  # register_parameter is slow, and networks have many
             if parameter is not None:
-                module._parameters[name] = nn.Parameter(given[path + name].contiguous())
+                module._parameters[name] = nn.Parameter(_aligned(given[path + name].contiguous()))
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 tensor = given[path + name].contiguous()
                 module._buffers[name] = tensor if buffer.is_floating_point() else tensor.to(buffer.dtype)
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """Copy a matrix that lies askew in its file: products with it may be rounded in another way, and would not be a peer's."""
+    return tensor.clone() if tensor.ndim == 2 and tensor.data_ptr() % _LINE else tensor
 
 
 def classes_in(found: Recognised) -> int:

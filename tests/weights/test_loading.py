@@ -6,7 +6,7 @@ import pytest
 import torch
 from families import FAMILIES
 
-from resnetlib import build, create_model, spec_of
+from resnetlib import build, create_model, save_model, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import load_state
 from resnetlib.weights.dialects.recognise import recognise
@@ -64,3 +64,12 @@ def test_half_precision_files_fill_float_parameters(tmp_path: Path) -> None:
         assert loaded.conv1.weight.dtype == (dtype or torch.float32)
         assert torch.equal(loaded.conv1.weight.half(), net.conv1.weight)
         assert loaded.bn1.num_batches_tracked.dtype == torch.int64
+
+
+@pytest.mark.parametrize("classes", [3, 4, 5, 6, 7, 8])
+def test_mapped_classifiers_lie_as_straight_as_pytorchs_own(classes: int, tmp_path: Path) -> None:
+    """Where they do not, a matrix product may be rounded otherwise; at which place in the file they lie depends on its header."""
+    save_model(create_model("cifar_resnet20", num_classes=classes), tmp_path / "net")
+    net = create_model(tmp_path / "net", mmap=True)
+    assert net.fc.weight.data_ptr() % 64 == 0
+    assert torch.equal(net.fc.weight, create_model(tmp_path / "net", mmap=False).fc.weight)
