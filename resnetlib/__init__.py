@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from resnetlib.inference import *
     from resnetlib.models import *
     from resnetlib.modules import *
+    from resnetlib.transfer import *
     from resnetlib.tuning import *
     from resnetlib.zoo import *
 
 __version__ = "0.1.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference", "tuning")
+_ROOMS = ("modules", "models", "zoo", "inference", "tuning", "transfer")
 """The modules whose `__all__` is public here."""
 
 _SUBMODULES = ("analysis", "data", "features", "inference", "models", "modules", "train", "tuning", "weights", "zoo")

@@ -23,7 +23,8 @@ ARROWS = {
     "data": set(),
     "inference": {"modules", "weights"},
     "train": {"modules", "weights", "data", "inference", "tuning", "zoo"},
-    "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train"},
+    "transfer": {"data", "train", "weights", "zoo"},
+    "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer"},
 }
 """Which rooms each room may import from."""
 

@@ -1,10 +1,11 @@
-"""The command line: `resnetlib list | info | predict | evaluate | verify | train | weights | demo`."""
+"""The command line: `resnetlib list | info | predict | evaluate | verify | train | finetune | weights | demo`."""
 
 import click
 
 from resnetlib import __version__
 from resnetlib.cli.demo import demo
 from resnetlib.cli.evaluate import evaluate
+from resnetlib.cli.finetune import finetune
 from resnetlib.cli.info import info
 from resnetlib.cli.list import list_
 from resnetlib.cli.predict import predict
@@ -30,5 +31,5 @@ def main() -> None:
     """Plain, residual, pre-activation residual and dense networks: look at them, train them, and use them."""
 
 
-for command in (list_, info, predict, evaluate, verify, train, weights, demo):
+for command in (list_, info, predict, evaluate, verify, train, finetune, weights, demo):
     main.add_command(command)

@@ -1,18 +1,25 @@
 """`resnetlib train`: training by a recipe, one network or a grid of them."""
 
 import json
-import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from resnetlib.cli.loading import usable
+from resnetlib.cli.training import (
+    changes_option,
+    list_of,
+    pair,
+    read_images,
+    read_recipe,
+    recipe_option,
+    training_options,
+    value_of,
+)
 
 if TYPE_CHECKING:
-    from resnetlib.data import LabelledImages
-    from resnetlib.train import Recipe
     from resnetlib.train.step import Precision
 
 
@@ -21,20 +28,11 @@ if TYPE_CHECKING:
 @click.option("--grid", is_flag=True, help="Train every combination of the values given, and show one table.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one with train/ and val/.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on in.")
-@click.option("--recipe", default="one_cycle_cifar", show_default=True, help="A recipe's name, or a file of JSON.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change a field of the recipe or of the network's spec; may be repeated.",
-)
+@recipe_option("one_cycle_cifar")
+@changes_option("the recipe or of the network's spec")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the first weights, and of all draws.")
 @click.option("--images", default=0, type=click.IntRange(0), help="Train on the first so many of CIFAR-10.  [default: all]")
-@click.option("--device", default=None, help="Where to compute.  [default: cuda if there is one, else cpu]")
-@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
-@click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="Compile the network first.")
-@click.option("--every", default=0, type=click.IntRange(0), help="Iterations between measurements.  [default: an epoch's]")
+@training_options
 @click.option(
     "--sample", default=10_000, show_default=True, type=click.IntRange(0), help="Images measured of either set; 0 for all."
 )
@@ -78,7 +76,7 @@ def train(
 
     spec = spec_of(what[0])
     ours = {field.name for field in fields(spec)}
-    values = {field: _value(text) for field, text in map(_pair, changes)}
+    values = {field: value_of(text) for field, text in map(pair, changes)}
     if unknown := sorted(set(values) - ours - {field.name for field in fields(Recipe)}):
         recipes, specs = (", ".join(field.name for field in fields(kind)) for kind in (Recipe, spec))
         raise ValueError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
@@ -120,15 +118,15 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     from resnetlib.train.grid import cells_of, run_grid
     from resnetlib.train.result import Result
 
-    pairs = [_pair(axis) for axis in axes]
-    values = {axis: _list(text) for axis, text in pairs}
+    pairs = [pair(axis) for axis in axes]
+    values = {axis: list_of(text) for axis, text in pairs}
     if len(values) < len(pairs):
         raise ValueError(f"an axis stands there twice: {' '.join(axes)}")
     singular = {"seeds": "seed", "recipes": "recipe"}
     for axis in values:
         option = singular.get(axis, axis)
         fixed = context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-        if fixed or option in dict(map(_pair, context.params["changes"])):
+        if fixed or option in dict(map(pair, context.params["changes"])):
             raise ValueError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
     cells = cells_of(values)
     results = run_grid(cells, _common(context), out, jobs=jobs)
@@ -142,73 +140,6 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     failed = sum(not isinstance(result, Result) for result in results.values())
     if failed:
         raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
-
-
-def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
-    """Find a recipe, and change it.
-
-    Args:
-        name: of a recipe, or the path of a file.
-        changes: fields and their values.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: for another name, another field, or a value outside what is accepted.
-    """
-    from resnetlib.train import RECIPES, recipe_from_json, recipe_of
-    from resnetlib.train.recipes import changed
-
-    if name in RECIPES or not Path(name).is_file():
-        return recipe_of(name, **changes)
-    return changed(recipe_from_json(Path(name).read_text()), **changes)
-
-
-def read_images(data: Path, images: int) -> tuple["LabelledImages | Path", "LabelledImages | Path", int]:
-    """Find the training and the test images in a folder.
-
-    Args:
-        data: the folder.
-        images: how many of CIFAR-10's training images; 0 for all.
-
-    Returns:
-        Training images, test images, and the number of classes.
-
-    Raises:
-        ValueError: for a folder of another kind.
-    """
-    from resnetlib.data import LabelledImages, cifar10, is_cifar10
-
-    if is_cifar10(data):
-        training = cifar10(data, "train")
-        if images:
-            training = LabelledImages(training.images[:images], training.labels[:images], training.classes)
-        return training, cifar10(data, "test"), len(training.classes)
-    if not (data / "train").is_dir() or not (data / "val").is_dir():
-        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
-    if images:
-        raise ValueError("--images is for CIFAR-10: of a folder, all images count")
-    return data / "train", data / "val", sum(path.is_dir() for path in (data / "train").iterdir())
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"expected FIELD=VALUE, got {text!r}")
-    return name, value
-
-
-def _list(text: str) -> list[str]:
-    """Split at the commas that are outside brackets."""
-    return re.split(r",(?![^\[]*\])", text)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _common(context: click.Context) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, Protocol
 
@@ -75,12 +76,22 @@ class MemoryFeed:
         recipe: its batch and augmentation.
         seed: of order and augmentation.
         group: this process, and its device.
+        preprocess: what makes an image an input; None for the mean and the deviation of the training images' own colours.
 
     Raises:
         ValueError: for another augmentation, or images and classes of the two sets that differ.
     """
 
-    def __init__(self, train: LabelledImages, test: LabelledImages, recipe: Recipe, *, seed: int, group: Group) -> None:
+    def __init__(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        recipe: Recipe,
+        *,
+        seed: int,
+        group: Group,
+        preprocess: Preprocessing | None = None,
+    ) -> None:
         if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
             raise ValueError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
         if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
@@ -90,7 +101,7 @@ class MemoryFeed:
                 raise ValueError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
         self.digest = _digest(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
-        self.preprocess = colours_of(train.images)
+        self.preprocess = _as_they_are(train.images, preprocess)
         self._train = train.images.to(group.device), train.labels.to(group.device)
         self._test = test.images.to(group.device), test.labels.to(group.device)
         self._recipe, self._seed, self._group = recipe, seed, group
@@ -169,6 +180,23 @@ def spread(n: int, among: int) -> list[int]:
     return [i * among // n for i in range(n)]
 
 
+def _as_they_are(images: Tensor, preprocess: Preprocessing | None) -> Preprocessing:
+    """Return the preprocessing of images that keep their size."""
+    if preprocess is None:
+        return colours_of(images)
+    if preprocess.channels != images.shape[1]:
+        raise ValueError(f"images have {images.shape[1]} channels, and the preprocessing is for {preprocess.channels}")
+    side = _side(images)
+    return replace(preprocess, resize=side, size=side)
+
+
+def _side(images: Tensor) -> int:
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"images must be square, got {height} x {width} pixels")
+    return height
+
+
 def colours_of(images: Tensor) -> Preprocessing:
     """Measure the mean and the deviation of the colours, and take the images as they are otherwise.
 
@@ -185,9 +213,7 @@ def colours_of(images: Tensor) -> Preprocessing:
         >>> colours_of(torch.tensor([0, 255], dtype=torch.uint8).expand(1, 3, 2, 2)).std
         (0.5, 0.5, 0.5)
     """
-    height, width = images.shape[-2:]
-    if height != width:
-        raise ValueError(f"images must be square, got {height} x {width} pixels")
+    side = _side(images)
     counts = torch.stack([torch.bincount(colour.flatten().long(), minlength=256) for colour in images.transpose(0, 1)]).double()
     shades = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     mean = counts @ shades / counts.sum(1)
@@ -195,4 +221,4 @@ def colours_of(images: Tensor) -> Preprocessing:
     if not bool((std > 0.00005).all()):
         raise ValueError(f"a colour is the same in all pixels: deviations {std.tolist()}")
     rounded = [tuple(round(value, 4) for value in values.tolist()) for values in (mean, std)]
-    return Preprocessing(resize=height, size=height, mean=rounded[0], std=rounded[1])
+    return Preprocessing(resize=side, size=side, mean=rounded[0], std=rounded[1])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from resnetlib.data import LabelledImages
+from resnetlib.data import ImageFiles, LabelledImages
 from resnetlib.modules import Backbone
 from resnetlib.train.draws import own_draws
 from resnetlib.train.feed import Feed, MemoryFeed
@@ -16,17 +16,22 @@ from resnetlib.train.result import Result
 from resnetlib.train.run import Run
 from resnetlib.train.step import Precision, dtype_of
 from resnetlib.train.training import Training
+from resnetlib.weights import Preprocessing
 from resnetlib.zoo import create_model
+
+Images = LabelledImages | ImageFiles | str | Path
+"""In memory, or found in a folder with a folder for each class, or that folder's path."""
 
 
 def fit(
     net: Backbone,
-    train: LabelledImages | str | Path,
-    test: LabelledImages | str | Path,
+    train: Images,
+    test: Images,
     recipe: Recipe,
     out: str | Path,
     *,
     seed: int = 0,
+    preprocess: Preprocessing | None = None,
     device: torch.device | str | None = None,
     precision: Precision = "auto",
     compiled: bool = False,
@@ -42,11 +47,13 @@ def fit(
     Args:
         net: the network, with the weights to begin with; trained in place, and moved to the device.
         train: training images: in memory, or a folder with a folder for each class.
-        test: test images, of the same kind; no decision is made by them.
+        test: test images, of the same kind; no decision is made by them, unless the recipe has patience.
         recipe: how.
         out: the folder. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json, result.json,
             best.safetensors and checkpoints.
         seed: of order, augmentation and all that is drawn in training; the weights to begin with are the caller's.
+        preprocess: what makes an image an input, as for weights that were trained so (`net.preprocess`); None for the images' own
+            colours in memory, and for ImageNet's with folders.
         device: where; None for a GPU if there is one.
         precision: of the convolutions.
         compiled: whether to compile the network first, which takes about a minute; on a CPU it need not be faster.
@@ -55,7 +62,7 @@ def fit(
         keep: checkpoints that stay.
 
     Returns:
-        The errors of the last iteration's weights.
+        The errors of the last iteration's weights, or with patience of the best.
 
     Raises:
         DivergenceError: if a loss or a gradient is not finite; the checkpoints before it stay.
@@ -76,28 +83,32 @@ def fit(
         if not isinstance(value, int) or not least <= value < 2**63:
             raise ValueError(f"{name} must be an int, {least} or more, got {value!r}")
     with join_group(device) as group, own_draws(group.device):
-        feed = _feed(train, test, recipe, seed, group)
+        feed = _feed(train, test, recipe, seed, group, preprocess)
         if len(feed.classes) != net.num_classes:
             raise ValueError(f"there are {len(feed.classes)} classes, and the network has {net.num_classes} logits")
         dtype = dtype_of(precision, group.device)
         net.to(group.device).to(memory_format=torch.channels_last)
+        identity = identify(net, feed, recipe, seed)
         net.preprocess, net.classes = feed.preprocess, feed.classes
         training = Training(net, feed, recipe, seed=seed, group=group, dtype=dtype, compiled=compiled)
-        about = identify(net, feed, recipe, seed), session(group, dtype, compiled)
+        about = identity, session(group, dtype, compiled)
         result = Run(training, feed, group, Path(out), *about, every=every, sample=sample, keep=keep).complete()
     net.load_state_dict(create_model(Path(out), device=group.device).state_dict())
     net.zero_grad()
     return result
 
 
-def _feed(train: LabelledImages | str | Path, test: LabelledImages | str | Path, recipe: Recipe, seed: int, group: Group) -> Feed:
+def _feed(train: Images, test: Images, recipe: Recipe, seed: int, group: Group, preprocess: Preprocessing | None = None) -> Feed:
     """Return the source of batches for this kind of images."""
     if recipe.batch % group.size:
         raise ValueError(f"a batch of {recipe.batch} cannot be shared equally among {group.size} processes")
     if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
-        return MemoryFeed(train, test, recipe, seed=seed, group=group)
-    if isinstance(train, str | Path) and isinstance(test, str | Path):
-        return FolderFeed(Path(train), Path(test), recipe, seed=seed, group=group)
-    raise TypeError(
-        f"train and test must both be LabelledImages or both folders, got {type(train).__name__}, {type(test).__name__}"
-    )
+        return MemoryFeed(train, test, recipe, seed=seed, group=group, preprocess=preprocess)
+    if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
+        raise TypeError(f"train and test must both be in memory or both in folders, got {_kind(train)}, {_kind(test)}")
+    ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
+    return FolderFeed(ours, others, recipe, seed=seed, group=group, preprocess=preprocess)
+
+
+def _kind(images: object) -> str:
+    return type(images).__name__

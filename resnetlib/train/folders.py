@@ -4,21 +4,18 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
+from resnetlib.data import ImageFiles, find_images, read_image
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
 from resnetlib.train.group import Group
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights import Preprocessing
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torchvision.datasets import ImageFolder
 
 _AT_ONCE = 100
 """Images in a batch that is only measured."""
@@ -30,11 +27,13 @@ class FolderFeed:
     An image's draws depend on the seed, the epoch and its place there: not on which process happens to read it.
 
     Args:
-        train: a folder with a folder of training images for each class.
+        train: a folder with a folder of training images for each class, or the images found in one.
         test: the same with test images.
         recipe: its batch, augmentation and sizes.
         seed: of order and augmentation.
         group: this process, and its device.
+        preprocess: what makes an image an input, whose size is then that of training crops too; None for ImageNet's colours and the
+            recipe's sizes.
         workers: processes that read; None for one on each core, at most 8.
 
     Raises:
@@ -42,17 +41,29 @@ class FolderFeed:
         FileNotFoundError: for a folder without classes, or a class without images.
     """
 
-    def __init__(self, train: Path, test: Path, recipe: Recipe, *, seed: int, group: Group, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        train: Path | ImageFiles,
+        test: Path | ImageFiles,
+        recipe: Recipe,
+        *,
+        seed: int,
+        group: Group,
+        preprocess: Preprocessing | None = None,
+        workers: int | None = None,
+    ) -> None:
         if recipe.augmentation == "pad_crop_flip":
             raise ValueError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
-        self.preprocess = Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
-        self._train, self._plain, self._test = _folder(train), _folder(train), _folder(test)
+        size = recipe.train_size if preprocess is None else preprocess.size
+        self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
+        self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
         if self._train.classes != self._test.classes:
             apart = sorted(set(self._train.classes) ^ set(self._test.classes))
-            raise ValueError(f"{train} and {test} must have the same classes; only one of them has {', '.join(apart)}")
-        self._plain.transform = self._test.transform = self.preprocess
-        self.classes = tuple(self._train.classes)
-        self._augmentation = _augmentation(recipe, self.preprocess)
+            raise ValueError(
+                f"{self._train.root} and {self._test.root} must have the same classes; only one of them has {', '.join(apart)}"
+            )
+        self.classes = self._train.classes
+        self._augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _digest(self._train, self._test)
         self._recipe, self._seed, self._group = recipe, seed, group
         self._workers = min(8, os.cpu_count() or 1) if workers is None else workers
@@ -88,9 +99,9 @@ class FolderFeed:
         Returns:
             The batches.
         """
-        folder = self._plain if split == "train" else self._test
-        chosen = spread(images, len(folder))[self._group.rank :: self._group.size]
-        return self._load(Subset(folder, chosen), batch_size=_AT_ONCE)
+        files = self._train if split == "train" else self._test
+        chosen = spread(images, len(files))[self._group.rank :: self._group.size]
+        return self._load(Subset(_Plain(files, self.preprocess), chosen), batch_size=_AT_ONCE)
 
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
         device = self._group.device
@@ -116,55 +127,56 @@ class _Parts(Sampler[list[tuple[int, int]]]):
         return len(self.places)
 
 
+class _Plain(Dataset[tuple[Tensor, int]]):
+    """Images by number, as they are measured."""
+
+    def __init__(self, files: ImageFiles, preprocess: Preprocessing) -> None:
+        self.files, self.preprocess = files, preprocess
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        """Read an image."""
+        path, label = self.files.samples[number]
+        return self.preprocess(read_image(self.files.root / path)), label
+
+
 class _Drawn(Dataset[tuple[Tensor, int]]):
     """Images by number and place, changed by a transform that draws from torch's generator."""
 
-    def __init__(self, images: "ImageFolder", transform: Any, seed: tuple[int, ...]) -> None:
-        self.images, self.transform, self.seed = images, transform, seed
+    def __init__(self, files: ImageFiles, transform: Any, seed: tuple[int, ...]) -> None:
+        self.files, self.transform, self.seed = files, transform, seed
 
     def __getitem__(self, which: tuple[int, int]) -> tuple[Tensor, int]:
         """Read an image, and change it by the draws of its place."""
         number, place = which
-        image, label = self.images[number]
+        path, label = self.files.samples[number]
+        image = read_image(self.files.root / path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mixed(*self.seed, place))
             return self.transform(image), label
 
 
-def _folder(path: Path) -> "ImageFolder":
-    from torchvision.datasets import ImageFolder
-
-    if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}")
-    return ImageFolder(str(path), loader=_read)
-
-
-def _read(path: str) -> "Image":
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} is no image that can be read: {error}") from error
-
-
-def _digest(*folders: "ImageFolder") -> str:
+def _digest(*folders: ImageFiles) -> str:
     """Hash names and sizes: to read a large folder whole would take too long."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for path, label in folder.samples:
-            digest.update(f"{Path(path).relative_to(folder.root)} {label} {Path(path).stat().st_size}\n".encode())
+    for files in folders:
+        for path, label in files.samples:
+            digest.update(f"{path} {label} {(files.root / path).stat().st_size}\n".encode())
     return digest.hexdigest()
 
 
-def _augmentation(recipe: Recipe, preprocess: Preprocessing) -> Any:
+def _augmentation(recipe: Recipe, preprocess: Preprocessing, size: int) -> Any:
     """Return the transform of a training image."""
     if recipe.augmentation == "none":
         return preprocess
     from torchvision.transforms import v2
 
-    changes = [v2.RGB(), v2.RandomResizedCrop(recipe.train_size, antialias=True), v2.RandomHorizontalFlip()]
+    colours = v2.Grayscale() if preprocess.channels == 1 else v2.RGB()
+    crop = v2.RandomResizedCrop(size, scale=(recipe.smallest_crop, 1.0), antialias=True)
+    changes = [colours, crop, v2.RandomHorizontalFlip()]
     if recipe.rand_augment:
         changes.append(v2.RandAugment(num_ops=2, magnitude=recipe.rand_augment))
     to_input = [

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
     """Say which training it is: what cannot be different where it goes on.
 
     Args:
-        net: the network.
+        net: the network, with the contract of the weights that it begins with.
         feed: its images.
         recipe: how.
         seed: of its draws.
 
     Returns:
-        Plain data.
+        Plain data, as JSON has it.
     """
     return {
         "network": json.loads(net.spec.to_json()),
@@ -39,7 +40,18 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
         "images": len(feed),
         "classes": list(feed.classes),
         "digest": feed.digest,
+        "weights": _weights(net),
+        "license": net.contract.license if net.contract is not None else "",
+        "preprocess": json.loads(json.dumps(asdict(feed.preprocess))),
     }
+
+
+def _weights(net: Backbone) -> str:
+    """Say which weights a network begins with."""
+    if net.contract is None:
+        return ""
+    name, origin = net.contract.full_name, net.contract.origin
+    return f"{name} ({origin})" if origin else str(name)
 
 
 def session(group: Group, dtype: torch.dtype, compiled: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any, Literal, get_args
 
-Optimizer = Literal["sgd", "nesterov", "lamb"]
+Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
 Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
@@ -25,8 +25,10 @@ class Recipe:
         epochs: length of the training, in passes through the images; 0 where `iterations` says it.
         iterations: length of the training, in batches; 0 where `epochs` says it.
         batch: images in a batch, on all devices together.
-        optimizer: SGD with momentum, the same in Nesterov's form, or LAMB.
+        optimizer: SGD with momentum, the same in Nesterov's form, AdamW, or LAMB.
         lr: learning rate, where the schedule is at its height.
+        layer_decay: factor of the rate from each layer to the one before it (`resnetlib.parameter_groups`); 1 for one rate.
+        frozen: share of the whole training, at its beginning, in which the classifier alone learns, at `lr`; the schedule follows.
         momentum: of SGD.
         weight_decay: factor of the L2 penalty.
         decay_all: whether norms and biases decay too, as in the papers.
@@ -40,10 +42,13 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes.
         mixup: alpha of mixup; 0 for none.
         cutmix: alpha of CutMix; 0 for none. With both, each batch draws one of the two.
+        patience: measurements without a lower error on the test images after which the training ends; the weights with the lowest
+            are then the result, so the test images should be others than those by which it will be judged. 0 for no such end.
         ema: decay of the moving average of the weights, which is then the result; 0 for none.
         augmentation: of the training images.
         pad: pixels on each side for "pad_crop_flip".
         rand_augment: magnitude of RandAugment, two operations at a time; 0 for none. For folders of images.
+        smallest_crop: least share of an image's area in a training crop, of "resized_crop_flip".
         train_size: side of the training crop in pixels, of "resized_crop_flip".
         test_size: side of the test crop in pixels, of images that are not all of one size.
         test_resize: shorter side of a test image before that crop, in pixels.
@@ -64,6 +69,8 @@ class Recipe:
     batch: int = 128
     optimizer: Optimizer = "sgd"
     lr: float = 0.1
+    layer_decay: float = 1.0
+    frozen: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     decay_all: bool = True
@@ -76,10 +83,12 @@ class Recipe:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    patience: int = 0
     ema: float = 0.0
     augmentation: Augmentation = "pad_crop_flip"
     pad: int = 4
     rand_augment: int = 0
+    smallest_crop: float = 0.08
     train_size: int = 224
     test_size: int = 224
     test_resize: int = 256
@@ -135,9 +144,22 @@ class Recipe:
             ValueError: if the images fill no batch, or the warm-up lasts longer than the training.
         """
         steps = self.iterations or self.epochs * self.steps_per_epoch(images)
-        if self.warmup >= steps:
-            raise ValueError(f"warmup must be shorter than the training's {steps} iterations, got {self.warmup}")
+        if self.warmup >= steps - self.frozen_steps(steps):
+            raise ValueError(
+                f"warmup must be shorter than the training's {steps - self.frozen_steps(steps)} iterations, got {self.warmup}"
+            )
         return steps
+
+    def frozen_steps(self, steps: int) -> int:
+        """Return the number of iterations in which the classifier alone learns.
+
+        Args:
+            steps: iterations of the whole training.
+
+        Returns:
+            The number.
+        """
+        return round(self.frozen * steps)
 
     def to_json(self) -> str:
         """Return the recipe as JSON, on one line."""
@@ -195,9 +217,12 @@ def _check_number(name: str, value: Any, kind: Any) -> None:
 
 
 def _check_shares(recipe: Recipe) -> None:
-    for name in ("label_smoothing", "ema", "momentum"):
+    for name in ("label_smoothing", "ema", "momentum", "frozen"):
         if getattr(recipe, name) >= 1:
             raise ValueError(f"{name} must be below 1, got {getattr(recipe, name)!r}")
+    for name in ("layer_decay", "smallest_crop"):
+        if not 0 < getattr(recipe, name) <= 1:
+            raise ValueError(f"{name} must be above 0, and 1 at most, got {getattr(recipe, name)!r}")
     marks = recipe.milestones
     fit = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
     if not fit or list(marks) != sorted(set(marks)):

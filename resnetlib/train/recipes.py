@@ -6,6 +6,21 @@ from typing import Any
 
 from resnetlib.train.recipe import Recipe, fitting
 
+_FINETUNE = Recipe(
+    epochs=20,
+    batch=32,
+    optimizer="nesterov",
+    lr=0.02,
+    layer_decay=0.9,
+    frozen=0.2,
+    weight_decay=1e-4,
+    decay_all=False,
+    schedule="cosine",
+    label_smoothing=0.1,
+    patience=8,
+    augmentation="resized_crop_flip",
+    smallest_crop=0.35,
+)
 _HE2015 = Recipe(iterations=64_000, batch=128, lr=0.1, weight_decay=1e-4, schedule="steps", milestones=(0.5, 0.75))
 
 RECIPES = MappingProxyType(
@@ -15,6 +30,8 @@ RECIPES = MappingProxyType(
         "he2016_cifar": replace(_HE2015, warmup=400, warmup_lr=0.01),
         "densenet_cifar": replace(_HE2015, iterations=0, epochs=300, batch=64, optimizer="nesterov"),
         "one_cycle_cifar": Recipe(epochs=16, batch=128, optimizer="nesterov", lr=0.2, weight_decay=5e-4, schedule="one_cycle"),
+        "finetune": _FINETUNE,
+        "finetune_cifar": replace(_FINETUNE, augmentation="pad_crop_flip"),
         "he2015_imagenet": Recipe(
             epochs=90, batch=256, lr=0.1, weight_decay=1e-4, milestones=(1 / 3, 2 / 3), augmentation="resized_crop_flip"
         ),
@@ -53,6 +70,11 @@ densenet_cifar
     arXiv 1608.06993, sec. 4.2.
 one_cycle_cifar
     short, for small machines; arXiv 1708.07120 has the idea.
+finetune
+    for `resnetlib.finetune`: the classifier alone for a fifth of the time, then all layers, early ones at lower rates
+    (arXiv 1801.06146, sec. 3.2 and 3.3); the best weights by the validation images.
+finetune_cifar
+    the same for images in memory.
 he2015_imagenet
     arXiv 1512.03385, sec. 3.4, with crops of random sizes, and a third of 90 epochs for each rate, as in fb.resnet.torch.
 rsb_a3

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from resnetlib.inference import Evaluation
 from resnetlib.train.feed import Feed
+from resnetlib.train.identity import Identity
 from resnetlib.train.recipes import in_words
 from resnetlib.train.training import Training
 from resnetlib.weights import Contract
@@ -33,20 +34,22 @@ class Result:
     seconds: float
 
 
-def contract_of(training: Training, feed: Feed, seed: int, seen: Evaluation, test: Evaluation) -> Contract:
+def contract_of(training: Training, feed: Feed, identity: Identity, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:
     """Say what is known of a training's weights.
 
     Args:
         training: where it is.
         feed: its images.
-        seed: of its draws.
+        identity: which training it is.
+        iteration: of the weights.
         seen: its figures on training images.
         test: its figures on test images.
 
     Returns:
-        The contract, without a tag and a licence, which are their owner's to give.
+        The contract, without a tag, and with no licence but that of the weights that it began with.
     """
-    spec = training.result.spec
+    spec, began = training.result.spec, identity["weights"]
+    chosen = "held-out images, by which the weights were chosen" if training.recipe.patience else "test images"
     return Contract(
         name=name_of(spec),
         tag="",
@@ -56,10 +59,11 @@ def contract_of(training: Training, feed: Feed, seed: int, seen: Evaluation, tes
         train_top1=seen.top1,
         top1=test.top1,
         top5=test.top5,
-        evaluated_on=f"{test.images:,} test images; train_top1: {seen.images:,} training images",
-        recipe=f"{in_words(training.recipe)}; {len(feed):,} images, seed {seed}; "
-        f"weights of iteration {training.iteration:,} of {training.steps:,}",
-        origin="resnetlib.train",
+        evaluated_on=f"{test.images:,} {chosen}; train_top1: {seen.images:,} training images",
+        recipe=f"{in_words(training.recipe)}; {len(feed):,} images, seed {identity['seed']}; "
+        f"weights of iteration {iteration:,} of {training.steps:,}",
+        license=identity["license"],
+        origin=f"resnetlib.train; began as {began}" if began else "resnetlib.train",
     )
 
 

@@ -24,10 +24,15 @@ from resnetlib.train.measure import evaluate_together
 from resnetlib.train.result import Result, contract_of, error_of
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
+from resnetlib.weights import Contract
 from resnetlib.weights.files import write_atomically, write_weights
 from resnetlib.weights.save import save_model
+from resnetlib.zoo import load_file
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
+
+_KEPT = ("seconds", "best", "best_at", "stale")
+"""What a checkpoint keeps beside the training's own state."""
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""
@@ -65,7 +70,7 @@ class Run:
         self._identity, self._session = identity, session
         self._every, self._sample = every or training.steps_per_epoch, sample
         self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
-        self._seconds, self._best = 0.0, 100.0
+        self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
         self._drawn = time.monotonic()
 
     def complete(self) -> Result:
@@ -119,7 +124,7 @@ class Run:
                 state, complaints = self._checkpoints.load()
             self._group.wait()
         if state is not None:
-            self._seconds, self._best = state.pop("seconds"), state.pop("best")
+            self._seconds, self._best, self._best_at, self._stale = (state.pop(key) for key in _KEPT)
             self._training.restore(state)
         iteration = self._training.iteration
         if self._group.sum(torch.tensor(float(iteration), device=self._group.device)) != iteration * self._group.size:
@@ -135,7 +140,7 @@ class Run:
         done, total = training.iteration * batch, training.steps * batch
         quiet = None if self._group.leads else True
         with tqdm(total=total, initial=done, unit=" images", unit_scale=True, smoothing=0.1, disable=quiet) as bar:
-            while training.iteration < training.steps:
+            while training.iteration < training.steps and not self._lost_patience():
                 begin, start = training.iteration, time.perf_counter()
                 for new, means in training.advance(min(training.steps, (begin // self._every + 1) * self._every)):
                     bar.update(new * batch)
@@ -148,6 +153,10 @@ class Run:
         """Write down where the training is, and keep it."""
         training, net = self._training, self._training.result
         seen, test = self._evaluate(self._sample)
+        better = error_of(test) < self._best
+        self._stale += 1
+        if better or not self._best_at:
+            self._best, self._best_at, self._stale = error_of(test), training.iteration, 0
         if not self._group.leads:
             return
         record = {
@@ -167,19 +176,29 @@ class Run:
         self._journal.add(record)
         if time.monotonic() - self._drawn > _REDRAWN:
             self._draw()
-        if record["test_error"] < self._best:
-            self._best = record["test_error"]
-            write_weights(net, self._out / BEST, contract_of(training, self._feed, self._identity["seed"], seen, test))
-        self._checkpoints.save(training.iteration, {**training.state(), "seconds": self._seconds, "best": self._best})
+        if self._best_at == training.iteration:
+            write_weights(net, self._out / BEST, self._contract(training.iteration, seen, test))
+        kept = (self._seconds, self._best, self._best_at, self._stale)
+        self._checkpoints.save(training.iteration, {**training.state(), **dict(zip(_KEPT, kept, strict=True))})
+
+    def _lost_patience(self) -> bool:
+        """Tell whether the training has not got better for as long as its recipe waits."""
+        patience = self._training.recipe.patience
+        return 0 < patience <= self._stale
 
     def _finish(self) -> None:
         """Measure the result on all images, and save it."""
         training, net = self._training, self._training.result
+        iteration = training.iteration
+        if training.recipe.patience:
+            iteration = self._best_at
+            self._group.wait()  # for the best weights to be written
+            net.load_state_dict(load_file(self._out / BEST).state_dict())
         seen, test = self._evaluate(0)
         if not self._group.leads:
             return
         self._draw()
-        save_model(net, self._out, contract=contract_of(training, self._feed, self._identity["seed"], seen, test), overwrite=True)
+        save_model(net, self._out, contract=self._contract(iteration, seen, test), overwrite=True)
         result = Result(
             iterations=training.iteration,
             train_error=error_of(seen),
@@ -190,6 +209,10 @@ class Run:
             seconds=round(self._seconds, 3),
         )
         write_atomically(self._out / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
+
+    def _contract(self, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:
+        """Say what is known of the weights of an iteration."""
+        return contract_of(self._training, self._feed, self._identity, iteration, seen, test)
 
     def _evaluate(self, images: int) -> list[Evaluation]:
         """Measure the network on both sets, each process on its part."""

@@ -25,6 +25,10 @@ def learning_rate(recipe: Recipe, iteration: int, steps: int) -> float:
         >>> [learning_rate(recipe, i, 64_000) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
         [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
     """
+    frozen = recipe.frozen_steps(steps)
+    if iteration < frozen:
+        return recipe.lr
+    iteration, steps = iteration - frozen, steps - frozen
     if iteration < recipe.warmup:
         if recipe.schedule != "cosine":
             return recipe.warmup_lr

@@ -56,8 +56,8 @@ class Step:
     ) -> None:
         self.optimizer = make_optimizer(recipe, net)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        self._parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        self._forward, self._recipe, self._dtype, self._device = forward, recipe, dtype, device
+        self._parameters = list(net.parameters())
+        self.forward, self._recipe, self._dtype, self._device = forward, recipe, dtype, device
         self._mix = _mixing(recipe, num_classes)
         self._classes = num_classes
 
@@ -67,17 +67,17 @@ class Step:
         Args:
             x: inputs.
             labels: their labels.
-            lr: the learning rate.
+            lr: the learning rate, of the classifier where layers have their own.
 
         Returns:
             What was seen.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad()
         x, targets = self._mix(x, labels)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            logits = self._forward(x)
+            logits = self.forward(x)
         loss = self._loss(logits.float(), targets)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)

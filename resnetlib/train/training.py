@@ -15,6 +15,7 @@ from resnetlib.train.recipe import Recipe
 from resnetlib.train.schedule import learning_rate
 from resnetlib.train.step import Step
 from resnetlib.train.window import Means, Window
+from resnetlib.tuning import Frozen, freeze
 
 _WATCHED = 50
 """Iterations after which losses are looked at: to look more often would cost a GPU its pace."""
@@ -52,9 +53,10 @@ class Training:
         self.recipe = recipe
         self._net, self._feed, self._seed, self._group = net, feed, seed, group
         self._average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
-        forward = _forward(net, group, compiled)
-        self._step = Step(net, forward, recipe, dtype=dtype, num_classes=net.num_classes, device=group.device)
+        self._step = Step(net, net, recipe, dtype=dtype, num_classes=net.num_classes, device=group.device)
         self._forgives = dtype == torch.float16
+        self._compiled, self._wrapped = compiled, False
+        self._held: Frozen | None = None
 
     @property
     def result(self) -> Backbone:
@@ -89,6 +91,7 @@ class Training:
         while self.iteration < until:
             for x, labels in self._feed.batches(*divmod(self.iteration, self.steps_per_epoch)):
                 torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._group.rank))
+                self._enter_phase()
                 rate = learning_rate(self.recipe, self.iteration, self.steps)
                 window.add(self._step(x.contiguous(memory_format=torch.channels_last), labels, rate))
                 if self._average is not None:
@@ -99,6 +102,19 @@ class Training:
                     told = self.iteration
                 if self.iteration == until:
                     break
+
+    def _enter_phase(self) -> None:
+        """Freeze all but the classifier in the first part of the training, and thaw it behind that."""
+        frozen = self.iteration < self.recipe.frozen_steps(self.steps)
+        if self._wrapped and frozen == (self._held is not None):
+            return
+        if frozen:
+            self._held = freeze(self._net)
+        elif self._held is not None:
+            self._held.remove()
+            self._held = None
+        self._step.forward = _forward(self._net, self._group, self._compiled)  # it asks once what learns
+        self._wrapped = True
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs to keep."""

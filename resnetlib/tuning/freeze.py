@@ -1,4 +1,8 @@
-"""What of a network learns on, and what stays as it was trained."""
+"""What of a network learns on, what stays as it was trained, and the way back."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
 
 from torch import nn
 
@@ -6,7 +10,47 @@ from resnetlib.modules import Backbone, freeze_norm_, thaw_norm_
 from resnetlib.tuning.units import count_upto, units
 
 
-def freeze(net: Backbone, upto: str | None = None) -> list[str]:
+class Frozen:
+    """What one call froze; as a context manager, until the block ends.
+
+    Args:
+        net: the network.
+        modules: what of it is frozen, with all that they contain.
+        names: what to call them.
+        parameters: whether their parameters are frozen, beside those of batch norms.
+    """
+
+    def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: tuple[str, ...], *, parameters: bool) -> None:
+        self.names = names
+        self._net = net
+        inner = [module for outer in modules for module in outer.modules()]
+        self._norms = [module for module in inner if freeze_norm_(module)]
+        self._learned = [p for module in inner for p in module.parameters(recurse=False) if parameters and p.requires_grad]
+        for parameter in self._learned:
+            parameter.requires_grad_(False)
+
+    def remove(self) -> None:
+        """Give all of it back as it was: classes, momentum, statistics, what is learned; in the network's mode."""
+        for norm in self._norms:
+            thaw_norm_(norm, training=self._net.training)
+        for parameter in self._learned:
+            parameter.requires_grad_(True)
+        self._norms, self._learned = [], []
+
+    def __len__(self) -> int:
+        """Count the frozen batch norms."""
+        return len(self._norms)
+
+    def __enter__(self) -> Self:
+        """Begin the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Undo it."""
+        self.remove()
+
+
+def freeze(net: Backbone, upto: str | None = None) -> Frozen:
     """Freeze a network from its input up to a place: parameters get no gradients, and batch norms keep their statistics.
 
     Args:
@@ -15,7 +59,8 @@ def freeze(net: Backbone, upto: str | None = None) -> list[str]:
             classifier, which makes a linear probe.
 
     Returns:
-        The names of the frozen layers and blocks.
+        A handle: `names` are those of the frozen layers and blocks; `remove()` undoes this call, to the bit, and so does the end of
+        a `with` block. `unfreeze(net)` undoes all calls.
 
     Raises:
         ValueError: for a part that the network does not have.
@@ -23,17 +68,43 @@ def freeze(net: Backbone, upto: str | None = None) -> list[str]:
     Example:
         >>> from resnetlib import create_model
         >>> net = create_model("resnet18")
-        >>> freeze(net, upto="layer1")
-        ['conv1', 'bn1', 'layer1.0', 'layer1.1']
+        >>> freeze(net, upto="layer1").names
+        ('conv1', 'bn1', 'layer1.0', 'layer1.1')
         >>> unfreeze(net)
     """
     parts = units(net)
     count = len(parts) if upto is None else count_upto([name for name, _ in parts], upto)
-    for _, unit in parts[:count]:
-        for module in unit.modules():
-            freeze_norm_(module)
-        unit.requires_grad_(False)
-    return [name for name, _ in parts[:count]]
+    names = tuple(name for name, _ in parts[:count])
+    return Frozen(net, [unit for _, unit in parts[:count]], names, parameters=True)
+
+
+def frozen_batchnorm(net: nn.Module) -> Frozen:
+    """Freeze all batch norms of a network: they use their running statistics, and neither these nor scale and shift change.
+
+    They stay frozen through `net.train()`, `copy.deepcopy` and pickling, keep their momentum, and their tensors keep their names.
+    `nn.SyncBatchNorm.convert_sync_batchnorm` makes new modules of them, which are not frozen: convert first.
+
+    Args:
+        net: any module; changed in place.
+
+    Returns:
+        A handle: `remove()` undoes it, to the bit, and so does the end of a `with` block. `unfreeze(net)` does too.
+
+    Source:
+        Batches of detectors are too small for statistics of their own, so they keep those of the backbone's training, as with
+        torchvision's `FrozenBatchNorm2d`, which has no way back.
+
+    Example:
+        >>> from resnetlib import create_model
+        >>> net = create_model("resnet18")
+        >>> frozen = frozen_batchnorm(net)
+        >>> net.train().bn1.training
+        False
+        >>> frozen.remove()
+        >>> net.bn1.training
+        True
+    """
+    return Frozen(net, [net], ("batch norms",), parameters=False)
 
 
 def unfreeze(net: nn.Module) -> None:

@@ -1,6 +1,10 @@
 """Groups of parameters: what decays, and how fast each depth learns."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
+
+from torch import nn
 
 from resnetlib.modules import Backbone
 from resnetlib.tuning.units import HEAD, STEM, units
@@ -10,7 +14,7 @@ Group = dict[str, Any]
 
 
 def parameter_groups(
-    net: Backbone, *, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0, decay_all: bool = False
+    net: nn.Module, *, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0, decay_all: bool = False
 ) -> list[Group]:
     """Group a network's parameters for an optimizer: norms and biases without weight decay, early layers with smaller rates.
 
@@ -18,7 +22,7 @@ def parameter_groups(
     each transition, the stem. It works with any optimizer of `torch.optim`, and with its schedulers.
 
     Args:
-        net: the network.
+        net: the network; with `layer_decay=1` any module.
         lr: learning rate of the classifier.
         weight_decay: of all that has two dimensions or more.
         layer_decay: factor from each layer to the one before it, in (0, 1]; 1 for one rate.
@@ -29,6 +33,7 @@ def parameter_groups(
 
     Raises:
         ValueError: for numbers out of range.
+        TypeError: for layer-wise rates in a module that is no network of this library.
 
     Source:
         Layer-wise rates: arXiv 1801.06146, sec. 3.2 ("discriminative fine-tuning"). No decay of norms and biases: arXiv 1812.01187,
@@ -46,9 +51,7 @@ def parameter_groups(
         raise ValueError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
-    depth_of, labels = _depths(net)
-    if layer_decay == 1:
-        labels, depth_of = ["all"], dict.fromkeys(depth_of, 0)
+    depth_of, labels = _depths(net) if layer_decay < 1 else (defaultdict(int), ["all"])
     groups: dict[tuple[int, bool], Group] = {}
     for name, parameter in net.named_parameters():
         depth, decays = depth_of[name], decay_all or parameter.ndim > 1
@@ -89,8 +92,10 @@ def table_of(groups: list[Group]) -> str:
     return "\n".join(lines)
 
 
-def _depths(net: Backbone) -> tuple[dict[str, int], list[str]]:
+def _depths(net: nn.Module) -> tuple[Mapping[str, int], list[str]]:
     """Number a network's parameters by depth: the stem's 0, the classifier's last; and name the depths."""
+    if not isinstance(net, Backbone):
+        raise TypeError(f"layer_decay is for networks of this library, got {type(net).__name__}; of a wrapper, give net.module")
     stem = set(net.stem())
     labels, places = [STEM], []
     for name, unit in units(net):

@@ -73,7 +73,7 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
         ({"lr": float("nan")}, "lr must be a number"),
         ({"lr": "much"}, "lr must be a number"),
         ({"decay_all": 1}, "decay_all must be True or False, got 1"),
-        ({"optimizer": "adam"}, "optimizer must be one of sgd, nesterov, lamb, got 'adam'"),
+        ({"optimizer": "adam"}, "optimizer must be one of sgd, nesterov, adamw, lamb, got 'adam'"),
         ({"schedule": "linear"}, "schedule must be one of steps, one_cycle, cosine"),
         ({"label_smoothing": 1}, "label_smoothing must be below 1, got 1"),
         ({"milestones": [0.5]}, "milestones belong to the schedule 'steps'"),

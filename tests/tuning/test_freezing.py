@@ -57,8 +57,18 @@ def test_freezing_and_unfreezing_leaves_no_trace(net: Backbone) -> None:
     assert changed(net, tensors) == set()
 
 
+def test_a_block_of_code_with_a_frozen_body_leaves_no_trace(net: Backbone) -> None:
+    first = next(net.parameters()).requires_grad_(False)
+    before, tensors = everything(net), state(net)
+    with freeze(net):
+        net.train()(IMAGES)
+    assert everything(net) == before
+    assert changed(net, tensors) == set()
+    assert not first.requires_grad
+
+
 def test_a_frozen_body_keeps_every_bit_while_the_classifier_learns(net: Backbone) -> None:
-    frozen = freeze(net)
+    frozen = freeze(net).names
     before = state(net)
     step(net)
     assert changed(net, before) == {f"{net.classifier_name}.weight", f"{net.classifier_name}.bias"}
@@ -73,7 +83,7 @@ def test_a_frozen_body_keeps_every_bit_while_the_classifier_learns(net: Backbone
 
 def test_freezing_up_to_a_stage(net: Backbone) -> None:
     first = net.feature_info[1]["module"]
-    frozen = freeze(net, upto=first.rpartition(".")[2])
+    frozen = freeze(net, upto=first.rpartition(".")[2]).names
     assert frozen[-1].startswith(first)
     learning = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     assert learning
@@ -87,11 +97,11 @@ def test_freezing_up_to_a_stage(net: Backbone) -> None:
 
 def test_freezing_up_to_a_block() -> None:
     net = build(FAMILIES["resnet"])
-    assert freeze(net, upto="layer1.0") == ["conv1", "bn1", "layer1.0"]
+    assert freeze(net, upto="layer1.0").names == ("conv1", "bn1", "layer1.0")
     assert net.layer1[1].conv1.weight.requires_grad
     dense = build(FAMILIES["densenet"])
-    assert freeze(dense, "transition1") == freeze(dense, "features.transition1")
-    assert freeze(dense, "features")[-1] == "features.norm5"
+    assert freeze(dense, "transition1").names == freeze(dense, "features.transition1").names
+    assert freeze(dense, "features").names[-1] == "features.norm5"
     for wrong in ("layer9", "fc", "", "layer1.7", "1"):
         with pytest.raises(ValueError, match=f"no part '{wrong}', but conv1, bn1, layer1, layer2"):
             freeze(net, upto=wrong)

@@ -1,0 +1,231 @@
+"""Fine-tuning: from weights and a folder to a classifier, the same however often it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from pictures import draw, fill
+
+from resnetlib import classify, create_model, evaluate, finetune
+from resnetlib.data import LabelledImages, find_images, read_image
+from resnetlib.train import DivergenceError, Recipe, Result, fit, recipe_of
+from resnetlib.train.training import Training
+from resnetlib.weights import Preprocessing
+
+NAME = "cifar_resnet20.resnetlib_c10"
+
+
+def recipe(**changes: Any) -> Recipe:
+    return recipe_of("finetune", **{"epochs": 4, "batch": 6} | changes)
+
+
+def tune(data: Path | tuple[LabelledImages, LabelledImages], out: Path, **options: Any) -> Result:
+    return finetune(options.pop("name", NAME), data, out, **{"recipe": recipe(), "device": "cpu", "precision": "fp32"} | options)
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("pictures") / "data", 8)
+
+
+@pytest.fixture(scope="module")
+def tuned(data: Path) -> Path:
+    tune(data, data.parent / "tuned")
+    return data.parent / "tuned"
+
+
+def test_the_folder_is_a_complete_model(data: Path, tuned: Path) -> None:
+    net = create_model(tuned)
+    assert net.classes == ("blue", "green", "red")
+    assert net.preprocess == create_model(NAME).preprocess
+    result = json.loads((tuned / "result.json").read_text())
+    assert net.contract.top1 == pytest.approx(100 - result["test_error"], abs=1e-3)
+    assert net.contract.origin == f"resnetlib.train; began as {NAME} ({create_model(NAME).contract.origin})"
+    assert net.contract.license == create_model(NAME).contract.license
+    assert "6 held-out images, by which the weights were chosen" in net.contract.evaluated_on
+    [[guess]] = classify(net, [read_image(draw(tuned.parent / "new.png", 2, seed=77))], top=1)
+    assert guess.name == "blue"
+    assert f"began as {NAME}" in (tuned / "README.md").read_text()
+    assert (tuned / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_saved_weights_are_the_best_that_were_measured(data: Path, tmp_path: Path) -> None:
+    result = tune(data, tmp_path / "out", recipe=recipe(epochs=8, lr=0.5, patience=3))
+    errors = [record["test_error"] for record in records(tmp_path / "out")]
+    assert result.test_error == pytest.approx(min(errors), abs=1e-3)
+    best = errors.index(min(errors))
+    assert len(errors) == min(8, best + 1 + 3)
+    assert f"weights of iteration {3 * (best + 1)} of 24" in create_model(tmp_path / "out").contract.recipe
+
+
+def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half of the training changes nothing but the classifier; the other half changes everything, deeper layers less."""
+    begin = create_model(NAME).state_dict()
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    advance = Training.advance
+
+    def watched(self: Training, until: int) -> Any:
+        yield from advance(self, until)
+        seen[self.iteration] = {key: tensor.clone() for key, tensor in self._net.state_dict().items()}
+
+    monkeypatch.setattr(Training, "advance", watched)
+    tune(data, tmp_path / "out", recipe=recipe(frozen=0.5, patience=0, weight_decay=0.0))
+    assert list(seen) == [3, 6, 9, 12]
+    for iteration, state in seen.items():
+        changed = {
+            key
+            for key, tensor in state.items()
+            if key in begin and not key.startswith("fc") and not torch.equal(tensor, begin[key])
+        }
+        assert changed == (set() if iteration <= 6 else {key for key in begin if not key.startswith("fc")}), iteration
+    assert not torch.equal(seen[3]["fc.weight"], seen[6]["fc.weight"])
+    rates = [record["lr"] for record in records(tmp_path / "out")]
+    assert rates[0] == rates[1] == 0.02
+    assert rates[3] < rates[2] < 0.02
+    net = create_model(tmp_path / "out")
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("when", [2, 5])
+def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(when: int, data: Path, tmp_path: Path) -> None:
+    """Killed in an epoch of the frozen part, and of the other: the weights are those of a run that nobody stopped, bit for bit."""
+    code = f"""
+import os, signal, sys; sys.path.append({str(Path(__file__).parents[1])!r})
+import torch, resnetlib
+from resnetlib.train import recipe_of
+from resnetlib.train.step import Step
+torch.set_num_threads(1)
+out, deadly = sys.argv[1], int(sys.argv[2])
+call, count = Step.__call__, 0
+def counted(self, *args):
+    global count
+    count += 1
+    if count == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(self, *args)
+Step.__call__ = counted
+recipe = recipe_of("finetune", epochs=6, batch=6, frozen=0.5)
+resnetlib.finetune({NAME!r}, {str(data)!r}, out, recipe=recipe, device="cpu", precision="fp32")
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run(out: str, deadly: int) -> int:
+        command = [sys.executable, "-c", code, str(tmp_path / out), str(deadly)]
+        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode  # noqa: S603
+
+    assert run("whole", 0) == 0
+    assert run("parts", 3 * when - 1) == -signal.SIGKILL
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    assert len(records(tmp_path / "parts")) == when - 1
+    assert run("parts", 0) == 0
+    one, two = (create_model(tmp_path / out).state_dict() for out in ("whole", "parts"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert len(records(tmp_path / "parts")) == len(records(tmp_path / "whole"))
+    run_json = json.loads((tmp_path / "parts" / "run.json").read_text())
+    assert [session["from"] for session in run_json["sessions"]] == [0, 3 * (when - 1)]
+
+
+def test_images_in_memory(tmp_path: Path) -> None:
+    train, test = tiny.images(60, side=16), tiny.images(30, seed=1, side=16)
+    result = tune((train, test), tmp_path / "out", recipe=recipe_of("finetune_cifar", epochs=3, batch=10))
+    net = create_model(tmp_path / "out")
+    assert net.classes == train.classes
+    assert net.preprocess == replace(create_model(NAME).preprocess, resize=16, size=16)
+    measured = evaluate(net, [(net.preprocess(test.images), test.labels)])
+    assert measured.top1 == pytest.approx(100 - result.test_error, abs=1e-3)
+
+
+def test_grey_images(tmp_path: Path) -> None:
+    colour = tiny.images(60, side=16)
+    grey = replace(colour, images=colour.images[:, :1] // 2 + 100 * (colour.labels[:, None, None, None] == 0).to(torch.uint8))
+    recipe = recipe_of("finetune_cifar", epochs=3, batch=10)
+    with pytest.raises(ValueError, match="images have 1 channels, and the preprocessing is for 3"):
+        tune((grey, grey), tmp_path / "colour", recipe=recipe)
+    tune((grey, grey), tmp_path / "out", recipe=recipe, in_channels=1)
+    net = create_model(tmp_path / "out")
+    assert net.in_channels == 1
+    assert "3 channels made 1 (sum)" in net.contract.origin
+
+
+def test_from_scratch_by_a_name_without_weights(data: Path, tmp_path: Path) -> None:
+    tune(data, tmp_path / "out", name="cifar_plain20", recipe=recipe(epochs=1))
+    net = create_model(tmp_path / "out")
+    assert net.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
+    assert net.contract.origin == "resnetlib.train"
+
+
+def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have(data: Path, tuned: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    tune(data, again, name=f"{tuned}/", recipe=recipe(epochs=1, lr=1e-6, patience=0))
+    one, two = create_model(tuned), create_model(again)
+    torch.testing.assert_close(one.fc.weight, two.fc.weight, rtol=0, atol=1e-4)
+
+
+def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
+    with pytest.raises(ValueError, match=rf"holds another training, whose weights is {NAME} \(.*\), not"):
+        tune(data, tuned, name="cifar_resnet20")
+
+
+def test_a_broken_image_does_not_stop_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = fill(tmp_path / "data", 5)
+    (root / "red" / "1.png").write_bytes(b"broken")
+    tune(root, tmp_path / "out", recipe=recipe(epochs=1))
+    assert f"1 passed over in {root}, cannot be read: red/1.png" in "".join(capfd.readouterr())
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["images"] == 11
+
+
+def test_one_class(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", 3, classes=("red",))
+    with pytest.raises(ValueError, match="there is one class only, 'red': a classifier needs two or more"):
+        tune(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_inside_the_data(data: Path) -> None:
+    for out in (data / "out", data, data / "red" / ".." / "x"):
+        with pytest.raises(ValueError, match="where its files would be taken for data"):
+            tune(data, out)
+
+
+def test_too_few_images_for_a_batch(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", 2)
+    with pytest.raises(ValueError, match="3 images do not fill a batch of 6: take a smaller batch"):
+        tune(root, tmp_path / "out")
+
+
+def test_divergence_is_said(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match="diverged"):
+        tune(data, tmp_path / "out", recipe=recipe(lr=1e12, frozen=0.0))
+
+
+def test_a_callers_own_freezing_outlives_the_frozen_part(tmp_path: Path) -> None:
+    net = tiny.network()
+    net.layer1.requires_grad_(False)
+    before = net.layer1[0].conv1.weight.clone()
+    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(frozen=0.5), tmp_path, device="cpu", precision="fp32")
+    assert torch.equal(net.layer1[0].conv1.weight, before)
+    assert not net.layer1[0].conv1.weight.requires_grad
+    assert net.layer2[0].conv1.weight.requires_grad
+
+
+def test_adamw_and_rates_by_layer(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "layer_decay": 0.5, "decay_all": False, "frozen": 0.25}
+    result = fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=10, **changes), tmp_path, device="cpu")
+    assert result.train_error < 20
+
+
+def test_find_images_is_what_training_sees(data: Path, tuned: Path) -> None:
+    files = find_images(data)
+    assert len(files) == json.loads((tuned / "run.json").read_text())["images"] + 6
