@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torchvision.transforms.v2 import Compose
 
 __all__ = ["Evaluation", "Guess", "classify", "evaluate", "transform_for"]
+
+_AT_ONCE = 32
+"""Images that are classified together."""
 
 _UNKNOWN = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
 
@@ -45,12 +48,15 @@ class Evaluation:
         top1: percent whose label was its first guess.
         top5: percent whose label was among its first five guesses (or all, where there are fewer classes).
         loss: mean cross-entropy, in nats.
+        confusion: `(classes, classes)`, how many images of each class (row) had each class as first guess (column); None where it
+            was not counted.
     """
 
     images: int
     top1: float
     top5: float
     loss: float
+    confusion: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 def transform_for(net: Backbone) -> "Compose":
@@ -106,21 +112,25 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         raise ValueError(f"top must be at least 1, got {top}")
     like = next(net.parameters())
     guesses = []
+    names = net.classes or [str(i) for i in range(net.num_classes)]
     with evaluating(net):
-        for image in images:
-            x = net.preprocess(image).to(like.device, like.dtype)
-            probabilities, labels = net(x[None])[0].float().softmax(0).topk(min(top, net.num_classes))
-            names = net.classes or [str(i) for i in range(net.num_classes)]
-            guesses.append([Guess(i, names[i], p) for i, p in zip(labels.tolist(), probabilities.tolist(), strict=True)])
+        for start in range(0, len(images), _AT_ONCE):
+            inputs = [net.preprocess(image) for image in images[start : start + _AT_ONCE]]
+            alike = len({x.shape for x in inputs}) == 1
+            for x in [torch.stack(inputs)] if alike else [x[None] for x in inputs]:
+                ranked = net(x.to(like.device, like.dtype)).float().softmax(1).topk(min(top, net.num_classes))
+                for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
+                    guesses.append([Guess(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
     return guesses
 
 
-def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
     """Measure a network's accuracy.
 
     Args:
         net: the network; evaluated in eval mode, and given back in its own.
         batches: pairs of inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`.
+        confusion: whether to count which classes are taken for which.
 
     Returns:
         The figures over all images.
@@ -129,21 +139,26 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluat
         ValueError: if there are no images, or a label for which there is no logit.
     """
     like = next(net.parameters())
-    seen, right1, right5, loss = 0, 0, 0, 0.0
+    seen, right1, right5, loss, classes = 0, 0, 0, 0.0, net.num_classes
+    counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
     with evaluating(net):
         for x, labels in batches:
             labels = labels.to(like.device)
             if not bool(((labels >= 0) & (labels < net.num_classes)).all()):
                 raise ValueError(f"labels must be 0 to {net.num_classes - 1}, the network's logits, got {labels.unique().tolist()}")
             logits = net(x.to(like.device, like.dtype)).float()
-            hits = logits.topk(min(5, net.num_classes)).indices == labels[:, None]
+            guesses = logits.topk(min(5, classes)).indices
+            hits = guesses == labels[:, None]
+            if confusion:
+                counts += torch.bincount(labels * classes + guesses[:, 0], minlength=classes * classes)
             seen += len(labels)
             right1 += int(hits[:, 0].sum())
             right5 += int(hits.sum())
             loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
     if not seen:
         raise ValueError("there are no images to evaluate on")
-    return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen)
+    table = counts.view(classes, classes).cpu() if confusion else None
+    return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
 
 
 @contextmanager

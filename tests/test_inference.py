@@ -87,3 +87,12 @@ def test_evaluation_refuses_what_it_cannot_count() -> None:
     with pytest.raises(ValueError, match="labels must be 0 to 2, the network's logits, got"):
         evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([0, 3]))])
     assert net.training
+
+
+def test_confusion_counts_what_is_taken_for_what() -> None:
+    net = Answers(torch.eye(3)[[0, 2, 2, 1, 0]])
+    labels = torch.tensor([0, 1, 2, 1, 2])
+    table = evaluate(net, [(torch.arange(5)[:, None], labels)], confusion=True).confusion
+    assert table is not None
+    assert table.tolist() == [[1, 0, 0], [0, 1, 1], [1, 0, 1]]
+    assert evaluate(net, [(torch.arange(5)[:, None], labels)]).confusion is None

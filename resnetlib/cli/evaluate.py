@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
 @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+@click.option("--confusion", type=click.Path(path_type=Path, dir_okay=False), help="Draw which classes are taken for which, a PNG.")
 @weights_options
-def evaluate(name: str, data: Path, batch: int, weights: str | None, normalize: "Normalization | None", device: str | None) -> None:
+def evaluate(
+    name: str,
+    data: Path,
+    batch: int,
+    confusion: Path | None,
+    weights: str | None,
+    normalize: "Normalization | None",
+    device: str | None,
+) -> None:
     """Measure the accuracy of the network NAME on the images in a folder.
 
     The folder is cifar-10-batches-bin or cifar-10-batches-py (its test images count), or has a folder of images for each
@@ -28,13 +37,17 @@ def evaluate(name: str, data: Path, batch: int, weights: str | None, normalize: 
     """
     from tqdm import tqdm
 
+    from resnetlib.cli.confusion import draw_confusion
     from resnetlib.inference import evaluate as measure
 
     net, preprocess = load(name, weights, normalize, device)
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
-        result = measure(net, progress)
+        result = measure(net, progress, confusion=confusion is not None)
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
+    if confusion is not None and result.confusion is not None:
+        draw_confusion(result.confusion, net.classes or [str(i) for i in range(net.num_classes)], confusion)
+        click.echo(f"wrote {confusion}")
 
 
 def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int) -> tuple[int, Iterable[tuple["Tensor", "Tensor"]]]:
@@ -60,13 +73,12 @@ def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int)
         pairs = zip(test.images.split(batch), test.labels.split(batch), strict=True)
         return len(test), ((preprocess(images), labels) for images, labels in pairs)
     from torch.utils.data import DataLoader
-    from torchvision.datasets import ImageFolder
 
-    if not data.is_dir() or not any(path.is_dir() for path in data.iterdir()):
-        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with a folder for each class")
-    folder = ImageFolder(str(data), transform=preprocess)
-    check_classes(data, len(folder.classes), classes)
-    return len(folder), DataLoader(folder, batch)
+    from resnetlib.data import ImageDataset, find_images
+
+    files = find_images(data)
+    check_classes(data, len(files.classes), classes)
+    return len(files), DataLoader(ImageDataset(files, preprocess), batch)
 
 
 def check_classes(data: Path, there: int, logits: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,11 +51,14 @@ def load(name: str, weights: str | None, normalize: "Normalization | None", devi
     Raises:
         ValueError: without weights, or where it is not known how to preprocess, or is said twice.
     """
-    from resnetlib.models import spec_of
+    from resnetlib.models import list_models, spec_of
     from resnetlib.weights import Preprocessing, tags_of
     from resnetlib.weights.find import names_weights
+    from resnetlib.weights.repository import CONFIG
     from resnetlib.zoo import create_model
 
+    if name not in list_models() and Path(name, CONFIG).is_file():
+        name = f"./{name}" if not Path(name).is_absolute() else name  # a folder here, without the dot that create_model wants
     if weights is None and not names_weights(name):
         spec_of(name)  # or it says which names there are
         tags = embedded_tags(name)

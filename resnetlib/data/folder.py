@@ -2,13 +2,15 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -144,6 +146,27 @@ def read_image(path: str | Path) -> "Image":
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from error
+
+
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """Image files as a data set: each is read when it is asked for.
+
+    Args:
+        files: the images.
+        transform: makes a tensor of an RGB image, as a network's `preprocess` does.
+    """
+
+    def __init__(self, files: ImageFiles, transform: "Callable[[Image], Tensor]") -> None:
+        self.files, self.transform = files, transform
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        """Read an image, and return it with its label."""
+        path, label = self.files.samples[number]
+        return self.transform(read_image(self.files.root / path)), label
 
 
 def try_images(files: ImageFiles) -> ImageFiles:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from resnetlib.data import ImageFiles, find_images, read_image
+from resnetlib.data import ImageDataset, ImageFiles, find_images, read_image
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
 from resnetlib.train.group import Group
@@ -101,7 +101,7 @@ class FolderFeed:
         """
         files = self._train if split == "train" else self._test
         chosen = spread(images, len(files))[self._group.rank :: self._group.size]
-        return self._load(Subset(_Plain(files, self.preprocess), chosen), batch_size=_AT_ONCE)
+        return self._load(Subset(ImageDataset(files, self.preprocess), chosen), batch_size=_AT_ONCE)
 
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
         device = self._group.device
@@ -125,22 +125,6 @@ class _Parts(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         """Count the batches."""
         return len(self.places)
-
-
-class _Plain(Dataset[tuple[Tensor, int]]):
-    """Images by number, as they are measured."""
-
-    def __init__(self, files: ImageFiles, preprocess: Preprocessing) -> None:
-        self.files, self.preprocess = files, preprocess
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.files)
-
-    def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        """Read an image."""
-        path, label = self.files.samples[number]
-        return self.preprocess(read_image(self.files.root / path)), label
 
 
 class _Drawn(Dataset[tuple[Tensor, int]]):

@@ -28,7 +28,8 @@ class Recipe:
         optimizer: SGD with momentum, the same in Nesterov's form, AdamW, or LAMB.
         lr: learning rate, where the schedule is at its height.
         layer_decay: factor of the rate from each layer to the one before it (`resnetlib.parameter_groups`); 1 for one rate.
-        frozen: share of the whole training, at its beginning, in which the classifier alone learns, at `lr`; the schedule follows.
+        frozen: share of the whole training, at its beginning, in which the classifier alone learns, at `lr`; the schedule
+            follows. 1 for a linear probe.
         momentum: of SGD.
         weight_decay: factor of the L2 penalty.
         decay_all: whether norms and biases decay too, as in the papers.
@@ -144,10 +145,9 @@ class Recipe:
             ValueError: if the images fill no batch, or the warm-up lasts longer than the training.
         """
         steps = self.iterations or self.epochs * self.steps_per_epoch(images)
-        if self.warmup >= steps - self.frozen_steps(steps):
-            raise ValueError(
-                f"warmup must be shorter than the training's {steps - self.frozen_steps(steps)} iterations, got {self.warmup}"
-            )
+        left = steps - self.frozen_steps(steps)
+        if self.warmup and self.warmup >= left:
+            raise ValueError(f"warmup must be shorter than the training's {left} iterations, got {self.warmup}")
         return steps
 
     def frozen_steps(self, steps: int) -> int:
@@ -217,9 +217,11 @@ def _check_number(name: str, value: Any, kind: Any) -> None:
 
 
 def _check_shares(recipe: Recipe) -> None:
-    for name in ("label_smoothing", "ema", "momentum", "frozen"):
+    for name in ("label_smoothing", "ema", "momentum"):
         if getattr(recipe, name) >= 1:
             raise ValueError(f"{name} must be below 1, got {getattr(recipe, name)!r}")
+    if recipe.frozen > 1:
+        raise ValueError(f"frozen must be 1 at most, got {recipe.frozen!r}")
     for name in ("layer_decay", "smallest_crop"):
         if not 0 < getattr(recipe, name) <= 1:
             raise ValueError(f"{name} must be above 0, and 1 at most, got {getattr(recipe, name)!r}")

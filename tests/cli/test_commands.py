@@ -1,5 +1,7 @@
 """The command line, as a person calls it."""
 
+import csv
+import json
 import struct
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from resnetlib import create_model, list_models, spec_of
+from resnetlib import classify, create_model, list_models, save_model, spec_of
 from resnetlib.cli import main
 from resnetlib.weights import Contract, Preprocessing, write_weights
 
@@ -71,6 +73,44 @@ def test_predict(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").is_file()
 
 
+def test_predict_takes_folders_and_patterns_and_writes_tables(tmp_path: Path) -> None:
+    folder = tmp_path / "album"
+    (folder / "more").mkdir(parents=True)
+    for i in range(70):
+        Image.open(SAMPLES / f"test_{('1_ship', '3_airplane')[i % 2]}.png").save(folder / f"{i:02}.png")
+    Image.open(SAMPLES / "test_4_frog.png").save(folder / "more" / "frog.PNG")
+    (folder / "broken.jpg").write_text("broken")
+    (folder / "notes.txt").write_text("notes")
+    result = call("predict", "cifar_resnet20", folder, "--out", tmp_path / "all.csv", "--top", "2")
+    assert result.exit_code == 0, result.output
+    assert f"wrote {tmp_path / 'all.csv'}: 71 images" in result.output
+    assert f"1 passed over: {folder / 'broken.jpg'} is no image that can be read" in result.output
+    with (tmp_path / "all.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [str(path) for path in sorted(folder.rglob("*.[pP][nN][gG]"))]
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    for row in rows:
+        [ranked] = classify(net, [Image.open(row["image"])], top=2)
+        assert [row["class_1"], row["class_2"]] == [guess.name for guess in ranked]
+        assert float(row["probability_1"]) == pytest.approx(ranked[0].probability, abs=1e-4)
+    right("predict", "cifar_resnet20", f"{folder}/0*.png", "--out", tmp_path / "some.json", "--top", "1")
+    listed = json.loads((tmp_path / "some.json").read_text())
+    assert [Path(entry["image"]).name for entry in listed] == [f"0{i}.png" for i in range(10)]
+    assert listed[0]["guesses"][0].keys() == {"class", "label", "probability"}
+    assert "there is no image in" in wrong("predict", "cifar_resnet20", f"{folder}/9*.png")
+    assert "--out must end in .csv or .json" in wrong("predict", "cifar_resnet20", folder, "--out", tmp_path / "all.xls")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.png").write_text("broken")
+    assert "there is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "none")
+
+
+def test_a_saved_model_is_named_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(create_model("cifar_resnet20.resnetlib_c10"), tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "./mine", tmp_path / "mine"):
+        assert "ship" in right("predict", name, SAMPLES / "test_1_ship.png", "--top", "1")
+
+
 def test_predict_with_a_file(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     torch.save(create_model("cifar_plain20", num_classes=3).state_dict(), tmp_path / "w.pth")
@@ -84,8 +124,8 @@ def test_predict_with_a_file(tmp_path: Path) -> None:
 def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     (tmp_path / "no.png").write_text("no image")
-    assert "no.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
-    assert "missing.png cannot be read as an image" in wrong("predict", "cifar_resnet20", "missing.png")
+    assert "no.png is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
+    assert "missing.png is no image that can be read" in wrong("predict", "cifar_resnet20", "missing.png")
     assert "the package has no weights for plain18: name some (a file)" in wrong("predict", "plain18", image)
     assert "the package has no weights for resnet50: name some (resnet50.a1_in1k, " in wrong("predict", "resnet50", image)
     assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
@@ -95,7 +135,7 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     Image.new("1", (40_000, 10_000)).save(tmp_path / "bomb.png")
-    assert "bomb.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "bomb.png")
+    assert "bomb.png is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "bomb.png")
 
 
 def test_weights_without_a_classifier_cannot_predict(tmp_path: Path) -> None:
@@ -136,6 +176,9 @@ def test_evaluate_on_class_folders(tmp_path: Path) -> None:
     out = right("evaluate", "cifar_resnet20", "--data", tmp_path)
     assert out.splitlines()[-1].startswith("top-1 ")
     assert out.rstrip().endswith("on 10 images")
+    right("evaluate", "cifar_resnet20", "--data", tmp_path, "--confusion", tmp_path / "c.png")
+    with Image.open(tmp_path / "c.png") as picture:
+        assert len(picture.convert("RGB").getcolors(10**6) or []) > 50
     (tmp_path / "an eleventh class").mkdir()
     Image.open(SAMPLES / "test_0_cat.png").save(tmp_path / "an eleventh class" / "image.png")
     assert "has 11 classes, and the network 10 logits" in wrong("evaluate", "cifar_resnet20", "--data", tmp_path)
@@ -143,10 +186,8 @@ def test_evaluate_on_class_folders(tmp_path: Path) -> None:
 
 def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for folder in (tmp_path / "empty", tmp_path / "nowhere"):
-        assert "is neither CIFAR-10's folder nor one with a folder for each class" in wrong(
-            "evaluate", "cifar_resnet20", "--data", folder
-        )
+    assert "has no folders of images: it must look like" in wrong("evaluate", "cifar_resnet20", "--data", tmp_path / "empty")
+    assert "there is no folder" in wrong("evaluate", "cifar_resnet20", "--data", tmp_path / "nowhere")
     torch.save(create_model("cifar_plain20", num_classes=100).state_dict(), tmp_path / "w.pth")
     folder = write_samples_as_cifar10(tmp_path / "cifar")
     assert "is damaged or not the published file" in wrong("evaluate", "cifar_resnet20", "--data", folder)

@@ -14,7 +14,7 @@ import tiny
 import torch
 from pictures import draw, fill
 
-from resnetlib import classify, create_model, evaluate, finetune
+from resnetlib import classify, create_model, evaluate, finetune, save_model
 from resnetlib.data import LabelledImages, find_images, read_image
 from resnetlib.train import DivergenceError, Recipe, Result, fit, recipe_of
 from resnetlib.train.training import Training
@@ -229,3 +229,27 @@ def test_adamw_and_rates_by_layer(tmp_path: Path) -> None:
 def test_find_images_is_what_training_sees(data: Path, tuned: Path) -> None:
     files = find_images(data)
     assert len(files) == json.loads((tuned / "run.json").read_text())["images"] + 6
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_timm_and_transformers_load_the_folder_and_agree(data: Path, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    transformers = pytest.importorskip("transformers")
+    begin = create_model("resnet18", num_classes=7)
+    begin.preprocess = Preprocessing.named("imagenet", resize=36, size=32)
+    save_model(begin, tmp_path / "begin")
+    tune(data, tmp_path / "out", name=tmp_path / "begin", recipe=recipe(epochs=1))
+    net, images = create_model(tmp_path / "out").eval(), torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        ours = net(images)
+        theirs = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()(images)
+        model = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "out").eval()
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
+        torch.testing.assert_close(model(images).logits, ours, rtol=0, atol=1e-5)
+    assert [model.config.id2label[i] for i in range(3)] == list(net.classes)
+    path = draw(tmp_path / "new.png", 1, seed=9)
+    found = transformers.pipeline("image-classification", model=str(tmp_path / "out"))(str(path))
+    [guesses] = classify(net, [read_image(path)])
+    for guess, entry in zip(guesses, found, strict=True):
+        assert guess.name == entry["label"]
+        assert guess.probability == pytest.approx(entry["score"], abs=1e-3)
