@@ -4,7 +4,7 @@
     python examples/degradation.py --runs runs --out docs/results/degradation
 
 Writes OUT.json, and draws from it alone OUT.png (fig. 4 and 6 of arXiv 1512.03385: training thin, test bold), OUT-depth.png and
-OUT-speed.png. Errors are of the last iteration's weights; the training's are evaluated like the test's, on all images.
+OUT-speed.png. Errors are of the last iteration's weights; the training's are evaluated like the test's.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-KINDS = {"plain": "cifar_plain", "residual": "cifar_resnet"}
+KINDS = {"cifar_plain": "plain", "cifar_resnet": "residual"}
 COLOURS = {20: "tab:orange", 32: "tab:cyan", 44: "tab:green", 56: "tab:red", 110: "black"}
 Runs = dict[tuple[str, int], list[dict[str, Any]]]
 
@@ -27,24 +27,24 @@ def collect(folder: Path) -> dict[str, Any]:
     runs = {}
     for result in sorted(folder.glob("*/result.json")):
         about = json.loads((result.parent / "run.json").read_text())
-        lines = (result.parent / "log.jsonl").read_text().splitlines()
+        log = [*map(json.loads, (result.parent / "log.jsonl").read_text().splitlines())]
         kept = {key: about[key] for key in ("network", "recipe", "seed", "images", "sessions")}
-        runs[result.parent.name] = kept | json.loads(result.read_text()) | {"log": [*map(json.loads, lines)]}
+        for session in kept["sessions"]:  # whose folders were another computer's
+            session["command"] = [re.sub(r"^/.*/", "", word) for word in session["command"]]
+        runs[result.parent.name] = kept | json.loads(result.read_text()) | {"log": log}
     return {"runs": runs}
 
 
 def by_network(runs: dict[str, Any]) -> Runs:
-    """Sort runs by kind and depth."""
     sorted_runs: Runs = defaultdict(list)
     for name, run in runs.items():
-        for kind, prefix in KINDS.items():
-            if found := re.match(rf"{prefix}(\d+)-seed", name):
-                sorted_runs[kind, int(found[1])].append(run)
+        if found := re.match(r"([a-z_]+)(\d+)-seed", name):
+            sorted_runs[KINDS[found[1]], int(found[2])].append(run)
     return dict(sorted(sorted_runs.items()))
 
 
 def draw_training(runs: Runs, axes: list[Axes]) -> None:
-    for panel, kind in zip(axes, KINDS, strict=True):
+    for panel, kind in zip(axes, KINDS.values(), strict=True):
         for (_, depth), same in ((key, same) for key, same in runs.items() if key[0] == kind):
             for i, run in enumerate(same):
                 x = [record["iteration"] for record in run["log"]]

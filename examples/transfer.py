@@ -52,7 +52,7 @@ def ways(weights: str, changes: dict[str, Any]) -> dict[str, tuple[str, Recipe]]
     return {
         "fine-tuned": (weights, recipe()),
         "linear probe": (weights, recipe(frozen=1.0, lr=0.1)),
-        "from scratch": (weights.partition(".")[0], recipe(frozen=0.0, layer_decay=1.0, lr=0.1)),
+        "from scratch": (weights.partition(".")[0], recipe(frozen=0.0, stem_rate=1.0, lr=0.1)),
     }
 
 

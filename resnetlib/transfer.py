@@ -1,11 +1,14 @@
 """From trained weights and a folder of images to a classifier of these images."""
 
+import hashlib
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from resnetlib.data import ImageFiles, LabelledImages, find_images, hold_out, try_images
+from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, try_images
+from resnetlib.data.folder import ENDINGS
+from resnetlib.modules import Backbone
 from resnetlib.train import Recipe, Result, fit, recipe_of
 from resnetlib.train.group import leads
 from resnetlib.train.step import Precision
@@ -29,11 +32,11 @@ def finetune(
     precision: Precision = "auto",
     compiled: bool = False,
     every: int = 0,
-    sample: int = 0,
+    sample: int = 10_000,
 ) -> Result:
     """Fine-tune a network on your images, and save it.
 
-    The folder `out` is a complete model: `create_model(out)`, `resnetlib predict out photo.jpg`, and where timm has the network
+    The folder `out` is a complete model: `create_model("./out")`, `resnetlib predict out photo.jpg`, and where timm has the network
     timm and transformers load it too. Called again, it goes on where it was stopped, and ends the same.
 
     Args:
@@ -79,8 +82,10 @@ def finetune(
         if Path(out).resolve().is_relative_to(Path(data).resolve()):
             raise ValueError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
         parts = find_split(data, validation, seed=seed)
-    else:
+    elif isinstance(data, tuple) and all(isinstance(part, LabelledImages) for part in data):
         parts = data
+    else:
+        raise TypeError(f"data must be a folder, or training and validation images in memory, got {data!r:.200}")
     in_memory, classes = isinstance(parts[0], LabelledImages), parts[0].classes
     if len(classes) < 2:
         raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
@@ -101,12 +106,21 @@ def finetune(
         out,
         seed=seed,
         preprocess=preprocess,
+        start=_digest(net),
         device=device,
         precision=precision,
         compiled=compiled,
         every=every,
         sample=sample,
     )
+
+
+def _digest(net: Backbone) -> str:
+    """Hash the weights that a network begins with."""
+    digest = hashlib.sha256()
+    for tensor in net.state_dict().values():
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
@@ -122,20 +136,31 @@ def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0) -> t
 
     Raises:
         FileNotFoundError: for a folder without classes, or a class without images.
-        ValueError: if `train/` and `val/` have different classes, or one is there without the other's images.
+        ValueError: if `train/` and `val/` have different classes, `val/` is there alone, or there are other folders beside them.
     """
-    train, val = Path(data) / "train", Path(data) / "val"
-    if val.is_dir() and not train.is_dir():
-        raise ValueError(f"{data} has a folder val, but no train: give both, or a folder for each class")
-    folders = (train, val) if val.is_dir() else (train,) if train.is_dir() else (Path(data),)
-    found = [try_images(find_images(folder)) for folder in folders]
+    found = [try_images(find_images(folder)) for folder in _parts(Path(data))]
     if leads():
         for files in found:
             if files.report:
                 tqdm.write(files.report)
     if len(found) == 1:
         return hold_out(found[0], validation, seed=seed)
-    if found[0].classes != found[1].classes:
-        apart = sorted(set(found[0].classes) ^ set(found[1].classes))
-        raise ValueError(f"{train} and {val} must have the same classes; only one of them has {', '.join(apart)}")
+    check_same_classes(*found)
     return found[0], found[1]
+
+
+def _parts(data: Path) -> list[Path]:
+    """Tell the folders train and val from folders that are classes: a class has images in it, train has folders."""
+    named = {name: data / name for name in ("train", "val") if (data / name).is_dir() and not _has_images(data / name)}
+    if not named:
+        return [data]
+    folders = [path.name for path in data.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    others = [name for name in folders if name not in named]
+    if "train" not in named or others:
+        there = ", ".join(sorted([*named, *others]))
+        raise ValueError(f"{data} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+    return [*named.values()]
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())

@@ -11,6 +11,8 @@ from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.weights.adapt import InputRule, adapt_channels, check_rule
 from resnetlib.weights.collection import no_collection
+from resnetlib.weights.configs import name_of
+from resnetlib.weights.contract import Contract
 from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest
 from resnetlib.weights.find import Found, find, names_weights
 from resnetlib.weights.load import adopt_state, channels_in, classes_in
@@ -95,6 +97,8 @@ def create_model(
     if found.file is not None:
         return _with_weights(found, make, num_classes, in_channels, input_rule, device, dtype, channels_last)
     assert found.spec is not None  # noqa: S101 - what has no file has a name
+    if input_rule is not None:
+        raise ValueError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
     channels = 3 if in_channels is None else in_channels
     net = make(found.spec, num_classes=num_classes, in_channels=channels, device=device, dtype=dtype)
     return net.to(memory_format=torch.channels_last) if channels_last else net
@@ -183,9 +187,12 @@ def _with_weights(
         raise ValueError(f"{found.label}: no such network can be built, {spec}: {error}") from error
     adapted, done = adapt_channels(weights, channels, input_rule)
     adopt_state(net, adapted, dtype=dtype, source=found.label, trusted=found.pinned)
+    if contract is None and done:
+        contract = Contract(name=name_of(spec), tag="", spec=spec)
     if contract is not None:
         net.contract = contract if not done else replace(contract, origin="; ".join(filter(None, (contract.origin, done))))
-        net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels)
+        average = input_rule in (None, "sum")
+        net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels, average=average)
         net.classes = contract.classes
         if net.classes is not None and len(net.classes) != own_classes:
             raise ValueError(f"{found.label} names {len(net.classes)} classes, and has {own_classes} logits")

@@ -120,6 +120,18 @@ def test_rules_for_the_input(tmp_path: Path) -> None:
     assert resnetlib.create_model(tmp_path / "green").in_channels == 5
 
 
+def test_the_colours_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    name = "cifar_resnet20.resnetlib_c10"
+    assert create_model(name, in_channels=1, input_rule="repeat").preprocess.mean == (0.4914,)
+    assert create_model(name, in_channels=1).preprocess.mean == pytest.approx((0.4734,), abs=1e-4)
+    torch.save(create_model("cifar_plain20").state_dict(), tmp_path / "w.pth")
+    net = create_model("cifar_plain20", weights=tmp_path / "w.pth", in_channels=1)
+    save_model(net, tmp_path / "grey")
+    assert create_model(tmp_path / "grey").contract.origin == "the input's 3 channels made 1 (sum)"
+    with pytest.raises(ValueError, match="input_rule='sum' adapts weights, and cifar_plain20 has none"):
+        create_model("cifar_plain20", in_channels=1, input_rule="sum")
+
+
 @pytest.mark.parametrize(
     ("channels", "rule", "message"),
     [

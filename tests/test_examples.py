@@ -1,16 +1,19 @@
 """The examples run, at toy size."""
 
+import gzip
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from resnetlib import create_model
+from resnetlib import build, create_model, spec_of
 from resnetlib.data import LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import read_weights
@@ -52,6 +55,39 @@ def test_degradation(runs: Path, tmp_path: Path) -> None:
     assert figures.keys() == {"figure.png", "figure-depth.png", "figure-speed.png"}
     assert run("degradation.py", "--out", tmp_path / "figure") == said  # from the JSON alone
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == figures
+
+
+def test_batch_norm(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
+    train, test = first(cifar10(cifar10_folder, "train"), 64), first(cifar10(cifar10_folder, "test"), 32)
+    net = build(replace(spec_of("cifar_plain20"), norm="none"))
+    recipe = recipe_of("one_cycle_cifar", iterations=4, batch=16, lr=0.01)
+    fit(net, train, test, recipe, tmp_path / "runs" / "cifar_plain20-norm=none-lr=0.01-seed=0", every=2)
+    shutil.copytree(runs / "cifar_plain20-seed=0", tmp_path / "runs" / "cifar_plain20-seed=0")
+    run("degradation.py", "--runs", tmp_path / "runs", "--out", tmp_path / "all")
+    said = run("batch_norm.py", "--data", tmp_path / "all.json", "--out", tmp_path / "norm.png")
+    lines = [line.partition(":")[0] for line in said.splitlines()]
+    assert lines == ["plain20, no norm, rate 0.01", "plain20, batch norm, rate 0.2"]
+    assert (tmp_path / "norm.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_transfer(tmp_path: Path) -> None:
+    """On pictures that are made up, in Fashion-MNIST's format."""
+    draws = np.random.default_rng(0)
+    for split, n in (("train", 400), ("t10k", 100)):
+        labels = np.arange(n, dtype=np.uint8) % 10
+        pixels = draws.integers(0, 99, (n, 28, 28), np.uint8) + 15 * labels[:, None, None]
+        for kind, head, values in (("images-idx3", 16, pixels), ("labels-idx1", 8, labels)):
+            (tmp_path / f"{split}-{kind}-ubyte.gz").write_bytes(gzip.compress(bytes(head) + values.tobytes()))
+    sizes = ("--each", 5, "--seeds", 2, "--epochs", 1, "--test", 50)
+    said = run("transfer.py", "--data", tmp_path, "--out", tmp_path / "table", "--runs", tmp_path / "runs", *sizes)
+    ways = ["fine-tuned", "linear probe", "from scratch"]
+    assert [line.partition(",")[0] for line in said.splitlines()] == ways
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert list(results) == [f"{way}, 5 a class" for way in ways]
+    assert all(len(result["errors"]) == 2 for result in results.values())
+    states = [create_model(f"{tmp_path}/runs/{way}-5-0/").state_dict() for way in ("linear-probe", "fine-tuned")]
+    begin = create_model("cifar_resnet20.resnetlib_c10", in_channels=1).state_dict()
+    assert [torch.equal(state["layer3.2.conv2.weight"], begin["layer3.2.conv2.weight"]) for state in states] == [True, False]
 
 
 def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:

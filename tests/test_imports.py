@@ -23,7 +23,7 @@ ARROWS = {
     "data": set(),
     "inference": {"modules", "weights"},
     "train": {"modules", "weights", "data", "inference", "tuning", "zoo"},
-    "transfer": {"data", "train", "weights", "zoo"},
+    "transfer": {"modules", "data", "train", "weights", "zoo"},
     "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer"},
 }
 """Which rooms each room may import from."""

@@ -1,7 +1,7 @@
 """`resnetlib finetune`: from trained weights and a folder of images to a classifier of these images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @changes_option("the recipe")
 @click.option("--validation", default=0.2, show_default=True, help="Share of the images held out, where there is no val/.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the split, and of all draws.")
+@click.option("--in-channels", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: the weights' own]")
+@click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 @training_options
 def finetune(
     name: str,
@@ -34,6 +36,8 @@ def finetune(
     changes: tuple[str, ...],
     validation: float,
     seed: int,
+    in_channels: str | None,
+    input_rule: Literal["sum", "repeat", "zeros"] | None,
     device: str | None,
     precision: "Precision",
     compiled: bool,
@@ -58,6 +62,8 @@ def finetune(
         out,
         recipe=read_recipe(recipe, {field: value_of(text) for field, text in map(pair, changes)}),
         validation=validation,
+        in_channels=int(in_channels) if in_channels else None,
+        input_rule=input_rule,
         seed=seed,
         device=usable(device),
         precision=precision,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -46,9 +47,14 @@ class ImageFiles:
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
         return "\n".join(
-            f"{len(paths)} passed over in {self.root}, {why}: {', '.join(paths[:5])}{' ...' if len(paths) > 5 else ''}"
+            f"{len(paths)} passed over in {self.root}, {why}: {_printable(paths[:5])}{' ...' if len(paths) > 5 else ''}"
             for why, paths in reasons.items()
         )
+
+
+def _printable(paths: Iterable[str]) -> str:
+    """List paths, also those whose names are no text."""
+    return ", ".join(paths).encode(errors="backslashreplace").decode()
 
 
 def find_images(root: str | Path) -> ImageFiles:
@@ -81,8 +87,9 @@ def find_images(root: str | Path) -> ImageFiles:
     passed_over: list[tuple[str, str]] = []
     classes = _classes(root, passed_over)
     samples, empty = [], []
+    visited: set[str] = set()
     for label, name in enumerate(classes):
-        found = sorted(_walk(root, name, passed_over))
+        found = sorted(_walk(root, name, visited, passed_over))
         samples += [(path, label) for path in found]
         if not found:
             empty.append(name)
@@ -102,6 +109,8 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
         raise FileNotFoundError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
     passed_over += [(f"{path.name}/", "hidden folders") for path in hidden if path.is_dir()]
     passed_over += [(name, "outside the folders of classes") for name in loose]
+    others = [path.name for path in entries if not path.is_dir() and path not in hidden and path.name not in loose]
+    passed_over += [(name, "no images by their names") for name in others]
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
@@ -111,11 +120,17 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
     return classes
 
 
-def _walk(root: Path, name: str, passed_over: list[tuple[str, str]]) -> list[str]:
+def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
     """Find a class's images, in folders of its folder too."""
     found = []
-    for folder, inner, files in os.walk(root / name, followlinks=True):
-        inner[:] = [each for each in inner if not each.startswith(".")]
+    for folder, inner, files in os.walk(root / name, followlinks=True, onerror=_fail):
+        real = os.path.realpath(folder)
+        if real in visited:
+            passed_over.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders that are there already"))
+            inner.clear()
+            continue
+        visited.add(real)
+        inner[:] = sorted(each for each in inner if not each.startswith("."))
         for file in files:
             path = (Path(folder) / file).relative_to(root).as_posix()
             if file.startswith("."):
@@ -127,6 +142,10 @@ def _walk(root: Path, name: str, passed_over: list[tuple[str, str]]) -> list[str
     return found
 
 
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def read_image(path: str | Path) -> "Image":
     """Read an image file, whole.
 
@@ -134,17 +153,21 @@ def read_image(path: str | Path) -> "Image":
         path: the file.
 
     Returns:
-        The image, in RGB.
+        The image, in RGB; of 16 bits the upper eight. As in torchvision, it lies as it is stored, whatever its EXIF data say.
 
     Raises:
-        ValueError: if it is no image that can be read.
+        ValueError: if it is no image that can be read, or its numbers have no known range.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
+            if image.mode in ("I", "F"):
+                raise ValueError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
+            if image.mode.startswith("I;16"):
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise ValueError(f"{path} is no image that can be read: {error}") from error
 
 
@@ -190,7 +213,8 @@ def try_images(files: ImageFiles) -> ImageFiles:
     bad = [(sample[0], complaint) for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is not None]
     lost = sorted(set(range(len(files.classes))) - {label for _, label in good})
     if lost:
-        examples = [f"{path} ({why})" for path, why in bad if dict(files.samples)[path] in lost]
+        label_of = dict(files.samples)
+        examples = [f"{path} ({why})" for path, why in bad if label_of[path] in lost]
         names = ", ".join(files.classes[label] for label in lost)
         raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
     return replace(files, samples=good, passed_over=(*files.passed_over, *bad))
@@ -202,6 +226,21 @@ def _complaint(path: Path) -> str | None:
     except ValueError as error:
         return f"cannot be read: {error.__cause__}"
     return None
+
+
+def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
+    """Raise ValueError for two folders whose classes differ.
+
+    Args:
+        one: images.
+        other: images.
+
+    Raises:
+        ValueError: with the classes that only one of them has.
+    """
+    if one.classes != other.classes:
+        apart = ", ".join(sorted(set(one.classes) ^ set(other.classes)))
+        raise ValueError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
 
 
 def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
@@ -222,8 +261,10 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
         raise ValueError(f"the share of images held out must be between 0 and 1, got {share}")
     draws = torch.Generator().manual_seed(seed)
     held: set[int] = set()
-    for label, name in enumerate(files.classes):
-        places = [i for i, (_, own) in enumerate(files.samples) if own == label]
+    of_class: list[list[int]] = [[] for _ in files.classes]
+    for i, (_, label) in enumerate(files.samples):
+        of_class[label].append(i)
+    for name, places in zip(files.classes, of_class, strict=True):
         if len(places) < 2:
             raise ValueError(
                 f"{files.root} has one image of {name}, which cannot be split: add some, or make folders train and val"

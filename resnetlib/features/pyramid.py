@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from resnetlib.modules import Backbone, FeatureInfo
 from resnetlib.modules.arguments import check_images
+
+torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
 Format = Literal["dict", "list"]
 
@@ -32,6 +35,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, net: Backbone, wanted: list[int], *, norm: bool, output: Format) -> None:
         super().__init__()
+        self.training = net.training
         names = {module: name for name, module in net.named_modules()}
         sections = [net.stem(), *net.stages()][: wanted[-1] + 1]
         if norm and len(sections) == len(net.feature_info):
@@ -46,7 +50,6 @@ class Pyramid(nn.Module):
         self.names = tuple(f"c{i + 1}" for i in wanted)
         self.channels = tuple(info["num_chs"] for info in self.feature_info)
         self.strides = tuple(info["reduction"] for info in self.feature_info)
-        self.train(net.training)
 
     def forward(self, x: Tensor) -> dict[str, Tensor] | list[Tensor]:
         """Compute the maps."""
@@ -107,5 +110,6 @@ def _register(root: nn.Module, path: str, module: nn.Module) -> None:
     for container in containers:
         if container not in dict(root.named_children()):
             root.add_module(container, nn.Module())
+            root.get_submodule(container).training = root.training
         root = root.get_submodule(container)
     root.add_module(name, module)

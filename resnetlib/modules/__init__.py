@@ -3,14 +3,15 @@
 from resnetlib.modules.backbone import Backbone, FeatureInfo
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import DenseBlock, DenseLayer, Transition
-from resnetlib.modules.dilation import DilatedAvgPool2d, dilate
+from resnetlib.modules.dilation import DilatedAvgPool2d, dilate, is_dilated
 from resnetlib.modules.frozen import (
     FrozenBatchNorm1d,
     FrozenBatchNorm2d,
     FrozenBatchNorm3d,
     FrozenSyncBatchNorm,
-    freeze_norm_,
-    thaw_norm_,
+    hold_,
+    is_norm,
+    release_,
 )
 from resnetlib.modules.init import init_fixup_, init_he_, init_zero_residual_
 from resnetlib.modules.join import Add, Concat, Join, Replace, ScaledAdd, StochasticAdd, StochasticConcat
@@ -52,10 +53,12 @@ __all__ = [
     "StochasticConcat",
     "Transition",
     "dilate",
-    "freeze_norm_",
+    "hold_",
     "init_fixup_",
     "init_he_",
     "init_zero_residual_",
+    "is_dilated",
+    "is_norm",
     "recompute",
-    "thaw_norm_",
+    "release_",
 ]

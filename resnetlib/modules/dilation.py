@@ -41,7 +41,8 @@ def dilate(net: Backbone, output_stride: int) -> None:
     """Let a network's stages keep their maps' size once these are so many times smaller than the image.
 
     Parameters and their names stay the same. What follows a stride that was taken out is dilated instead, so that of the finer map
-    every so-many-th row and column is the map of before, where the image's sides are multiples of its stride.
+    every so-many-th row and column is the map of before, where the image's sides are multiples of its stride, and norms do not look
+    at the map: batch norms in evaluation, or none. (Group norms do, and see another map.)
 
     Args:
         net: the network, changed in place, `feature_info` included.
@@ -55,7 +56,7 @@ def dilate(net: Backbone, output_stride: int) -> None:
     """
     strides = [info["reduction"] for info in net.feature_info]
     choices = sorted(set(strides[1:]))
-    if len(choices) < len(strides) - 1:
+    if is_dilated(net):
         raise ValueError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
     if output_stride not in choices:
         raise ValueError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
@@ -65,6 +66,12 @@ def dilate(net: Backbone, output_stride: int) -> None:
             for part in stage:
                 rate = _dilate_part(part, rate)
         net.feature_info[i]["reduction"] = min(strides[i], output_stride)
+
+
+def is_dilated(net: Backbone) -> bool:
+    """Tell whether `dilate` changed a network: only then two stages have maps of one size."""
+    strides = [info["reduction"] for info in net.feature_info[1:]]
+    return len(set(strides)) < len(strides)
 
 
 def _dilate_part(part: nn.Module, rate: int) -> int:

@@ -1,5 +1,6 @@
-"""Batch norms that keep to their running statistics, whatever mode the network around them is in."""
+"""Modules that are held: their parameters get no gradients, and batch norms keep to their running statistics."""
 
+from functools import cache
 from typing import Any, Self
 
 from torch import nn
@@ -7,12 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Frozen(_BatchNorm):
-    """A batch norm in evaluation mode for good, whose scale and shift are not learned.
+    """A batch norm in evaluation mode for good.
 
     A batch norm becomes one by changing its class in place: parameters, buffers, momentum, hooks and names stay where they are.
     """
-
-    _before: tuple[tuple[str, bool], ...]
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
@@ -35,44 +34,60 @@ class FrozenSyncBatchNorm(_Frozen, nn.SyncBatchNorm):
     """A frozen `nn.SyncBatchNorm`."""
 
 
-_FROZEN: dict[type[nn.Module], Any] = {
+_NAMED: dict[type[nn.Module], Any] = {
     nn.BatchNorm1d: FrozenBatchNorm1d,
     nn.BatchNorm2d: FrozenBatchNorm2d,
     nn.BatchNorm3d: FrozenBatchNorm3d,
     nn.SyncBatchNorm: FrozenSyncBatchNorm,
 }
-_THAWED: dict[type[nn.Module], Any] = {frozen: norm for norm, frozen in _FROZEN.items()}
 
 
-def freeze_norm_(module: nn.Module) -> bool:
-    """Freeze a batch norm, in place.
-
-    Args:
-        module: any; others than batch norms, frozen ones, and batch norms without running statistics stay what they are.
-
-    Returns:
-        Whether it was frozen by this call.
-    """
-    if type(module) not in _FROZEN or getattr(module, "running_mean", None) is None:
-        return False
-    module._before = tuple((name, parameter.requires_grad) for name, parameter in module.named_parameters(recurse=False))  # type: ignore[assignment]
-    module.requires_grad_(False)
-    module.__class__ = _FROZEN[type(module)]
-    module.eval()
-    return True
+@cache
+def _frozen_class(kind: type[nn.Module]) -> Any:
+    """Return the class of frozen norms of a kind; those of kinds that others define cannot be pickled."""
+    return _NAMED.get(kind) or type(f"Frozen{kind.__name__}", (_Frozen, kind), {})
 
 
-def thaw_norm_(module: nn.Module, *, training: bool) -> None:
-    """Undo `freeze_norm_`: class, and what is learned, are as before.
+def is_norm(module: nn.Module) -> bool:
+    """Tell whether a module is a batch norm that has running statistics to keep to, frozen or not."""
+    return isinstance(module, _BatchNorm) and module.running_mean is not None
+
+
+def hold_(module: nn.Module, holder: str) -> None:
+    """Hold a module: its own parameters get no gradients, and a batch norm is frozen. It may have several holders.
 
     Args:
-        module: any; nothing happens to one that is not frozen.
-        training: the mode that it shall be in.
+        module: any; what it contains is not held with it.
+        holder: whose hold it is.
     """
-    if not isinstance(module, _Frozen):
+    holders = vars(module).setdefault("_holders", set())
+    if not holders:
+        vars(module)["_learned"] = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+        if is_norm(module):
+            module.__class__ = _frozen_class(type(module))  # type: ignore[arg-type]
+            module.eval()
+    holders.add(holder)
+
+
+def release_(module: nn.Module, holder: str | None, *, training: bool) -> None:
+    """End a hold; with the last one, everything is as it was before the first.
+
+    Args:
+        module: any; nothing happens to one that is not held so.
+        holder: whose hold it was; None for all of them.
+        training: the mode that a batch norm shall then be in.
+    """
+    holders = vars(module).get("_holders")
+    if holders is None or (holder is not None and holder not in holders):
         return
-    module.__class__ = _THAWED[type(module)]
-    for name, learned in module._before:
-        module.get_parameter(name).requires_grad_(learned)
-    del module._before
-    module.train(training)
+    if holder is not None and len(holders) > 1:
+        holders.remove(holder)
+        return
+    if isinstance(module, _Frozen):
+        module.__class__ = type(module).__mro__[2]
+        module.train(training)
+    for name in vars(module).pop("_learned"):
+        module.get_parameter(name).requires_grad_(True)
+    del vars(module)["_holders"]

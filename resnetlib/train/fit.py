@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from resnetlib.data import ImageFiles, LabelledImages
-from resnetlib.modules import Backbone
+from resnetlib.modules import Backbone, is_dilated
 from resnetlib.train.draws import own_draws
 from resnetlib.train.feed import Feed, MemoryFeed
 from resnetlib.train.folders import FolderFeed
@@ -32,6 +32,7 @@ def fit(
     *,
     seed: int = 0,
     preprocess: Preprocessing | None = None,
+    start: str = "",
     device: torch.device | str | None = None,
     precision: Precision = "auto",
     compiled: bool = False,
@@ -54,6 +55,7 @@ def fit(
         seed: of order, augmentation and all that is drawn in training; the weights to begin with are the caller's.
         preprocess: what makes an image an input, as for weights that were trained so (`net.preprocess`); None for the images' own
             colours in memory, and for ImageNet's with folders.
+        start: tells the weights to begin with from others, such as by their hash: a folder that began with others is refused.
         device: where; None for a GPU if there is one.
         precision: of the convolutions.
         compiled: whether to compile the network first, which takes about a minute; on a CPU it need not be faster.
@@ -66,7 +68,7 @@ def fit(
 
     Raises:
         DivergenceError: if a loss or a gradient is not finite; the checkpoints before it stay.
-        ValueError: if something does not fit together, or the folder is another training's.
+        ValueError: if something does not fit together, the folder is another training's, or the network is dilated.
         OSError: if the disk is full; what was saved stays.
 
     Example:
@@ -82,17 +84,22 @@ def fit(
     for name, value, least in (("seed", seed, 0), ("every", every, 0), ("sample", sample, 0), ("keep", keep, 1)):
         if not isinstance(value, int) or not least <= value < 2**63:
             raise ValueError(f"{name} must be an int, {least} or more, got {value!r}")
+    if is_dilated(net):
+        raise ValueError("a dilated network's figures would not be those of what is saved: build it without output_stride")
     with join_group(device) as group, own_draws(group.device):
         feed = _feed(train, test, recipe, seed, group, preprocess)
         if len(feed.classes) != net.num_classes:
             raise ValueError(f"there are {len(feed.classes)} classes, and the network has {net.num_classes} logits")
         dtype = dtype_of(precision, group.device)
         net.to(group.device).to(memory_format=torch.channels_last)
-        identity = identify(net, feed, recipe, seed)
+        identity = identify(net, feed, recipe, seed, start)
         net.preprocess, net.classes = feed.preprocess, feed.classes
         training = Training(net, feed, recipe, seed=seed, group=group, dtype=dtype, compiled=compiled)
         about = identity, session(group, dtype, compiled)
-        result = Run(training, feed, group, Path(out), *about, every=every, sample=sample, keep=keep).complete()
+        try:
+            result = Run(training, feed, group, Path(out), *about, every=every, sample=sample, keep=keep).complete()
+        finally:
+            training.release()
     net.load_state_dict(create_model(Path(out), device=group.device).state_dict())
     net.zero_grad()
     return result

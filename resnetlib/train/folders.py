@@ -1,8 +1,10 @@
 """Batches from folders of images, such as ImageNet's, read by worker processes."""
 
 import hashlib
+import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from resnetlib.data import ImageDataset, ImageFiles, find_images, read_image
+from resnetlib.data import ImageDataset, ImageFiles, check_same_classes, find_images, read_image
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
 from resnetlib.train.group import Group
@@ -54,19 +56,18 @@ class FolderFeed:
     ) -> None:
         if recipe.augmentation == "pad_crop_flip":
             raise ValueError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
+        if preprocess is not None and preprocess.channels not in (1, 3):
+            raise ValueError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
         size = recipe.train_size if preprocess is None else preprocess.size
         self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
         self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
-        if self._train.classes != self._test.classes:
-            apart = sorted(set(self._train.classes) ^ set(self._test.classes))
-            raise ValueError(
-                f"{self._train.root} and {self._test.root} must have the same classes; only one of them has {', '.join(apart)}"
-            )
+        check_same_classes(self._train, self._test)
         self.classes = self._train.classes
         self._augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _digest(self._train, self._test)
         self._recipe, self._seed, self._group = recipe, seed, group
         self._workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        self._context = _server() if group.size > 1 and self._workers else None
 
     def __len__(self) -> int:
         """Count the training images."""
@@ -106,7 +107,14 @@ class FolderFeed:
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
         device = self._group.device
         draws = generator(self._seed)  # the loader's own, so that it leaves torch's alone
-        loader = DataLoader(images, num_workers=self._workers, pin_memory=device.type == "cuda", generator=draws, **order)
+        loader = DataLoader(
+            images,
+            num_workers=self._workers,
+            pin_memory=device.type == "cuda",
+            generator=draws,
+            multiprocessing_context=self._context,
+            **order,
+        )
         for x, labels in loader:
             yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
@@ -143,12 +151,19 @@ class _Drawn(Dataset[tuple[Tensor, int]]):
             return self.transform(image), label
 
 
+def _server() -> BaseContext:
+    """Return the context in which a process that did not join the group starts workers: gloo's and nccl's threads bear no fork."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torchvision.transforms.v2", "PIL.Image"])
+    return context
+
+
 def _digest(*folders: ImageFiles) -> str:
     """Hash names and sizes: to read a large folder whole would take too long."""
     digest = hashlib.sha256()
     for files in folders:
         for path, label in files.samples:
-            digest.update(f"{path} {label} {(files.root / path).stat().st_size}\n".encode())
+            digest.update(os.fsencode(path) + f" {label} {(files.root / path).stat().st_size}\n".encode())
     return digest.hexdigest()
 
 
@@ -159,7 +174,8 @@ def _augmentation(recipe: Recipe, preprocess: Preprocessing, size: int) -> Any:
     from torchvision.transforms import v2
 
     colours = v2.Grayscale() if preprocess.channels == 1 else v2.RGB()
-    crop = v2.RandomResizedCrop(size, scale=(recipe.smallest_crop, 1.0), antialias=True)
+    how = v2.InterpolationMode(preprocess.interpolation)
+    crop = v2.RandomResizedCrop(size, scale=(recipe.smallest_crop, 1.0), interpolation=how, antialias=True)
     changes = [colours, crop, v2.RandomHorizontalFlip()]
     if recipe.rand_augment:
         changes.append(v2.RandAugment(num_ops=2, magnitude=recipe.rand_augment))

@@ -21,7 +21,7 @@ from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 Identity = dict[str, Any]
 
 
-def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
+def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, start: str = "") -> Identity:
     """Say which training it is: what cannot be different where it goes on.
 
     Args:
@@ -29,6 +29,7 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
         feed: its images.
         recipe: how.
         seed: of its draws.
+        start: tells the weights that it begins with from others.
 
     Returns:
         Plain data, as JSON has it.
@@ -41,6 +42,7 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int) -> Identity:
         "classes": list(feed.classes),
         "digest": feed.digest,
         "weights": _weights(net),
+        "start": start,
         "license": net.contract.license if net.contract is not None else "",
         "preprocess": json.loads(json.dumps(asdict(feed.preprocess))),
     }

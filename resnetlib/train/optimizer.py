@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnetlib.train.recipe import Recipe
-from resnetlib.tuning import parameter_groups
+from resnetlib.tuning.groups import layer_decay_for, parameter_groups
 
 
 def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
@@ -22,8 +22,9 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     Raises:
         ValueError: for LAMB, where timm, which has it, is not installed.
     """
+    layer_decay = layer_decay_for(net, recipe.stem_rate) if recipe.stem_rate < 1 else 1.0
     groups = parameter_groups(
-        net, lr=recipe.lr, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay, decay_all=recipe.decay_all
+        net, lr=recipe.lr, weight_decay=recipe.weight_decay, layer_decay=layer_decay, decay_all=recipe.decay_all
     )
     fused = all(parameter.is_cuda for parameter in net.parameters())
     if recipe.optimizer == "lamb":

@@ -22,12 +22,13 @@ class Recipe:
     epoch's order.
 
     Args:
-        epochs: length of the training, in passes through the images; 0 where `iterations` says it.
+        epochs: length of the training, in passes through the images, unless patience ends it earlier; 0 where `iterations` says it.
         iterations: length of the training, in batches; 0 where `epochs` says it.
         batch: images in a batch, on all devices together.
         optimizer: SGD with momentum, the same in Nesterov's form, AdamW, or LAMB.
         lr: learning rate, where the schedule is at its height.
-        layer_decay: factor of the rate from each layer to the one before it (`resnetlib.parameter_groups`); 1 for one rate.
+        stem_rate: learning rate of the stem as a share of the classifier's; it falls evenly in between, from block to block. 1 for
+            one rate.
         frozen: share of the whole training, at its beginning, in which the classifier alone learns, at `lr`; the schedule
             follows. 1 for a linear probe.
         momentum: of SGD.
@@ -43,8 +44,9 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes.
         mixup: alpha of mixup; 0 for none.
         cutmix: alpha of CutMix; 0 for none. With both, each batch draws one of the two.
-        patience: measurements without a lower error on the test images after which the training ends; the weights with the lowest
-            are then the result, so the test images should be others than those by which it will be judged. 0 for no such end.
+        patience: measurements without a lower error on the test images after which the training ends, once all layers learn; the
+            weights with the lowest are then the result, so the test images should be others than those by which it will be judged.
+            0 for no such end.
         ema: decay of the moving average of the weights, which is then the result; 0 for none.
         augmentation: of the training images.
         pad: pixels on each side for "pad_crop_flip".
@@ -70,7 +72,7 @@ class Recipe:
     batch: int = 128
     optimizer: Optimizer = "sgd"
     lr: float = 0.1
-    layer_decay: float = 1.0
+    stem_rate: float = 1.0
     frozen: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -222,7 +224,7 @@ def _check_shares(recipe: Recipe) -> None:
             raise ValueError(f"{name} must be below 1, got {getattr(recipe, name)!r}")
     if recipe.frozen > 1:
         raise ValueError(f"frozen must be 1 at most, got {recipe.frozen!r}")
-    for name in ("layer_decay", "smallest_crop"):
+    for name in ("stem_rate", "smallest_crop"):
         if not 0 < getattr(recipe, name) <= 1:
             raise ValueError(f"{name} must be above 0, and 1 at most, got {getattr(recipe, name)!r}")
     marks = recipe.milestones

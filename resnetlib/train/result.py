@@ -19,7 +19,7 @@ class Result:
         iterations: how many were done.
         train_error: over all training images.
         train_loss: over all training images.
-        test_error: over all test images, of the last iteration's weights.
+        test_error: over all test images, of the weights that were saved: the last iteration's, or with patience the best.
         test_loss: over all test images.
         best_test_error: the lowest that was measured on the way; to choose by it is to train on the test images.
         seconds: of training, without measurements.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.inference import Evaluation
@@ -27,11 +28,10 @@ from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import Contract
 from resnetlib.weights.files import write_atomically, write_weights
 from resnetlib.weights.save import save_model
-from resnetlib.zoo import load_file
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
-_KEPT = ("seconds", "best", "best_at", "stale")
+_KEPT = ("seconds", "best", "best_at", "best_net", "stale")
 """What a checkpoint keeps beside the training's own state."""
 
 _REDRAWN = 20.0
@@ -71,13 +71,14 @@ class Run:
         self._every, self._sample = every or training.steps_per_epoch, sample
         self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
         self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
+        self._best_net: dict[str, Tensor] | None = None
         self._drawn = time.monotonic()
 
     def complete(self) -> Result:
         """Train to the end from where the folder's newest checkpoint is, and save the network.
 
         Returns:
-            The last iteration's errors.
+            The errors of the last iteration's weights, or with patience of the best.
 
         Raises:
             DivergenceError: if a loss or a gradient is not finite.
@@ -124,7 +125,7 @@ class Run:
                 state, complaints = self._checkpoints.load()
             self._group.wait()
         if state is not None:
-            self._seconds, self._best, self._best_at, self._stale = (state.pop(key) for key in _KEPT)
+            self._seconds, self._best, self._best_at, self._best_net, self._stale = (state.pop(key) for key in _KEPT)
             self._training.restore(state)
         iteration = self._training.iteration
         if self._group.sum(torch.tensor(float(iteration), device=self._group.device)) != iteration * self._group.size:
@@ -154,9 +155,11 @@ class Run:
         training, net = self._training, self._training.result
         seen, test = self._evaluate(self._sample)
         better = error_of(test) < self._best
-        self._stale += 1
+        self._stale = 0 if training.is_frozen else self._stale + 1
         if better or not self._best_at:
             self._best, self._best_at, self._stale = error_of(test), training.iteration, 0
+            if training.recipe.patience:  # its weights will be the result
+                self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
         if not self._group.leads:
             return
         record = {
@@ -178,7 +181,7 @@ class Run:
             self._draw()
         if self._best_at == training.iteration:
             write_weights(net, self._out / BEST, self._contract(training.iteration, seen, test))
-        kept = (self._seconds, self._best, self._best_at, self._stale)
+        kept = (self._seconds, self._best, self._best_at, self._best_net, self._stale)
         self._checkpoints.save(training.iteration, {**training.state(), **dict(zip(_KEPT, kept, strict=True))})
 
     def _lost_patience(self) -> bool:
@@ -190,10 +193,9 @@ class Run:
         """Measure the result on all images, and save it."""
         training, net = self._training, self._training.result
         iteration = training.iteration
-        if training.recipe.patience:
+        if self._best_net is not None:
+            net.load_state_dict(self._best_net)
             iteration = self._best_at
-            self._group.wait()  # for the best weights to be written
-            net.load_state_dict(load_file(self._out / BEST).state_dict())
         seen, test = self._evaluate(0)
         if not self._group.leads:
             return

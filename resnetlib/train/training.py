@@ -108,13 +108,22 @@ class Training:
         frozen = self.iteration < self.recipe.frozen_steps(self.steps)
         if self._wrapped and frozen == (self._held is not None):
             return
+        self.release()
         if frozen:
             self._held = freeze(self._net)
-        elif self._held is not None:
-            self._held.remove()
-            self._held = None
         self._step.forward = _forward(self._net, self._group, self._compiled)  # it asks once what learns
         self._wrapped = True
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the last iteration was one of those in which the classifier learns alone, and others follow."""
+        return self.iteration <= self.recipe.frozen_steps(self.steps) < self.steps
+
+    def release(self) -> None:
+        """Thaw what the first part of the training froze, wherever it stopped."""
+        if self._held is not None:
+            self._held.remove()
+            self._held = None
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs to keep."""

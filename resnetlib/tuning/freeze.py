@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from torch import nn
 
-from resnetlib.modules import Backbone, freeze_norm_, thaw_norm_
+from resnetlib.modules import Backbone, hold_, is_norm, release_
 from resnetlib.tuning.units import count_upto, units
 
 
@@ -15,31 +16,20 @@ class Frozen:
 
     Args:
         net: the network.
-        modules: what of it is frozen, with all that they contain.
-        names: what to call them.
-        parameters: whether their parameters are frozen, beside those of batch norms.
+        modules: what of it is frozen.
+        names: what to call it.
     """
 
-    def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: tuple[str, ...], *, parameters: bool) -> None:
-        self.names = names
-        self._net = net
-        inner = [module for outer in modules for module in outer.modules()]
-        self._norms = [module for module in inner if freeze_norm_(module)]
-        self._learned = [p for module in inner for p in module.parameters(recurse=False) if parameters and p.requires_grad]
-        for parameter in self._learned:
-            parameter.requires_grad_(False)
+    def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._net, self._modules, self._holder = net, list(modules), uuid4().hex
+        for module in self._modules:
+            hold_(module, self._holder)
 
     def remove(self) -> None:
-        """Give all of it back as it was: classes, momentum, statistics, what is learned; in the network's mode."""
-        for norm in self._norms:
-            thaw_norm_(norm, training=self._net.training)
-        for parameter in self._learned:
-            parameter.requires_grad_(True)
-        self._norms, self._learned = [], []
-
-    def __len__(self) -> int:
-        """Count the frozen batch norms."""
-        return len(self._norms)
+        """Undo this call: what no other one holds is as before, with its momentum and statistics, in the network's mode."""
+        for module in self._modules:
+            release_(module, self._holder, training=self._net.training)
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -64,6 +54,7 @@ def freeze(net: Backbone, upto: str | None = None) -> Frozen:
 
     Raises:
         ValueError: for a part that the network does not have.
+        TypeError: for a module that is no network of this library.
 
     Example:
         >>> from resnetlib import create_model
@@ -74,8 +65,8 @@ def freeze(net: Backbone, upto: str | None = None) -> Frozen:
     """
     parts = units(net)
     count = len(parts) if upto is None else count_upto([name for name, _ in parts], upto)
-    names = tuple(name for name, _ in parts[:count])
-    return Frozen(net, [unit for _, unit in parts[:count]], names, parameters=True)
+    modules = (module for _, unit in parts[:count] for module in unit.modules())
+    return Frozen(net, modules, (name for name, _ in parts[:count]))
 
 
 def frozen_batchnorm(net: nn.Module) -> Frozen:
@@ -88,7 +79,8 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         net: any module; changed in place.
 
     Returns:
-        A handle: `remove()` undoes it, to the bit, and so does the end of a `with` block. `unfreeze(net)` does too.
+        A handle: `names` are those of the norms; `remove()` undoes this call, to the bit, and so does the end of a `with` block.
+        `unfreeze(net)` undoes all calls.
 
     Source:
         Batches of detectors are too small for statistics of their own, so they keep those of the backbone's training, as with
@@ -104,7 +96,8 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         >>> net.bn1.training
         True
     """
-    return Frozen(net, [net], ("batch norms",), parameters=False)
+    norms = {name: module for name, module in net.named_modules() if is_norm(module)}
+    return Frozen(net, norms.values(), norms)
 
 
 def unfreeze(net: nn.Module) -> None:
@@ -114,5 +107,5 @@ def unfreeze(net: nn.Module) -> None:
         net: the network; changed in place.
     """
     for module in net.modules():
-        thaw_norm_(module, training=net.training)
+        release_(module, None, training=net.training)
     net.requires_grad_(True)

@@ -67,6 +67,19 @@ def parameter_groups(
     return [groups[key] for key in sorted(groups)]
 
 
+def layer_decay_for(net: nn.Module, stem_rate: float) -> float:
+    """Return the factor from each layer to the one before it with which the stem learns at a share of the classifier's rate.
+
+    Args:
+        net: the network.
+        stem_rate: the share.
+
+    Returns:
+        The factor, nearer to 1 the deeper the network.
+    """
+    return float(stem_rate ** (1 / (len(_depths(net)[1]) - 1)))
+
+
 def table_of(groups: list[Group]) -> str:
     """Say what groups of parameters hold.
 
@@ -83,22 +96,23 @@ def table_of(groups: list[Group]) -> str:
         all                  0.1    0.0001       20      268,336
         all, no decay        0.1         0       39        1,386
     """
-    width = max(16, *(len(group["label"]) for group in groups))
+    labels = [group.get("label", f"group {i}") for i, group in enumerate(groups)]
+    width = max(16, *map(len, labels))
     lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]
-    for group in groups:
+    for label, group in zip(labels, groups, strict=True):
         tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in group["params"]]
         numbers = sum(tensor.numel() for tensor in tensors)
-        lines.append(f"{group['label']:{width}} {group['lr']:7.3g} {group['weight_decay']:9.3g} {len(tensors):8} {numbers:12,}")
+        lines.append(f"{label:{width}} {group['lr']:7.3g} {group['weight_decay']:9.3g} {len(tensors):8} {numbers:12,}")
     return "\n".join(lines)
 
 
 def _depths(net: nn.Module) -> tuple[Mapping[str, int], list[str]]:
     """Number a network's parameters by depth: the stem's 0, the classifier's last; and name the depths."""
-    if not isinstance(net, Backbone):
-        raise TypeError(f"layer_decay is for networks of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    listed = units(net)
+    assert isinstance(net, Backbone)  # noqa: S101 - or `units` had said so
     stem = set(net.stem())
     labels, places = [STEM], []
-    for name, unit in units(net):
+    for name, unit in listed:
         if unit not in stem:
             labels.append(name)
         places.append((f"{name}.", len(labels) - 1))

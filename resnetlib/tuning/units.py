@@ -9,7 +9,7 @@ from resnetlib.modules import Backbone, Stage
 STEM, HEAD = "stem", "head"
 
 
-def units(net: Backbone) -> list[tuple[str, nn.Module]]:
+def units(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """List what has parameters, in the order in which it runs: layers of the stem, blocks, transitions, the last norm.
 
     Args:
@@ -18,11 +18,16 @@ def units(net: Backbone) -> list[tuple[str, nn.Module]]:
     Returns:
         Names and modules; the classifier is not among them.
 
+    Raises:
+        TypeError: for a module that is no network of this library.
+
     Example:
         >>> from resnetlib import create_model
         >>> [name for name, _ in units(create_model("resnet18", device="meta"))][:4]
         ['conv1', 'bn1', 'layer1.0', 'layer1.1']
     """
+    if not isinstance(net, Backbone):
+        raise TypeError(f"expected a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
     names = {module: name for name, module in net.named_modules()}
     parts = [*net.stem(), *(part for stage in net.stages() for part in stage), *net.tail()]
     return [(names[unit], unit) for part in parts for unit in _split(part) if any(True for _ in unit.parameters())]
@@ -58,5 +63,5 @@ def count_upto(names: list[str], upto: str) -> int:
             places |= {".".join(parts[: n + 1]): i + 1 for n in range(len(parts))}
     if upto not in places:
         choices = ", ".join(dict.fromkeys(".".join(name.removeprefix(container).split(".")[:1]) for name in names))
-        raise ValueError(f"the network has no part {upto!r}, but {choices}, and what is in them")
+        raise ValueError(f"the network has no part {upto!r}, but {choices}, and blocks such as {names[len(names) // 2]}")
     return places[upto]

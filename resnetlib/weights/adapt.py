@@ -55,7 +55,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
         return weight
     if callable(rule):
         return _checked(rule(weight, channels), (weight.shape[0], channels, *weight.shape[2:]))
-    rule = rule or ("sum" if channels == 1 else "repeat")
+    rule = rule or default_rule(channels)
     if rule == "sum":
         if channels != 1:
             raise ValueError(f"the rule 'sum' makes one channel of {old}, not {channels}: use 'repeat' or 'zeros'")
@@ -65,6 +65,11 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
             raise ValueError(f"the rule 'zeros' adds channels to {old}, and cannot make {channels}: use 'sum' or 'repeat'")
         return torch.cat((weight, weight.new_zeros(len(weight), channels - old, *weight.shape[2:])), 1)
     return weight.repeat(1, ceil(channels / old), 1, 1)[:, :channels] * (old / channels)
+
+
+def default_rule(channels: int) -> Literal["sum", "repeat"]:
+    """Return the rule that is taken where none is named."""
+    return "sum" if channels == 1 else "repeat"
 
 
 def check_rule(rule: InputRule | None) -> None:
@@ -96,6 +101,6 @@ def adapt_channels(weights: Recognised, channels: int, rule: InputRule | None = 
     if weight is None or weight.ndim != 4 or channels < 1 or channels == weight.shape[1]:
         return weights, ""
     exact = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or ("sum" if channels == 1 else "repeat")
+    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or default_rule(channels)
     done = f"the input's {weight.shape[1]} channels made {channels} ({how})"
     return replace(weights, state={**weights.state, first: adapt_input(exact, channels, rule)}), done

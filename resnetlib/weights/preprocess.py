@@ -95,18 +95,20 @@ class Preprocessing:
         """Channels of the input."""
         return len(self.mean)
 
-    def for_channels(self, channels: int) -> "Preprocessing":
+    def for_channels(self, channels: int, *, average: bool | None = None) -> "Preprocessing":
         """Adapt mean and deviation to another number of channels, as `adapt_input` adapts the weights.
 
         Args:
-            channels: of the images: 1 takes the averages; more take those of R, G, B, R, G ... in turn.
+            channels: of the images.
+            average: whether the one channel has the averages of mean and deviation, as under the rule "sum", rather than those of
+                R, G, B, R, G ... in turn; None for averages if there is one channel.
 
         Returns:
             The preprocessing for them.
         """
         if channels == self.channels:
             return self
-        if channels == 1:
+        if channels == 1 and average is not False:
             return replace(self, mean=(sum(self.mean) / self.channels,), std=(sum(self.std) / self.channels,))
         mean, std = (tuple(islice(cycle(values), channels)) for values in (self.mean, self.std))
         return replace(self, mean=mean, std=std)

@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from pictures import draw, fill
 from PIL import Image
 
 from resnetlib.data import find_images, hold_out, read_image, try_images
+from resnetlib.train import recipe_of
+from resnetlib.train.folders import FolderFeed
+from resnetlib.train.group import Group
 from resnetlib.transfer import find_split
 
 
@@ -72,7 +77,14 @@ def one_image(root: Path) -> None:
         path.unlink()
 
 
+def other_folders_beside_train(root: Path) -> None:
+    empty(root)
+    fill(root / "train", 2)
+    fill(root / "valid", 2)
+
+
 def other_classes_in_val(root: Path) -> None:
+    empty(root)
     fill(root / "train", 2)
     fill(root / "val", 2, classes=("red", "green"))
 
@@ -83,6 +95,7 @@ def val_alone(root: Path) -> None:
 
 
 def val_without_images(root: Path) -> None:
+    empty(root)
     fill(root / "train", 2)
     for name in ("red", "green", "blue"):
         (root / "val" / name).mkdir(parents=True)
@@ -101,8 +114,9 @@ def val_without_images(root: Path) -> None:
         (names_alike, ValueError, "several classes of one name: 'Red ', 'red'"),
         (names_of_other_unicode, ValueError, "several classes of one name"),
         (one_image, ValueError, "has one image of green, which cannot be split"),
+        (other_folders_beside_train, ValueError, "has the folders train, valid: give train and val, train alone"),
         (other_classes_in_val, ValueError, "must have the same classes; only one of them has blue"),
-        (val_alone, ValueError, "has a folder val, but no train"),
+        (val_alone, ValueError, "has the folders val: give train and val"),
         (val_without_images, FileNotFoundError, "has no image of blue, green, red"),
     ],
 )
@@ -164,9 +178,45 @@ def test_other_things_are_passed_over(folder: Path) -> None:
     assert files.report.splitlines() == [
         f"2 passed over in {folder}, hidden folders: .ipynb_checkpoints/, __MACOSX/",
         f"1 passed over in {folder}, outside the folders of classes: loose.png",
-        f"1 passed over in {folder}, no images by their names: red/notes.txt",
+        f"2 passed over in {folder}, no images by their names: labels.csv, red/notes.txt",
     ]
     assert find_images(fill(folder.parent / "clean", 1)).report == ""
+
+
+def test_a_class_may_be_called_train(folder: Path) -> None:
+    (folder / "red").rename(folder / "train")
+    train, held = find_split(folder)
+    assert train.classes == ("blue", "green", "train")
+    assert len(train) + len(held) == 15
+
+
+def test_links_bring_no_image_twice(folder: Path) -> None:
+    (folder / "red" / "again").symlink_to(".")
+    (folder / "green" / "more").symlink_to(folder / "blue")
+    files = find_images(folder)
+    assert len(files) == 15
+    assert "2 passed over" in files.report
+    assert "links to folders that are there already: green/more/, red/again/" in files.report
+
+
+def test_names_that_are_no_text(folder: Path) -> None:
+    red = os.fsencode(folder / "red")
+    (folder / "red" / "0.png").rename(os.fsdecode(red + b"/\xff.png"))
+    Path(os.fsdecode(red + b"/\xfe.png")).write_bytes(b"broken")
+    train, held = find_split(folder)
+    assert len(train) + len(held) == 15
+    assert train.report.endswith("red/\\udcfe.png")
+    feed = FolderFeed(train, held, recipe_of("finetune", batch=2), seed=0, group=Group(0, 1, torch.device("cpu")))
+    assert len(feed.digest) == 64
+
+
+def test_deep_pixels_keep_their_shades(tmp_path: Path) -> None:
+    ramp = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    assert (np.asarray(read_image(tmp_path / "deep.png"))[..., 0] == ramp >> 8).all()
+    Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)).save(tmp_path / "float.tif")
+    with pytest.raises(ValueError, match="its pixels, of mode F, have no known range"):
+        read_image(tmp_path / "float.tif")
 
 
 def test_classes_are_torchvisions(folder: Path) -> None:

@@ -86,6 +86,23 @@ def test_it_trains_and_copies_like_a_module(net: Backbone) -> None:
         torch.testing.assert_close(y, z)
 
 
+def test_it_leaves_the_networks_modes_alone(net: Backbone) -> None:
+    net.train()
+    parts = [part for stage in net.stages() for part in stage]
+    parts[0].eval()
+    before = [module.training for module in net.modules()]
+    maps = pyramid(net)
+    assert [module.training for module in net.modules()] == before
+    assert maps.training
+
+
+def test_tracers_take_it(net: Backbone) -> None:
+    maps = pyramid(net, output="list")
+    traced = torch.fx.symbolic_trace(maps)
+    for y, z in zip(traced(IMAGES), maps(IMAGES), strict=True):
+        assert torch.equal(y, z)
+
+
 def test_it_compiles_whole(net: Backbone) -> None:
     torch._dynamo.reset()
     maps = pyramid(net, output="list")

@@ -17,6 +17,7 @@ from pictures import draw, fill
 from resnetlib import classify, create_model, evaluate, finetune, save_model
 from resnetlib.data import LabelledImages, find_images, read_image
 from resnetlib.train import DivergenceError, Recipe, Result, fit, recipe_of
+from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.training import Training
 from resnetlib.weights import Preprocessing
 
@@ -178,6 +179,46 @@ def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
         tune(data, tuned, name="cifar_resnet20")
 
 
+def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned: Path, tmp_path: Path) -> None:
+    net = create_model(tuned)
+    for name in ("a", "b"):
+        save_model(net, tmp_path / name, contract=net.contract)
+        torch.nn.init.zeros_(net.conv1.weight)
+    tune(data, tmp_path / "out", name=tmp_path / "a", recipe=recipe(epochs=1))
+    with pytest.raises(ValueError, match="holds another training, whose start is"):
+        tune(data, tmp_path / "out", name=tmp_path / "b", recipe=recipe(epochs=1))
+
+
+def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="images in folders have 1 or 3 channels, and the preprocessing is for 4"):
+        tune(data, tmp_path / "four", in_channels=4)
+    assert not (tmp_path / "four").exists()
+    tune(data, tmp_path / "one", in_channels=1, recipe=recipe(epochs=1))
+    assert create_model(tmp_path / "one").in_channels == 1
+
+
+def test_data_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="data must be a folder, or training and validation images in memory"):
+        tune((tmp_path, tmp_path), tmp_path / "out")  # type: ignore[arg-type]
+
+
+def test_two_processes_fine_tune_from_a_folder(data: Path, tmp_path: Path) -> None:
+    """Under torchrun, with worker processes that read, a linear probe, whose norms see no batches, is that of one process."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resnetlib"]
+    options = ["--data", data, "--device", "cpu", "--precision", "fp32", "--out", tmp_path / "two"]
+    changes = ["--set", "epochs=2", "--set", "batch=6", "--set", "frozen=1"]
+    done = subprocess.run(  # noqa: S603
+        [*launch, "finetune", NAME, *map(str, options), *changes], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    tune(data, tmp_path / "one", recipe=recipe(epochs=2, frozen=1.0))
+    one, two = (create_model(tmp_path / out).state_dict() for out in ("one", "two"))
+    for key, tensor in one.items():
+        torch.testing.assert_close(two[key], tensor, rtol=1e-4, atol=1e-5, msg=key)
+    losses = [records(tmp_path / out)[-1]["test_loss"] for out in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_a_broken_image_does_not_stop_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = fill(tmp_path / "data", 5)
     (root / "red" / "1.png").write_bytes(b"broken")
@@ -210,6 +251,52 @@ def test_divergence_is_said(data: Path, tmp_path: Path) -> None:
         tune(data, tmp_path / "out", recipe=recipe(lr=1e12, frozen=0.0))
 
 
+def test_patience_waits_for_the_layers_to_learn(tmp_path: Path) -> None:
+    """A classifier that learns nothing alone does not end the training before the layers begin."""
+    images = tiny.images(), tiny.images(30, seed=1)
+    recipe = tiny.recipe(epochs=20, frozen=0.6, patience=2, lr=1e-7)
+    fit(tiny.network(), *images, recipe, tmp_path / "out", device="cpu", precision="fp32")
+    assert 72 + 2 * 6 <= records(tmp_path / "out")[-1]["iteration"] < 120
+    probe = tiny.recipe(epochs=20, frozen=1.0, patience=2, lr=1e-7)
+    fit(tiny.network(), *images, probe, tmp_path / "probe", device="cpu", precision="fp32")
+    assert len(records(tmp_path / "probe")) == 3
+
+
+def test_nothing_stays_frozen_when_it_fails(tmp_path: Path) -> None:
+    net = tiny.network()
+    with pytest.raises(DivergenceError):
+        fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(frozen=0.5, lr=1e12), tmp_path, device="cpu")
+    assert type(net.bn1) is torch.nn.BatchNorm2d
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_the_best_weights_are_the_checkpoints_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of better weights, written just before the process died, is none of the run that goes on from before."""
+    images, recipe = (tiny.images(), tiny.images(30, seed=1)), tiny.recipe(epochs=8, patience=1, lr=0.005)
+    save = Checkpoints.save
+
+    def dying(self: Checkpoints, iteration: int, state: Any) -> Path:
+        if iteration == 12:
+            raise KeyboardInterrupt
+        return save(self, iteration, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny.network(), *images, recipe, tmp_path, device="cpu", precision="fp32", every=6)
+    result = fit(tiny.network(), *images, recipe, tmp_path, device="cpu", precision="fp32", every=1)
+    errors = [record["test_error"] for record in records(tmp_path)]
+    assert result.test_error == pytest.approx(min(errors), abs=1e-3)
+    best = records(tmp_path)[errors.index(min(errors))]["iteration"]
+    assert f"weights of iteration {best} of" in create_model(tmp_path).contract.recipe
+
+
+def test_a_dilated_network_is_not_trained_for_a_folder_that_forgets_it(tmp_path: Path) -> None:
+    net = tiny.network(replace(tiny.SPEC, depths=(1, 1, 1), widths=(4, 8, 8)), output_stride=2)
+    with pytest.raises(ValueError, match="build it without output_stride"):
+        fit(net, tiny.images(), tiny.images(), tiny.recipe(), tmp_path, device="cpu")
+
+
 def test_a_callers_own_freezing_outlives_the_frozen_part(tmp_path: Path) -> None:
     net = tiny.network()
     net.layer1.requires_grad_(False)
@@ -221,7 +308,7 @@ def test_a_callers_own_freezing_outlives_the_frozen_part(tmp_path: Path) -> None
 
 
 def test_adamw_and_rates_by_layer(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "layer_decay": 0.5, "decay_all": False, "frozen": 0.25}
+    changes: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "stem_rate": 0.5, "decay_all": False, "frozen": 0.25}
     result = fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=10, **changes), tmp_path, device="cpu")
     assert result.train_error < 20
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib import Backbone, Spec, build, freeze, frozen_batchnorm, save_model, unfreeze
+from resnetlib.features import pyramid
 from resnetlib.zoo import create_model
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -103,7 +104,7 @@ def test_freezing_up_to_a_block() -> None:
     assert freeze(dense, "transition1").names == freeze(dense, "features.transition1").names
     assert freeze(dense, "features").names[-1] == "features.norm5"
     for wrong in ("layer9", "fc", "", "layer1.7", "1"):
-        with pytest.raises(ValueError, match=f"no part '{wrong}', but conv1, bn1, layer1, layer2"):
+        with pytest.raises(ValueError, match=f"no part '{wrong}', but conv1, bn1, layer1, layer2, and blocks such as layer1.0"):
             freeze(net, upto=wrong)
 
 
@@ -112,7 +113,7 @@ def test_frozen_batch_norms_survive_training_mode(net: Backbone) -> None:
     names, tensors = list(net.state_dict()), state(net)
     expected = net.eval()(IMAGES)
     handle = frozen_batchnorm(net)
-    assert len(handle) == len(norms)
+    assert [net.get_submodule(name) for name in handle.names] == norms
     torch.testing.assert_close(net.train()(IMAGES), expected)
     assert not any(norm.training for norm in norms)
     assert list(net.state_dict()) == names
@@ -148,6 +149,52 @@ def test_what_was_frozen_before_stays_so() -> None:
     assert net.layer1[0].bn1.training
 
 
+def test_handles_undo_their_own_calls_and_no_others() -> None:
+    net = build(FAMILIES["resnet"], num_classes=5)
+    begin = everything(net)
+    norms = frozen_batchnorm(net)
+    body = freeze(net)
+    norms.remove()
+    assert not net.train().bn1.training
+    assert not net.bn1.weight.requires_grad
+    body.remove()
+    assert everything(net) == begin
+    first, norms = freeze(net, "layer1"), frozen_batchnorm(net)
+    first.remove()
+    assert not net.train().layer1[0].bn1.training
+    assert net.conv1.weight.requires_grad
+    norms.remove()
+    assert everything(net) == begin
+    old = freeze(net)
+    unfreeze(net)
+    new = freeze(net)
+    old.remove()
+    assert not net.train().bn1.training
+    assert not net.conv1.weight.requires_grad
+    new.remove()
+    assert everything(net) == begin
+
+
+def test_batch_norms_of_kinds_that_others_define() -> None:
+    timm = pytest.importorskip("timm")
+    net = timm.create_model("efficientnet_b0", num_classes=5).eval()
+    images = torch.randn(2, 3, 64, 64)
+    kinds, expected = [type(module) for module in net.modules()], net(images)
+    with frozen_batchnorm(net) as frozen:
+        assert len(frozen.names) == 49
+        twin = deepcopy(net).train()
+        assert not any(module.training for module in twin.modules() if isinstance(module, _BatchNorm))
+        unfreeze(twin)
+        torch.testing.assert_close(twin.eval()(images), expected)
+    assert [type(module) for module in net.modules()] == kinds
+
+
+def test_wrappers_are_refused_by_name() -> None:
+    for wrapper in (nn.Sequential(build(FAMILIES["resnet"])), pyramid(build(FAMILIES["resnet"]))):
+        with pytest.raises(TypeError, match=r"expected a network of this library, got \w+; of a wrapper, give net\.module"):
+            freeze(wrapper)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("copy", [deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["deepcopy", "pickle"])
 def test_copies_stay_frozen_and_thaw_by_themselves(copy: object) -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
@@ -163,7 +210,7 @@ def test_copies_stay_frozen_and_thaw_by_themselves(copy: object) -> None:
 def test_hooks_stay(net: Backbone) -> None:
     norm = next((module for module in net.modules() if isinstance(module, _BatchNorm)), None)
     if norm is None:
-        assert len(frozen_batchnorm(net)) == 0
+        assert frozen_batchnorm(net).names == ()
         return
     calls: list[int] = []
     norm.register_forward_hook(lambda module, args, y: calls.append(1))
@@ -192,5 +239,5 @@ def test_synchronized_batch_norms_freeze_too() -> None:
 
 def test_norms_without_statistics_are_left_alone() -> None:
     net = nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), nn.GroupNorm(1, 3), nn.BatchNorm1d(3))
-    assert len(frozen_batchnorm(net)) == 1
+    assert frozen_batchnorm(net).names == ("2",)
     assert type(net[0]) is nn.BatchNorm2d

@@ -6,7 +6,9 @@ import pytest
 import torch
 from families import FAMILIES
 
-from resnetlib import Backbone, Spec, build, freeze, parameter_groups, table_of
+from resnetlib import Backbone, Spec, build, create_model, freeze, parameter_groups, table_of
+from resnetlib.train import recipe_of
+from resnetlib.train.optimizer import make_optimizer
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -100,6 +102,21 @@ def test_the_table_adds_up(net: Backbone) -> None:
     assert len(lines) == len(groups)
     assert sum(int(line.split()[-1].replace(",", "")) for line in lines) == sum(p.numel() for p in net.parameters())
     assert table_of(torch.optim.SGD(groups).param_groups) == table_of(groups)
+
+
+def test_recipes_name_the_stems_share_and_deep_networks_decay_more_gently() -> None:
+    for name in ("cifar_resnet20", "cifar_resnet110", "densenet121"):
+        net = create_model(name, device="meta")
+        optimizer = make_optimizer(recipe_of("finetune", stem_rate=0.25, lr=0.4), net)
+        rates = {group["label"]: group["lr"] for group in optimizer.param_groups}
+        assert rates["stem"] == pytest.approx(0.1)
+        assert rates["head"] == pytest.approx(0.4)
+
+
+def test_the_table_of_other_optimizers_numbers_their_groups() -> None:
+    net = build(FAMILIES["resnet"])
+    groups = torch.optim.SGD([{"params": net.conv1.parameters()}, {"params": net.fc.parameters()}], 0.1).param_groups
+    assert [line.split()[:2] for line in table_of(groups).splitlines()[1:]] == [["group", "0"], ["group", "1"]]
 
 
 @pytest.mark.parametrize(
