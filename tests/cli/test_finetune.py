@@ -1,0 +1,89 @@
+"""`resnetlib finetune`, and what comes after it, as a person calls them."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from pictures import draw, fill
+
+from resnetlib import create_model
+from resnetlib.cli import main
+from resnetlib.cli.training import read_images
+from resnetlib.data import LabelledImages
+
+NAME = "cifar_resnet20.resnetlib_c10"
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def right(*args: str | Path) -> str:
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def tune(data: Path, out: Path, *more: str) -> Result:
+    short = ("--set", "epochs=2", "--set", "batch=6", "--device", "cpu", "--precision", "fp32")
+    return call("finetune", NAME, "--data", data, "--out", out, *short, *more)
+
+
+def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = fill(tmp_path / "photos", 8)
+    said = tune(data, Path("pets"), "--validation", "0.25", "--seed", "3")
+    assert said.exit_code == 0, said.output
+    assert said.output.splitlines()[-1].endswith("saved in pets")
+    run = json.loads(Path("pets/run.json").read_text())
+    assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch"]) == (18, 3, 2, 6)
+    draw(tmp_path / "new" / "a.png", 0, seed=50)
+    draw(tmp_path / "new" / "b.png", 2, seed=51)
+    right("predict", "pets", "new", "--out", "guesses.csv", "--top", "1")
+    with Path("guesses.csv").open() as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["new/a.png", "new/b.png"]
+    out = right("evaluate", "pets", "--data", data, "--confusion", "confusion.png")
+    assert "on 24 images" in out
+    assert Path("confusion.png").stat().st_size > 1000
+    assert tune(data, Path("pets"), "--validation", "0.25", "--seed", "3").output.splitlines()[-1] == said.output.splitlines()[-1]
+
+
+def test_grey_networks(tmp_path: Path) -> None:
+    said = tune(fill(tmp_path / "photos", 8), tmp_path / "grey", "--in-channels", "1", "--input-rule", "repeat")
+    assert said.exit_code == 0, said.output
+    net = create_model(tmp_path / "grey")
+    assert net.in_channels == 1
+    assert "3 channels made 1 (repeat)" in net.contract.origin
+
+
+def test_what_is_wrong_is_said_in_a_line(tmp_path: Path) -> None:
+    data = fill(tmp_path / "photos", 8)
+    for args, message in (
+        ((tmp_path / "nowhere", tmp_path / "out"), "there is no folder"),
+        ((data, data / "out"), "where its files would be taken for data"),
+        ((data, tmp_path / "out", "--validation", "2"), "must be between 0 and 1, got 2.0"),
+        ((data, tmp_path / "out", "--set", "epoch=2"), "a recipe has no field 'epoch'"),
+        ((data, tmp_path / "out", "--recipe", "one_cycle_cifar"), "folders of images are augmented by 'resized_crop_flip'"),
+    ):
+        result = tune(*args)  # type: ignore[arg-type]
+        assert result.exit_code == 1
+        assert message in result.output
+        assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(data: Path, images: int) -> tuple[LabelledImages, LabelledImages, int]:
+        train, test, classes = read_images(data, 100)
+        assert isinstance(test, LabelledImages)
+        return train, replace(test, images=test.images[:100], labels=test.labels[:100]), classes  # type: ignore[return-value]
+
+    monkeypatch.setattr("resnetlib.cli.finetune.read_images", few)
+    result = tune(cifar10_folder, tmp_path / "out", "--set", "frozen=1")
+    assert result.exit_code == 0, result.output
+    net = create_model(tmp_path / "out")
+    assert net.contract.recipe.startswith("finetune_cifar, epochs=2")
+    assert net.contract.top1 > 80  # the classifier of these very classes is kept

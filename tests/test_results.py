@@ -1,0 +1,61 @@
+"""The measured numbers in docs/results say what the pages say of them."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+RUNS = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]
+
+
+def errors(name: str, key: str = "train_error") -> list[float]:
+    return [run[key] for run_name, run in RUNS.items() if re.fullmatch(rf"{name}-seed=\d", run_name)]
+
+
+def test_deeper_plain_networks_train_worse_and_deeper_residual_ones_do_not() -> None:
+    for name in ("cifar_plain20", "cifar_plain56", "cifar_resnet20", "cifar_resnet56"):
+        assert len(errors(name)) == 3
+    assert min(errors("cifar_plain56")) > max(errors("cifar_plain20")) + 10
+    assert max(errors("cifar_resnet56")) <= min(errors("cifar_resnet20"))
+    assert min(errors("cifar_plain20")) > max(errors("cifar_resnet20"))
+
+
+def test_all_runs_of_a_comparison_had_one_recipe() -> None:
+    compared = [run for name, run in RUNS.items() if "norm=none" not in name]
+    assert len({json.dumps(run["recipe"], sort_keys=True) for run in compared}) == 1
+    assert {run["images"] for run in compared} == {10_000}
+    for run in RUNS.values():
+        assert [session["from"] for session in run["sessions"]] == [0]
+        assert run["log"][-1]["iteration"] == run["iterations"] == 2340
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual"])
+@pytest.mark.parametrize("depth", [20, 56])
+def test_the_table_of_degradation_is_the_runs(kind: str, depth: int) -> None:
+    name = f"cifar_{'plain' if kind == 'plain' else 'resnet'}{depth}"
+    cells = []
+    for key in ("train_error", "test_error"):
+        values = errors(name, key)
+        cells.append(f"{statistics.mean(values):.2f} % ({min(values):.2f} to {max(values):.2f})")
+    assert f"| {kind}, {depth} layers | {' | '.join(cells)} |" in (DOCS / "results.md").read_text()
+
+
+def test_the_table_of_norms_is_the_runs() -> None:
+    page = (DOCS / "results.md").read_text()
+    endings = {
+        "batch norm, rate 0.1": "",
+        "no norm, rate 0.01": "-norm=none-lr=0.01",
+        "no norm, rate 0.1": "-norm=none-lr=0.1",
+    }
+    for label, ending in endings.items():
+        runs = [RUNS[f"cifar_plain{depth}{ending}-seed=0"] for depth in (20, 56)]
+        cells = [f"{run['train_error']:.2f} % | {run['log'][-1]['gradient_norm']:.2f}" for run in runs]
+        assert f"| {label} | {' | '.join(cells)} |" in page
+
+
+def test_no_result_names_a_folder_of_the_computer_that_made_it() -> None:
+    for path in (DOCS / "results").glob("*.json"):
+        assert not re.search(r'"/[a-z]+/', path.read_text()), path
