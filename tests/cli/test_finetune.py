@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pyt
         assert isinstance(test, LabelledImages)
         return train, replace(test, images=test.images[:100], labels=test.labels[:100]), classes  # type: ignore[return-value]
 
-    monkeypatch.setattr("resnetlib.cli.finetune.read_images", few)
+    monkeypatch.setattr(sys.modules["resnetlib.cli.finetune"], "read_images", few)
     result = tune(cifar10_folder, tmp_path / "out", "--set", "frozen=1")
     assert result.exit_code == 0, result.output
     net = create_model(tmp_path / "out")
