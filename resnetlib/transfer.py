@@ -68,7 +68,8 @@ def finetune(
 
     Example:
         >>> import tempfile, torch
-        >>> from resnetlib import create_model, finetune, recipe_of
+        >>> from resnetlib import create_model, finetune
+        >>> from resnetlib.train import recipe_of
         >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
         >>> toy = LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
         >>> recipe = recipe_of("finetune_cifar", epochs=1, batch=20)
