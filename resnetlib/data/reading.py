@@ -1,7 +1,6 @@
 """Reading image files: all of them once, so that none stops a training later, and each when it is asked for."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from torch.utils.data import Dataset
 from resnetlib.data.folder import ImageFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.Image import Image
 
 
