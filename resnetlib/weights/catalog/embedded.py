@@ -14,7 +14,8 @@ def _files(hashes: Mapping[tuple[str, str], str]) -> Mapping[tuple[str, str], Em
 
 EMBEDDED = _files(
     {
-        ("cifar_resnet20", "resnetlib_c10"): "762bb8abc91c3a50c813d39d63b62d501f9a3524fc64a70a31cb43f0529aaa17",
+        ("cifar_plain20", "resnetlib_c10"): "aa2a348db034f05d84293a04e1df3595057c11a57e9db8ce97a8f61b24d500e6",
+        ("cifar_resnet20", "resnetlib_c10"): "f61f9726fc5d9e732a8dcccc361d70b362e93aad0d5f4ac948be266391d66b5c",
     }
 )
 """(name, tag) -> a file in the package, and the SHA-256 of its contents. What else is known of it stands in its header."""
