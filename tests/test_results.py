@@ -56,6 +56,18 @@ def test_the_table_of_norms_is_the_runs() -> None:
         assert f"| {label} | {' | '.join(cells)} |" in page
 
 
+def test_fine_tuning_beats_training_from_scratch_and_the_table_says_by_how_much() -> None:
+    results = json.loads((DOCS / "results" / "transfer.json").read_text())["results"]
+    page = (DOCS / "results.md").read_text()
+    for way in ("fine-tuned", "linear probe", "from scratch"):
+        runs = [results[f"{way}, {each} a class"]["errors"] for each in (10, 50)]
+        assert [len(found) for found in runs] == [3, 3]
+        cells = [f"{statistics.mean(found):.2f} % ({min(found)} to {max(found)})" for found in runs]
+        assert f"| {way} | {' | '.join(cells)} |" in page
+    for each in (10, 50):
+        assert max(results[f"fine-tuned, {each} a class"]["errors"]) < min(results[f"from scratch, {each} a class"]["errors"])
+
+
 def test_no_result_names_a_folder_of_the_computer_that_made_it() -> None:
     for path in (DOCS / "results").glob("*.json"):
         assert not re.search(r'"/[a-z]+/', path.read_text()), path
