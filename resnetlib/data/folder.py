@@ -184,6 +184,5 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     return _chosen(files, set(range(len(files))) - held), replace(_chosen(files, held), passed_over=())
 
 
-def _chosen(files: ImageFiles, places: Iterable[int]) -> ImageFiles:
-    wanted = set(places)
-    return replace(files, samples=tuple(sample for i, sample in enumerate(files.samples) if i in wanted))
+def _chosen(files: ImageFiles, places: set[int]) -> ImageFiles:
+    return replace(files, samples=tuple(sample for i, sample in enumerate(files.samples) if i in places))

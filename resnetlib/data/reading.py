@@ -39,7 +39,7 @@ def read_image(path: str | Path) -> "Image":
             if image.mode.startswith("I;16"):
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
-    except Exception as error:
+    except Exception as error:  # Pillow's decoders promise no set of errors
         raise ValueError(f"{path} is no image that can be read: {error}") from error
 
 

@@ -8,32 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from commands import call, right, wrong
 from PIL import Image
 
 from resnetlib import classify, create_model, list_models, save_model, spec_of
-from resnetlib.cli import main
 from resnetlib.weights import Contract, Preprocessing, write_weights
 
 SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def right(*args: str | Path) -> str:
-    result = call(*args)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def wrong(*args: str | Path) -> str:
-    result = call(*args)
-    assert result.exit_code == 1, result.output
-    assert result.output.startswith("Error: ")
-    assert "Traceback" not in result.output
-    return result.output
 
 
 def test_list() -> None:

@@ -7,25 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import call, right
 from pictures import draw, fill
 
 from resnetlib import create_model
-from resnetlib.cli import main
 from resnetlib.cli.training import read_images
 from resnetlib.data import LabelledImages
 
 NAME = "cifar_resnet20.resnetlib_c10"
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def right(*args: str | Path) -> str:
-    result = call(*args)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def tune(data: Path, out: Path, *more: str) -> Result:

@@ -1,0 +1,28 @@
+"""The command line, called in this process."""
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from resnetlib.cli import main
+
+
+def call(*args: str | Path) -> Result:
+    """Call a command, however it ends."""
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def right(*args: str | Path) -> str:
+    """Call a command that shall work, and return what it says."""
+    result = call(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def wrong(*args: str | Path) -> str:
+    """Call a command that shall fail in a line, and return what it says."""
+    result = call(*args)
+    assert result.exit_code == 1, result.output
+    assert result.output.startswith("Error: ")
+    assert "Traceback" not in result.output
+    return result.output
