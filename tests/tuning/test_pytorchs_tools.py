@@ -72,6 +72,7 @@ if dist.get_rank() == 0:
     torch.save({{"state": state, "local": local}}, sys.argv[2])
 dist.barrier()
 dist.destroy_process_group()
+os._exit(0)  # without the interpreter's farewell, in which a thread of PyTorch's that still runs aborts the process
 """
 
 
