@@ -12,19 +12,20 @@ import resnetlib
 PACKAGE = Path(resnetlib.__file__).parent
 
 ARROWS = {
+    "disk": set(),
     "modules": set(),
     "models": {"modules"},
-    "weights": {"models", "modules"},
+    "weights": {"disk", "models", "modules"},
     "zoo": {"models", "modules", "weights"},
     "functions": {"modules", "zoo"},
     "features": {"modules"},
     "tuning": {"modules"},
-    "analysis": {"modules"},
+    "analysis": {"disk", "modules"},
     "data": set(),
     "inference": {"modules", "weights"},
-    "train": {"modules", "weights", "data", "inference", "tuning", "zoo"},
+    "train": {"disk", "modules", "weights", "data", "inference", "tuning", "zoo"},
     "transfer": {"modules", "data", "train", "weights", "zoo"},
-    "cli": {"models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer"},
+    "cli": {"disk", "models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer"},
 }
 """Which rooms each room may import from."""
 

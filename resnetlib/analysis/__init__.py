@@ -1,5 +1,8 @@
-"""Looking into networks, by way of what all of them share."""
+"""Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
 
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
+from resnetlib.analysis.finding import Finding, draw
+from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.telescope import Telescope, telescope
 
-__all__ = ["Cost", "PartCost", "measure_cost"]
+__all__ = ["Cost", "Finding", "PartCost", "Telescope", "blocks_of", "chains_of", "draw", "measure_cost", "telescope"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnetlib.weights.files import write_atomically
+from resnetlib.disk import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor

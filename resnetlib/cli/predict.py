@@ -47,8 +47,8 @@ def predict(
     from tqdm import tqdm
 
     from resnetlib.cli.sheet import draw_sheet
+    from resnetlib.disk import write_atomically
     from resnetlib.inference import classify
-    from resnetlib.weights.files import write_atomically
 
     if out is not None and out.suffix not in _WRITERS:
         raise ValueError(f"--out must end in {' or '.join(_WRITERS)}, got {out}")

@@ -6,7 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnetlib.weights.files import write_atomically
+from resnetlib.disk import write_atomically
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from resnetlib.weights.files import write_atomically
+from resnetlib.disk import write_atomically
 
 State = dict[str, Any]
 

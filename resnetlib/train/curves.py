@@ -4,8 +4,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnetlib.disk import write_atomically
 from resnetlib.train.journal import Record
-from resnetlib.weights.files import write_atomically
 
 
 def draw_curves(records: Sequence[Record], path: Path) -> None:

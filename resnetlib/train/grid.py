@@ -15,10 +15,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from resnetlib.disk import write_atomically
 from resnetlib.train.journal import Journal
 from resnetlib.train.result import Result
 from resnetlib.train.run import LOG, RESULT
-from resnetlib.weights.files import write_atomically
 
 OUTPUT, TABLE = "output.txt", "grid.json"
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from resnetlib import __version__
+from resnetlib.disk import write_atomically
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Feed
 from resnetlib.train.group import Group
 from resnetlib.train.recipe import Recipe
-from resnetlib.weights.files import write_atomically
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 
 Identity = dict[str, Any]

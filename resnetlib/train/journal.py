@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resnetlib.weights.files import write_atomically
+from resnetlib.disk import write_atomically
 
 Record = dict[str, Any]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from resnetlib.disk import write_atomically
 from resnetlib.inference import Evaluation
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.curves import draw_curves
@@ -26,7 +27,7 @@ from resnetlib.train.result import Result, contract_of, error_of
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import Contract
-from resnetlib.weights.files import write_atomically, write_weights
+from resnetlib.weights.files import write_weights
 from resnetlib.weights.save import save_model
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"

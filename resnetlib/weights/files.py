@@ -1,8 +1,6 @@
 """Weights files: reading any of them safely, writing one whole or not at all."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from resnetlib.disk import write_atomically
 from resnetlib.modules import Backbone
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.contract import Contract, check_contract, contract_from_json
@@ -142,21 +141,6 @@ def write_state(
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
     write_atomically(Path(path), safetensors.torch.save(separate(plain), metadata))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, flush it to the disk, and give it the name."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _begins(path: Path) -> bytes:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from resnetlib.disk import write_atomically
 from resnetlib.modules import Backbone
 from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, name_of, timm_name
 from resnetlib.weights.contract import Contract, check_contract
 from resnetlib.weights.dialects import to_dialect
-from resnetlib.weights.files import write_atomically, write_state
+from resnetlib.weights.files import write_state
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.unchanged import check_unchanged

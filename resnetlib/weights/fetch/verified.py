@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from resnetlib.weights.files import write_atomically
+from resnetlib.disk import write_atomically
 
 TICK = 0.1
 """Seconds, more than a file system's clock takes to move on: two changes in one tick cannot be told apart."""

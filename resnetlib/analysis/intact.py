@@ -1,0 +1,49 @@
+"""Networks that are looked at, and left as they were found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from resnetlib.modules import Stage
+
+
+@contextmanager
+def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Put a network into one mode; afterwards, also after an error, give every module back as it was.
+
+    Restored are modes, buffers (running statistics), gradients, `requires_grad`, checkpointing, and the random state of the devices
+    that the network is on. Hooks are those of `meeting` and its like, which remove them. Parameters are never written to: other
+    values of theirs go through `torch.func.functional_call`.
+
+    Args:
+        net: the network.
+        training: the mode that it is put into.
+
+    Yields:
+        Nothing.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    stages = [(module, module.checkpointing) for module in net.modules() if isinstance(module, Stage)]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
+    devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
+    net.train(training)
+    for stage, _ in stages:
+        stage.checkpointing = False  # hooks would see the second run too
+    try:
+        with torch.random.fork_rng(devices=sorted(device.index for device in devices)):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for stage, enabled in stages:
+            stage.checkpointing = enabled
+        with torch.no_grad():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+        for parameter, required, gradient in parameters:
+            parameter.requires_grad_(required)
+            parameter.grad = gradient

@@ -1,0 +1,71 @@
+"""That a network is as it was before somebody looked into it, to the bit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def picture(net: nn.Module) -> dict[str, Any]:
+    """Everything about a network that somebody could have changed."""
+    state: dict[str, Any] = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+    for name, module in net.named_modules():
+        state[f"{name} mode"] = module.training
+        state[f"{name} identity"] = id(module)
+        state[f"{name} hooks"] = [list(getattr(module, kind)) for kind in HOOKS]
+        state[f"{name} checkpointing"] = getattr(module, "checkpointing", None)
+    for name, parameter in net.named_parameters():
+        state[f"{name} identity"] = id(parameter)
+        state[f"{name} requires_grad"] = parameter.requires_grad
+        state[f"{name} gradient"] = None if parameter.grad is None else parameter.grad.clone()
+    state["random"] = torch.get_rng_state()
+    return state
+
+
+def same(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    return left.keys() == right.keys() and all(
+        torch.equal(value, right[key]) if isinstance(value, torch.Tensor) else value == right[key] for key, value in left.items()
+    )
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[None]:
+    """Fail unless a network, put into a state that is easily lost, comes back in that state; also after an error."""
+    modules = list(net.modules())
+    net.train()
+    modules[len(modules) // 2].eval()  # modes that differ
+    parameters = list(net.parameters())
+    parameters[0].requires_grad_(False)
+    parameters[-1].grad = torch.ones_like(parameters[-1])
+    handle = modules[-1].register_forward_hook(lambda *_: None)
+    before = picture(net)
+    try:
+        yield
+    finally:
+        changed = [key for key, value in picture(net).items() if not same({key: value}, {key: before[key]})]
+        handle.remove()
+        assert not changed, changed
+
+
+def raises_inside(net: nn.Module, call: Callable[[], object]) -> None:
+    """Call something while the last module of the network fails; the error must come out, and the network be as it was."""
+
+    class BrokenError(RuntimeError):
+        pass
+
+    def fail(*_: object) -> None:
+        raise BrokenError
+
+    with untouched(net):
+        handle = list(net.modules())[-1].register_forward_hook(fail)
+        try:
+            call()
+        except BrokenError:
+            return
+        finally:
+            handle.remove()
+    raise AssertionError("the error was swallowed")
