@@ -1,8 +1,9 @@
 """Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
 
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
+from resnetlib.analysis.deepen import deepen
 from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.joints import blocks_of, chains_of
 from resnetlib.analysis.telescope import Telescope, telescope
 
-__all__ = ["Cost", "Finding", "PartCost", "Telescope", "blocks_of", "chains_of", "draw", "measure_cost", "telescope"]
+__all__ = ["Cost", "Finding", "PartCost", "Telescope", "blocks_of", "chains_of", "deepen", "draw", "measure_cost", "telescope"]

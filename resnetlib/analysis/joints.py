@@ -1,6 +1,6 @@
 """The blocks of a network, in the order in which they run, and what meets at their joins."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -93,11 +93,11 @@ def meeting(blocks: dict[str, Block], see: Meeting) -> Iterator[None]:
 
 
 @contextmanager
-def outcomes(blocks: dict[str, Block], see: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Let a function see each block's output, in the order in which they run.
+def outcomes(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Let a function see each module's output, in the order in which they run.
 
     Args:
-        blocks: by their names.
+        modules: blocks or others, by their names.
         see: the function.
 
     Yields:
@@ -105,11 +105,11 @@ def outcomes(blocks: dict[str, Block], see: Callable[[str, Tensor], None]) -> It
     """
 
     def hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        return lambda block, arguments, y: see(name, y)
+        return lambda module, arguments, y: see(name, y)
 
     with ExitStack() as stack:
-        for name, block in blocks.items():
-            stack.callback(block.register_forward_hook(hook(name)).remove)
+        for name, module in modules.items():
+            stack.callback(module.register_forward_hook(hook(name)).remove)
         yield
 
 

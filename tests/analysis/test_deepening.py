@@ -1,0 +1,151 @@
+"""Deeper networks begin as copies of shallower ones, and train on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from families import FAMILIES
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+from untouched import raises_inside, untouched
+
+from resnetlib import Backbone, ResNetSpec, Spec, build, create_model, spec_of
+from resnetlib.analysis import deepen
+
+IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+IMPOSSIBLE = {"plain-preact": "x is signed", "plain-bottleneck": "32 channels have to pass 8"}
+POSSIBLE = {name: spec for name, spec in FAMILIES.items() if name not in IMPOSSIBLE}
+PLAIN = build(FAMILIES["plain"], num_classes=5)
+
+
+def scrambled(spec: Spec) -> Backbone:
+    """A network whose weights and statistics are nobody's initial ones."""
+    net = build(spec, num_classes=5)
+    draws = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if tensor.is_floating_point():
+                spread = float(tensor.std()) if tensor.numel() > 1 else 0.0
+                noise = torch.randn(tensor.shape, generator=draws) * max(spread, 0.4) / 4
+                tensor.add_(noise.abs() if name.endswith("running_var") else noise)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_the_deeper_network_computes_the_same(name: str) -> None:
+    net = scrambled(POSSIBLE[name])
+    depths = tuple(depth + 2 - i for i, depth in enumerate(net.spec.depths))
+    deeper = deepen(net, depths)
+    assert deeper.spec == replace(net.spec, depths=depths)
+    assert len(list(deeper.blocks())) == sum(depths)
+    with torch.no_grad():
+        logits, expected = deeper(IMAGES), net(IMAGES)
+    if name.startswith(("plain", "densenet", "resnet-c")):
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    else:
+        assert torch.equal(logits, expected)
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_every_new_layer_learns(name: str) -> None:
+    net = scrambled(POSSIBLE[name])
+    deeper = deepen(net, [depth + 1 for depth in net.spec.depths]).train()
+    sgd = torch.optim.SGD(deeper.parameters(), 0.05)
+    begin = {key: tensor.clone() for key, tensor in deeper.named_parameters()}
+    losses = []
+    for _ in range(4):
+        loss = functional.cross_entropy(deeper(IMAGES), torch.arange(4))
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    stuck = [key for key, tensor in deeper.named_parameters() if torch.equal(tensor, begin[key])]
+    assert not stuck
+
+
+def test_a_norm_that_undoes_itself_does_so_in_training_too() -> None:
+    net = scrambled(FAMILIES["plain"])
+    deeper = deepen(net, (4, 2), batches=[IMAGES[:2], IMAGES[2:]])
+    with torch.no_grad():
+        torch.testing.assert_close(deeper(IMAGES), net(IMAGES), rtol=1e-5, atol=1e-5)
+        # Behind the first stage the images are those of the statistics: the new blocks keep them, with the batch's own statistics.
+        old, new = net.layer1, deeper.layer1
+        x = old(net.relu(net.bn1(net.conv1(IMAGES))))
+        for block in list(new)[2:]:
+            torch.testing.assert_close(block.train()(x), x, rtol=1e-4, atol=1e-4)
+        for block in list(deepen(net, (4, 2)).layer1)[2:]:
+            assert (block.train()(x) - x).abs().max() > 0.1
+
+
+@given(depths=st.tuples(st.integers(2, 4), st.integers(1, 4)), order=st.sampled_from(["post", "pre"]))
+def test_any_depths(depths: tuple[int, int], order: str) -> None:
+    spec = ResNetSpec(block="basic", depths=(2, 1), widths=(4, 8), stem="cifar", order=order)
+    net = build(spec, num_classes=3).eval()
+    with torch.no_grad():
+        assert torch.equal(deepen(net, depths)(IMAGES), net(IMAGES))
+
+
+def test_what_it_takes_over() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", drop_rate=0.25, dtype=torch.float64).eval()
+    deeper = deepen(net, (4, 3, 3))
+    assert not deeper.training
+    assert deeper.classes == net.classes
+    assert deeper.preprocess == net.preprocess
+    assert deeper.contract is None
+    assert deeper.head_drop.p == 0.25
+    assert next(deeper.parameters()).dtype == torch.float64
+    images = IMAGES.double()
+    dilated = build(FAMILIES["densenet"], num_classes=5, output_stride=1).double().eval()
+    with torch.no_grad():
+        torch.testing.assert_close(deepen(dilated, (3, 3))(images), dilated(images))
+    assert deepen(dilated, (3, 3)).output_stride == 1
+
+
+def test_a_bit_equal_copy_of_trained_weights_with_more_layers() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10").eval()
+    deeper = deepen(net, spec_of("cifar_resnet56").depths)
+    assert deeper.spec == spec_of("cifar_resnet56")
+    with torch.no_grad():
+        assert torch.equal(net(IMAGES), deeper(IMAGES))
+
+
+def test_the_network_is_as_it_was(spec: Spec) -> None:
+    net = build(spec, num_classes=5)
+    with untouched(net), torch.random.fork_rng(devices=[]):  # a new network draws
+        try:
+            deepen(net, [depth + 1 for depth in net.spec.depths])
+        except ValueError:
+            assert spec in [FAMILIES[name] for name in IMPOSSIBLE]
+
+
+def test_measuring_leaves_the_network_as_it_was() -> None:
+    with untouched(PLAIN), torch.random.fork_rng(devices=[]):
+        deepen(PLAIN, (3, 2), batches=IMAGES)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        with pytest.raises(AssertionError, match="random"):
+            raises_inside(PLAIN, lambda: deepen(PLAIN, (3, 2), batches=IMAGES))
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_blocks_that_cannot_be_the_identity(name: str) -> None:
+    net = build(FAMILIES[name], num_classes=5)
+    with pytest.raises(ValueError, match=IMPOSSIBLE[name]):
+        deepen(net, [depth + 1 for depth in net.spec.depths])
+
+
+def test_group_norms() -> None:
+    with pytest.raises(ValueError, match="GroupNorm cannot be the identity"):
+        deepen(build(replace(FAMILIES["plain"], norm="group"), num_classes=5), (3, 1))
+    with pytest.raises(ValueError, match="new channels change"):
+        deepen(build(replace(FAMILIES["densenet"], norm="group"), num_classes=5), (3, 3))
+    assert isinstance(deepen(build(replace(FAMILIES["plain"], norm="none"), num_classes=5), (3, 1)), nn.Module)
+
+
+@pytest.mark.parametrize("depths", [(1, 1), (2,), (2, 1, 1), (2, 0)])
+def test_fewer_blocks(depths: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="depths must be"):
+        deepen(PLAIN, depths)
