@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnetlib import analysis, data, features, inference, models, modules, train, tuning, weights, zoo
+    from resnetlib.experiments import *
     from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference", "tuning", "transfer")
+_ROOMS = ("modules", "models", "zoo", "inference", "tuning", "transfer", "experiments")
 """The modules whose `__all__` is public here."""
 
 _SUBMODULES = ("analysis", "data", "features", "inference", "models", "modules", "train", "tuning", "weights", "zoo")

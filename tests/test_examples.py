@@ -90,6 +90,21 @@ def test_transfer(tmp_path: Path) -> None:
     assert [torch.equal(state["layer3.2.conv2.weight"], begin["layer3.2.conv2.weight"]) for state in states] == [True, False]
 
 
+def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 40, "--test", 20, "--epochs", 1, "--batch", 20, "--seeds", 2)
+    said = run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    ways = ["neither", "dropout", "stochastic depth", "both"]
+    assert list(results) == [*(f"resnet20, {way}" for way in ways), *(f"plain20, {way}" for way in ways[:2])]
+    assert len(said.splitlines()) == 6
+    for errors in results.values():
+        gaps = [test - train for train, test in zip(errors["train_error"], errors["test_error"], strict=True)]
+        assert errors["gap"] == pytest.approx(gaps)
+    logs = [(tmp_path / "runs" / f"cifar_resnet20-{way}-0" / "log.jsonl").read_text() for way in ("neither", "dropout", "both")]
+    assert len({json.loads(log)["loss"] for log in logs}) == 3  # each way trained otherwise
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
     folder = runs / "cifar_resnet20-seed=0"
     said = run("embed_weights.py", folder, "--data", cifar10_folder, "--tag", "toy", "--out", tmp_path, "--cost", 100)

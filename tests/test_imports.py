@@ -25,7 +25,8 @@ ARROWS = {
     "inference": {"modules", "weights"},
     "train": {"disk", "modules", "weights", "data", "inference", "tuning", "zoo"},
     "transfer": {"modules", "data", "train", "weights", "zoo"},
-    "cli": {"disk", "models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer"},
+    "experiments": {"analysis", "disk", "models", "train"},
+    "cli": {"disk", "models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "transfer", "experiments"},
 }
 """Which rooms each room may import from."""
 

@@ -1,0 +1,96 @@
+"""Do skips replace dropout? A residual network on few images, with dropout, stochastic depth, both and neither.
+
+    python examples/regularisation.py --data cifar-10-batches-bin --out docs/results/regularisation
+
+Dropout stands between the two convolutions of each branch, as in wide residual networks (arXiv 1605.07146, sec. 2.4); stochastic
+depth leaves whole branches out, the last block's with the probability given (arXiv 1603.09382). The gap is test error less training
+error, both in evaluation. Writes OUT.json and OUT.png, and trains in --runs, where it goes on after an interruption.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional
+
+import resnetlib
+from resnetlib.data import LabelledImages, cifar10
+from resnetlib.train import fit, recipe_of
+
+
+def ways(dropout: float, depth: float) -> dict[str, tuple[float, float]]:
+    """The probabilities of dropout and of stochastic depth, by the names of the ways."""
+    return {"neither": (0, 0), "dropout": (dropout, 0), "stochastic depth": (0, depth), "both": (dropout, depth)}
+
+
+def make(name: str, dropout: float, depth: float) -> resnetlib.Backbone:
+    net = resnetlib.create_model(name, drop_path=depth)
+    for block in net.blocks():
+        if dropout and isinstance(block, resnetlib.BasicBlock):
+            block.relu1.register_forward_hook(lambda relu, _, y: functional.dropout(y, dropout, relu.training))
+    return net
+
+
+def first(data: LabelledImages, n: int) -> LabelledImages:
+    return replace(data, images=data.images[:n], labels=data.labels[:n])
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for i, key in enumerate(("train_error", "test_error", "gap")):
+        heights = [mean(result[key]) for result in results.values()]
+        places = [place + 0.27 * i for place in range(len(results))]
+        axes.bar(places, heights, 0.25, label=key.replace("_", " "))
+        for place, result in zip(places, results.values(), strict=True):
+            axes.plot([place] * len(result[key]), result[key], "k_")
+    axes.set_xticks([place + 0.27 for place in range(len(results))], list(results))
+    axes.set(ylabel="%; a dash for each seed")
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
+    cli.add_argument("--model", nargs="+", default=["cifar_resnet20", "cifar_plain20"])
+    cli.add_argument("--images", type=int, default=2000, help="the first so many to train on")
+    cli.add_argument("--test", type=int, default=10_000, help="test images")
+    cli.add_argument("--epochs", type=int, default=40)
+    cli.add_argument("--batch", type=int, default=64)
+    cli.add_argument("--dropout", type=float, default=0.2)
+    cli.add_argument("--depth", type=float, default=0.2, help="probability to leave the last branch out")
+    cli.add_argument("--seeds", type=int, default=3)
+    cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    cli.add_argument("--runs", type=Path, default=Path("runs/regularisation"))
+    cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
+    args = cli.parse_args()
+    train, test = first(cifar10(args.data, "train"), args.images), first(cifar10(args.data, "test"), args.test)
+    recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch=args.batch, lr=0.1)
+    results: dict[str, Any] = {}
+    for name in args.model:
+        for way, (dropout, depth) in ways(args.dropout, args.depth).items():
+            if depth and not resnetlib.create_model(name).get_submodule("layer1.0.join").uses_skip:
+                continue  # without skips nothing can be left out
+            errors: dict[str, list[float]] = {"train_error": [], "test_error": [], "gap": []}
+            for seed in range(args.seeds):
+                torch.manual_seed(seed)
+                out = args.runs / f"{name}-{way.replace(' ', '-')}-{seed}"
+                result = fit(make(name, dropout, depth), train, test, recipe, out, seed=seed, precision=args.precision, sample=500)
+                gap = round(result.test_error - result.train_error, 4)
+                for key, value in zip(errors, (result.train_error, result.test_error, gap), strict=True):
+                    errors[key].append(value)
+            results[f"{name.removeprefix('cifar_')}, {way}"] = errors
+            print(f"{name}, {way}: " + ", ".join(f"{key} {mean(values):.2f} %" for key, values in errors.items()))
+    about = {"images": args.images, "dropout": args.dropout, "stochastic_depth": args.depth, "recipe": json.loads(recipe.to_json())}
+    args.out.with_suffix(".json").write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    draw(results, args.out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The degradation problem, trained at toy size."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pictures import fill
+
+import resnetlib
+from resnetlib.experiments import Degradation, degradation
+from resnetlib.train import recipe_of
+
+ERRORS = Degradation(
+    families=("plain", "plain", "plain", "plain", "resnet", "resnet"),
+    depths=(20, 20, 56, 56, 20, 56),
+    seeds=(0, 1, 0, 1, 0, 0),
+    train_error=(10.0, 12.0, 12.5, 20.0, 9.0, 9.0),
+    test_error=(20.0, 20.0, 30.0, 30.0, 19.0, 18.0),
+    images=0,
+    recipe={},
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    fill(tmp_path / "data" / "train", 4)
+    fill(tmp_path / "data" / "val", 2, first=4)
+    return tmp_path / "data"
+
+
+RECIPE = recipe_of("he2015_imagenet", epochs=0, iterations=2, batch=6, train_size=32, test_size=32, test_resize=32)
+
+
+def test_what_it_says_by_hand() -> None:
+    assert ERRORS.errors("plain", 56) == (12.5, 20.0)
+    assert ERRORS.errors("resnet", 20, "test") == (19.0,)
+    assert ERRORS.degrades("plain")
+    assert not ERRORS.degrades("resnet")
+    with pytest.raises(ValueError, match=r"dense was trained at the depths \[\]: degradation needs two"):
+        ERRORS.degrades("dense")
+
+
+def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Path) -> None:
+    found = resnetlib.degradation((20,), ("plain",), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
+    result = tmp_path / "runs" / "cifar_plain20-seed=0" / "result.json"
+    assert found.train_error == (json.loads(result.read_text())["train_error"],)
+    assert found.recipe["train_size"] == 32
+    before = result.stat().st_mtime_ns
+    more = resnetlib.degradation(
+        (20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu", jobs=2
+    )
+    assert more.families == ("plain", "resnet")
+    assert more.errors("plain", 20) == found.train_error
+    assert result.stat().st_mtime_ns == before
+    found.save(tmp_path / "found.json")
+    assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
+
+
+def test_a_training_that_fails_is_named_and_the_others_are_kept(pictures: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "runs" / "cifar_resnet20-seed=0"
+    broken.parent.mkdir()
+    broken.write_text("in the way")
+    with pytest.raises((RuntimeError, OSError), match="cifar_resnet20"):
+        degradation((20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
+
+
+def test_what_is_wrong_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    for arguments, message in (
+        (((21,),), "cifar_plain21"),
+        (((20,), ("fancy",)), "cifar_fancy20"),
+        (((20,), ("plain",), "nothing"), "nothing"),
+        (((20,), ("plain",), RECIPE, (0, 0)), "twice"),
+        (((), ("plain",)), "one of each at least"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            degradation(*arguments, data=tmp_path, out=out)
+    assert not out.exists()
+
+
+def test_it_is_drawn() -> None:
+    lines = ERRORS.plot().get_lines()
+    assert [line.get_label() for line in lines if not line.get_label().startswith("_")] == [
+        "plain, train",
+        "plain, test",
+        "resnet, train",
+        "resnet, test",
+    ]
+    assert list(lines[0].get_ydata()) == [11.0, 16.25]
