@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
-from resnetlib.modules import Block, Concat, StochasticConcat
+from resnetlib.modules import Block
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +32,14 @@ class Telescope(Finding):
         deviation: for each chain, the largest |x_L - (x_l + sum of what the joins added)| as a share of the largest |x_L|. Zero up
             to the order of additions where nothing follows the joins (pre-activation, DenseNet); elsewhere it is what the relus
             behind them changed.
-        deviation_with_out: the same with what each block's `out` changed counted as a term. Zero up to the order of additions.
+        deviation_with_out: the same with what each block's `out` changed counted as a term. Zero up to the order of additions,
+            but in plain networks.
         branch_energy: for each block, mean squared norm of what its join added to the skip.
         out_energy: for each block, mean squared norm of what `out` changed.
         skip_energy: for each chain, mean squared norm of x_l.
         share: for each block, <x_L, what the join added> / <x_L, x_L>: its share of the chain's last feature.
-        share_of_skip: for each chain, the share of x_l. The shares of a chain and of its relus' changes have the sum 1.
+        share_of_skip: for each chain, the share of x_l. Where the sum is x_L, the shares of a chain and of its relus' changes have
+            the sum 1.
         share_of_out: for each chain, the share of what the relus changed.
     """
 
@@ -75,9 +78,9 @@ class Telescope(Finding):
 def telescope(net: nn.Module, batches: Batches) -> Telescope:
     """Measure x_L = x_l + sum F(x_i) in every chain of blocks, and how much of x_L each block contributes.
 
-    What a block adds is its join's output less its skip: F(x), alpha F(x) where it is scaled, the new channels where it is
-    concatenated (x_l is then followed by channels of zeros). A plain block has no skip; its line is measured all the same, with
-    F(x) - x for what it "adds", and says what the skip would have to be relearned from.
+    What a block adds is what its join makes of zeros and the branch: F(x), alpha F(x) where it is scaled, the new channels where it
+    is concatenated (x_l is then followed by channels of zeros). In a plain network nothing is added to anything: the same sum is
+    measured, and is not x_L.
 
     Args:
         net: a network with blocks, in any mode and of any family; measured in evaluation, and left as it was.
@@ -126,16 +129,13 @@ class _Sums:
     def meet(self, name: str, skip: Tensor, branch: Tensor) -> None:
         """Take down what a join adds to its skip."""
         join = self.blocks[name].join
-        y = join.forward(skip, branch).double()
-        skip = skip.double()
-        if y.shape != skip.shape:
-            skip = _grown(skip, y.shape[1]) if isinstance(join, Concat | StochasticConcat) else torch.zeros_like(y)
+        term = join.forward(torch.zeros_like(skip), branch).double()
         if name in self.begins:
-            self.start = skip
+            self.start = skip.double() if join.uses_skip or skip.shape == branch.shape else torch.zeros_like(term)
             self.terms.clear()
             self.changes.clear()
-        self.terms.append(y - skip)
-        self.joined = y
+        self.terms.append(term)
+        self.joined = join.forward(skip, branch).double()
 
     def leave(self, name: str, y: Tensor) -> None:
         """Take down what followed the join; at the end of a chain, add up."""
@@ -181,7 +181,7 @@ class _Sums:
 
 def _grown(x: Tensor, channels: int) -> Tensor:
     """Add channels of zeros, as concatenation does to what came before."""
-    return nn.functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+    return functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
 def _ratio(part: float, whole: float) -> float:

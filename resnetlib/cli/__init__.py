@@ -1,8 +1,9 @@
-"""The command line: `resnetlib list | info | predict | evaluate | verify | train | finetune | weights | demo`."""
+"""The command line: `resnetlib list | info | predict | evaluate | verify | train | finetune | analyze | weights | demo`."""
 
 import click
 
 from resnetlib import __version__
+from resnetlib.cli.analyze import analyze
 from resnetlib.cli.demo import demo
 from resnetlib.cli.evaluate import evaluate
 from resnetlib.cli.finetune import finetune
@@ -31,5 +32,5 @@ def main() -> None:
     """Plain, residual, pre-activation residual and dense networks: look at them, train them, and use them."""
 
 
-for command in (list_, info, predict, evaluate, verify, train, finetune, weights, demo):
+for command in (list_, info, predict, evaluate, verify, train, finetune, analyze, weights, demo):
     main.add_command(command)

@@ -1,0 +1,150 @@
+"""What the analyses share on the command line: a network, images, and a folder for what is found."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from resnetlib.cli.evaluate import check_classes
+from resnetlib.cli.loading import load, usable, weights_options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resnetlib.analysis import Finding
+    from resnetlib.modules import Backbone
+    from resnetlib.weights.preprocess import Normalization
+
+Findings = Mapping[str, "Finding"]
+"""What was found, by the names of the files to write."""
+
+
+def analysis(look: Callable[..., Findings]) -> click.Command:
+    """Make a command of a function of a network and batches, and of options of its own.
+
+    Args:
+        look: `look(net, batches, **options)` returns what it finds; its docstring is the command's help.
+
+    Returns:
+        The command. It writes each finding as JSON and PNG.
+    """
+
+    @click.argument("name")
+    @click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
+    @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to write to.")
+    @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of CIFAR-10.")
+    @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="The first so many; 0 for all.")
+    @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+    @click.option("--untrained", is_flag=True, help="With weights drawn at random, by --seed.")
+    @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
+    @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of convolutions.")
+    @weights_options
+    @wraps(look)
+    def command(
+        name: str,
+        data: Path,
+        out: Path,
+        split: Literal["train", "test"],
+        images: int,
+        batch: int,
+        untrained: bool,
+        seed: int,
+        precision: str,
+        weights: str | None,
+        normalize: "Normalization | None",
+        device: str | None,
+        **options: Any,
+    ) -> None:
+        import torch
+
+        net = draw_network(name, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
+        batches = read(net, data, split, images, batch)
+        if "seed" in look.__annotations__:
+            options["seed"] = seed
+        if "out" in look.__annotations__:
+            options["out"] = out
+        out.mkdir(parents=True, exist_ok=True)
+        kind = next(net.parameters()).device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
+            found = look(net, batches, **options)
+        for stem, finding in found.items():
+            keep(finding, out, stem)
+
+    return click.command(command)
+
+
+def keep(finding: "Finding", out: Path, stem: str) -> None:
+    """Write a finding as JSON and as PNG, and say so.
+
+    Args:
+        finding: what was found.
+        out: the folder.
+        stem: of the files' names.
+    """
+    from resnetlib.analysis import draw
+
+    finding.save(out / f"{stem}.json")
+    draw(finding, out / f"{stem}.png")
+    click.echo(f"wrote {out / stem}.json and .png")
+
+
+def draw_network(name: str, normalize: "Normalization | None", device: str | None, seed: int) -> "Backbone":
+    """Create a network with weights drawn at random.
+
+    Args:
+        name: of the network.
+        normalize: mean and deviation of the colours; None for those that are usual for its stem.
+        device: where to compute.
+        seed: of the draws.
+
+    Returns:
+        The network.
+    """
+    import torch
+
+    from resnetlib.weights import Preprocessing
+    from resnetlib.zoo import create_model
+
+    torch.manual_seed(seed)
+    net = create_model(name).to(usable(device))
+    large = net.spec.stem == "imagenet"
+    resize, size = (256, 224) if large else (32, 32)
+    net.preprocess = Preprocessing.named(normalize or ("imagenet" if large else "cifar10"), resize=resize, size=size)
+    return net
+
+
+def read(net: "Backbone", data: Path, split: Literal["train", "test"], images: int, batch: int) -> list[tuple["Tensor", "Tensor"]]:
+    """Read the first images of a folder, and preprocess them as the network expects.
+
+    Args:
+        net: the network.
+        data: CIFAR-10's folder, or one of class folders, of which images evenly spread over the classes are read.
+        split: which of CIFAR-10's sets.
+        images: how many; 0 for all.
+        batch: images at a time.
+
+    Returns:
+        Inputs and labels.
+
+    Raises:
+        ValueError: for a folder of another kind, or other classes than the network's.
+    """
+    from torch.utils.data import DataLoader, Subset
+
+    from resnetlib.data import ImageDataset, cifar10, find_images, is_cifar10
+
+    preprocess = net.preprocess
+    assert preprocess is not None  # noqa: S101 - both ways to the network set it
+    if is_cifar10(data):
+        there = cifar10(data, split)
+        check_classes(data, len(there.classes), net.num_classes)
+        count = min(images or len(there), len(there))
+        pairs = zip(there.images[:count].split(batch), there.labels[:count].split(batch), strict=True)
+        return [(preprocess(pixels), labels) for pixels, labels in pairs]
+    files = find_images(data)
+    check_classes(data, len(files.classes), net.num_classes)
+    count = min(images or len(files), len(files))
+    chosen = Subset(ImageDataset(files, preprocess), [i * len(files) // count for i in range(count)])
+    return list(DataLoader(chosen, batch))
