@@ -105,6 +105,19 @@ def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 64, "--test", 20, "--epochs", 1, "--depths", 4, 3, 3)
+    run("deepening.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    residual, plain = (results[f"cifar_{kind}20.resnetlib_c10"] for kind in ("resnet", "plain"))
+    assert residual["copy"]["largest_difference_of_logits"] == 0
+    assert 0 < plain["copy"]["largest_difference_of_logits"] < 1e-4
+    assert residual["copy"]["images"] == 20
+    assert residual["errors"].keys() == residual["logs"].keys() == {"deepened", "shallow", "deep, from scratch"}
+    assert len(residual["logs"]["deepened"]) == 1
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
     folder = runs / "cifar_resnet20-seed=0"
     said = run("embed_weights.py", folder, "--data", cifar10_folder, "--tag", "toy", "--out", tmp_path, "--cost", 100)

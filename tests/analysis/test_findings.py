@@ -1,0 +1,158 @@
+"""What all analyses share: findings on disk, batches of any kind, and networks that are left as they were."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from families import FAMILIES
+from torch import Tensor, nn
+from untouched import picture, same, untouched
+
+from resnetlib import build
+from resnetlib.analysis import Finding, chains_of, draw
+from resnetlib.analysis.batches import gather, gather_inputs
+from resnetlib.analysis.finding import new_axes
+from resnetlib.analysis.intact import intact
+
+NET = build(FAMILIES["resnet"], num_classes=5)
+IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anything(Finding):
+    """Of everything a finding may hold."""
+
+    numbers: Tensor
+    counts: Tensor
+    limit: float
+    name: str | None
+    pairs: tuple[tuple[int, float], ...]
+    table: dict[str, tuple[float, ...]]
+
+    def plot(self, ax=None):  # type: ignore[no-untyped-def]
+        ax = new_axes(ax)
+        ax.plot(self.numbers.flatten().tolist())
+        return ax
+
+
+WHOLE = Anything(
+    torch.tensor([[0.1, math.nan], [-math.inf, 1 / 3]], dtype=torch.float64),
+    torch.tensor([2**40, 3]),
+    math.inf,
+    None,
+    ((1, 0.5), (2, math.nan)),
+    {"a": (0.1, 2.0)},
+)
+
+
+@pytest.mark.parametrize("ending", ["json", "safetensors"])
+def test_a_finding_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -> None:
+    WHOLE.save(tmp_path / f"found.{ending}")
+    again = Anything.load(tmp_path / f"found.{ending}")
+    assert torch.equal(again.numbers.view(torch.int64), WHOLE.numbers.view(torch.int64))
+    assert torch.equal(again.counts, WHOLE.counts)
+    assert (again.limit, again.name, again.table) == (WHOLE.limit, WHOLE.name, WHOLE.table)
+    assert again.pairs[0] == (1, 0.5)
+    assert math.isnan(again.pairs[1][1])
+    assert [path.name for path in tmp_path.iterdir()] == [f"found.{ending}"]
+
+
+def test_the_json_is_strict(tmp_path: Path) -> None:
+    WHOLE.save(tmp_path / "found.json")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    data = json.loads((tmp_path / "found.json").read_text(), parse_constant=refuse)
+    assert data["numbers"]["data"] == [[0.1, "nan"], ["-inf", 1 / 3]]
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    for name, content in (
+        ("text.json", b"hello"),
+        ("list.json", b"[1]"),
+        ("other.safetensors", b"\x00" * 20),
+        ("none.json", b"{}"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="is no saved finding, or damaged"):
+            Anything.load(tmp_path / name)
+    (tmp_path / "kind.json").write_text('{"finding": "Telescope"}')
+    with pytest.raises(ValueError, match=r"holds a Telescope: load it with Telescope\.load"):
+        Anything.load(tmp_path / "kind.json")
+    (tmp_path / "less.json").write_text('{"finding": "Anything", "limit": 1.0}')
+    with pytest.raises(ValueError, match="damaged, or of another version"):
+        Anything.load(tmp_path / "less.json")
+    with pytest.raises(FileNotFoundError):
+        Anything.load(tmp_path / "nothing.json")
+
+
+def test_it_is_drawn_into_a_file(tmp_path: Path) -> None:
+    draw(WHOLE, tmp_path / "found.png")
+    assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_batches_of_every_kind_are_the_same_images() -> None:
+    def generated() -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(IMAGES.split(4), LABELS.split(4), strict=True)
+
+    for batches in ((IMAGES, LABELS), [(IMAGES, LABELS)], generated(), [(IMAGES[:4], LABELS[:4]), [IMAGES[4:], LABELS[4:]]]):
+        found = gather(NET, batches)  # type: ignore[arg-type]
+        assert torch.equal(torch.cat([x for x, _ in found]), IMAGES)
+        assert torch.equal(torch.cat([y for _, y in found]), LABELS)
+    for batches in (IMAGES, IMAGES.split(4), (IMAGES[:4], IMAGES[4:]), generated()):
+        assert torch.equal(torch.cat(gather_inputs(NET, batches)), IMAGES)
+    assert gather_inputs(build(FAMILIES["resnet"], dtype=torch.float64), IMAGES)[0].dtype == torch.float64
+
+
+def test_batches_that_are_none() -> None:
+    for batches in ([], IMAGES[:0], iter(())):
+        with pytest.raises(ValueError, match="there are no images"):
+            gather_inputs(NET, batches)
+    with pytest.raises(ValueError, match="labels are missing"):
+        gather(NET, IMAGES)
+    with pytest.raises(ValueError, match=r"labels must be of shape \(6,\), one for each image, got \(5,\)"):
+        gather(NET, (IMAGES, LABELS[:5]))
+    with pytest.raises(ValueError, match=r"labels must be 0 to 4, the network's logits, got \[0, 1, 2, 3, 4, 5\]"):
+        gather(NET, (IMAGES, torch.tensor([0, 1, 2, 3, 4, 5])))
+
+
+def test_chains_begin_where_something_else_than_a_block_changes_x() -> None:
+    assert [len(chain) for chain in chains_of(NET)] == [2, 1]
+    assert [len(chain) for chain in chains_of(build(FAMILIES["densenet"]))] == [2, 3]
+    assert [len(chain) for chain in chains_of(build(FAMILIES["resnet-c"]))] == [1, 1, 1]  # it projects everywhere
+
+
+def test_intact_restores_what_is_changed_inside() -> None:
+    net = build(FAMILIES["resnet"], num_classes=5, memory_efficient=True)
+
+    def change() -> None:
+        assert all(module.training for module in net.modules())
+        net(IMAGES)
+        net.fc.weight.grad = torch.ones_like(net.fc.weight)
+        net.requires_grad_(False)
+        torch.randn(1)
+
+    with untouched(net), intact(net, training=True):
+        before = picture(net)
+        change()
+        assert not same(picture(net), before)
+    with untouched(net):
+        try:
+            with intact(net, training=True):
+                change()
+                raise KeyError
+        except KeyError:
+            pass
+
+
+def test_intact_works_without_buffers_and_parameters() -> None:
+    net = nn.Sequential(nn.ReLU()).train()
+    with intact(net):
+        assert not net.training
+    assert net.training
