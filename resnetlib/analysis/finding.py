@@ -45,7 +45,7 @@ class Finding(ABC):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read what `save` wrote; `Finding.load` itself reads a finding of any kind.
 
         Args:
             path: the file.
@@ -65,12 +65,13 @@ class Finding(ABC):
             values = {name: value if isinstance(value, Tensor) else _decoded(value) for name, value in data.items()}
         except Exception as error:
             raise ValueError(f"{path} is no saved finding, or damaged: {error}") from error
-        if kind != cls.__name__:
+        kinds = {each.__name__: each for each in ([cls] if cls is not Finding else cls.__subclasses__())}
+        if kind not in kinds:
             raise ValueError(f"{path} holds a {kind}: load it with {kind}.load, not {cls.__name__}.load")
-        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        names = {field.name for field in fields(kinds[kind])}  # type: ignore[arg-type]
         if values.keys() != names:
             raise ValueError(f"{path} has {sorted(values)}, and a {kind} {sorted(names)}: it is damaged, or of another version")
-        return cls(**values)
+        return kinds[kind](**values)
 
     @abstractmethod
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -60,6 +60,7 @@ def test_a_finding_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -
     assert again.pairs[0] == (1, 0.5)
     assert math.isnan(again.pairs[1][1])
     assert [path.name for path in tmp_path.iterdir()] == [f"found.{ending}"]
+    assert type(Finding.load(tmp_path / f"found.{ending}")) is Anything
 
 
 def test_the_json_is_strict(tmp_path: Path) -> None:
@@ -85,6 +86,9 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kind.json").write_text('{"finding": "Telescope"}')
     with pytest.raises(ValueError, match=r"holds a Telescope: load it with Telescope\.load"):
         Anything.load(tmp_path / "kind.json")
+    (tmp_path / "unknown.json").write_text('{"finding": "Nothing"}')
+    with pytest.raises(ValueError, match=r"holds a Nothing"):
+        Finding.load(tmp_path / "unknown.json")
     (tmp_path / "less.json").write_text('{"finding": "Anything", "limit": 1.0}')
     with pytest.raises(ValueError, match="damaged, or of another version"):
         Anything.load(tmp_path / "less.json")

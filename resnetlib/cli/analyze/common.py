@@ -25,7 +25,8 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
     """Make a command of a function of a network and batches, and of options of its own.
 
     Args:
-        look: `look(net, batches, **options)` returns what it finds; its docstring is the command's help.
+        look: `look(net, batches, **options)` returns what it finds; its docstring is the command's help. It is given seed, out and
+            precision too, if it takes them; what does not take the precision runs under autocast.
 
     Returns:
         The command. It writes each finding as JSON and PNG.
@@ -61,13 +62,11 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
 
         net = draw_network(name, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
         batches = read(net, data, split, images, batch)
-        if "seed" in look.__annotations__:
-            options["seed"] = seed
-        if "out" in look.__annotations__:
-            options["out"] = out
+        own = {"seed": seed, "out": out, "precision": precision}
+        options |= {option: value for option, value in own.items() if option in look.__annotations__}
         out.mkdir(parents=True, exist_ok=True)
         kind = next(net.parameters()).device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and "precision" not in options):
             found = look(net, batches, **options)
         for stem, finding in found.items():
             keep(finding, out, stem)

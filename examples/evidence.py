@@ -1,0 +1,92 @@
+"""All analyses on several trained networks: what the claims about skip connections come to, measured.
+
+    python examples/evidence.py --data cifar-10-batches-bin --out docs/results/why \\
+        plain56=runs/plain56/ resnet56=runs/resnet56/ resnet20=cifar_resnet20.resnetlib_c10
+
+Writes OUT/NAME/FINDING.json for each network, of which those that are there are not computed again, and draws OUT/FINDING.png, a panel
+for each network that has the finding. --only takes names of findings. Trained networks see test images, but for response_std and the
+gradients, which are of training images.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import resnetlib
+from resnetlib import analysis
+from resnetlib.analysis import Finding
+from resnetlib.data import cifar10
+
+Batches = list[tuple[Tensor, Tensor]]
+
+ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], Finding]]] = {
+    "telescope": ("test", analysis.telescope),
+    "gradient_decomposition": ("train", analysis.gradient_decomposition),
+    "gradient_flow": ("train", analysis.gradient_flow),
+    "response_std": ("train", analysis.response_std),
+    "branch_ratio": ("train", analysis.branch_ratio),
+    "lesion": ("test", analysis.lesion),
+    "lesion_many": ("test", analysis.lesion_many),
+    "reorder": ("test", analysis.reorder),
+    "paths": ("test", analysis.path_gradients),
+    "survival": ("test", analysis.block_survival),
+    "input_noise": ("test", analysis.input_noise),
+    "weight_noise": ("test", analysis.weight_noise),
+    "branch_noise": ("test", analysis.branch_noise),
+    "autocorrelation": ("test", analysis.gradient_autocorrelation),
+    "effective_rank": ("train", analysis.effective_rank),
+    "propagation": ("test", analysis.signal_propagation),
+}
+"""By the name of the finding: the images, and the function."""
+
+
+def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batches:
+    data = cifar10(folder, "train" if split == "train" else "test")
+    pairs = zip(data.images[:images].split(250), data.labels[:images].split(250), strict=True)
+    preprocess = resnetlib.transform_for(net)
+    return [(preprocess(pixels), labels) for pixels, labels in pairs]
+
+
+def draw(findings: dict[str, Finding], path: Path) -> None:
+    figure = Figure(figsize=(4.6 * min(3, len(findings)), 3.6 * -(-len(findings) // 3)), layout="constrained")
+    panels = figure.subplots(-(-len(findings) // 3), min(3, len(findings)), squeeze=False).flat
+    for axes, (name, finding) in zip(panels, findings.items(), strict=False):
+        finding.plot(axes).set_title(name)
+    for axes in list(panels)[len(findings) :]:
+        axes.set_axis_off()
+    figure.savefig(path, dpi=90)
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("networks", nargs="+", metavar="NAME=WEIGHTS", help="what to call it, and what create_model takes")
+    cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
+    cli.add_argument("--images", type=int, default=1000)
+    cli.add_argument("--only", nargs="+", choices=ANALYSES, default=list(ANALYSES))
+    cli.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    args = cli.parse_args()
+    for pair in args.networks:
+        name, _, weights = pair.partition("=")
+        net = resnetlib.create_model(weights).to("cuda" if torch.cuda.is_available() else "cpu")
+        (args.out / name).mkdir(parents=True, exist_ok=True)
+        for finding in args.only:
+            split, analyse = ANALYSES[finding]
+            path = args.out / name / f"{finding}.json"
+            if path.exists():
+                continue
+            try:
+                analyse(net, read(net, args.data, split, args.images)).save(path)
+                print(f"{name}: {finding}")
+            except ValueError as error:  # what the network has not, such as blocks that could be swapped
+                print(f"{name}: no {finding}: {error}")
+    for finding in args.only:
+        paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{finding}.json"))}
+        draw({name: Finding.load(path) for name, path in paths.items()}, args.out / f"{finding}.png")
+
+
+if __name__ == "__main__":
+    main()

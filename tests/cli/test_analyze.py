@@ -1,0 +1,95 @@
+"""`resnetlib analyze`, as a person calls it."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from commands import right, wrong
+from pictures import COLOURS, draw, fill
+
+from resnetlib import ResNetSpec, analysis, build, save_model
+from resnetlib.analysis import Finding
+
+SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", stem="cifar", order="pre")
+
+FINDINGS = {
+    "telescope": {"telescope"},
+    "gradients": {"gradient_flow", "gradient_decomposition"},
+    "response": {"response_std", "branch_ratio"},
+    "propagation": {"propagation"},
+    "shattered": {"autocorrelation", "effective_rank"},
+    "lesion": {"lesion", "lesion_many", "reorder"},
+    "paths": {"paths"},
+    "survival": {"survival"},
+    "noise": {"input_noise", "weight_noise", "branch_noise"},
+}
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    save_model(tiny.network(SPEC), tmp_path / "network", classes=list(COLOURS))
+    return tmp_path / "network"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return fill(tmp_path / "pictures", 4)
+
+
+@pytest.mark.parametrize("command", FINDINGS)
+def test_each_analysis_writes_what_it_finds(command: str, network: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = right("analyze", command, network, "--data", pictures, "--out", out, "--normalize", "cifar10", "--batch", 5)
+    assert {path.stem for path in out.glob("*.json")} == FINDINGS[command]
+    for stem in FINDINGS[command]:
+        assert isinstance(Finding.load(out / f"{stem}.json"), Finding)
+        assert (out / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"wrote {out / stem}.json and .png" in said
+
+
+def test_it_is_what_the_function_finds(network: Path, pictures: Path, tmp_path: Path) -> None:
+    from resnetlib import create_model
+    from resnetlib.data import ImageDataset, find_images
+    from resnetlib.weights import Preprocessing
+
+    right(
+        "analyze", "lesion", network, "--data", pictures, "--out", tmp_path, "--normalize", "cifar10", "--draws", 0, "--images", 6
+    )
+    data = ImageDataset(find_images(pictures), Preprocessing.named("cifar10", resize=32, size=32))
+    x, y = zip(*(data[i] for i in range(0, 12, 2)), strict=True)
+    expected = analysis.lesion(create_model(f"{network}/"), (torch.stack(x), torch.tensor(y)))
+    found = analysis.Lesion.load(tmp_path / "lesion.json")
+    assert found.images == 6
+    assert torch.equal(found.error, expected.error)
+    torch.testing.assert_close(found.loss, expected.loss)
+
+
+def test_weights_drawn_at_random(tmp_path: Path) -> None:
+    for i in range(10):
+        draw(tmp_path / "pictures" / f"class {i}" / "0.png", i % 3, seed=i)
+    fixed = ("analyze", "propagation", "cifar_preact_resnet20", "--untrained", "--data", tmp_path / "pictures")
+    lines = [right(*fixed, "--out", tmp_path / str(i), "--seed", seed).splitlines()[0] for i, seed in enumerate((0, 0, 1))]
+    assert lines[0] == lines[1] != lines[2]
+
+
+def test_deepen(network: Path, tmp_path: Path) -> None:
+    said = right("analyze", "deepen", network, "--depths", "4,3", "--out", tmp_path / "deeper", "--normalize", "cifar10")
+    assert said.startswith("5 blocks became 7; on two images of noise the logits differ by 0.0e+00 at most")
+    assert len(build(SPEC).layer1) + 1 == 4
+    assert "depths must be 2 numbers" in wrong(
+        "analyze", "deepen", network, "--depths", "4", "--out", tmp_path / "no", "--normalize", "cifar10"
+    )
+    assert "--depths must be numbers" in wrong(
+        "analyze", "deepen", network, "--depths", "a,b", "--out", tmp_path / "no", "--normalize", "cifar10"
+    )
+
+
+def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) -> None:
+    two = fill(tmp_path / "two", 1, classes=("red", "blue"))
+    assert "has 2 classes, and the network 3 logits" in wrong(
+        "analyze", "telescope", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
+    )
+    assert "no weights for cifar_resnet110" in wrong(
+        "analyze", "telescope", "cifar_resnet110", "--data", pictures, "--out", tmp_path
+    )
