@@ -1,0 +1,79 @@
+"""Random scalar functions: their gradients by hand and against torch.func, and that depth shatters those of plain ones."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from resnetlib.analysis import toy_autocorrelation
+from resnetlib.analysis.toy import _gradient, _weights
+
+
+def test_by_hand() -> None:
+    x = torch.tensor([[-2.0], [0.5], [2.0]])
+    two = [(torch.tensor([[1.0, -1.0]]), torch.tensor([-1.0, -1.0])), (torch.tensor([[3.0], [5.0]]), torch.tensor([7.0]))]
+    # 3 relu(x - 1) + 5 relu(-x - 1) + 7
+    assert _gradient(x, two, beta=None, batch_norm=False).flatten().tolist() == [-5.0, 0.0, 3.0]
+    one = (torch.ones(1, 1), torch.zeros(1))
+    x = torch.tensor([[-2.0], [2.0]])
+    # relu(x + relu(x) / 2), and without the skip relu(relu(x))
+    assert _gradient(x, [one, one, one], beta=0.5, batch_norm=False).flatten().tolist() == [0.0, 1.5]
+    assert _gradient(x, [one, one, one], beta=None, batch_norm=False).flatten().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("beta", [None, 0.3])
+def test_against_differences(beta: float | None) -> None:
+    weights = [(w.double(), b.double()) for w, b in _weights(5, 30, torch.Generator().manual_seed(0))]
+    x = torch.linspace(-2, 2, 50, dtype=torch.float64).view(-1, 1)
+
+    def norm(h: Tensor) -> Tensor:
+        return (h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt()
+
+    def summed(x: Tensor) -> Tensor:
+        (w, b), *inner, (last, c) = weights
+        h = x * w + b
+        for i, (w, b) in enumerate(inner):
+            branch = torch.relu(norm(h) if i else h) @ w + b
+            h = branch if beta is None else h + beta * branch
+        return (torch.relu(norm(h)) @ last + c).sum()
+
+    expected = torch.func.grad(summed)(x)
+    torch.testing.assert_close(_gradient(x, weights, beta=beta, batch_norm=True), expected)
+
+
+def test_weights_are_he_initialised() -> None:
+    weights = _weights(3, 200, torch.Generator().manual_seed(0))
+    assert [tuple(w.shape) for w, _ in weights] == [(1, 200), (200, 200), (200, 200), (200, 1)]
+    assert float(weights[1][0].var()) == pytest.approx(2 / 200, rel=0.05)
+    assert float(weights[0][1].var()) == pytest.approx(2, rel=0.3)
+
+
+def test_depth_shatters_plain_gradients_and_not_residual_ones() -> None:
+    found = toy_autocorrelation((2, 16), width=100, inits=4, lags=5)
+    shallow, deep = found.acf[:, 0, 1], found.acf[:, 1, 1]  # at lag 1
+    assert found.kinds == ("plain", "residual, beta = 1", "residual, beta = 0.1")
+    assert (shallow > 0.8).all()
+    assert deep[0].abs() < 0.2  # white
+    assert deep[1] > 0.5
+    assert deep[2] > 0.8
+    assert found.brown[1] > 0.9
+    assert found.white[1:].abs().max() < 0.1
+
+
+def test_seeds() -> None:
+    one, again, other = (toy_autocorrelation((2,), width=10, inits=2, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(one.acf, again.acf)
+    assert not torch.equal(one.acf, other.acf)
+    state = torch.get_rng_state()
+    toy_autocorrelation((2,), width=10, inits=1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_wrong_is_said() -> None:
+    with pytest.raises(ValueError, match=r"depths must be numbers of layers, at least 1, got \(2, 0\)"):
+        toy_autocorrelation((2, 0))
+    with pytest.raises(ValueError, match=r"depths must be .* got \(\)"):
+        toy_autocorrelation(())
+    with pytest.raises(ValueError, match="width and inits must be at least 1, got 200 and 0"):
+        toy_autocorrelation(inits=0)
+    with pytest.raises(ValueError, match="lags must be at least 1"):
+        toy_autocorrelation(lags=0)
