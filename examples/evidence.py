@@ -3,9 +3,8 @@
     python examples/evidence.py --data cifar-10-batches-bin --out docs/results/why \\
         plain56=runs/plain56/ resnet56=runs/resnet56/ resnet20=cifar_resnet20.resnetlib_c10
 
-Writes OUT/NAME/FINDING.json for each network, of which those that are there are not computed again, and draws OUT/FINDING.png, a panel
-for each network that has the finding. --only takes names of findings. Trained networks see test images, but for response_std and the
-gradients, which are of training images.
+Writes OUT/NAME/FINDING.json for each network, of which those that are there are not computed again, and draws OUT/FINDING.png, a
+panel for each network that has the finding. Errors are of test images, and may be computed in bf16; the rest is of training images.
 """
 
 import argparse
@@ -23,25 +22,29 @@ from resnetlib.data import cifar10
 
 Batches = list[tuple[Tensor, Tensor]]
 
+COUNTS = (1, 2, 3, 5, 7, 10, 15, 20)
 ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], Finding]]] = {
-    "telescope": ("test", analysis.telescope),
+    "telescope": ("train", analysis.telescope),
     "gradient_decomposition": ("train", analysis.gradient_decomposition),
     "gradient_flow": ("train", analysis.gradient_flow),
     "response_std": ("train", analysis.response_std),
     "branch_ratio": ("train", analysis.branch_ratio),
+    "autocorrelation": ("train", lambda net, batches: analysis.gradient_autocorrelation(net, batches[0][0][:8])),
+    "effective_rank": ("train", analysis.effective_rank),
+    "paths": ("train", lambda net, batches: analysis.path_gradients(net, batches[:1], draws=1)),
     "lesion": ("test", analysis.lesion),
-    "lesion_many": ("test", analysis.lesion_many),
-    "reorder": ("test", analysis.reorder),
-    "paths": ("test", analysis.path_gradients),
-    "survival": ("test", analysis.block_survival),
+    "lesion_many": ("test", lambda net, batches: analysis.lesion_many(net, batches, fitting(net, COUNTS), draws=4)),
+    "reorder": ("test", lambda net, batches: analysis.reorder(net, batches, (1, 2, 4, 8, 16), draws=4)),
+    "survival": ("test", lambda net, batches: analysis.block_survival(net, batches, (1.0, 0.5, 0.0))),
     "input_noise": ("test", analysis.input_noise),
     "weight_noise": ("test", analysis.weight_noise),
-    "branch_noise": ("test", analysis.branch_noise),
-    "autocorrelation": ("test", analysis.gradient_autocorrelation),
-    "effective_rank": ("train", analysis.effective_rank),
-    "propagation": ("test", analysis.signal_propagation),
+    "branch_noise": ("test", lambda net, batches: analysis.branch_noise(net, batches, (1.0,))),
 }
 """By the name of the finding: the images, and the function."""
+
+
+def fitting(net: resnetlib.Backbone, counts: tuple[int, ...]) -> list[int]:
+    return [count for count in counts if count <= len(list(net.blocks()))]
 
 
 def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batches:
@@ -66,6 +69,7 @@ def main() -> None:
     cli.add_argument("networks", nargs="+", metavar="NAME=WEIGHTS", help="what to call it, and what create_model takes")
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=1000)
+    cli.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the errors")
     cli.add_argument("--only", nargs="+", choices=ANALYSES, default=list(ANALYSES))
     cli.add_argument("--out", type=Path, required=True, help="the folder to write to")
     args = cli.parse_args()
@@ -79,7 +83,9 @@ def main() -> None:
             if path.exists():
                 continue
             try:
-                analyse(net, read(net, args.data, split, args.images)).save(path)
+                fast = split == "test" and args.precision == "bf16"
+                with torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=fast):
+                    analyse(net, read(net, args.data, split, args.images)).save(path)
                 print(f"{name}: {finding}")
             except ValueError as error:  # what the network has not, such as blocks that could be swapped
                 print(f"{name}: no {finding}: {error}")
