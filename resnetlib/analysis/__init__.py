@@ -7,6 +7,7 @@ from resnetlib.analysis.deepen import deepen
 from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.flow import GradientFlow, gradient_flow
 from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.norms import recalibrated
 from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
 from resnetlib.analysis.rank import EffectiveRank, effective_rank
 from resnetlib.analysis.ratios import BranchRatio, branch_ratio
@@ -37,6 +38,7 @@ __all__ = [
     "gradient_decomposition",
     "gradient_flow",
     "measure_cost",
+    "recalibrated",
     "response_std",
     "signal_propagation",
     "telescope",

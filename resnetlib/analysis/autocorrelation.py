@@ -70,6 +70,8 @@ def gradient_autocorrelation(
     A line's gradients g_t are vectors, one for each of its points: R(k) = sum_t <g_t - m, g_(t+k) - m> / sum_t ||g_t - m||^2, with
     m their mean. Gradients that are shattered look like white noise; those of shallow networks like brown noise.
 
+    Batch norms use their running statistics. A network that is not trained yet has none: measure it inside `recalibrated`.
+
     Args:
         net: any network from images to logits, in any mode; measured in evaluation, and left as it was.
         batches: images, with or without labels: a line goes from the first to the second, from the third to the fourth, and so on.

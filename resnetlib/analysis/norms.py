@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from resnetlib.analysis.batches import Batches, gather_inputs
 from resnetlib.analysis.intact import intact
+from resnetlib.modules import is_norm
 
 
 @contextmanager
@@ -28,3 +31,59 @@ def norms_in(net: nn.Module, *, training: bool) -> Iterator[None]:
             if isinstance(module, _NormBase):
                 module.train(training)
         yield
+
+
+@contextmanager
+def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
+    """Let batch norms have the statistics of these images as their running ones; afterwards all is as it was.
+
+    What is measured in evaluation uses running statistics. Those of a network that is not trained yet are zeros and ones, with
+    which its norms do nothing: inside this context they do what they will do in training. The statistics are the means over the
+    batches. Frozen norms keep theirs.
+
+    Args:
+        net: the network.
+        batches: images, with or without labels.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: if there are no images.
+
+    Example:
+        >>> from resnetlib import cifar_plain20
+        >>> from resnetlib.analysis import branch_ratio
+        >>> net, images = cifar_plain20(), torch.randn(4, 3, 32, 32)
+        >>> with recalibrated(net, images):
+        ...     float(branch_ratio(net, images).ratio[1]) > 1.2
+        True
+        >>> float(net.bn1.running_var.mean())
+        1.0
+    """
+    inputs = gather_inputs(net, batches)
+    with norms_in(net, training=True), torch.no_grad():
+        norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm(module) and module.training]
+        momenta = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # the mean of all batches
+            for x in inputs:
+                net(x)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+        estimated = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    before = [(buffer, buffer.clone()) for buffer, _ in estimated]
+    try:
+        _write(estimated)
+        yield
+    finally:
+        _write(before)
+
+
+@torch.no_grad()
+def _write(values: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, value in values:
+        buffer.copy_(value)

@@ -79,6 +79,8 @@ def effective_rank(
 
     Independent gradients have the ranks of a Gaussian matrix; the more they have in common, the lower they are.
 
+    Batch norms use their running statistics. A network that is not trained yet has none: measure it inside `recalibrated`.
+
     Args:
         net: any network from images to logits, in any mode; measured in evaluation, and left as it was.
         batches: images and labels; or images alone, as one tensor.
