@@ -30,7 +30,7 @@ ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], Finding]]
     "response_std": ("train", analysis.response_std),
     "branch_ratio": ("train", analysis.branch_ratio),
     "autocorrelation": ("train", lambda net, batches: analysis.gradient_autocorrelation(net, batches[0][0][:8])),
-    "effective_rank": ("train", analysis.effective_rank),
+    "effective_rank": ("train", lambda net, batches: analysis.effective_rank(net, batches, unit_rows=True)),
     "paths": ("train", lambda net, batches: analysis.path_gradients(net, batches[:1], draws=1)),
     "lesion": ("test", analysis.lesion),
     "lesion_many": ("test", lambda net, batches: analysis.lesion_many(net, batches, fitting(net, COUNTS), draws=4)),
