@@ -2,10 +2,10 @@
 
     python examples/beginnings.py --data cifar-10-batches-bin --out docs/results/beginnings
 
-For each network, norm and seed: the norm of the gradient at the first block's input for each unit of it at the last block's output
-(below 1 it vanishes), the growth of the variance from the first block to the last, the autocorrelation of gradients between images at
-lag 1 (0 for white noise), and their stable rank as a share of a Gaussian matrix's. Norms use the images' own statistics, as in training.
-Writes OUT.json, and draws from it alone OUT.png.
+For each network, norm and seed: the norm of the gradient at the first block's input for each unit of it at the last block's
+output (below 1 it vanishes), the growth of the variance from the first block to the last, the autocorrelation of gradients between
+images at lag 1 (0 for white noise), and their stable rank as a share of a Gaussian matrix's. Norms use the images' own statistics,
+as in training. Writes OUT.json, and draws from it alone OUT.png.
 """
 
 import argparse

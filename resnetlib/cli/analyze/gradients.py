@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @analysis
 def gradients(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]]) -> Findings:
-    """Do gradients reach the first blocks of NAME? Their norms, block by block, and dE/dx_l = dE/dx_L + the term through branches."""
+    """Do gradients reach the first blocks of NAME? Their norms by block, and dE/dx_l = dE/dx_L + the term through branches."""
     from resnetlib.analysis import gradient_decomposition, gradient_flow
 
     flow = gradient_flow(net, batches)

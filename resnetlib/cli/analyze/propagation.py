@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @analysis
 def propagation(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]]) -> Findings:
-    """How does the signal grow through the blocks of NAME? Squared mean and variance of channels; --untrained for its beginnings."""
+    """How does the signal grow through the blocks of NAME? Squared mean and variance of channels, block by block."""
     from resnetlib.analysis import signal_propagation
 
     found = signal_propagation(net, batches)
