@@ -3,6 +3,21 @@
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
 from resnetlib.analysis.telescope import Telescope, telescope
 
-__all__ = ["Cost", "Finding", "PartCost", "Telescope", "blocks_of", "chains_of", "draw", "measure_cost", "telescope"]
+__all__ = [
+    "Cost",
+    "Finding",
+    "Lesion",
+    "LesionMany",
+    "PartCost",
+    "Telescope",
+    "blocks_of",
+    "chains_of",
+    "draw",
+    "lesion",
+    "lesion_many",
+    "measure_cost",
+    "telescope",
+]
