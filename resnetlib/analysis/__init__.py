@@ -4,6 +4,7 @@ from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.joints import blocks_of, chains_of
 from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
+from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
 from resnetlib.analysis.telescope import Telescope, telescope
 
 __all__ = [
@@ -12,12 +13,15 @@ __all__ = [
     "Lesion",
     "LesionMany",
     "PartCost",
+    "Reordering",
     "Telescope",
     "blocks_of",
     "chains_of",
     "draw",
+    "kendall_tau",
     "lesion",
     "lesion_many",
     "measure_cost",
+    "reorder",
     "telescope",
 ]
