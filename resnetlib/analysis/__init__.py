@@ -2,8 +2,10 @@
 
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.finding import Finding, draw
+from resnetlib.analysis.forks import path_gradient, share_of_paths
 from resnetlib.analysis.joints import blocks_of, chains_of
 from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
+from resnetlib.analysis.paths import PathGradients, path_gradients
 from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
 from resnetlib.analysis.telescope import Telescope, telescope
 
@@ -13,6 +15,7 @@ __all__ = [
     "Lesion",
     "LesionMany",
     "PartCost",
+    "PathGradients",
     "Reordering",
     "Telescope",
     "blocks_of",
@@ -22,6 +25,9 @@ __all__ = [
     "lesion",
     "lesion_many",
     "measure_cost",
+    "path_gradient",
+    "path_gradients",
     "reorder",
+    "share_of_paths",
     "telescope",
 ]
