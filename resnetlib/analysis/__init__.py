@@ -9,9 +9,11 @@ from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
 from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
 from resnetlib.analysis.paths import PathGradients, path_gradients
 from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
+from resnetlib.analysis.survival import BlockSurvival, block_survival
 from resnetlib.analysis.telescope import Telescope, telescope
 
 __all__ = [
+    "BlockSurvival",
     "BranchNoise",
     "Cost",
     "Finding",
@@ -22,6 +24,7 @@ __all__ = [
     "PathGradients",
     "Reordering",
     "Telescope",
+    "block_survival",
     "blocks_of",
     "branch_noise",
     "chains_of",
