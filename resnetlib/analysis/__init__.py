@@ -1,21 +1,30 @@
 """Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
 
 from resnetlib.analysis.autocorrelation import GradientAutocorrelation, gradient_autocorrelation
+from resnetlib.analysis.branch_noise import BranchNoise, branch_noise
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
 from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.flow import GradientFlow, gradient_flow
+from resnetlib.analysis.forks import path_gradient, share_of_paths
 from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
+from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
 from resnetlib.analysis.norms import recalibrated
+from resnetlib.analysis.paths import PathGradients, path_gradients
 from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
 from resnetlib.analysis.rank import EffectiveRank, effective_rank
 from resnetlib.analysis.ratios import BranchRatio, branch_ratio
+from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
 from resnetlib.analysis.responses import ResponseStd, response_std
+from resnetlib.analysis.survival import BlockSurvival, block_survival
 from resnetlib.analysis.telescope import Telescope, telescope
 from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
 
 __all__ = [
+    "BlockSurvival",
+    "BranchNoise",
     "BranchRatio",
     "Cost",
     "EffectiveRank",
@@ -23,12 +32,19 @@ __all__ = [
     "GradientAutocorrelation",
     "GradientDecomposition",
     "GradientFlow",
+    "Lesion",
+    "LesionMany",
+    "NoiseSweep",
     "PartCost",
+    "PathGradients",
+    "Reordering",
     "ResponseStd",
     "SignalPropagation",
     "Telescope",
     "ToyAutocorrelation",
+    "block_survival",
     "blocks_of",
+    "branch_noise",
     "branch_ratio",
     "chains_of",
     "deepen",
@@ -37,10 +53,19 @@ __all__ = [
     "gradient_autocorrelation",
     "gradient_decomposition",
     "gradient_flow",
+    "input_noise",
+    "kendall_tau",
+    "lesion",
+    "lesion_many",
     "measure_cost",
+    "path_gradient",
+    "path_gradients",
     "recalibrated",
+    "reorder",
     "response_std",
+    "share_of_paths",
     "signal_propagation",
     "telescope",
     "toy_autocorrelation",
+    "weight_noise",
 ]
