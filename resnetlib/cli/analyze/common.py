@@ -1,6 +1,7 @@
 """What the analyses share on the command line: a network, images, and a folder for what is found."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +39,7 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
     @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of CIFAR-10.")
     @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="The first so many; 0 for all.")
     @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
-    @click.option("--untrained", is_flag=True, help="With weights drawn at random, by --seed.")
+    @click.option("--untrained", is_flag=True, help="With random weights; norms have the images' statistics.")
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
     @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of convolutions.")
     @weights_options
@@ -60,13 +61,16 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
     ) -> None:
         import torch
 
+        from resnetlib.analysis import recalibrated
+
         net = draw_network(name, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
         batches = read(net, data, split, images, batch)
         own = {"seed": seed, "out": out, "precision": precision}
         options |= {option: value for option, value in own.items() if option in look.__annotations__}
         out.mkdir(parents=True, exist_ok=True)
         kind = next(net.parameters()).device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and "precision" not in options):
+        fast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and "precision" not in options)
+        with fast, recalibrated(net, batches) if untrained else nullcontext():
             found = look(net, batches, **options)
         for stem, finding in found.items():
             keep(finding, out, stem)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 @analysis
 def shattered(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], seed: int) -> Findings:
     """Do the gradients of NAME look like white noise? Their autocorrelation from image to image, and the rank of their matrix."""
+    import torch
+
     from resnetlib.analysis import effective_rank, gradient_autocorrelation
 
-    first = batches[0][0][:8]  # four lines
-    lines = gradient_autocorrelation(net, first, seed=seed)
-    rank = effective_rank(net, batches, seed=seed)
+    images = torch.cat([x for x, _ in batches])[:8]
+    lines = gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
+    rank = effective_rank(net, batches, unit_rows=True, seed=seed)
     mean = lines.by_line.mean(0)
     click.echo(f"autocorrelation at lag 1: {mean[1]:.3f}; white noise {lines.white[1]:.3f}, brown {lines.brown[1]:.3f}")
     click.echo(
