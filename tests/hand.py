@@ -8,18 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis import Finding
-from resnetlib.modules import Add, Block, Join
+from resnetlib.modules import Add, Block, Concat, Join
 
 
 class Times(Block):
     """F(x) = factor x."""
 
-    def __init__(self, factor: float, join: Join | None = None, channels: int = 2) -> None:
-        super().__init__(channels, channels)
-        self.factor, self.join, self.downsample = factor, join or Add(), None
+    def __init__(self, factor: float, join: Join | None = None, *, relu: bool = False, channels: int = 2) -> None:
+        join = Add() if join is None else join
+        super().__init__(channels, 2 * channels if isinstance(join, Concat) else channels)
+        self.factor, self.relu, self.join, self.downsample = factor, relu, join, None
 
     def branch(self, h: Tensor) -> Tensor:
         return self.factor * h
+
+    def out(self, y: Tensor) -> Tensor:
+        return y.relu() if self.relu else y
 
     def zero_branch_(self) -> None:
         self.factor = 0.0

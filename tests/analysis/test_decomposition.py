@@ -7,7 +7,7 @@ from math import sqrt
 import pytest
 import torch
 from families import FAMILIES
-from times import Times
+from hand import Times
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 

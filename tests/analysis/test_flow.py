@@ -6,7 +6,7 @@ from math import log, sqrt
 import pytest
 import torch
 from families import FAMILIES
-from times import Times
+from hand import Times
 from torch import nn
 from torch.nn.functional import cross_entropy
 

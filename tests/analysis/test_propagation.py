@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from families import FAMILIES
-from times import Times
+from hand import Times
 from torch import nn
 
 from resnetlib import Concat, build, spec_of

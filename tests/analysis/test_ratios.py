@@ -5,7 +5,7 @@ from math import nan, sqrt
 import pytest
 import torch
 from families import FAMILIES
-from times import Times
+from hand import Times
 from torch import nn
 
 from resnetlib import Add, Concat, Replace, ScaledAdd, build

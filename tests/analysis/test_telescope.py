@@ -5,35 +5,21 @@ from pathlib import Path
 import pytest
 import torch
 from families import FAMILIES
+from hand import Times
 from torch import nn
 from untouched import raises_inside, untouched
 
 from resnetlib import BasicBlock, Concat, PreActBasicBlock, Spec, build
 from resnetlib.analysis import Telescope, telescope
-from resnetlib.modules import Add, Block
+from resnetlib.modules import Add
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-class Times(Block):
-    """F(x) = factor x, whose sums can be done by hand."""
-
-    def __init__(self, factor: float, *, relu: bool = False) -> None:
-        super().__init__(1, 1)
-        self.factor, self.relu, self.join, self.downsample = factor, relu, Add(), None
-
-    def branch(self, h: torch.Tensor) -> torch.Tensor:
-        return self.factor * h
-
-    def out(self, y: torch.Tensor) -> torch.Tensor:
-        return y.relu() if self.relu else y
-
-    def zero_branch_(self) -> None:
-        self.factor = 0.0
-
-
 def test_by_hand() -> None:
-    found = telescope(nn.Sequential(Times(1.0), Times(0.5), Times(-2.0)), torch.full((2, 1, 1, 1), 2.0))
+    found = telescope(
+        nn.Sequential(Times(1.0, channels=1), Times(0.5, channels=1), Times(-2.0, channels=1)), torch.full((2, 1, 1, 1), 2.0)
+    )
     # x = 2, 4, 6, -6: the branches give 2, 2, -12
     assert found.blocks == ("0", "1", "2")
     assert found.chains == ((0, 3),)
@@ -44,9 +30,11 @@ def test_by_hand() -> None:
 
 
 def test_a_relu_behind_the_sum_is_what_deviates() -> None:
-    found = telescope(nn.Sequential(Times(-3.0, relu=True), Times(0.0)), torch.full((1, 1, 1, 1), 2.0))
+    found = telescope(nn.Sequential(Times(-3.0, relu=True, channels=1), Times(0.0, channels=1)), torch.full((1, 1, 1, 1), 2.0))
     assert found.deviation == (float("inf"),)  # x_L is 0, and the sum without the relu -4
-    found = telescope(nn.Sequential(Times(-3.0, relu=True), Times(1.0)), torch.tensor([2.0, -1.0]).view(2, 1, 1, 1))
+    found = telescope(
+        nn.Sequential(Times(-3.0, relu=True, channels=1), Times(1.0, channels=1)), torch.tensor([2.0, -1.0]).view(2, 1, 1, 1)
+    )
     # 2 -> -4 -> 0 -> 0, and -1 -> 2 -> 2 -> 4: the largest |x_L| is 4, and the relu took 4 away
     assert found.deviation == (1.0,)
     assert found.deviation_with_out == (0.0,)
@@ -91,9 +79,9 @@ def test_a_term_is_the_branch_and_not_what_is_left() -> None:
         def forward(self, skip: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
             return 0.5 * skip + branch
 
-    leaky = Times(1.0)
+    leaky = Times(1.0, channels=1)
     leaky.join = Leaky()
-    found = telescope(nn.Sequential(Times(1.0), leaky), torch.full((1, 1, 1, 1), 2.0))
+    found = telescope(nn.Sequential(Times(1.0, channels=1), leaky), torch.full((1, 1, 1, 1), 2.0))
     # x = 2, 4, then 2 + 4 = 6; the sum is 2 + 2 + 4 = 8
     assert found.deviation == (pytest.approx(1 / 3),)
 
