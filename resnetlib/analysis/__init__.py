@@ -9,6 +9,17 @@ from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.flow import GradientFlow, gradient_flow
 from resnetlib.analysis.forks import path_gradient, share_of_paths
 from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.landscape import (
+    HessianMap,
+    Landscape,
+    Trajectory,
+    filter_normalized_direction,
+    hessian_map,
+    landscape,
+    project,
+    trajectory,
+    write_directions,
+)
 from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
 from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
 from resnetlib.analysis.norms import recalibrated
@@ -32,6 +43,8 @@ __all__ = [
     "GradientAutocorrelation",
     "GradientDecomposition",
     "GradientFlow",
+    "HessianMap",
+    "Landscape",
     "Lesion",
     "LesionMany",
     "NoiseSweep",
@@ -42,6 +55,7 @@ __all__ = [
     "SignalPropagation",
     "Telescope",
     "ToyAutocorrelation",
+    "Trajectory",
     "block_survival",
     "blocks_of",
     "branch_noise",
@@ -50,16 +64,20 @@ __all__ = [
     "deepen",
     "draw",
     "effective_rank",
+    "filter_normalized_direction",
     "gradient_autocorrelation",
     "gradient_decomposition",
     "gradient_flow",
+    "hessian_map",
     "input_noise",
     "kendall_tau",
+    "landscape",
     "lesion",
     "lesion_many",
     "measure_cost",
     "path_gradient",
     "path_gradients",
+    "project",
     "recalibrated",
     "reorder",
     "response_std",
@@ -67,5 +85,7 @@ __all__ = [
     "signal_propagation",
     "telescope",
     "toy_autocorrelation",
+    "trajectory",
     "weight_noise",
+    "write_directions",
 ]

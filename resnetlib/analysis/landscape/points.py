@@ -1,0 +1,228 @@
+"""A network's loss and accuracy at points of a line or plane through its parameters."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from resnetlib.analysis.batches import Batch, images_in
+from resnetlib.analysis.landscape.directions import parameters_of
+from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
+from resnetlib.modules import is_norm
+
+BatchNorm = Literal["running", "recalibrated", "batch"]
+"""What batch norms normalise with, away from where their statistics were collected."""
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""What is computed with: the network's own type (which mostly is fp32), or autocast."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""The mean loss over a batch, of logits and labels."""
+
+CACHED = 64 * 3 * 32 * 32
+"""So many numbers a piece of a batch may have on a CPU: 64 images of CIFAR. The maps of larger ones leave the caches."""
+
+
+class Points:
+    """loss(theta + x dx + y dy), for one thread: it has modules of its own, and shares parameters and images with the others.
+
+    Args:
+        net: the network, in evaluation.
+        directions: dx, or dx and dy, on its device.
+        batches: images and labels on its device.
+        batch_norm: what batch norms normalise with.
+        precision: what is computed with.
+        loss: the loss.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        directions: Sequence[dict[str, Tensor]],
+        batches: list[Batch],
+        *,
+        batch_norm: BatchNorm,
+        precision: Precision,
+        loss: Loss,
+    ) -> None:
+        self.net, self.directions, self.loss = own(net), directions, loss
+        self.theta = parameters_of(net)
+        self.device = next(iter(self.theta.values())).device
+        self.dtype = None if precision == "fp32" else {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.images = images_in(batches)
+        self.batches = batches
+        self.pieces = batches if batch_norm == "batch" or self.device.type != "cpu" else _pieces(batches)
+        self.learning = [] if batch_norm == "running" else learning_norms(self.net)
+        if batch_norm == "batch":
+            for norm in self.learning:
+                norm.running_mean = norm.running_var = None  # without them a norm has no other statistics than its batch's
+            self.learning = []
+        for norm in self.learning:
+            norm.num_batches_tracked = None
+        self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
+        names = {id(buffer): name for name, buffer in self.net.named_buffers()}
+        self.statistics = {names[id(statistic)] for norm in self.learning for statistic in (norm.running_mean, norm.running_var)}
+        self.fold()
+
+    def fold(self) -> None:
+        """Fold the norms that stand behind convolutions, where that changes nothing but the order of roundings."""
+        self.without, self.pairs = self.net, dict[Pair, float]()
+        x = self.pieces[0][0][:2]
+        if x.dtype not in (torch.float32, torch.float64):
+            return
+        with torch.no_grad():
+            pairs = pairs_in(self.net, x)
+            if not self.folds(pairs, x):  # something else too reads what a convolution makes; a skip connection does
+                pairs = [pair for pair in pairs if self.folds([pair], x)]
+            if pairs and self.folds(pairs, x):
+                self.without, self.pairs = without_norms(own(self.net), pairs)
+
+    def folds(self, pairs: list[Pair], x: Tensor) -> bool:
+        """Tell whether the network has the same output without the norms of pairs, up to rounding."""
+        without, folding = without_norms(own(self.net), pairs)
+        state = _somewhere(self.theta) | self.buffers
+        one, other = self.run(state, x), functional_call(without, folded(state, folding), (x,))
+        return bool((one - other).abs().max() <= 1e-3 * one.abs().max())
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Evaluate points: one by itself, several together by vmap.
+
+        Args:
+            points: their coordinates, `(P, 1)` or `(P, 2)`.
+
+        Returns:
+            Mean loss, and accuracy in percent, `(P, 2)`, on the CPU.
+        """
+        together = len(points) > 1
+        with torch.no_grad(), self.autocast():
+            states = [self.at(point.tolist()) for point in points]
+            state = {name: torch.stack([each[name] for each in states]) for name in states[0]} if together else states[0]
+            self.recalibrate(state, together)
+            sums = vmap(self.sums, in_dims=(0, None, None)) if together else self.sums
+            total = sum(sums(state, x, y) for x, y in self.pieces)
+        return (total / self.images * torch.tensor([1.0, 100.0], device=self.device)).cpu().view(len(points), 2)
+
+    def at(self, point: Sequence[float]) -> dict[str, Tensor]:
+        """Return parameters and buffers at a point.
+
+        Args:
+            point: its coordinates.
+
+        Returns:
+            They, by their names.
+        """
+        steps = [{name: c * d for name, d in direction.items()} for c, direction in zip(point, self.directions, strict=True)]
+        moved = {name: theta + sum(step[name] for step in steps) for name, theta in self.theta.items()}
+        fresh = {name: torch.zeros_like(self.buffers[name]) for name in self.statistics}
+        return {name: channels_last(tensor) for name, tensor in moved.items()} | self.buffers | fresh
+
+    def recalibrate(self, state: dict[str, Tensor], together: bool) -> None:
+        """Fill in the running statistics: the mean over the batches of each batch's, as after stochastic weight averaging.
+
+        Args:
+            state: parameters and buffers at one point, or several; changed in place.
+            together: whether at several.
+        """
+        if not self.learning:
+            return
+        for norm in self.learning:
+            norm.training = True
+        run = vmap(self.run, in_dims=(0, None)) if together else self.run
+        for count, (x, _) in enumerate(self.batches, 1):
+            for norm in self.learning:
+                norm.momentum = 1 / count
+            run(state, x)
+        for norm in self.learning:
+            norm.training = False
+
+    def run(self, state: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Run the network as it is."""
+        y: Tensor = functional_call(self.net, state, (x,))
+        return y
+
+    def sums(self, state: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Add up the losses and the right answers of a batch, with the norms folded."""
+        logits = functional_call(self.without, folded(state, self.pairs), (x,))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return torch.stack([self.loss(logits, y).double() * len(y), (logits.argmax(1) == y).sum().double()])
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute in the chosen precision."""
+        return torch.autocast(self.device.type, self.dtype) if self.dtype else nullcontext()
+
+
+def check_choices(batch_norm: str, precision: str) -> None:
+    """Refuse words that say nothing.
+
+    Args:
+        batch_norm: what batch norms shall normalise with.
+        precision: what shall be computed with.
+
+    Raises:
+        ValueError: for another word than those that there are.
+    """
+    if batch_norm not in get_args(BatchNorm):
+        raise ValueError(f"batch_norm must be one of {get_args(BatchNorm)}, got {batch_norm!r}")
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+
+
+def own(net: nn.Module) -> nn.Module:
+    """Copy a network's modules and buffers, but not its parameters: threads can call copies, where they could not share one.
+
+    Args:
+        net: the network.
+
+    Returns:
+        The copy.
+    """
+    return copy.deepcopy(net, {id(parameter): parameter for parameter in net.parameters()})
+
+
+def learning_norms(net: nn.Module) -> list[_BatchNorm]:
+    """Find the batch norms that collect statistics while the network trains: not those that somebody froze.
+
+    Args:
+        net: a network that nobody else has, in evaluation; so it stays.
+
+    Returns:
+        The norms.
+    """
+    found = [module for module in net.train().modules() if isinstance(module, _BatchNorm) and is_norm(module) and module.training]
+    net.eval()
+    return found
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Lay out images, or the weights of a convolution, as convolutions are fastest with.
+
+    Args:
+        x: any tensor; other ones stay as they are.
+
+    Returns:
+        The same numbers.
+    """
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def _somewhere(theta: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a point where no parameter is zero, which hides what it multiplies."""
+    generator = torch.Generator().manual_seed(0)
+    noise = {name: torch.randn(t.shape, generator=generator).to(t.device, t.dtype) for name, t in theta.items()}
+    scale = {name: t.square().mean().sqrt() for name, t in theta.items()}
+    return {name: t + 0.1 * noise[name] * scale[name].where(scale[name] > 0, 1.0) for name, t in theta.items()}
+
+
+def _pieces(batches: list[Batch]) -> list[Batch]:
+    """Divide batches into equal pieces that fit into the caches."""
+    pieces = []
+    for x, y in batches:
+        count = math.ceil(x.numel() / CACHED)
+        pieces += list(zip(x.tensor_split(count), y.tensor_split(count), strict=True))
+    return [piece for piece in pieces if len(piece[0])]

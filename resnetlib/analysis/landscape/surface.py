@@ -1,0 +1,264 @@
+"""The surface of the loss over a line or plane through a network's parameters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from resnetlib.analysis.batches import Batches, gather, images_in
+from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.intact import intact
+from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
+from resnetlib.analysis.landscape.grid import Span, check_grid
+from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
+from resnetlib.analysis.landscape.pictures import draw_contours, draw_line, draw_surface
+from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precision, channels_last, check_choices
+from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
+from resnetlib.analysis.landscape.team import join_team
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mpl_toolkits.mplot3d import Axes3D
+
+    from resnetlib.analysis.landscape.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landscape(Finding):
+    """loss(theta + x dx + y dy), and the accuracy there.
+
+    Args:
+        x: the coordinates along dx.
+        y: the coordinates along dy; None for a line.
+        loss: the mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; of a line, `(len(x),)`. It is infinite or NaN
+            where the network's output is, and -1 where it is not computed yet.
+        accuracy: in percent, of the same shape; -1 where it is not computed yet.
+        loss_at_centre: the loss of the network itself.
+        accuracy_at_centre: its accuracy.
+        cosine: of the angle between dx and dy; None for a line.
+        images: over how many.
+        batch_norm: what batch norms normalised with.
+        precision: what was computed with.
+        seed: of the directions; None where they were given.
+        made_of: fingerprints of what the surface depends on.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    loss: Tensor
+    accuracy: Tensor
+    loss_at_centre: float
+    accuracy_at_centre: float
+    cosine: float | None
+    images: int
+    batch_norm: str
+    precision: str
+    seed: int | None
+    made_of: dict[str, str]
+
+    @property
+    def computed(self) -> float:
+        """The share of the points that are computed."""
+        return float((self.accuracy != UNKNOWN).double().mean())
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw contours, at losses of 0.1, 0.6, 1.1 to 9.6 as published, and at powers of ten above; of a line, its profile.
+
+        Args:
+            ax: axes to draw on; None for new ones.
+
+        Returns:
+            The axes.
+        """
+        if self.y is None:
+            return draw_line(new_axes(ax), self.x, self.known("loss"), self.known("accuracy"))
+        return draw_contours(new_axes(ax, width=5.5, height=4.5), self.x, self.y, self.known("loss"))
+
+    def plot_3d(self, *, highest: float = 10.0) -> "Axes3D":
+        """Draw the surface in three dimensions, the loss in logarithmic scale, as in the paper's first figure.
+
+        Args:
+            highest: where the surface is cut off.
+
+        Returns:
+            The axes, new ones.
+
+        Raises:
+            ValueError: for a line.
+        """
+        return draw_surface(self.x, self.plane(), self.known("loss"), highest=highest)
+
+    def to_html(self, path: str | Path, trajectory: "Trajectory | None" = None) -> None:
+        """Write a page on which the surface can be turned, in linear and logarithmic scale; it holds all that it needs.
+
+        Args:
+            path: the file.
+            trajectory: a path to draw too, along the same directions.
+        """
+        from resnetlib.analysis.landscape.page import write_page
+
+        write_page(Path(path), self, trajectory)
+
+    def to_h5(self, path: str | Path) -> None:
+        """Write the published tool's surface file: xcoordinates, ycoordinates, train_loss, train_acc.
+
+        Args:
+            path: the file.
+        """
+        from resnetlib.analysis.landscape.files import write_surface
+
+        write_surface(Path(path), self)
+
+    def to_vtk(self, path: str | Path, *, highest: float | None = None, log: bool = False) -> None:
+        """Write the surface for ParaView, as the published tool does: a vtp file of points and quadrilaterals.
+
+        Args:
+            path: the file.
+            highest: where the surface is cut off; None for nowhere.
+            log: write log(loss + 0.1) in place of the loss.
+
+        Raises:
+            ValueError: for a line.
+        """
+        from resnetlib.analysis.landscape.vtk import write_vtp
+
+        write_vtp(Path(path), self.x, self.plane(), self.known("loss"), highest=highest, log=log)
+
+    def known(self, name: str) -> Tensor:
+        """Return loss or accuracy, with NaN for what is not computed yet.
+
+        Args:
+            name: which.
+
+        Returns:
+            It.
+        """
+        values: Tensor = getattr(self, name)
+        return values.masked_fill(self.accuracy == UNKNOWN, torch.nan)
+
+    def plane(self) -> Tensor:
+        """Return y, which a line has not."""
+        if self.y is None:
+            raise ValueError("this is a line, and has no surface: compute a plane (dimensions=2)")
+        return self.y
+
+
+def landscape(
+    net: nn.Module,
+    batches: Batches,
+    span: Span = 1.0,
+    points: int = 51,
+    *,
+    dimensions: int = 2,
+    directions: Sequence[Direction] | None = None,
+    seed: int = 0,
+    ignore_norms_and_biases: bool = True,
+    batch_norm: BatchNorm = "running",
+    precision: Precision = "fp32",
+    loss: Loss = F.cross_entropy,
+    out: str | Path | None = None,
+    every: float = 30.0,
+    workers: int | None = None,
+    chunk: int = 1,
+) -> Landscape:
+    """loss(theta + x dx + y dy) on a grid, along filter-normalised random directions.
+
+    Under torchrun, all processes must call this, each with the network on its own device; they share the points, and all return the
+    whole surface. A call that was killed goes on where it was, if `out` is given and the call is the same; the numbers of workers
+    and of processes may change.
+
+    Args:
+        net: a classifier, any module; in any mode, measured in evaluation, and left as it was.
+        batches: images and labels, preprocessed and not augmented.
+        span: x and y go from -span to span; or the two ends of each, ((x0, x1), (y0, y1)).
+        points: of them, along x, and along y.
+        dimensions: 2 for a plane, 1 for a line; where directions are given, it is their number.
+        directions: dx, or dx and dy; None for filter-normalised random ones.
+        seed: of the random directions, which are drawn one after the other, independently.
+        ignore_norms_and_biases: of the random directions, as in `filter_normalized_direction`.
+        batch_norm: "running": norms use their running statistics, those of the network itself, as published. "recalibrated": at
+            each point, running statistics are first estimated anew over the batches. "batch": each batch's own statistics. Frozen
+            norms use their running statistics in any case.
+        precision: "fp32": the network's own type. "bf16", "fp16": under autocast.
+        loss: the mean loss over a batch, of logits and labels.
+        out: a file, .json or .safetensors, that is kept up to date.
+        every: so many seconds pass between updates of the file.
+        workers: so many points are computed at a time, by a thread each; None for one for each core on a CPU, one on a GPU.
+        chunk: so many points each worker computes together, by `torch.func.vmap`. It saves calls of small kernels on a GPU; on a
+            CPU it is slower.
+
+    Returns:
+        The surface.
+
+    Raises:
+        ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
+            `out` is of another call.
+
+    Source:
+        arXiv 1712.09913, sec. 4 and 5; its authors' grid is span 1, 51 points, over all training images.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        >>> images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
+        >>> found = landscape(net, (images, labels), points=3)
+        >>> found.loss.shape
+        torch.Size([3, 3])
+        >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
+        True
+    """
+    data = [(channels_last(x), y) for x, y in gather(net, batches)]
+    device = data[0][0].device
+    check_choices(batch_norm, precision)
+    path = check_path(out)
+    drawn = directions is None
+    along = check_directions(
+        net, draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
+    )
+    grid = check_grid(span, points, len(along))
+    for name, value in (("workers", workers), ("chunk", chunk)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    loss_name = f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__qualname__)}"
+    grid_choices = {"span": grid.span, "points": points}
+    made = made_of(net, data, along, batch_norm=batch_norm, precision=precision, loss=loss_name, **grid_choices)
+
+    def found(values: Tensor) -> Landscape:
+        return Landscape(
+            x=grid.x,
+            y=grid.y,
+            loss=values[:, 0].view(grid.shape).clone(),
+            accuracy=values[:, 1].view(grid.shape).clone(),
+            loss_at_centre=float(centre[0, 0]),
+            accuracy_at_centre=float(centre[0, 1]),
+            cosine=cosine(*along) if len(along) == 2 else None,
+            images=images_in(data),
+            batch_norm=batch_norm,
+            precision=precision,
+            seed=seed if drawn else None,
+            made_of=made,
+        )
+
+    count = workers or default_workers(device)
+    with join_team(device) as team, intact(net), one_core_each(count):
+        before = begun(path, Landscape, made, team)
+        arguments = {"batch_norm": batch_norm, "precision": precision, "loss": loss}
+        measures = [Points(net, along, data, **arguments) for _ in range(count)]  # type: ignore[arg-type]
+        centre, seconds = timed(measures[0], torch.zeros(1, len(along)))
+        if not centre.isfinite().all():
+            raise ValueError(
+                f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
+            )
+        values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
+        if before is not None:
+            values = torch.stack([before.loss.flatten(), before.accuracy.flatten()], 1)
+
+        def keep(values: Tensor) -> None:
+            if path is not None:
+                found(values).save(path)
+
+        pace = Pace(chunk, seconds, every)
+        return found(survey(grid.points, values, measures, team, pace, keep=keep, what="loss landscape"))
