@@ -65,6 +65,22 @@ def test_it_is_what_the_function_finds(network: Path, pictures: Path, tmp_path: 
     torch.testing.assert_close(found.loss, expected.loss)
 
 
+def test_landscape_goes_on_where_it_was(network: Path, pictures: Path, tmp_path: Path) -> None:
+    fixed = ("--data", pictures, "--normalize", "cifar10", "--points", 3, "--h5", "--out", tmp_path / "out")
+    said = right("analyze", "landscape", network, *fixed)
+    assert "accuracy" in said
+    files = ("landscape.json", "landscape.png", "landscape-3d.png", "landscape.h5", "landscape.html")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(files)
+    found = analysis.Landscape.load(tmp_path / "out" / "landscape.json")
+    assert found.loss.shape == (3, 3)
+    assert found.computed == 1
+    assert right("analyze", "landscape", network, *fixed).splitlines()[0] == said.splitlines()[0]
+    assert "another call" in wrong("analyze", "landscape", network, *fixed, "--seed", 1)
+    line = right("analyze", "landscape", network, *fixed[:-1], tmp_path / "line", "--dimensions", 1)
+    assert "on the line from" in line
+    assert not (tmp_path / "line" / "landscape-3d.png").exists()
+
+
 def test_weights_drawn_at_random(tmp_path: Path) -> None:
     for i in range(10):
         draw(tmp_path / "pictures" / f"class {i}" / "0.png", i % 3, seed=i)
