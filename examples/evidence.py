@@ -56,10 +56,10 @@ def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batc
 
 def draw(findings: dict[str, Finding], path: Path) -> None:
     figure = Figure(figsize=(4.6 * min(3, len(findings)), 3.6 * -(-len(findings) // 3)), layout="constrained")
-    panels = figure.subplots(-(-len(findings) // 3), min(3, len(findings)), squeeze=False).flat
+    panels = list(figure.subplots(-(-len(findings) // 3), min(3, len(findings)), squeeze=False).flat)
     for axes, (name, finding) in zip(panels, findings.items(), strict=False):
         finding.plot(axes).set_title(name)
-    for axes in list(panels)[len(findings) :]:
+    for axes in panels[len(findings) :]:
         axes.set_axis_off()
     figure.savefig(path, dpi=90)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from resnetlib import build, create_model, spec_of
+from resnetlib.analysis import Lesion
 from resnetlib.data import LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import read_weights
@@ -134,3 +135,25 @@ def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 100
+
+
+def test_beginnings(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--networks", "cifar_plain20", "cifar_densenet40_k12", "--images", 4, "--points", 20, "--seeds", 1)
+    said = run("beginnings.py", "--data", cifar10_folder, "--out", tmp_path / "table", *sizes)
+    names = [f"{name}, norm {norm}" for name in ("plain20", "densenet40_k12") for norm in ("batch", "none")]
+    assert [line.partition(":")[0] for line in said.splitlines()] == names
+    picture = (tmp_path / "table.png").read_bytes()
+    assert run("beginnings.py", "--out", tmp_path / "table") == said  # from the JSON alone
+    assert (tmp_path / "table.png").read_bytes() == picture
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert len(results["plain20, norm none"][0]["feature_norm"]) == 10
+
+
+def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
+    weights = "tiny=cifar_plain20.resnetlib_c10"
+    fixed = ("--data", cifar10_folder, "--images", 20, "--out", tmp_path)
+    assert run("evidence.py", weights, *fixed, "--only", "telescope", "lesion") == "tiny: telescope\ntiny: lesion\n"
+    said = run("evidence.py", weights, *fixed, "--only", "lesion", "reorder")
+    assert said == "tiny: reorder\n"  # what is there is not computed again
+    assert {path.name for path in tmp_path.glob("*.png")} == {"telescope.png", "lesion.png", "reorder.png"}
+    assert Lesion.load(tmp_path / "tiny" / "lesion.json").images == 20
