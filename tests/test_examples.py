@@ -132,6 +132,26 @@ def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None
     assert torch.equal(file.state["fc.weight"], create_model(f"{folder}/").fc.weight.half())
 
 
+def test_landscape_benchmark(cifar10_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("loss_landscapes")
+    sizes = ("--images", 4, "--points", 5, "--rounds", 2)
+    run(
+        "bench/landscape.py",
+        "--model",
+        "cifar_resnet20.resnetlib_c10",
+        "--data",
+        cifar10_folder,
+        "--out",
+        tmp_path / "out.json",
+        *sizes,
+    )
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert list(results) == ["published", "loss-landscapes", "resnetlib, fp32", "resnetlib, bf16"]
+    assert results["published"]["published_seconds_over_these"] == 1
+    for label in ("loss-landscapes", "resnetlib, fp32"):
+        assert 0 < results[label]["largest_deviation"] < 1e-5
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 100

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnetlib.analysis.landscape.directions import check_directions
 from resnetlib.disk import write_atomically
@@ -33,13 +33,16 @@ def write_surface(path: Path, found: "Landscape") -> None:
     _write(path, {name: tensor.numpy() for name, tensor in datasets.items()}, attributes)
 
 
-def write_directions(path: str | Path, net: nn.Module, directions: "Sequence[Direction]") -> None:
+def write_directions(
+    path: str | Path, net: nn.Module, directions: "Sequence[Direction]", *, explained: "Tensor | None" = None
+) -> None:
     """Write directions as the published tool reads them: xdirection/0, 1, 2 and so on, in the order of the network's parameters.
 
     Args:
         path: the file.
         net: the network that they are directions of.
         directions: dx, or dx and dy.
+        explained: the share of a path's variance along each, explained_variance_ratio_.
 
     Raises:
         ValueError: if they are not the network's.
@@ -59,20 +62,20 @@ def write_directions(path: str | Path, net: nn.Module, directions: "Sequence[Dir
     """
     groups = zip(("xdirection", "ydirection"), check_directions(net, directions), strict=False)
     datasets = {f"{group}/{i}": d.cpu().numpy() for group, along in groups for i, d in enumerate(along.values())}
+    if explained is not None:
+        datasets["explained_variance_ratio_"] = explained.numpy()
     _write(Path(path), datasets, {})
 
 
 def write_path(path: Path, found: "Trajectory") -> None:
-    """Write proj_xcoord and proj_ycoord, and explained_variance_ratio_.
+    """Write proj_xcoord and proj_ycoord.
 
     Args:
         path: the file.
         found: the projected path.
     """
-    datasets = {"proj_xcoord": found.coordinates[:, 0].numpy(), "proj_ycoord": found.coordinates[:, 1].numpy()}
-    if found.explained is not None:
-        datasets["explained_variance_ratio_"] = found.explained.numpy()
-    _write(path, datasets, {})
+    x, y = found.coordinates.T.numpy()
+    _write(path, {"proj_xcoord": x, "proj_ycoord": y}, {})
 
 
 def _write(path: Path, datasets: "Mapping[str, Any]", attributes: "Mapping[str, Any]") -> None:

@@ -21,6 +21,10 @@ def write_page(path: Path, found: "Landscape", trajectory: "Trajectory | None") 
         found: the surface.
         trajectory: a path to draw into the map.
     """
+    try:
+        import plotly  # noqa: F401
+    except ImportError as error:
+        raise ImportError("pages need plotly: pip install 'resnetlib[landscape]'") from error
     figure = _line(found) if found.y is None else _plane(found, trajectory)
     about = f"{found.images:,} images, batch norm: {found.batch_norm}, {found.precision}"
     about += f"; at the centre: loss {found.loss_at_centre:.4g}, accuracy {found.accuracy_at_centre:.2f} %"
@@ -37,7 +41,8 @@ def _line(found: "Landscape") -> Any:
     x, loss, accuracy = _listed(found.x), _listed(found.known("loss")), _listed(found.known("accuracy"))
     figure.add_trace(Scatter(x=x, y=loss, name="loss"))
     figure.add_trace(Scatter(x=x, y=accuracy, name="accuracy, %"), secondary_y=True)
-    figure.update_layout(updatemenus=[_scales({"yaxis.type": "log"}, {"yaxis.type": "linear"}, method="relayout")])
+    figure.update_layout(updatemenus=[_scales("relayout", linear=[{"yaxis.type": "linear"}], log=[{"yaxis.type": "log"}])])
+    figure.update_xaxes(title="x")
     return figure
 
 
@@ -60,17 +65,18 @@ def _plane(found: "Landscape", trajectory: "Trajectory | None") -> Any:
     if trajectory is not None:
         px, py = ([*axis, 0.0] for axis in trajectory.coordinates.T.tolist())
         figure.add_trace(Scatter(x=px, y=py, mode="lines+markers", line={"color": "red"}, showlegend=False), 1, 2)
-    figure.update_scenes(xaxis_title="x", yaxis_title="y", zaxis_title="log10 loss")
+    figure.update_scenes(xaxis_title="x", yaxis_title="y", zaxis_title="log10 loss", aspectmode="cube")
+    figure.update_xaxes(title="x")
+    figure.update_yaxes(title="y")
     log = [{"z": [logarithm, logarithm]}, {"scene.zaxis.title.text": "log10 loss"}, [0, 1]]
     plain = [{"z": [linear, linear]}, {"scene.zaxis.title.text": "loss"}, [0, 1]]
-    figure.update_layout(updatemenus=[_scales(log, plain, method="update")])
+    figure.update_layout(updatemenus=[_scales("update", log=log, linear=plain)])
     return figure
 
 
-def _scales(log: Any, linear: Any, *, method: str) -> dict[str, Any]:
-    """Make the buttons that choose a scale."""
-    arguments = [[choice] if isinstance(choice, dict) else choice for choice in (log, linear)]
-    buttons = [{"label": label, "method": method, "args": args} for label, args in zip(("log", "linear"), arguments, strict=True)]
+def _scales(method: str, **scales: Any) -> dict[str, Any]:
+    """Make the buttons that choose a scale, the first one pressed."""
+    buttons = [{"label": label, "method": method, "args": arguments} for label, arguments in scales.items()]
     return {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
 
 

@@ -70,12 +70,14 @@ def draw_contours(ax: "Axes", x: Tensor, y: Tensor, loss: Tensor) -> "Axes":
     from matplotlib.colors import LogNorm, Normalize
 
     levels = contour_levels(loss)
+    if min(loss.shape) > 1:
+        ax.set(xlim=(float(x[0]), float(x[-1])), ylim=(float(y[0]), float(y[-1])))
     if levels and min(loss.shape) > 1:
         norm = (LogNorm if levels[0] > 0 and _is_wide(loss) else Normalize)(levels[0], levels[-1])
         lines = ax.contour(x.numpy(), y.numpy(), _finite(loss), levels=levels, norm=norm, cmap="viridis", linewidths=1)
         ax.clabel(lines, fontsize=7)
     ax.plot(0, 0, "+", color="black")
-    ax.set(xlabel="x", ylabel="y", xlim=(float(x[0]), float(x[-1])), ylim=(float(y[0]), float(y[-1])))
+    ax.set(xlabel="x", ylabel="y")
     return ax
 
 
@@ -97,10 +99,11 @@ def draw_surface(x: Tensor, y: Tensor, loss: Tensor, *, highest: float) -> "Axes
     columns, rows = np.meshgrid(x.numpy(), y.numpy())
     height = heights(loss, highest=highest)
     ax.plot_surface(columns, rows, height, cmap="coolwarm", rstride=1, cstride=1, linewidth=0, antialiased=True)
-    marks = [mark for mark in (0.01, 0.1, 1, 10, 100, 1000, 10_000) if np.nanmin(height) <= np.log10(mark) <= np.nanmax(height)]
-    ax.set_zticks(np.log10(marks) if marks else ax.get_zticks())
-    if marks:
-        ax.set_zticklabels([f"{mark:g}" for mark in marks])
+    decades = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
+    known = height[np.isfinite(height)]
+    marks = [mark for mark in decades if len(known) and known.min() <= np.log10(mark) <= known.max()]
+    marks = marks if len(marks) < 8 else marks[::3]
+    ax.set_zticks(np.log10(marks), [f"{mark:g}" for mark in marks])
     ax.set(xlabel="x", ylabel="y", zlabel="loss")
     return ax
 

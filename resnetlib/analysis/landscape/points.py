@@ -57,7 +57,6 @@ class Points:
         self.dtype = None if precision == "fp32" else {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self.images = images_in(batches)
         self.batches = batches
-        self.pieces = batches if batch_norm == "batch" or self.device.type != "cpu" else _pieces(batches)
         self.learning = [] if batch_norm == "running" else learning_norms(self.net)
         if batch_norm == "batch":
             for norm in self.learning:
@@ -66,6 +65,8 @@ class Points:
         for norm in self.learning:
             norm.num_batches_tracked = None
         self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
+        divisible = self.device.type == "cpu" and not any(map(_looks_at_batches, self.net.modules()))
+        self.pieces = _pieces(batches) if divisible else batches
         names = {id(buffer): name for name, buffer in self.net.named_buffers()}
         self.statistics = {names[id(statistic)] for norm in self.learning for statistic in (norm.running_mean, norm.running_var)}
         self.fold()
@@ -78,7 +79,7 @@ class Points:
             return
         with torch.no_grad():
             pairs = pairs_in(self.net, x)
-            if not self.folds(pairs, x):  # something else too reads what a convolution makes; a skip connection does
+            if pairs and not self.folds(pairs, x):  # something else too reads what a convolution makes; a skip connection does
                 pairs = [pair for pair in pairs if self.folds([pair], x)]
             if pairs and self.folds(pairs, x):
                 self.without, self.pairs = without_norms(own(self.net), pairs)
@@ -102,7 +103,10 @@ class Points:
         together = len(points) > 1
         with torch.no_grad(), self.autocast():
             states = [self.at(point.tolist()) for point in points]
-            state = {name: torch.stack([each[name] for each in states]) for name in states[0]} if together else states[0]
+            if together:
+                state = {name: torch.stack([each[name] for each in states]) for name in states[0]}
+            else:
+                state = {name: channels_last(tensor) for name, tensor in states[0].items()}
             self.recalibrate(state, together)
             sums = vmap(self.sums, in_dims=(0, None, None)) if together else self.sums
             total = sum(sums(state, x, y) for x, y in self.pieces)
@@ -120,7 +124,7 @@ class Points:
         steps = [{name: c * d for name, d in direction.items()} for c, direction in zip(point, self.directions, strict=True)]
         moved = {name: theta + sum(step[name] for step in steps) for name, theta in self.theta.items()}
         fresh = {name: torch.zeros_like(self.buffers[name]) for name in self.statistics}
-        return {name: channels_last(tensor) for name, tensor in moved.items()} | self.buffers | fresh
+        return moved | self.buffers | fresh
 
     def recalibrate(self, state: dict[str, Tensor], together: bool) -> None:
         """Fill in the running statistics: the mean over the batches of each batch's, as after stochastic weight averaging.
@@ -209,6 +213,11 @@ def channels_last(x: Tensor) -> Tensor:
         The same numbers.
     """
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def _looks_at_batches(module: nn.Module) -> bool:
+    """Tell whether a module is a norm that uses a batch's statistics in evaluation too."""
+    return isinstance(module, _BatchNorm) and module.running_mean is None
 
 
 def _somewhere(theta: dict[str, Tensor]) -> dict[str, Tensor]:

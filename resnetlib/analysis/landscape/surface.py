@@ -210,7 +210,7 @@ def landscape(
         >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
         True
     """
-    data = [(channels_last(x), y) for x, y in gather(net, batches)]
+    data = [(channels_last(x) if chunk == 1 else x, y) for x, y in gather(net, batches)]
     device = data[0][0].device
     check_choices(batch_norm, precision)
     path = check_path(out)

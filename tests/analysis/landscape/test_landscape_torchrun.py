@@ -1,0 +1,102 @@
+"""Processes that share a surface compute the one that one process computes, and go on after they were killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from families import FAMILIES
+
+from resnetlib import build
+from resnetlib.analysis import Landscape, landscape
+from resnetlib.analysis.landscape.keeping import begun
+from resnetlib.analysis.landscape.team import Team
+
+CODE = f"""
+import os, signal, sys, time; sys.path.append({str(Path(__file__).parents[2])!r})
+import torch; from families import FAMILIES; from resnetlib import build; from resnetlib.analysis import landscape
+from torch.nn import functional as F
+out, deadly, begun = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "begun"
+rank, calls = os.environ["RANK"], 0
+
+def loss(logits, labels):
+    global calls
+    calls += 1
+    time.sleep(0.05)  # so that the file keeps up
+    if calls == deadly and rank == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return F.cross_entropy(logits, labels)
+
+loss.__module__, loss.__qualname__ = "torch.nn.functional", "cross_entropy"
+torch.manual_seed(0)
+net = build(FAMILIES["resnet"], num_classes=5)
+images = torch.randn(10, 3, 32, 32)
+if begun:
+    torch.distributed.init_process_group("gloo")
+found = landscape(net, (images, torch.arange(10) % 5), points=5, loss=loss, out=out, every=0)
+assert torch.distributed.is_initialized() == begun
+found.save(f"{{out}}-{{rank}}.json")
+print(rank, "computed", calls - 1)
+if begun:
+    torch.distributed.destroy_process_group()
+"""
+
+
+def in_two(out: Path, *, deadly: int = 0, how: str = "-") -> "subprocess.CompletedProcess[str]":
+    script = out.with_suffix(".py")
+    script.write_text(CODE)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        script,
+        out,
+        str(deadly),
+        how,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+def alone() -> Landscape:
+    torch.manual_seed(0)
+    net = build(FAMILIES["resnet"], num_classes=5)
+    return landscape(net, (torch.randn(10, 3, 32, 32), torch.arange(10) % 5), points=5)
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    out = tmp_path / "two.json"
+    done = in_two(out, how="begun")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["0 computed 13", "1 computed 12"]
+    expected = alone()
+    for path in (out, Path(f"{out}-0.json"), Path(f"{out}-1.json")):
+        found = Landscape.load(path)
+        torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
+        assert torch.equal(found.accuracy, expected.accuracy)
+        assert found.made_of == expected.made_of
+
+
+def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "killed.json"
+    ended = in_two(out, deadly=10)
+    assert ended.returncode != 0
+    assert "SIGKILL" in ended.stderr
+    known = round(Landscape.load(out).computed * 25)
+    assert 2 <= known <= 16  # each had computed eight others than the centre
+    done = in_two(out)
+    assert done.returncode == 0, done.stderr
+    assert sum(int(line.split()[-1]) for line in done.stdout.splitlines()) == 25 - known
+    torch.testing.assert_close(Landscape.load(out).loss, alone().loss, rtol=1e-5, atol=0)
+
+
+def test_processes_that_differ_are_refused() -> None:
+    class Two(Team):
+        def gather(self, value):  # type: ignore[no-untyped-def]
+            return [value, value | {"images": "others"}]
+
+    with pytest.raises(ValueError, match="the processes differ in their networks, images or arguments"):
+        begun(None, Landscape, {"images": "these"}, Two(0, 2, torch.device("cpu")))
