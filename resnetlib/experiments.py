@@ -140,6 +140,9 @@ def degradation(
     """
     if not (depths and families and seeds):
         raise ValueError("degradation needs depths, families and seeds, one of each at least")
+    for what, values in (("depths", depths), ("families", families)):
+        if len(set(values)) < len(values):
+            raise ValueError(f"{what} has a value twice: {list(values)}")
     names = {f"cifar_{family}{depth}": (family, depth) for family in families for depth in depths}
     for name in names:
         spec_of(name)
@@ -147,6 +150,8 @@ def degradation(
     cells = cells_of({"models": list(names), "seeds": [str(seed) for seed in seeds]})
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if (out / _RECIPE).is_file() and (out / _RECIPE).read_text() != chosen.to_json():
+        raise ValueError(f"{out} holds trainings by another recipe: give another folder")
     write_atomically(out / _RECIPE, chosen.to_json().encode())
     common = ["--data", str(data), "--recipe", str(out / _RECIPE), "--precision", precision]
     common += ["--images", str(images)] if images else []

@@ -54,6 +54,8 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     assert result.stat().st_mtime_ns == before
     found.save(tmp_path / "found.json")
     assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
+    with pytest.raises(ValueError, match="trainings by another recipe"):
+        degradation((20,), ("plain",), "one_cycle_cifar", (0,), data=pictures, out=tmp_path / "runs", device="cpu")
 
 
 def test_a_training_that_fails_is_named_and_the_others_are_kept(pictures: Path, tmp_path: Path) -> None:
@@ -71,6 +73,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tmp_path: Path) -> Non
         (((20,), ("fancy",)), "cifar_fancy20"),
         (((20,), ("plain",), "nothing"), "nothing"),
         (((20,), ("plain",), RECIPE, (0, 0)), "twice"),
+        (((20, 20), ("plain",)), "depths has a value twice"),
         (((), ("plain",)), "one of each at least"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs
+from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 
@@ -170,7 +170,7 @@ def draw_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
 
 def _logit(net: nn.Module, image: Tensor, wanted: int | None) -> int:
     with torch.no_grad():
-        logits = net(image[None]).flatten()
+        logits = run_finite(net, image[None]).flatten()
     if wanted is None:
         return int(logits.argmax())
     if not 0 <= wanted < len(logits):

@@ -26,8 +26,9 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
         ValueError: if there are none.
     """
     like = next(net.parameters(), torch.empty(0))
-    inputs = [(batch if isinstance(batch, Tensor) else batch[0]) for batch in _listed(batches)]
-    inputs = [x.detach().to(like.device, like.dtype) for x in inputs if len(x)]
+    with torch.inference_mode(False):
+        inputs = [(batch if isinstance(batch, Tensor) else batch[0]) for batch in _read(batches)]
+        inputs = [(x.clone() if x.is_inference() else x.detach()).to(like.device, like.dtype) for x in inputs if len(x)]
     if not inputs:
         raise ValueError("there are no images: the batches are empty (an iterator that was used up gives nothing a second time)")
     return inputs
@@ -46,11 +47,16 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
     Raises:
         ValueError: if there are none, or labels are missing or none of the network's.
     """
-    listed = list(_listed(batches))
+    if getattr(net, "num_classes", None) == 0:
+        raise ValueError("the network has no classifier (num_classes=0), and labels mean nothing to it")
+    listed = _read(batches)
     if any(isinstance(batch, Tensor) or len(batch) != 2 for batch in listed):
         raise ValueError("labels are missing: give pairs of inputs (N, C, H, W) and labels (N,)")
     inputs = gather_inputs(net, listed)
     labels = [y.detach().to(x.device) for x, y in zip(inputs, (batch[1] for batch in listed if len(batch[0])), strict=True)]
+    if any(y.is_floating_point() or y.is_complex() or y.dtype == torch.bool for y in labels):
+        raise ValueError(f"labels must be integers, got {labels[0].dtype}")
+    labels = [y.long() for y in labels]
     classes = getattr(net, "num_classes", None)
     for x, y in zip(inputs, labels, strict=True):
         if y.shape != x.shape[:1]:
@@ -64,6 +70,20 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
 def images_in(batches: list[Batch] | list[Tensor]) -> int:
     """Count images."""
     return sum(len(batch if isinstance(batch, Tensor) else batch[0]) for batch in batches)
+
+
+def run_finite(net: nn.Module, x: Tensor) -> Tensor:
+    """Run a network; raise ValueError if what comes out is not finite, of which nothing could be measured."""
+    y: Tensor = net(x)
+    if isinstance(y, Tensor) and not bool(y.isfinite().all()):
+        raise ValueError("the network's output is not finite (NaN or infinite) on these images")
+    return y
+
+
+def _read(batches: Batches) -> list[Tensor | Batch]:
+    """Go through the batches once; what a `DataLoader` draws is drawn anew by whoever comes next."""
+    with torch.random.fork_rng(devices=[]):
+        return list(_listed(batches))
 
 
 def _listed(batches: Batches) -> Iterable[Tensor | Batch]:

@@ -30,16 +30,16 @@ class BranchNoise(Finding):
         blocks: the blocks' names.
         ratios: sizes of the noise, relative to the branch.
         images: over how many.
-        clean: accuracy without noise, in %.
-        chance: accuracy of guessing, in %.
+        intact_accuracy: accuracy without noise, in %.
+        chance_accuracy: accuracy of guessing, in %.
         accuracy: for each block, ratio and draw, in %.
     """
 
     blocks: tuple[str, ...]
     ratios: tuple[float, ...]
     images: int
-    clean: float
-    chance: float
+    intact_accuracy: float
+    chance_accuracy: float
     accuracy: Tensor
 
     @property
@@ -50,7 +50,7 @@ class BranchNoise(Finding):
     @property
     def drop(self) -> Tensor:
         """For each block and ratio, the accuracy that the noise takes, in percentage points."""
-        return self.clean - self.mean
+        return self.intact_accuracy - self.mean
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the accuracy with noise on each block's branch, a line for each ratio.
@@ -64,8 +64,8 @@ class BranchNoise(Finding):
         ax = new_axes(ax, width=8)
         for i, ratio in enumerate(self.ratios):
             ax.plot(range(len(self.blocks)), self.mean[:, i].tolist(), ".-", label=f"noise of {ratio:g} of the branch")
-        ax.axhline(self.clean, color="black", linewidth=0.8, label="without noise")
-        ax.axhline(self.chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+        ax.axhline(self.intact_accuracy, color="black", linewidth=0.8, label="without noise")
+        ax.axhline(self.chance_accuracy, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel="block with the noise", ylabel="accuracy (%)", ylim=(0, 100))
         ax.legend()
         return ax
@@ -121,8 +121,8 @@ def branch_noise(
         blocks=tuple(blocks),
         ratios=sizes,
         images=whole.images,
-        clean=100 - whole.error,
-        chance=100 - chance_error(outputs[0].shape[1]),
+        intact_accuracy=100 - whole.error,
+        chance_accuracy=100 - chance_error(outputs[0].shape[1]),
         accuracy=100 - torch.tensor([[[s.error for s in row] for row in rows] for rows in scores.values()], dtype=torch.float64),
     )
 

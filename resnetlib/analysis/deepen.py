@@ -54,7 +54,8 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     """
     _check(net.spec.depths, depths)
     family: Callable[..., Backbone] = type(net)
-    deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
+    with torch.random.fork_rng(devices=[]):
+        deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
     deeper.head_drop.p = net.head_drop.p
     like = next(net.parameters())
     deeper.to(like.device, like.dtype)
@@ -70,7 +71,9 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
             for i, (stage, old) in enumerate(zip(_stages(deeper), _stages(net), strict=True)):
                 for block in list(stage)[len(old) :]:
                     _make_identity_(block, None if moments is None else moments[i])
+    _check_same(net, deeper)
     deeper.preprocess, deeper.classes = net.preprocess, net.classes
+    deeper.set_grad_checkpointing(any(stage.checkpointing for stage in _stages(net)))
     return deeper.train(net.training)
 
 
@@ -79,6 +82,16 @@ def _check(old: Sequence[int], new: Sequence[int]) -> None:
         check_count("depths", depth, least=1)
     if len(old) != len(new) or any(deep < shallow for shallow, deep in zip(old, new, strict=True)):
         raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {tuple(new)}")
+
+
+def _check_same(net: Backbone, deeper: Backbone) -> None:
+    """Raise ValueError unless both compute the same, which they do if the network is what its spec says."""
+    side = max(32, net.smallest_input)
+    x = torch.randn(2, net.in_channels, side, side, generator=torch.Generator().manual_seed(0)).to(next(net.parameters()))
+    with intact(net), intact(deeper), torch.no_grad():
+        expected, found = net(x), deeper(x)
+    if float((found - expected).abs().max()) > 1e-2 * float(expected.abs().max()):
+        raise ValueError("the network is not what its spec says (other blocks, joins or norms), and cannot be deepened from it")
 
 
 def _stages(net: Backbone) -> list[Stage]:
@@ -90,6 +103,8 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
     assert isinstance(block, Block)  # noqa: S101 - stages are made of them
     if block.join.uses_skip:
         if block.downsample is not None:
+            if type(block).pre is not Block.pre:
+                raise ValueError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
             _pass_on_(block.downsample, block, moments)
         if isinstance(block.join, ScaledAdd):
             nn.init.zeros_(block.join.alpha)  # and no more, or no gradient would be left

@@ -45,7 +45,7 @@ class Finding(ABC):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; `Finding.load` itself reads a finding of any kind.
+        """Read what `save` wrote; `Finding.load` itself reads any kind of finding whose class is imported.
 
         Args:
             path: the file.

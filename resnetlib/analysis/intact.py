@@ -15,7 +15,8 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
 
     Restored are modes, buffers (running statistics), gradients, `requires_grad`, checkpointing, and the random state of the devices
     that the network is on. Hooks are those of `meeting` and its like, which remove them. Parameters are never written to: other
-    values of theirs go through `torch.func.functional_call`.
+    values of theirs go through `torch.func.functional_call`. A network that was compiled runs uncompiled inside, since compiled
+    code does not see new hooks.
 
     Args:
         net: the network.
@@ -33,7 +34,10 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     for stage, _ in stages:
         stage.checkpointing = False  # hooks would see the second run too
     try:
-        with torch.random.fork_rng(devices=sorted(device.index for device in devices)):
+        with (
+            torch.random.fork_rng(devices=sorted(device.index for device in devices)),
+            torch.compiler.set_stance("force_eager"),
+        ):
             yield
     finally:
         for module, mode in modes:

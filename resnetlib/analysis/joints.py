@@ -59,6 +59,7 @@ def chains_of(net: nn.Module) -> list[list[str]]:
         continues = (
             before is not None
             and parent == before[0]
+            and _follow(net.get_submodule(parent), before[1], block)
             and block.downsample is None
             and block.stride == 1
             and block.in_channels == before[1].out_channels
@@ -69,6 +70,12 @@ def chains_of(net: nn.Module) -> list[list[str]]:
             chains.append([name])
         before = parent, block
     return chains
+
+
+def _follow(parent: nn.Module, one: nn.Module, other: nn.Module) -> bool:
+    """Return whether no child stands between two; what a parent that is no Sequential does between them is not known."""
+    children = list(parent.children())
+    return children.index(other) == children.index(one) + 1
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Lesion(Finding):
         images: over how many.
         intact_error: of the whole network, in %.
         intact_loss: of the whole network, mean cross-entropy in nats.
-        chance: error of guessing, in %.
+        chance_error: error of guessing, in %.
         error: for each block, without it, in %.
         loss: for each block, without it, in nats.
     """
@@ -43,7 +43,7 @@ class Lesion(Finding):
     images: int
     intact_error: float
     intact_loss: float
-    chance: float
+    chance_error: float
     error: Tensor
     loss: Tensor
 
@@ -60,7 +60,7 @@ class Lesion(Finding):
         colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
         ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
         ax.axhline(self.intact_error, color="black", linewidth=0.8, label="with all blocks")
-        ax.axhline(self.chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+        ax.axhline(self.chance_error, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel="deleted block (orange: changes the shape)", ylabel="error (%)", ylim=(0, 100))
         ax.legend()
         return ax
@@ -75,7 +75,7 @@ class LesionMany(Finding):
         counts: how many were.
         images: over how many.
         intact_error: of the whole network, in %.
-        chance: error of guessing, in %.
+        chance_error: error of guessing, in %.
         error: for each count and draw, in %.
     """
 
@@ -83,7 +83,7 @@ class LesionMany(Finding):
     counts: tuple[int, ...]
     images: int
     intact_error: float
-    chance: float
+    chance_error: float
     error: Tensor
 
     def quantile(self, q: float) -> Tensor:
@@ -104,7 +104,7 @@ class LesionMany(Finding):
         first, third = (self.quantile(q).tolist() for q in (0.25, 0.75))
         ax.fill_between(self.counts, first, third, color=line.get_color(), alpha=0.25, label="quartiles")
         ax.axhline(self.intact_error, color="black", linewidth=0.8, label="with all blocks")
-        ax.axhline(self.chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+        ax.axhline(self.chance_error, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel="deleted blocks", ylabel="error (%)", ylim=(0, 100))
         ax.legend()
         return ax
@@ -152,7 +152,7 @@ def lesion(net: nn.Module, batches: Batches) -> Lesion:
         images=whole.images,
         intact_error=whole.error,
         intact_loss=whole.loss,
-        chance=chance_error(outputs[0].shape[1]),
+        chance_error=chance_error(outputs[0].shape[1]),
         error=torch.tensor([score.error for score in without.values()], dtype=torch.float64),
         loss=torch.tensor([score.loss for score in without.values()], dtype=torch.float64),
     )

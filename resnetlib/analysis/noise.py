@@ -27,16 +27,16 @@ class NoiseSweep(Finding):
         where: "input" or "weights".
         sizes: of the noise.
         images: over how many.
-        clean: accuracy without noise, in %.
-        chance: accuracy of guessing, in %.
+        intact_accuracy: accuracy without noise, in %.
+        chance_accuracy: accuracy of guessing, in %.
         accuracy: for each size and draw, in %.
     """
 
     where: str
     sizes: tuple[float, ...]
     images: int
-    clean: float
-    chance: float
+    intact_accuracy: float
+    chance_accuracy: float
     accuracy: Tensor
 
     @property
@@ -47,7 +47,7 @@ class NoiseSweep(Finding):
     @property
     def drop(self) -> Tensor:
         """For each size, the accuracy that the noise takes, in percentage points."""
-        return self.clean - self.mean
+        return self.intact_accuracy - self.mean
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the accuracy against the size of the noise, its mean and range over the draws.
@@ -63,8 +63,8 @@ class NoiseSweep(Finding):
         sizes, accuracy = [self.sizes[i] for i in order], self.accuracy[order]
         (line,) = ax.plot(sizes, accuracy.mean(1).tolist(), ".-")
         ax.fill_between(sizes, accuracy.amin(1).tolist(), accuracy.amax(1).tolist(), color=line.get_color(), alpha=0.2)
-        ax.axhline(self.clean, color=line.get_color(), linestyle=":", linewidth=0.8)
-        ax.axhline(self.chance, color="tab:gray", linestyle="--", linewidth=0.8)
+        ax.axhline(self.intact_accuracy, color=line.get_color(), linestyle=":", linewidth=0.8)
+        ax.axhline(self.chance_accuracy, color="tab:gray", linestyle="--", linewidth=0.8)
         ax.set(xlabel=f"noise on the {self.where}", ylabel="accuracy (%)", ylim=(0, 100))
         return ax
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
 from resnetlib.analysis.moments import Moments, of_channels
@@ -117,7 +117,7 @@ def signal_propagation(
 
     with norms_in(net, training=training), torch.no_grad(), meeting(blocks, meet), outcomes(blocks, leave):
         for x in tqdm(inputs, desc="signal propagation", unit="batch", disable=None):
-            net(x)
+            run_finite(net, x)
     names = list(blocks)
     return SignalPropagation(
         blocks=tuple(names),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact
@@ -90,7 +90,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
 
     with intact(net), torch.no_grad(), meeting(blocks, see):
         for x in tqdm(inputs, desc="branch ratios", unit="batch", disable=None):
-            net(x)
+            run_finite(net, x)
     images = images_in(inputs)
     return BranchRatio(blocks=tuple(blocks), images=images, ratio=torch.tensor(list(sums.values()), dtype=torch.float64) / images)
 

@@ -32,7 +32,7 @@ class Reordering(Finding):
         swaps: how many pairs did.
         images: over how many.
         intact_error: in the trained order, in %.
-        chance: error of guessing, in %.
+        chance_error: error of guessing, in %.
         tau: for each number of swaps and draw, Kendall's tau of the order of all blocks: 1 for the trained one.
         error: for each number of swaps and draw, in %.
     """
@@ -42,7 +42,7 @@ class Reordering(Finding):
     swaps: tuple[int, ...]
     images: int
     intact_error: float
-    chance: float
+    chance_error: float
     tau: Tensor
     error: Tensor
 
@@ -58,7 +58,7 @@ class Reordering(Finding):
         ax = new_axes(ax)
         ax.plot(self.tau.flatten().tolist(), self.error.flatten().tolist(), ".", label="reordered")
         ax.axhline(self.intact_error, color="black", linewidth=0.8, label="trained order")
-        ax.axhline(self.chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+        ax.axhline(self.chance_error, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel="Kendall's tau of the order", ylabel="error (%)", ylim=(0, 100))
         ax.invert_xaxis()
         ax.legend()

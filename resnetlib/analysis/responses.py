@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact
@@ -93,7 +93,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
         moments = {conv: Moments() for conv in measured}
         with _outputs(net, measured, moments):
             for x in tqdm(inputs, desc="responses", unit="batch", disable=None):
-                net(x)
+                run_finite(net, x)
     return ResponseStd(
         layers=tuple(measured),
         measured=tuple(measured.values()),

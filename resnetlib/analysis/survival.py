@@ -34,7 +34,7 @@ class BlockSurvival(Finding):
         factors: that multiply the branch.
         images: over how many.
         intact_error: of the whole network, in %.
-        chance: error of guessing, in %.
+        chance_error: error of guessing, in %.
         changed: for each block and factor, share of the images whose prediction is another than the whole network's, in %.
         error: for each block and factor, in %.
         changed_all: for each factor, with all branches shrunk at once, in %.
@@ -46,7 +46,7 @@ class BlockSurvival(Finding):
     factors: tuple[float, ...]
     images: int
     intact_error: float
-    chance: float
+    chance_error: float
     changed: Tensor
     error: Tensor
     changed_all: Tensor
@@ -144,7 +144,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
         factors=factors,
         images=whole.images,
         intact_error=whole.error,
-        chance=chance_error(outputs[0].shape[1]),
+        chance_error=chance_error(outputs[0].shape[1]),
         changed=changed[:-1],
         error=error[:-1],
         changed_all=changed[-1],

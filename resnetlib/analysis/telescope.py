@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
@@ -107,7 +107,7 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
     sums = _Sums(blocks, chains)
     with intact(net), torch.no_grad(), meeting(blocks, sums.meet), outcomes(blocks, sums.leave):
         for x in inputs:
-            net(x)
+            run_finite(net, x)
     return sums.result(images_in(inputs))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 from untouched import raises_inside, untouched
 
-from resnetlib import Backbone, ResNetSpec, Spec, build, create_model, spec_of
+from resnetlib import Backbone, Replace, ResNetSpec, Spec, build, create_model, spec_of
 from resnetlib.analysis import deepen
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -114,7 +114,7 @@ def test_a_bit_equal_copy_of_trained_weights_with_more_layers() -> None:
 
 def test_the_network_is_as_it_was(spec: Spec) -> None:
     net = build(spec, num_classes=5)
-    with untouched(net), torch.random.fork_rng(devices=[]):  # a new network draws
+    with untouched(net):
         try:
             deepen(net, [depth + 1 for depth in net.spec.depths])
         except ValueError:
@@ -122,12 +122,29 @@ def test_the_network_is_as_it_was(spec: Spec) -> None:
 
 
 def test_measuring_leaves_the_network_as_it_was() -> None:
-    with untouched(PLAIN), torch.random.fork_rng(devices=[]):
+    with untouched(PLAIN):
         deepen(PLAIN, (3, 2), batches=IMAGES)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        with pytest.raises(AssertionError, match="random"):
-            raises_inside(PLAIN, lambda: deepen(PLAIN, (3, 2), batches=IMAGES))
+    raises_inside(PLAIN, lambda: deepen(PLAIN, (3, 2), batches=IMAGES))
+
+
+def test_networks_that_are_not_what_their_spec_says() -> None:
+    net = build(FAMILIES["resnet"], num_classes=5)
+    net.layer1[1].join = Replace()
+    with pytest.raises(ValueError, match="not what its spec says"):
+        deepen(net, (3, 1))
+    net = scrambled(FAMILIES["resnet"])
+    for norm in net.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eps = 0.5
+    with pytest.raises(ValueError, match="not what its spec says"):
+        deepen(net, (3, 1))
+    with pytest.raises(ValueError, match="its skip has passed a relu"):
+        deepen(build(replace(FAMILIES["preact"], shortcut="C"), num_classes=5), (3, 1))
+
+
+def test_checkpointing_is_taken_over() -> None:
+    assert deepen(build(FAMILIES["resnet"], num_classes=5, memory_efficient=True), (3, 1)).layer1.checkpointing
+    assert not deepen(build(FAMILIES["resnet"], num_classes=5), (3, 1)).layer1.checkpointing
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,22 @@ import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 from untouched import picture, same, untouched
 
-from resnetlib import build
-from resnetlib.analysis import Finding, chains_of, draw
+from resnetlib import PreActBasicBlock, build
+from resnetlib.analysis import (
+    Finding,
+    branch_ratio,
+    chains_of,
+    draw,
+    gradient_autocorrelation,
+    gradient_flow,
+    lesion,
+    response_std,
+    signal_propagation,
+    telescope,
+)
 from resnetlib.analysis.batches import gather, gather_inputs
 from resnetlib.analysis.finding import new_axes
 from resnetlib.analysis.intact import intact
@@ -124,6 +137,55 @@ def test_batches_that_are_none() -> None:
         gather(NET, (IMAGES, LABELS[:5]))
     with pytest.raises(ValueError, match=r"labels must be 0 to 4, the network's logits, got \[0, 1, 2, 3, 4, 5\]"):
         gather(NET, (IMAGES, torch.tensor([0, 1, 2, 3, 4, 5])))
+
+
+def test_labels_are_integers_of_a_classifier() -> None:
+    found = gather(NET, (IMAGES, LABELS.int()))
+    assert found[0][1].dtype == torch.int64
+    with pytest.raises(ValueError, match=r"labels must be integers, got torch\.float32"):
+        gather(NET, (IMAGES, LABELS.float()))
+    with pytest.raises(ValueError, match="has no classifier"):
+        gather(build(FAMILIES["resnet"], num_classes=0), (IMAGES, LABELS))
+
+
+def test_what_a_loader_draws_is_not_missed() -> None:
+    loader = DataLoader(TensorDataset(IMAGES, LABELS), 4, shuffle=True)
+    with untouched(NET):
+        assert len(gather(NET, loader)) == 2
+
+
+def test_images_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        images = IMAGES + 0
+    expected = gradient_flow(NET, IMAGES, LABELS)
+    assert torch.equal(gradient_flow(NET, images, LABELS).feature_norm, expected.feature_norm)
+
+
+def test_compiled_networks_are_measured_as_others() -> None:
+    """Compiled code does not see hooks: it must not be run."""
+    net = deepcopy(NET).eval()
+    expected = telescope(net, IMAGES), lesion(net, (IMAGES, LABELS))
+    whole, inside = torch.compile(deepcopy(net), backend="eager"), deepcopy(net)
+    inside.compile(backend="eager")
+    for compiled in (whole, inside):
+        compiled(IMAGES)  # which compiles it
+        assert telescope(compiled, IMAGES).deviation == expected[0].deviation
+        assert torch.equal(lesion(compiled, (IMAGES, LABELS)).loss, expected[1].loss)
+
+
+def test_networks_that_give_nothing_finite_are_refused() -> None:
+    net = deepcopy(NET)
+    with torch.no_grad():
+        net.conv1.weight.fill_(math.nan)
+    for analyse in (telescope, branch_ratio, response_std, signal_propagation, gradient_autocorrelation):
+        with pytest.raises(ValueError, match="not finite"):
+            analyse(net, IMAGES)
+
+
+def test_chains_end_at_anything_else_than_a_block() -> None:
+    net = nn.Sequential(PreActBasicBlock(3, 3), nn.MaxPool2d(2), PreActBasicBlock(3, 3), nn.Conv2d(3, 3, 1), PreActBasicBlock(3, 3))
+    assert chains_of(net) == [["0"], ["2"], ["4"]]
+    assert max(telescope(net, IMAGES).deviation) < 1e-6
 
 
 def test_chains_begin_where_something_else_than_a_block_changes_x() -> None:

@@ -56,7 +56,7 @@ def test_by_hand() -> None:
     # logits are 2 * -2 * x: without the first block -2 x, without the second one 2 x
     found = lesion(logits_of(Times(1.0), Times(-3.0)), (pairs((1, 2), (1, 0)), torch.tensor([0, 0])))
     assert found.blocks == ("0", "1")
-    assert (found.intact_error, found.images, found.chance) == (50, 2, 50)
+    assert (found.intact_error, found.images, found.chance_error) == (50, 2, 50)
     assert found.intact_loss == pytest.approx((nll(4) + nll(-4)) / 2)
     assert found.error.tolist() == [50, 50]
     assert found.loss.tolist() == pytest.approx([(nll(2) + nll(-2)) / 2] * 2)
@@ -77,7 +77,7 @@ def test_against_networks_without_the_branch(spec: Spec) -> None:
     whole = scored(deepcopy(net).eval())
     assert found.intact_error == pytest.approx(whole[0], rel=1e-6)
     assert found.intact_loss == pytest.approx(whole[1], rel=1e-5)
-    assert found.chance == 80
+    assert found.chance_error == 80
     expected = [scored(without(net, name)) for name in blocks_of(net)]
     assert found.error.tolist() == pytest.approx([error for error, _ in expected], rel=1e-6)
     assert found.loss.tolist() == pytest.approx([loss for _, loss in expected], rel=1e-5)

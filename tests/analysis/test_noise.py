@@ -45,7 +45,13 @@ def test_input_noise_is_as_the_normal_distribution_says() -> None:
     assert found.mean.tolist() == pytest.approx(expected, abs=1)
     assert found.drop.tolist() == pytest.approx([100 - accuracy for accuracy in expected], abs=1)
     assert found.drop[0] == 0
-    assert (found.where, found.sizes, found.images, found.clean, found.chance) == ("input", (0, 0.5, 2), 20000, 100, 50)
+    assert (found.where, found.sizes, found.images, found.intact_accuracy, found.chance_accuracy) == (
+        "input",
+        (0, 0.5, 2),
+        20000,
+        100,
+        50,
+    )
 
 
 def test_input_noise_is_the_same_in_every_size() -> None:
@@ -124,7 +130,7 @@ def test_branch_noise_is_as_the_normal_distribution_says() -> None:
         assert float(found.mean[0, i]) == pytest.approx(100 * norm.cdf(2 / (ratio * rms * 2**0.5)), abs=1)
         assert found.mean[1, i] == 100  # there is nothing to be noisy
         assert float(found.mean[2, i]) == pytest.approx(100 * norm.cdf(1 / (ratio * rms * 2**0.5)), abs=1)
-    assert (found.blocks, found.ratios, found.clean, found.chance) == (("0", "1", "2"), (0.5, 2), 100, 50)
+    assert (found.blocks, found.ratios, found.intact_accuracy, found.chance_accuracy) == (("0", "1", "2"), (0.5, 2), 100, 50)
     torch.testing.assert_close(found.drop, 100 - found.mean)
 
 

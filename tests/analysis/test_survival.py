@@ -27,7 +27,7 @@ def test_by_hand() -> None:
     assert found.changed_all.tolist() == [0, 0, 0, 100, 100]
     assert found.error.tolist() == [[50] * 5] * 2
     found = block_survival(logits_of(Times(-3.0), Times(-3.0)), (pairs((1, 2), (1, 3)), torch.tensor([0, 1])), [1, 0.25])
-    assert (found.intact_error, found.chance, found.images) == (50, 50, 2)
+    assert (found.intact_error, found.chance_error, found.images) == (50, 50, 2)
     assert found.changed.tolist() == [[0, 100]] * 2
     assert found.changed_all.tolist() == [0, 0]  # the sign turns twice
     assert found.error_all.tolist() == [50, 50]

@@ -26,7 +26,7 @@ def test_against_differences(beta: float | None) -> None:
     x = torch.linspace(-2, 2, 50, dtype=torch.float64).view(-1, 1)
 
     def norm(h: Tensor) -> Tensor:
-        return (h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt()
+        return (h - h.detach().mean(0)) / (h.detach().var(0, correction=0) + 1e-5).sqrt()
 
     def summed(x: Tensor) -> Tensor:
         (w, b), *inner, (last, c) = weights

@@ -8,7 +8,7 @@ import torch
 from commands import right, wrong
 from pictures import COLOURS, draw, fill
 
-from resnetlib import ResNetSpec, analysis, build, save_model
+from resnetlib import ResNetSpec, analysis, create_model, save_model
 from resnetlib.analysis import Finding
 
 SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", stem="cifar", order="pre")
@@ -49,7 +49,6 @@ def test_each_analysis_writes_what_it_finds(command: str, network: Path, picture
 
 
 def test_it_is_what_the_function_finds(network: Path, pictures: Path, tmp_path: Path) -> None:
-    from resnetlib import create_model
     from resnetlib.data import ImageDataset, find_images
     from resnetlib.weights import Preprocessing
 
@@ -87,12 +86,13 @@ def test_weights_drawn_at_random(tmp_path: Path) -> None:
     fixed = ("analyze", "propagation", "cifar_preact_resnet20", "--untrained", "--data", tmp_path / "pictures")
     lines = [right(*fixed, "--out", tmp_path / str(i), "--seed", seed).splitlines()[0] for i, seed in enumerate((0, 0, 1))]
     assert lines[0] == lines[1] != lines[2]
+    assert "give one of them" in wrong(*fixed, "--out", tmp_path / "no", "--weights", "anything")
 
 
 def test_deepen(network: Path, tmp_path: Path) -> None:
     said = right("analyze", "deepen", network, "--depths", "4,3", "--out", tmp_path / "deeper", "--normalize", "cifar10")
     assert said.startswith("5 blocks became 7; on two images of noise the logits differ by 0.0e+00 at most")
-    assert len(build(SPEC).layer1) + 1 == 4
+    assert create_model(f"{tmp_path / 'deeper'}/").spec.depths == (4, 3)
     assert "depths must be 2 numbers" in wrong(
         "analyze", "deepen", network, "--depths", "4", "--out", tmp_path / "no", "--normalize", "cifar10"
     )
@@ -105,6 +105,9 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
     two = fill(tmp_path / "two", 1, classes=("red", "blue"))
     assert "has 2 classes, and the network 3 logits" in wrong(
         "analyze", "telescope", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
+    )
+    assert "how it rounds" in wrong(
+        "analyze", "telescope", network, "--data", pictures, "--out", tmp_path, "--normalize", "cifar10", "--precision", "bf16"
     )
     assert "no weights for cifar_resnet110" in wrong(
         "analyze", "telescope", "cifar_resnet110", "--data", pictures, "--out", tmp_path

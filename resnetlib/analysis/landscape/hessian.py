@@ -117,7 +117,7 @@ def hessian_map(
     """
     data = gather(net, batches)
     path = check_path(out)
-    along = check_directions(net, directions or draw_directions(net, 2, seed, ignore_norms_and_biases))
+    along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
         raise ValueError("a map needs two directions")
     grid = check_grid(span, points, 2)
@@ -134,7 +134,9 @@ def hessian_map(
     with join_team(data[0][0].device) as team, intact(net):
         before = begun(path, HessianMap, made, team)
         measure = Extremes(net, along, data, tolerance=tolerance, seed=seed)
-        seconds = timed(measure, torch.zeros(1, 2))[1]
+        centre, seconds = timed(measure, torch.zeros(1, 2))
+        if not centre.isfinite().all():
+            raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
         values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
         if before is not None:
             values = torch.stack([before.largest.flatten(), before.smallest.flatten()], 1)

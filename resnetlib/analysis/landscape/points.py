@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Literal, get_args
 
 import torch
@@ -158,7 +158,7 @@ class Points:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in the chosen precision."""
-        return torch.autocast(self.device.type, self.dtype) if self.dtype else nullcontext()
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
 
 
 def check_choices(batch_norm: str, precision: str) -> None:

@@ -14,7 +14,7 @@ from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grid import Span, check_grid
-from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
+from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, made_of
 from resnetlib.analysis.landscape.pictures import draw_contours, draw_line, draw_surface
 from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precision, channels_last, check_choices
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
@@ -222,7 +222,8 @@ def landscape(
     for name, value in (("workers", workers), ("chunk", chunk)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    loss_name = f"{getattr(loss, '__module__', '')}.{getattr(loss, '__qualname__', type(loss).__qualname__)}"
+    called = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)
+    loss_name = f"{getattr(loss, '__module__', '')}.{called}"
     grid_choices = {"span": grid.span, "points": points}
     made = made_of(net, data, along, batch_norm=batch_norm, precision=precision, loss=loss_name, **grid_choices)
 
@@ -254,6 +255,7 @@ def landscape(
             )
         values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
         if before is not None:
+            check_centre(path, before.loss_at_centre, float(centre[0, 0]))
             values = torch.stack([before.loss.flatten(), before.accuracy.flatten()], 1)
 
         def keep(values: Tensor) -> None:

@@ -63,7 +63,9 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
 
         from resnetlib.analysis import recalibrated
 
-        net = draw_network(name, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
+        if untrained and weights:
+            raise ValueError(f"--untrained draws weights, and --weights {weights} names some: give one of them")
+        net = draw_network(name, data, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
         batches = read(net, data, split, images, batch)
         own = {"seed": seed, "out": out, "precision": precision}
         options |= {option: value for option, value in own.items() if option in look.__annotations__}
@@ -76,6 +78,12 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
             keep(finding, out, stem)
 
     return click.command(command)
+
+
+def check_exact(precision: str) -> None:
+    """Raise ValueError for another precision than fp32, where a sum is held against what it should be."""
+    if precision != "fp32":
+        raise ValueError(f"--precision {precision} would measure how it rounds: sums are compared in fp32")
 
 
 def keep(finding: "Finding", out: Path, stem: str) -> None:
@@ -93,11 +101,12 @@ def keep(finding: "Finding", out: Path, stem: str) -> None:
     click.echo(f"wrote {out / stem}.json and .png")
 
 
-def draw_network(name: str, normalize: "Normalization | None", device: str | None, seed: int) -> "Backbone":
+def draw_network(name: str, data: Path, normalize: "Normalization | None", device: str | None, seed: int) -> "Backbone":
     """Create a network with weights drawn at random.
 
     Args:
         name: of the network.
+        data: the images, of whose classes it gets logits.
         normalize: mean and deviation of the colours; None for those that are usual for its stem.
         device: where to compute.
         seed: of the draws.
@@ -107,11 +116,13 @@ def draw_network(name: str, normalize: "Normalization | None", device: str | Non
     """
     import torch
 
+    from resnetlib.data import CIFAR10_CLASSES, find_images, is_cifar10
     from resnetlib.weights import Preprocessing
     from resnetlib.zoo import create_model
 
+    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
     torch.manual_seed(seed)
-    net = create_model(name).to(usable(device))
+    net = create_model(name, num_classes=len(classes)).to(usable(device))
     large = net.spec.stem == "imagenet"
     resize, size = (256, 224) if large else (32, 32)
     net.preprocess = Preprocessing.named(normalize or ("imagenet" if large else "cifar10"), resize=resize, size=size)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.analyze.common import Findings, analysis
+from resnetlib.cli.analyze.common import Findings, analysis, check_exact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 @analysis
-def gradients(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]]) -> Findings:
+def gradients(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], precision: str) -> Findings:
     """Do gradients reach the first blocks of NAME? Their norms by block, and dE/dx_l = dE/dx_L + the term through branches."""
     from resnetlib.analysis import gradient_decomposition, gradient_flow
 
+    check_exact(precision)
     flow = gradient_flow(net, batches)
     terms = gradient_decomposition(net, batches)
     click.echo(

@@ -22,7 +22,7 @@ def lesion(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int
     from resnetlib import analysis
 
     found = analysis.lesion(net, batches)
-    click.echo(f"error {found.intact_error:.2f} %, of guessing {found.chance:.2f} %; without one block:")
+    click.echo(f"error {found.intact_error:.2f} %, of guessing {found.chance_error:.2f} %; without one block:")
     for name, remains, error in zip(found.blocks, found.remains, found.error.tolist(), strict=True):
         click.echo(f"  {name}  {error:6.2f} %  ({remains} stays)")
     findings: dict[str, Finding] = {"lesion": found}

@@ -21,7 +21,7 @@ def noise(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int,
     found = analysis.input_noise(net, batches, draws=draws, seed=seed), analysis.weight_noise(net, batches, draws=draws, seed=seed)
     for sweep in found:
         means = ", ".join(f"{size:g}: {mean:.2f} %" for size, mean in zip(sweep.sizes, sweep.mean.tolist(), strict=True))
-        click.echo(f"accuracy {sweep.clean:.2f} %; under noise on the {sweep.where}: {means}")
+        click.echo(f"accuracy {sweep.intact_accuracy:.2f} %; under noise on the {sweep.where}: {means}")
     branches = analysis.branch_noise(net, batches, draws=1, seed=seed)
     for i, ratio in enumerate(branches.ratios):
         click.echo(f"noise of {ratio:g} times a branch: {branches.mean[:, i].mean():.2f} % in the mean of the blocks")

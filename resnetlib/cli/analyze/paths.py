@@ -22,7 +22,7 @@ def paths(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int,
     for share in (0.9, 0.95):
         low, high = found.effective(share)
         click.echo(
-            f"{share:.0%} of the gradient goes through paths of {low} to {high} of {found.forks} branches, "
+            f"{share:.0%} of the gradient goes through paths of {low} to {high} of {len(found.blocks)} branches, "
             f"which are {found.share_of_paths(low, high):.2%} of all paths"
         )
     return {"paths": found}

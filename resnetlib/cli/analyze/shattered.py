@@ -20,6 +20,8 @@ def shattered(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], seed: i
     from resnetlib.analysis import effective_rank, gradient_autocorrelation
 
     images = torch.cat([x for x, _ in batches])[:8]
+    if len(images) < 2:
+        raise ValueError("lines go from one image to the next: give two --images at least")
     lines = gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
     rank = effective_rank(net, batches, unit_rows=True, seed=seed)
     mean = lines.by_line.mean(0)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.analyze.common import Findings, analysis
+from resnetlib.cli.analyze.common import Findings, analysis, check_exact
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 @analysis
-def telescope(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]]) -> Findings:
+def telescope(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], precision: str) -> Findings:
     """Is a deep feature the shallow one plus what the blocks add? Measures x_L = x_l + sum F(x_i) in each stage of NAME."""
     from resnetlib.analysis import telescope as measure
 
+    check_exact(precision)
     found = measure(net, batches)
     for i, (first, last) in enumerate(found.chains):
         click.echo(
