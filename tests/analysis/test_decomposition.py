@@ -116,10 +116,11 @@ def test_batches_do_not_matter_where_images_do_not_see_one_another() -> None:
     torch.testing.assert_close(parts.cosine, whole.cosine, rtol=1e-3, atol=1e-5)
 
 
-def test_what_stands_between_blocks_is_seen() -> None:
+def test_what_stands_between_blocks_ends_a_chain() -> None:
     net = nn.Sequential(Times(1.0), nn.Hardtanh(-1, 1), Times(1.0), nn.Flatten())
     found = gradient_decomposition(net, torch.tensor([3.0, 0.0]).view(1, 2, 1, 1), torch.tensor([0]))
-    assert found.deviation[0] == pytest.approx(1)  # of two equal parts of the gradient, one does not come through
+    assert found.chains == ((0, 1), (1, 2))
+    assert found.deviation == (0, 0)
 
 
 def test_what_is_wrong_is_said() -> None:

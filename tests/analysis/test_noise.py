@@ -173,7 +173,7 @@ def test_the_network_is_as_it_was(analysis, spec: Spec) -> None:  # type: ignore
 @pytest.mark.parametrize(
     ("analysis", "name"),
     [(input_noise, "sigmas"), (weight_noise, "ratios"), (branch_noise, "ratios")],
-    ids=lambda value: str(value),
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_is_wrong_is_said(analysis, name: str) -> None:  # type: ignore[no-untyped-def]
     net = build(FAMILIES["resnet"], num_classes=5)
