@@ -78,7 +78,9 @@ def main() -> None:
         logs, errors = {}, {}
         for way, start in ways.items():
             out = args.runs / f"{name}-{way.replace(', ', '-').replace(' ', '-')}"
-            result = fit(start, train, test, recipe, out, preprocess=own, start=f"{name}, {way}", precision=args.precision)  # type: ignore[arg-type]
+            result = fit(
+                start, train, test, recipe, out, preprocess=own, start=f"{name}, {way}", precision=args.precision, sample=1000
+            )  # type: ignore[arg-type]
             logs[way] = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             errors[way] = {"train_error": result.train_error, "test_error": result.test_error}
             print(f"{name}, {way}: training error {result.train_error:.2f} %, test error {result.test_error:.2f} %")

@@ -1,0 +1,154 @@
+"""The table of evidence says what the findings say, and the claims that it calls true are true of them."""
+
+import json
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnetlib.analysis import Finding
+
+DOCS = Path(__file__).parents[1] / "docs"
+WHY = DOCS / "results" / "why"
+PAGE = " ".join((DOCS / "analysis.md").read_text().split())
+
+
+@cache
+def finding(network: str, name: str) -> Any:
+    return Finding.load(WHY / network / f"{name}.json")
+
+
+@cache
+def results(name: str) -> Any:
+    return json.loads((DOCS / "results" / f"{name}.json").read_text())["results"]
+
+
+def said(*sentences: str) -> None:
+    """Fail unless the page says all of these, however its lines are broken."""
+    missing = [sentence for sentence in sentences if sentence not in PAGE]
+    assert not missing, missing
+
+
+def median_of(found: Any) -> float:
+    return statistics.median(found.error.tolist())
+
+
+def test_the_forward_sum() -> None:
+    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110", "densenet40")}
+    with_relus = {name: max(finding(name, "telescope").deviation_with_out) for name in ("resnet20", "resnet56", "resnet110")}
+    relus = max(finding("resnet56", "telescope").deviation)
+    plain = min(max(finding(name, "telescope").deviation_with_out) for name in ("plain20", "plain56"))
+    assert max(exact.values()) < 1e-5
+    assert max(with_relus.values()) < 1e-5
+    assert plain > 0.5
+    said(
+        f"deviates by {exact['preact110']:.0e} of the largest feature in preact110, by {exact['densenet40']:.0e} in densenet40",
+        f"by {relus:.2f} in resnet56, and with the relus as terms by {with_relus['resnet56']:.0e}",
+    )
+
+
+def test_the_two_terms_of_the_gradient() -> None:
+    def first(name: str) -> float:
+        terms = finding(name, "gradient_decomposition")
+        return float(terms.survival[terms.chains[0][0]])
+
+    terms = finding("preact110", "gradient_decomposition")
+    inside = [float(terms.survival[i]) for start, end in terms.chains for i in range(start + 1, end)]
+    assert min(inside) > 1 - 1e-4
+    assert first("plain56") == 0
+    assert max(finding(name, "gradient_decomposition").deviation[0] for name in ("preact110", "resnet110", "resnet56")) < 1e-5
+    said(f"1.00 of it arrives in preact110, {first('resnet56'):.2f} through the relus of resnet56's first stage, 0.00 in plain56")
+
+
+def test_gradients_at_the_beginning() -> None:
+    def middle(name: str) -> float:
+        return statistics.median(each["gradient_first_to_last"] for each in results("beginnings")[name])
+
+    assert middle("plain56, norm none") < middle("plain20, norm none") < 1
+    assert middle("plain56, norm batch") > 100
+    said(
+        f"without norms {middle('plain20, norm none'):.2f} in plain20 and {middle('plain56, norm none'):.2f} in plain56",
+        f"with batch norm {middle('plain56, norm batch'):,.0f} in plain56 and {middle('resnet56, norm batch'):.0f} in resnet56",
+        f"after training {finding('plain56', 'gradient_flow').first_to_last:.1f} and "
+        f"{finding('resnet56', 'gradient_flow').first_to_last:.1f}",
+    )
+
+
+def test_deeper_copies() -> None:
+    residual, plain = (results("deepening")[f"cifar_{kind}20.resnetlib_c10"] for kind in ("resnet", "plain"))
+    assert residual["copy"]["largest_difference_of_logits"] == 0
+    assert plain["copy"]["other_predictions"] == 0
+    for found in (residual, plain):
+        assert found["errors"]["deepened"]["train_error"] < found["errors"]["deep, from scratch"]["train_error"]
+    ways = ("deepened", "shallow", "deep, from scratch")
+    for kind, found in (("residual", residual), ("plain", plain)):
+        errors = [f"{found['errors'][way]['train_error']:.2f} %" for way in ways]
+        said(f"{kind}: {errors[0]} deepened, {errors[1]} not deepened, {errors[2]} from scratch")
+
+
+def test_small_residuals() -> None:
+    medians = {name: finding(name, "response_std").median for name in ("plain20", "resnet20", "plain56", "resnet56")}
+    ratios = {name: finding(name, "branch_ratio").median for name in ("plain20", "resnet20", "plain56", "resnet56", "resnet110")}
+    assert medians["resnet20"] < medians["plain20"]
+    assert medians["resnet56"] < medians["plain56"]
+    assert ratios["resnet110"] < ratios["resnet56"] < ratios["resnet20"] < ratios["plain20"]
+    said(
+        ", ".join(f"{name} {value:.3f}" for name, value in medians.items()),
+        ", ".join(f"{name} {value:.2f}" for name, value in ratios.items()),
+    )
+
+
+def test_lesions() -> None:
+    cells = []
+    for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40"):
+        found = finding(name, "lesion")
+        cells.append(f"{name} {found.intact_error:.1f} % → {median_of(found):.1f} %")
+    said("; ".join(cells))
+    for name in ("resnet56", "resnet110", "preact110", "densenet40"):
+        found = finding(name, "lesion")
+        assert median_of(found) < found.intact_error + 15
+    assert median_of(finding("plain20", "lesion")) > 85
+    assert median_of(finding("plain56", "lesion")) > 80
+
+
+def test_paths() -> None:
+    for name in ("resnet56", "resnet110", "preact110"):
+        found = finding(name, "paths")
+        first, last = found.effective(0.95)
+        assert found.mean_length < found.mean_length_of_all
+        said(
+            f"{name}: {first} to {last} of {found.forks}, {found.share_of_paths(first, last):.2%} of the paths, "
+            f"mean length {found.mean_length:.1f} of {found.mean_length_of_all:.1f}"
+        )
+
+
+def test_shattered_gradients() -> None:
+    def middle(name: str) -> float:
+        return statistics.median(each["autocorrelation_at_lag_1"] for each in results("beginnings")[name])
+
+    plain, residual = middle("plain56, norm batch"), middle("resnet56, norm batch")
+    assert abs(plain) < 0.1 < 0.5 < residual
+    said(f"at the beginning {plain:.2f} in plain56 and {residual:.2f} in resnet56")
+
+
+def test_noise() -> None:
+    rows = []
+    for name in ("plain20", "resnet20", "resnet56"):
+        found = finding(name, "input_noise")
+        drops = ", ".join(f"{value:.1f}" for value in (found.intact_accuracy - found.mean).tolist())
+        rows.append(f"{name} {found.intact_accuracy:.1f} %: {drops}")
+    said(*rows)
+    worst = {name: float(finding(name, "branch_noise").mean.min()) for name in ("plain20", "resnet20")}
+    said(f"noise as large as one branch leaves {worst['plain20']:.1f} % in plain20 and {worst['resnet20']:.1f} % in resnet20")
+
+
+@pytest.mark.parametrize("name", ["plain56", "resnet56"])
+def test_the_landscape_is_whole(name: str) -> None:
+    found = finding(name, "landscape")
+    assert found.computed == 1
+    assert min(found.loss.shape) >= 25
+    assert found.images >= 2000
+    page = " ".join((DOCS / "analysis" / "landscape.md").read_text().split())
+    assert f"{name}: {found.loss_at_centre:.2f} at the weights" in page
