@@ -11,7 +11,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ import resnetlib
 from resnetlib.analysis import deepen
 from resnetlib.data import LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
+from resnetlib.weights import Preprocessing
 
 
 def first(data: LabelledImages, n: int) -> LabelledImages:
@@ -71,7 +72,7 @@ def main() -> None:
     for name in args.weights:
         torch.manual_seed(0)
         net = resnetlib.create_model(name)
-        own = net.preprocess
+        own = cast("Preprocessing", net.preprocess)
         deeper = deepen(net, args.depths, batches=inputs(net, first(train, 1000)))
         copy = compare(net, deeper, test)
         ways = {"deepened": deeper, "shallow": net, "deep, from scratch": resnetlib.build(deeper.spec)}
@@ -80,7 +81,7 @@ def main() -> None:
             out = args.runs / f"{name}-{way.replace(', ', '-').replace(' ', '-')}"
             result = fit(
                 start, train, test, recipe, out, preprocess=own, start=f"{name}, {way}", precision=args.precision, sample=1000
-            )  # type: ignore[arg-type]
+            )
             logs[way] = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             errors[way] = {"train_error": result.train_error, "test_error": result.test_error}
             print(f"{name}, {way}: training error {result.train_error:.2f} %, test error {result.test_error:.2f} %")

@@ -36,7 +36,7 @@ def median_of(found: Any) -> float:
 
 
 def test_the_forward_sum() -> None:
-    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110", "densenet40")}
+    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110",)}
     with_relus = {name: max(finding(name, "telescope").deviation_with_out) for name in ("resnet20", "resnet56", "resnet110")}
     relus = max(finding("resnet56", "telescope").deviation)
     plain = min(max(finding(name, "telescope").deviation_with_out) for name in ("plain20", "plain56"))
@@ -44,7 +44,7 @@ def test_the_forward_sum() -> None:
     assert max(with_relus.values()) < 1e-5
     assert plain > 0.5
     said(
-        f"deviates by {exact['preact110']:.0e} of the largest feature in preact110, by {exact['densenet40']:.0e} in densenet40",
+        f"deviates by {exact['preact110']:.0e} of the largest feature in preact110",
         f"by {relus:.2f} in resnet56, and with the relus as terms by {with_relus['resnet56']:.0e}",
     )
 
@@ -76,18 +76,6 @@ def test_gradients_at_the_beginning() -> None:
     )
 
 
-def test_deeper_copies() -> None:
-    residual, plain = (results("deepening")[f"cifar_{kind}20.resnetlib_c10"] for kind in ("resnet", "plain"))
-    assert residual["copy"]["largest_difference_of_logits"] == 0
-    assert plain["copy"]["other_predictions"] == 0
-    for found in (residual, plain):
-        assert found["errors"]["deepened"]["train_error"] < found["errors"]["deep, from scratch"]["train_error"]
-    ways = ("deepened", "shallow", "deep, from scratch")
-    for kind, found in (("residual", residual), ("plain", plain)):
-        errors = [f"{found['errors'][way]['train_error']:.2f} %" for way in ways]
-        said(f"{kind}: {errors[0]} deepened, {errors[1]} not deepened, {errors[2]} from scratch")
-
-
 def test_small_residuals() -> None:
     medians = {name: finding(name, "response_std").median for name in ("plain20", "resnet20", "plain56", "resnet56")}
     ratios = {name: finding(name, "branch_ratio").median for name in ("plain20", "resnet20", "plain56", "resnet56", "resnet110")}
@@ -102,11 +90,11 @@ def test_small_residuals() -> None:
 
 def test_lesions() -> None:
     cells = []
-    for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40"):
+    for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110"):
         found = finding(name, "lesion")
         cells.append(f"{name} {found.intact_error:.1f} % → {median_of(found):.1f} %")
     said("; ".join(cells))
-    for name in ("resnet56", "resnet110", "preact110", "densenet40"):
+    for name in ("resnet56", "resnet110", "preact110"):
         found = finding(name, "lesion")
         assert median_of(found) < found.intact_error + 15
     assert median_of(finding("plain20", "lesion")) > 85

@@ -32,14 +32,14 @@ class GradientDecomposition(Finding):
         chains: for each chain, the numbers of its first block and of the block after its last.
         images: over how many.
         training: whether norms used each batch's own statistics.
-        last_norm: for each chain, ||dE/dx_L||.
+        last_norm: for each chain, `||dE/dx_L||`.
         skip_norm: for each block, the norm of term 1, which comes from x_L to x_l through skips alone.
         branch_norm: for each block, the norm of term 2, which comes through at least one branch.
         norm: for each block, the norm of their sum.
         cosine: for each block, the cosine of the angle between the two terms; NaN where one of them is zero.
         survival: for each block, skip_norm as a share of its chain's last_norm: how much of dE/dx_L arrives undamped.
         deviation: for each chain, the largest difference between the sum of the two terms and autograd's own dE/dx_l, as a share of
-            the largest |dE/dx_l|. Zero up to the order of additions, if nothing but blocks changes x inside the chain.
+            the largest `|dE/dx_l|`. Zero up to the order of additions, if nothing but blocks changes x inside the chain.
     """
 
     blocks: tuple[str, ...]

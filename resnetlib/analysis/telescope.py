@@ -29,8 +29,8 @@ class Telescope(Finding):
         blocks: the blocks' names.
         chains: for each chain, the numbers of its first block and of the block after its last.
         images: over how many.
-        deviation: for each chain, the largest |x_L - (x_l + sum of what the joins added)| as a share of the largest |x_L|. Zero up
-            to the order of additions where nothing follows the joins (pre-activation, DenseNet); elsewhere it is what the relus
+        deviation: for each chain, the largest `|x_L - (x_l + sum of what the joins added)|` as a share of the largest `|x_L|`. Zero
+            up to the order of additions where nothing follows the joins (pre-activation, DenseNet); elsewhere it is what the relus
             behind them changed.
         deviation_with_out: the same with what each block's `out` changed counted as a term. Zero up to the order of additions,
             but in plain networks.

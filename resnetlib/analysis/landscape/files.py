@@ -42,7 +42,7 @@ def write_directions(
         path: the file.
         net: the network that they are directions of.
         directions: dx, or dx and dy.
-        explained: the share of a path's variance along each, explained_variance_ratio_.
+        explained: the share of a path's variance along each, `explained_variance_ratio_`.
 
     Raises:
         ValueError: if they are not the network's.

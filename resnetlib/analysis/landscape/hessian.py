@@ -50,12 +50,12 @@ class HessianMap(Finding):
 
     @property
     def ratio(self) -> Tensor:
-        """|smallest / largest|: near 0 the loss is as good as convex, near 1 it curves down as much as up."""
+        """`|smallest / largest|`: near 0 the loss is as good as convex, near 1 it curves down as much as up."""
         unknown = (self.largest == UNKNOWN) & (self.smallest == UNKNOWN)
         return (self.smallest / self.largest).abs().masked_fill(unknown, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the map of |smallest / largest|, from 0 to 0.5 and above, as published.
+        """Draw the map of `|smallest / largest|`, from 0 to 0.5 and above, as published.
 
         Args:
             ax: axes to draw on; None for new ones.
@@ -79,7 +79,7 @@ def hessian_map(
     out: str | Path | None = None,
     every: float = 30.0,
 ) -> HessianMap:
-    """|lambda_min / lambda_max| of the Hessian of the mean cross-entropy, at each point of a plane.
+    """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
     The Hessian is that of the parameters of more than one dimension, over all images, in evaluation; as published. Products with
     it are curvlinops', eigenvalues are ARPACK's: first the one of largest magnitude, then the other end, which is that of largest

@@ -25,7 +25,7 @@ class Trajectory(Finding):
 
     Args:
         coordinates: of each checkpoint, in order, `(n, 2)`; the network itself is at (0, 0).
-        outside: for each, the share of its distance from the network that is not in the plane: |d - x dx - y dy| / |d|.
+        outside: for each, the share of its distance from the network that is not in the plane: `|d - x dx - y dy| / |d|`.
         explained: the share of the path's variance along each axis; None where the directions were given.
         axes: the directions, flattened one parameter after the other, `(2, P)`.
         shapes: of the parameters, by their names.
@@ -132,7 +132,7 @@ def trajectory(
 
 
 def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Sequence[Direction]) -> Tensor:
-    """Coordinates along directions of any lengths and angle: the c that make |theta_i - theta - c_1 d_1 - c_2 d_2| least.
+    """Coordinates along directions of any lengths and angle: the c that make `|theta_i - theta - c_1 d_1 - c_2 d_2|` least.
 
     Args:
         net: the network at the origin, theta.
@@ -146,8 +146,8 @@ def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Seque
         ValueError: if the directions are zero or parallel, or anything is of another network.
 
     Source:
-        The normal equations. The published tool divides inner products by |d| where |d|^2 is due, and knows no angles: its paths
-        are off on axes that are not of length 1, as filter-normalised ones are.
+        The normal equations. The published tool divides inner products by `|d|` where `|d|^2` is due, and knows no angles: its
+        paths are off on axes that are not of length 1, as filter-normalised ones are.
 
     Example:
         >>> net = nn.Linear(2, 1, bias=False)
