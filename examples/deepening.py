@@ -11,7 +11,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def main() -> None:
     for name in args.weights:
         torch.manual_seed(0)
         net = resnetlib.create_model(name)
-        own = cast("Preprocessing", net.preprocess)
+        own = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
         deeper = deepen(net, args.depths, batches=inputs(net, first(train, 1000)))
         copy = compare(net, deeper, test)
         ways = {"deepened": deeper, "shallow": net, "deep, from scratch": resnetlib.build(deeper.spec)}
