@@ -25,8 +25,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """The mean loss over a batch, of logits and labels."""
 
-CACHED = 64 * 3 * 32 * 32
-"""So many numbers a piece of a batch may have on a CPU: 64 images of CIFAR. The maps of larger ones leave the caches."""
+CACHED = 32 * 3 * 32 * 32
+"""So many numbers a piece of a batch may have on a CPU: 32 images of CIFAR. The maps of many more leave the caches."""
 
 
 class Points:
@@ -53,6 +53,7 @@ class Points:
     ) -> None:
         self.net, self.directions, self.loss = own(net), directions, loss
         self.theta = parameters_of(net)
+        self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
         self.device = next(iter(self.theta.values())).device
         self.dtype = None if precision == "fp32" else {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self.images = images_in(batches)
@@ -79,17 +80,17 @@ class Points:
             return
         with torch.no_grad():
             pairs = pairs_in(self.net, x)
-            if pairs and not self.folds(pairs, x):  # something else too reads what a convolution makes; a skip connection does
-                pairs = [pair for pair in pairs if self.folds([pair], x)]
-            if pairs and self.folds(pairs, x):
-                self.without, self.pairs = without_norms(own(self.net), pairs)
+            if not self.fold_all(pairs, x):  # something else too reads what a convolution makes; a skip connection does
+                self.fold_all([pair for pair in pairs if self.fold_all([pair], x)], x)
 
-    def folds(self, pairs: list[Pair], x: Tensor) -> bool:
-        """Tell whether the network has the same output without the norms of pairs, up to rounding."""
+    def fold_all(self, pairs: list[Pair], x: Tensor) -> bool:
+        """Fold just these, if without their norms the network has the same output, up to rounding."""
         without, folding = without_norms(own(self.net), pairs)
         state = _somewhere(self.theta) | self.buffers
         one, other = self.run(state, x), functional_call(without, folded(state, folding), (x,))
-        return bool((one - other).abs().max() <= 1e-3 * one.abs().max())
+        same = bool((one - other).abs().max() <= 1e-3 * one.abs().max())
+        self.without, self.pairs = (without, folding) if same else (self.net, {})
+        return same
 
     def __call__(self, points: Tensor) -> Tensor:
         """Evaluate points: one by itself, several together by vmap.
@@ -102,12 +103,10 @@ class Points:
         """
         together = len(points) > 1
         with torch.no_grad(), self.autocast():
-            states = [self.at(point.tolist()) for point in points]
-            if together:
-                state = {name: torch.stack([each[name] for each in states]) for name in states[0]}
-            else:
-                state = {name: channels_last(tensor) for name, tensor in states[0].items()}
+            states = [self.at(point) for point in points.tolist()]
+            state = {name: torch.stack([each[name] for each in states]) for name in states[0]} if together else states[0]
             self.recalibrate(state, together)
+            state = vmap(self.folded)(state) if together else self.folded(state)
             sums = vmap(self.sums, in_dims=(0, None, None)) if together else self.sums
             total = sum(sums(state, x, y) for x, y in self.pieces)
         return (total / self.images * torch.tensor([1.0, 100.0], device=self.device)).cpu().view(len(points), 2)
@@ -121,10 +120,11 @@ class Points:
         Returns:
             They, by their names.
         """
-        steps = [{name: c * d for name, d in direction.items()} for c, direction in zip(point, self.directions, strict=True)]
-        moved = {name: theta + sum(step[name] for step in steps) for name, theta in self.theta.items()}
+        moved = [self.theta[name] for name in self.moving]
+        for c, direction in zip(point, self.directions, strict=True):
+            moved = [theta + c * direction[name] for theta, name in zip(moved, self.moving, strict=True)]
         fresh = {name: torch.zeros_like(self.buffers[name]) for name in self.statistics}
-        return moved | self.buffers | fresh
+        return self.theta | dict(zip(self.moving, moved, strict=True)) | self.buffers | fresh
 
     def recalibrate(self, state: dict[str, Tensor], together: bool) -> None:
         """Fill in the running statistics: the mean over the batches of each batch's, as after stochastic weight averaging.
@@ -150,9 +150,13 @@ class Points:
         y: Tensor = functional_call(self.net, state, (x,))
         return y
 
+    def folded(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return parameters and buffers with the norms folded."""
+        return folded(state, self.pairs)
+
     def sums(self, state: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        """Add up the losses and the right answers of a batch, with the norms folded."""
-        logits = functional_call(self.without, folded(state, self.pairs), (x,))
+        """Add up the losses and the right answers of a batch, given parameters and buffers with the norms folded."""
+        logits = functional_call(self.without, state, (x,))
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return torch.stack([self.loss(logits, y).double() * len(y), (logits.argmax(1) == y).sum().double()])
 

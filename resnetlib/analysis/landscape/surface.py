@@ -254,6 +254,7 @@ def landscape(
                 f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
             )
         values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
+        values[(grid.points == 0).all(1)] = centre
         if before is not None:
             check_centre(path, before.loss_at_centre, float(centre[0, 0]))
             values = torch.stack([before.loss.flatten(), before.accuracy.flatten()], 1)

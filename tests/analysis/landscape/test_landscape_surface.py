@@ -230,7 +230,7 @@ def test_it_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
         ({"precision": "bf16"}, "differs in precision"),
         ({"loss": F.nll_loss}, "differs in loss"),
         ({"batches": [(IMAGES, LABELS.flip(0))]}, "differs in images"),
-        ({"net": trained(FAMILIES["plain"])}, "differs in directions, network"),
+        ({"net": trained(FAMILIES["plain"])}, "differs in directions, modules, network"),
     ],
 )
 def test_a_file_of_another_call_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
