@@ -89,7 +89,7 @@ def gradient_autocorrelation(
             the gradient is the same all along a line.
 
     Source:
-        arXiv 1702.08591, sec. 2, where the line is that of the inputs of a scalar function (`toy_autocorrelation`).
+        arXiv 1702.08591, where the line is that of the inputs of a scalar function (`toy_autocorrelation`).
 
     Example:
         >>> from resnetlib import cifar_resnet20

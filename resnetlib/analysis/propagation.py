@@ -93,7 +93,7 @@ def signal_propagation(
         ValueError: if there are no images, or the network has no blocks.
 
     Source:
-        arXiv 2101.08692, sec. 3.
+        arXiv 2101.08692.
 
     Example:
         >>> from resnetlib import cifar_preact_resnet20

@@ -96,7 +96,7 @@ def effective_rank(
         ValueError: if there are no images, labels are missing, the loss is not finite, or all gradients are zero.
 
     Source:
-        arXiv 1702.08591, sec. 3; effective rank: Roy and Vetterli, "The effective rank", 2007, def. 1.
+        arXiv 1702.08591; effective rank: Roy and Vetterli, "The effective rank", 2007, def. 1.
 
     Example:
         >>> from resnetlib import cifar_resnet20

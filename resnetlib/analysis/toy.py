@@ -87,7 +87,7 @@ def toy_autocorrelation(
         ValueError: if a number is out of range.
 
     Source:
-        arXiv 1702.08591, sec. 2 and 3: width, points, lags and inits. Weights and biases are from N(0, 2 / fan-in).
+        arXiv 1702.08591; width, points, lags and inits as in reproductions of it. Weights and biases are from N(0, 2 / fan-in).
 
     Example:
         >>> found = toy_autocorrelation((2, 10), width=20, points=64, inits=2)
