@@ -70,8 +70,8 @@ def main() -> None:
     args = cli.parse_args()
     path = args.out.with_suffix(".json")
     if args.data:
-        data = cifar10(args.data, "train")
-        x = Preprocessing.named("cifar10", resize=32, size=32)(data.images[: args.images])
+        data = cifar10(args.data, "train").first(args.images)
+        x = Preprocessing.named("cifar10", resize=32, size=32)(data.images)
         results: dict[str, Any] = {}
         for name in args.networks:
             for norm in ("batch", "none"):
@@ -79,7 +79,7 @@ def main() -> None:
                 for seed in range(args.seeds):
                     torch.manual_seed(seed)
                     net = resnetlib.build(replace(resnetlib.spec_of(name), norm=norm))
-                    found.append(measure(net, x, data.labels[: args.images], args.points))
+                    found.append(measure(net, x, data.labels, args.points))
         path.write_text(json.dumps({"images": args.images, "points": args.points, "results": results}, indent=1) + "\n")
     results = json.loads(path.read_text())["results"]
     for name, found in results.items():

@@ -9,7 +9,6 @@ evaluation. Writes OUT.json and OUT.png, and trains in --runs, where it goes on 
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +22,15 @@ from resnetlib.train import fit, recipe_of
 from resnetlib.weights import Preprocessing
 
 
-def first(data: LabelledImages, n: int) -> LabelledImages:
-    return replace(data, images=data.images[:n], labels=data.labels[:n])
-
-
-def inputs(net: resnetlib.Backbone, data: LabelledImages) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    preprocess = resnetlib.transform_for(net)
-    return [(preprocess(images), labels) for images, labels in zip(data.images.split(500), data.labels.split(500), strict=True)]
-
-
 @torch.inference_mode()
 def compare(net: resnetlib.Backbone, deeper: resnetlib.Backbone, data: LabelledImages) -> dict[str, Any]:
-    logits = [(net.eval()(x), deeper.eval()(x)) for x, _ in inputs(net, data)]
+    batches = data.batches(resnetlib.transform_for(net))
+    logits = [(net.eval()(x), deeper.eval()(x)) for x, _ in batches]
     return {
         "images": len(data),
         "largest_difference_of_logits": max(float((one - other).abs().max()) for one, other in logits),
         "other_predictions": sum(int((one.argmax(1) != other.argmax(1)).sum()) for one, other in logits),
-        "test_error": round(100 - resnetlib.evaluate(net, inputs(net, data)).top1, 4),
+        "test_error": round(100 - resnetlib.evaluate(net, batches).top1, 4),
     }
 
 
@@ -66,14 +57,14 @@ def main() -> None:
     cli.add_argument("--runs", type=Path, default=Path("runs/deepening"))
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
-    train, test = first(cifar10(args.data, "train"), args.images), first(cifar10(args.data, "test"), args.test)
+    train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch=64, lr=args.lr, weight_decay=1e-4)
     results: dict[str, Any] = {}
     for name in args.weights:
         torch.manual_seed(0)
         net = resnetlib.create_model(name)
         own = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
-        deeper = deepen(net, args.depths, batches=inputs(net, first(train, 1000)))
+        deeper = deepen(net, args.depths, batches=train.first(1000).batches(resnetlib.transform_for(net)))
         copy = compare(net, deeper, test)
         ways = {"deepened": deeper, "shallow": net, "deep, from scratch": resnetlib.build(deeper.spec)}
         logs, errors = {}, {}

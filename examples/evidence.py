@@ -49,9 +49,7 @@ def fitting(net: resnetlib.Backbone, counts: tuple[int, ...]) -> list[int]:
 
 def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batches:
     data = cifar10(folder, "train" if split == "train" else "test")
-    pairs = zip(data.images[:images].split(250), data.labels[:images].split(250), strict=True)
-    preprocess = resnetlib.transform_for(net)
-    return [(preprocess(pixels), labels) for pixels, labels in pairs]
+    return data.first(images).batches(resnetlib.transform_for(net))
 
 
 def draw(findings: dict[str, Finding], path: Path) -> None:

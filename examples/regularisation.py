@@ -9,7 +9,6 @@ error, both in evaluation. Writes OUT.json and OUT.png, and trains in --runs, wh
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 import resnetlib
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import cifar10
 from resnetlib.train import fit, recipe_of
 
 
@@ -34,10 +33,6 @@ def make(name: str, dropout: float, depth: float) -> resnetlib.Backbone:
         if dropout and isinstance(block, resnetlib.BasicBlock):
             block.relu1.register_forward_hook(lambda relu, _, y: functional.dropout(y, dropout, relu.training))
     return net
-
-
-def first(data: LabelledImages, n: int) -> LabelledImages:
-    return replace(data, images=data.images[:n], labels=data.labels[:n])
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -70,7 +65,7 @@ def main() -> None:
     cli.add_argument("--runs", type=Path, default=Path("runs/regularisation"))
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
-    train, test = first(cifar10(args.data, "train"), args.images), first(cifar10(args.data, "test"), args.test)
+    train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch=args.batch, lr=0.1)
     results: dict[str, Any] = {}
     for name in args.model:

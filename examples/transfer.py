@@ -77,8 +77,7 @@ def main() -> None:
                 out = args.runs / f"{way.replace(' ', '-')}-{each}-{seed}"
                 resnetlib.finetune(name, draw(train, each, seed), out, recipe=recipe, in_channels=1, seed=seed)
                 net = resnetlib.create_model(f"{out}/")
-                batches = zip(test.images[: args.test].split(500), test.labels[: args.test].split(500), strict=True)
-                measured = resnetlib.evaluate(net, ((resnetlib.transform_for(net)(x), labels) for x, labels in batches))
+                measured = resnetlib.evaluate(net, test.first(args.test).batches(resnetlib.transform_for(net)))
                 errors.append(round(100 - measured.top1, 2))
             results[f"{way}, {each} a class"] = {"errors": errors, "recipe": json.loads(recipe.to_json())}
             print(f"{way}, {each} images a class: test error {statistics.mean(errors):.2f} % ({min(errors)} to {max(errors)})")

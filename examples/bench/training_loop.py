@@ -12,7 +12,6 @@ import os
 import statistics
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,7 +59,7 @@ def tutorial(name: str, pictures: Pictures, batch: int, device: str) -> float:
 
 
 def ours(name: str, data: LabelledImages, batch: int, device: str, compiled: bool) -> float:
-    few = replace(data, images=data.images[:batch], labels=data.labels[:batch])
+    few = data.first(batch)
     recipe = recipe_of("one_cycle_cifar", batch=batch, epochs=2 if compiled else 1)
     with tempfile.TemporaryDirectory() as folder:
         fit(resnetlib.create_model(name), data, few, recipe, folder, device=device, compiled=compiled, sample=batch)
@@ -79,8 +78,7 @@ def main() -> None:
     cli.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     cli.add_argument("--out", type=Path)
     args = cli.parse_args()
-    train = cifar10(args.data, "train")
-    train = replace(train, images=train.images[: args.images], labels=train.labels[: args.images])
+    train = cifar10(args.data, "train").first(args.images)
     pictures, speeds = Pictures(train), []
     for _ in range(args.rounds):
         mine = ours(args.model, train, args.batch, args.device, args.compile)

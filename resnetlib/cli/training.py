@@ -71,12 +71,12 @@ def read_images(data: Path, images: int) -> tuple["LabelledImages | Path", "Labe
     Raises:
         ValueError: for a folder of another kind.
     """
-    from resnetlib.data import LabelledImages, cifar10, is_cifar10
+    from resnetlib.data import cifar10, is_cifar10
 
     if is_cifar10(data):
         training = cifar10(data, "train")
         if images:
-            training = LabelledImages(training.images[:images], training.labels[:images], training.classes)
+            training = training.first(images)
         return training, cifar10(data, "test"), len(training.classes)
     if not (data / "train").is_dir() or not (data / "val").is_dir():
         raise ValueError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")

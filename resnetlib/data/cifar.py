@@ -3,7 +3,8 @@
 import hashlib
 import io
 import pickle
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +36,40 @@ class LabelledImages:
     def __len__(self) -> int:
         """Count the images."""
         return len(self.labels)
+
+    def first(self, count: int) -> "LabelledImages":
+        """Take the first images.
+
+        Args:
+            count: how many; all, if there are fewer.
+
+        Returns:
+            They, without a copy.
+
+        Raises:
+            ValueError: if that is less than one.
+        """
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
+
+    def batches(self, preprocess: Callable[[Tensor], Tensor], size: int = 250) -> list[tuple[Tensor, Tensor]]:
+        """Preprocess all images, for `evaluate` or an analysis.
+
+        Args:
+            preprocess: `transform_for(net)`, or another function of uint8 images.
+            size: images in a batch; in the last one may be fewer.
+
+        Returns:
+            Inputs and labels of each batch.
+
+        Raises:
+            ValueError: for a size below one.
+        """
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
+        return [(preprocess(images), labels) for images, labels in pairs]
 
 
 def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool = True) -> LabelledImages:

@@ -53,6 +53,23 @@ def test_images_and_labels(folder: Path) -> None:
     test.images.zero_()  # the tensors are the caller's own
 
 
+def test_the_first_images_in_batches(folder: Path) -> None:
+    train = cifar10(folder, "train", verify=False)
+    few = train.first(5)
+    assert torch.equal(few.images, train.images[:5])
+    assert torch.equal(few.labels, train.labels[:5])
+    assert few.classes == train.classes
+    assert len(train.first(99)) == 15
+    batches = few.batches(lambda images: images / 255, size=2)
+    assert [len(labels) for _, labels in batches] == [2, 2, 1]
+    assert torch.equal(torch.cat([x for x, _ in batches]), train.images[:5] / 255)
+    assert torch.equal(torch.cat([labels for _, labels in batches]), train.labels[:5])
+    with pytest.raises(ValueError, match=r"count must be at least 1, got 0"):
+        train.first(0)
+    with pytest.raises(ValueError, match=r"size must be at least 1, got -1"):
+        train.batches(torch.Tensor.float, -1)
+
+
 def test_the_two_forms_are_read_alike(tmp_path: Path) -> None:
     a = cifar10(write_binary(tmp_path / "a"), "train", verify=False)
     b = cifar10(write_python(tmp_path / "b"), "train", verify=False)

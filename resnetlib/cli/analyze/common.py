@@ -154,9 +154,7 @@ def read(net: "Backbone", data: Path, split: Literal["train", "test"], images: i
     if is_cifar10(data):
         there = cifar10(data, split)
         check_classes(data, len(there.classes), net.num_classes)
-        count = min(images or len(there), len(there))
-        pairs = zip(there.images[:count].split(batch), there.labels[:count].split(batch), strict=True)
-        return [(preprocess(pixels), labels) for pixels, labels in pairs]
+        return there.first(images or len(there)).batches(preprocess, batch)
     files = find_images(data)
     check_classes(data, len(files.classes), net.num_classes)
     count = min(images or len(files), len(files))
