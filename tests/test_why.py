@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from resnetlib.analysis import Finding
+from resnetlib.analysis import Finding, ToyAutocorrelation
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
-PAGE = " ".join((DOCS / "analysis.md").read_text().split())
 
 
 @cache
@@ -25,9 +24,10 @@ def results(name: str) -> Any:
     return json.loads((DOCS / "results" / f"{name}.json").read_text())["results"]
 
 
-def said(*sentences: str) -> None:
+def said(*sentences: str, page: str = "analysis.md") -> None:
     """Fail unless the page says all of these, however its lines are broken."""
-    missing = [sentence for sentence in sentences if sentence not in PAGE]
+    text = " ".join((DOCS / page).read_text().split())
+    missing = [sentence for sentence in sentences if sentence not in text]
     assert not missing, missing
 
 
@@ -121,6 +121,14 @@ def test_shattered_gradients() -> None:
     said(f"at the beginning {plain:.2f} in plain56 and {residual:.2f} in resnet56")
 
 
+def test_the_toy_of_shattered_gradients() -> None:
+    found = Finding.load(DOCS / "results" / "shattered_toy.json")
+    assert isinstance(found, ToyAutocorrelation)
+    plain, residual, small = found.acf[:, :, 1].tolist()
+    assert max(abs(plain[-1]), abs(plain[-2])) < 0.1 < 0.6 < min(residual) < min(small)
+    said(*(", ".join(f"{value:.2f}" for value in row) for row in (plain, residual, small)), page="analysis/shattered.md")
+
+
 def test_noise() -> None:
     rows = []
     for name in ("plain20", "resnet20", "resnet56"):
@@ -138,5 +146,4 @@ def test_the_landscape_is_whole(name: str) -> None:
     assert found.computed == 1
     assert min(found.loss.shape) >= 25
     assert found.images >= 2000
-    page = " ".join((DOCS / "analysis" / "landscape.md").read_text().split())
-    assert f"{name}: {found.loss_at_centre:.2f} at the weights" in page
+    said(f"{name}: {found.loss_at_centre:.2f} at the weights", page="analysis/landscape.md")

@@ -44,12 +44,12 @@ class ToyAutocorrelation(Finding):
         Returns:
             The axes.
         """
-        ax = draw_noise(new_axes(ax, width=7, height=5), self.white, self.brown)
+        ax = draw_noise(new_axes(ax, width=8, height=4.5), self.white, self.brown)
         for i, (kind, curves) in enumerate(zip(self.kinds, self.acf, strict=True)):
             for j, (depth, curve) in enumerate(zip(self.depths, curves, strict=True)):
                 shade = (j + 1) / len(self.depths)
                 ax.plot(range(len(curve)), curve.tolist(), color=f"C{i}", alpha=shade, label=f"{kind}, {depth} layers")
-        ax.legend(fontsize="small", ncols=2)
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
         return ax
 
 
