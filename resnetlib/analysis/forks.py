@@ -60,6 +60,8 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         torch.Size([2, 3, 32, 32])
     """
     data, blocks = gather(net, batch), blocks_of(net)
+    if len(data) > 1:
+        raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
     if unknown := set(through) - blocks.keys():
         raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
     closed = {name: torch.tensor(name not in through, device=data[0][0].device) for name in forks_of(blocks)}

@@ -28,6 +28,14 @@ def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> 
     return gather(net, (batches, labels))
 
 
+def check_logits(logits: object) -> Tensor:
+    """Return what a network returned; raise ValueError if that are no logits `(N, classes)`."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the network must return logits (N, classes), got {got}")
+    return logits
+
+
 def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Compute the sum of the images' cross-entropies.
 
@@ -45,9 +53,7 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if it is not finite, or the network returns no logits.
     """
-    logits = net(x)
-    if logits.ndim != 2:
-        raise ValueError(f"the network must return logits (N, classes) for a loss, got a tensor of shape {tuple(logits.shape)}")
+    logits = check_logits(net(x))
     loss: Tensor = functional.cross_entropy(logits, y, reduction="sum")
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
