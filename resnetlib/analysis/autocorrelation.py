@@ -11,6 +11,7 @@ from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.labelled import check_logits
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +106,7 @@ def gradient_autocorrelation(
     lines = list(zip(images[::2], images[1::2], strict=True))
     generator = torch.Generator().manual_seed(seed)
     logits, found, white, brown = [], [], [], []
-    with intact(net), torch.enable_grad():
+    with recording(net), intact(net):
         for start, end in tqdm(lines, desc="gradient autocorrelation", unit="line", disable=None):
             logits.append(_logit(net, start, logit))
             steps = torch.linspace(0, 1, points, device=start.device, dtype=start.dtype).view(-1, *[1] * start.ndim)

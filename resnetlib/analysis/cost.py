@@ -10,6 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnetlib.analysis.arguments import check_backbone
+from resnetlib.analysis.recording import recording
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_images
 
@@ -91,7 +92,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
     """
     net = getattr(net, "_orig_mod", net)  # of one that was compiled
     check_backbone(net)
-    with torch.enable_grad():
+    with recording():
         return _measure_all(deepcopy(net).to("meta").train(), size)
 
 

@@ -58,7 +58,7 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     inputs = None if batches is None else gather_inputs(net, batches)
     family: Callable[..., Backbone] = type(net)
     like = next(net.parameters())
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # its parameters are to be trained
         deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
         deeper.to(like.device, like.dtype)
     deeper.head_drop.p = net.head_drop.p

@@ -22,10 +22,16 @@ def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> 
         ValueError: if there are no images, or their labels are missing, given twice, or none of the network's.
     """
     if labels is None:
-        return gather(net, batches)
+        return [(x, _ordinary(y)) for x, y in gather(net, batches)]
     if not isinstance(batches, Tensor):
         raise ValueError("labels beside the batches belong to one tensor of inputs: give pairs of inputs and labels, and no labels")
-    return gather(net, (batches, labels))
+    return [(x, _ordinary(y)) for x, y in gather(net, (batches, labels))]
+
+
+def _ordinary(labels: Tensor) -> Tensor:
+    """Return labels that a loss can keep for its backward pass, which it cannot keep those that inference mode made."""
+    with torch.inference_mode(False):
+        return labels.clone() if labels.is_inference() else labels
 
 
 def check_logits(logits: object) -> Tensor:

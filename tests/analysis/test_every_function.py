@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,57 @@ def test_networks_that_return_no_logits(name: str) -> None:
     images = torch.randn(2, 8, 4, 4)
     with pytest.raises(ValueError, match=r"logits \(N, classes\), got .*of shape \(\d, 8, 4, 4\)"):
         OF_BATCHES[name](body, (images, LABELS[:2]))
+
+
+def made_in_inference_mode(batches: Any) -> Any:
+    with torch.inference_mode():
+        return [(x.clone(), y.clone()) for x, y in batches]
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one.nan_to_num(), other.nan_to_num())
+    if isinstance(one, nn.Module):
+        return same(one.state_dict(), other.state_dict())
+    if is_dataclass(one):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    return bool(one == other)
+
+
+def is_same_inside(mode: Any, name: str, net: nn.Module, folder: Path) -> bool:
+    with untouched(net):
+        expected = call(name, net, BATCHES, folder)
+        with mode():
+            return same(call(name, net, made_in_inference_mode(BATCHES), folder), expected)
+
+
+@pytest.mark.parametrize("name", [*OF_BATCHES, *OTHERS])
+def test_inside_no_grad(name: str, net: nn.Module, tmp_path: Path) -> None:
+    assert is_same_inside(torch.no_grad, name, net, tmp_path)
+
+
+HESSIAN = pytest.param("hessian_map", marks=pytest.mark.xfail(raises=RuntimeError, reason="it records nothing in inference mode"))
+
+
+@pytest.mark.parametrize("name", [HESSIAN, *(name for name in (*OF_BATCHES, *OTHERS) if name != "hessian_map")])
+def test_inside_inference_mode(name: str, net: nn.Module, tmp_path: Path) -> None:
+    assert is_same_inside(torch.inference_mode, name, net, tmp_path)
+
+
+def test_a_deeper_network_can_be_trained_wherever_it_was_made(net: nn.Module) -> None:
+    with torch.inference_mode():
+        deeper = deepen(net, (3, 1))  # type: ignore[arg-type]
+    deeper(IMAGES).sum().backward()
+    assert all(parameter.requires_grad and not parameter.is_inference() for parameter in deeper.parameters())
+
+
+@pytest.mark.parametrize("name", OF_GRADIENTS)
+def test_a_network_that_can_have_no_gradients(name: str, tmp_path: Path) -> None:
+    with torch.inference_mode():
+        net = build(FAMILIES["resnet"], num_classes=5)
+        with pytest.raises(ValueError, match=r"conv1.weight .*made inside of torch.inference_mode\(\).* build or load the network"):
+            call(name, net, BATCHES, tmp_path)
+    with pytest.raises(ValueError, match=r"made inside of torch.inference_mode"):
+        call(name, net, BATCHES, tmp_path)

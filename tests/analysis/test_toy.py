@@ -84,6 +84,14 @@ def test_seeds() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_inside_of_a_caller_that_wants_no_gradients(mode: type) -> None:
+    expected = toy_autocorrelation((1, 2), width=10, inits=2)
+    with mode():
+        found = toy_autocorrelation((1, 2), width=10, inits=2)
+    assert torch.equal(found.acf, expected.acf)
+
+
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match=r"depths must be numbers of layers, at least 1, got \(2, 0\)"):
         toy_autocorrelation((2, 0))
