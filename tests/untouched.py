@@ -1,13 +1,16 @@
 """That a network is as it was before somebody looked into it, to the bit."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 def picture(net: nn.Module) -> dict[str, Any]:
@@ -17,12 +20,16 @@ def picture(net: nn.Module) -> dict[str, Any]:
         state[f"{name} mode"] = module.training
         state[f"{name} identity"] = id(module)
         state[f"{name} hooks"] = [list(getattr(module, kind)) for kind in HOOKS]
-        state[f"{name} checkpointing"] = getattr(module, "checkpointing", None)
+        state[f"{name} attributes"] = {key: value if isinstance(value, PLAIN) else None for key, value in vars(module).items()}
+        state[f"{name} buffers"] = [id(buffer) for buffer in module._buffers.values()]
     for name, parameter in net.named_parameters():
         state[f"{name} identity"] = id(parameter)
         state[f"{name} requires_grad"] = parameter.requires_grad
         state[f"{name} gradient"] = None if parameter.grad is None else parameter.grad.clone()
     state["random"] = torch.get_rng_state()
+    state["others' random"] = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002 - whoever uses it misses it
+    state["gradients"] = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    state["threads"] = torch.get_num_threads()
     return state
 
 
@@ -51,14 +58,20 @@ def untouched(net: nn.Module) -> Iterator[None]:
         assert not changed, changed
 
 
-def raises_inside(net: nn.Module, call: Callable[[], object]) -> None:
-    """Call something while the last module of the network fails; the error must come out, and the network be as it was."""
+def raises_inside(net: nn.Module, call: Callable[[], object], error: type[BaseException] = RuntimeError, *, after: int = 0) -> None:
+    """Call something while the last module of the network fails; the error must come out, and the network be as it was.
 
-    class BrokenError(RuntimeError):
+    It is an error of a subclass of `error`, and comes when the module has run `after` times.
+    """
+
+    class BrokenError(error):  # type: ignore[valid-type, misc]
         pass
 
+    runs = iter(range(after))
+
     def fail(*_: object) -> None:
-        raise BrokenError
+        if next(runs, None) is None:
+            raise BrokenError
 
     with untouched(net):
         handle = list(net.modules())[-1].register_forward_hook(fail)

@@ -4,6 +4,18 @@ from collections.abc import Sequence
 from operator import index
 from typing import SupportsIndex
 
+from torch import nn
+
+from resnetlib.modules import Backbone
+
+
+def check_backbone(net: nn.Module) -> None:
+    """Raise ValueError unless a network is one of the library's, of which more is known than its blocks."""
+    if not isinstance(net, Backbone):
+        raise ValueError(
+            f"the network must be one of resnetlib's (resnetlib.Backbone), not inside of another module, got {type(net).__name__}"
+        )
+
 
 def check_sizes(name: str, sizes: Sequence[float]) -> tuple[float, ...]:
     """Return sizes as a tuple; raise ValueError unless they are finite and at least 0."""

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
+from resnetlib.analysis.labelled import check_logits
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +87,8 @@ def gradient_autocorrelation(
         The autocorrelation, and those of the noises.
 
     Raises:
-        ValueError: if the number of images is odd or zero; if there is no such logit; if there are not more points than lags; or if
-            the gradient is the same all along a line.
+        ValueError: if the number of images is odd or zero; if there is no such logit, or none at all; if there are not more points
+            than lags; if the network's output is not finite; or if the gradient is the same all along a line.
 
     Source:
         arXiv 1702.08591, where the line is that of the inputs of a scalar function (`toy_autocorrelation`).
@@ -104,7 +106,7 @@ def gradient_autocorrelation(
     lines = list(zip(images[::2], images[1::2], strict=True))
     generator = torch.Generator().manual_seed(seed)
     logits, found, white, brown = [], [], [], []
-    with intact(net), torch.enable_grad():
+    with recording(net), intact(net):
         for start, end in tqdm(lines, desc="gradient autocorrelation", unit="line", disable=None):
             logits.append(_logit(net, start, logit))
             steps = torch.linspace(0, 1, points, device=start.device, dtype=start.dtype).view(-1, *[1] * start.ndim)
@@ -170,7 +172,7 @@ def draw_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
 
 def _logit(net: nn.Module, image: Tensor, wanted: int | None) -> int:
     with torch.no_grad():
-        logits = run_finite(net, image[None]).flatten()
+        logits = check_logits(run_finite(net, image[None])).flatten()
     if wanted is None:
         return int(logits.argmax())
     if not 0 <= wanted < len(logits):
@@ -181,5 +183,5 @@ def _logit(net: nn.Module, image: Tensor, wanted: int | None) -> int:
 def _gradients(net: nn.Module, x: Tensor, logit: int) -> Tensor:
     """Return each image's own gradient: in evaluation images do not see one another, so that one backward pass gets them all."""
     x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(net(x).flatten(1)[:, logit].sum(), x)
+    (gradient,) = torch.autograd.grad(run_finite(net, x)[:, logit].sum(), x)
     return gradient.flatten(1)

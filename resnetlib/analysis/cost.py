@@ -9,6 +9,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnetlib.analysis.arguments import check_backbone
+from resnetlib.analysis.recording import recording
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_images
 
@@ -80,7 +82,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         The counts, part by part.
 
     Raises:
-        ValueError: for an image smaller than the network can take.
+        ValueError: for an image smaller than the network can take, or a network that is none of the library's.
 
     Example:
         >>> from resnetlib import resnet50
@@ -88,7 +90,14 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
         '25,557,032 parameters, 4.089 GMACs'
     """
-    net = deepcopy(net).to("meta").train()
+    net = getattr(net, "_orig_mod", net)  # of one that was compiled
+    check_backbone(net)
+    with recording():
+        return _measure_all(deepcopy(net).to("meta").train(), size)
+
+
+def _measure_all(net: Backbone, size: int) -> Cost:
+    """Count what a network costs that nobody else has, and that has no contents."""
     net.set_grad_checkpointing(False)
     for module in net.modules():  # a copy has the hooks of its original, which expect real tensors
         for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):

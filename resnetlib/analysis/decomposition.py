@@ -15,6 +15,7 @@ from resnetlib.analysis.incomes import incomes
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
+from resnetlib.analysis.recording import recording
 from resnetlib.modules import Block
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def gradient_decomposition(
     blocks, chains = blocks_of(net), chains_of(net)
     sums = _Sums(blocks, chains)
     trace = _Trace()
-    with norms_in(net, training=training), torch.enable_grad(), trace.of(blocks):
+    with recording(net), norms_in(net, training=training), trace.of(blocks):
         for x, y in tqdm(listed, desc="gradient decomposition", unit="batch", disable=None):
             loss = summed_loss(net, x.requires_grad_(), y)  # so that every feature has a gradient, also behind a frozen stem
             sums.add(loss, trace)

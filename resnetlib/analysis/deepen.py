@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnetlib.analysis.batches import Batches, gather_inputs
+from resnetlib.analysis.arguments import check_backbone
+from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import outcomes
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
@@ -37,9 +38,9 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         as stochastic depth, is not taken over, but for the classifier's dropout.
 
     Raises:
-        ValueError: for depths that are fewer, or a network whose blocks cannot be the identity: pre-activated ones without skip,
-            since x is signed and has to pass a relu; bottlenecks without skip, which have too few channels; group norms whose
-            channels depend on each other.
+        ValueError: for depths that are fewer; batches without images; outputs that are not finite; or a network whose blocks cannot
+            be the identity: pre-activated ones without skip, since x is signed and has to pass a relu; bottlenecks without skip,
+            which have too few channels; group norms whose channels depend on each other.
 
     Source:
         arXiv 1512.03385, sec. 1, "a solution by construction"; arXiv 1511.05641, sec. 3, "Net2DeeperNet".
@@ -52,13 +53,15 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         >>> len(list(deeper.blocks())), torch.equal(net(x), deeper(x))
         (27, True)
     """
+    check_backbone(net)
     _check(net.spec.depths, depths)
+    inputs = None if batches is None else gather_inputs(net, batches)
     family: Callable[..., Backbone] = type(net)
-    with torch.random.fork_rng(devices=[]):
-        deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
-    deeper.head_drop.p = net.head_drop.p
     like = next(net.parameters())
-    deeper.to(like.device, like.dtype)
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # its parameters are to be trained
+        deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
+        deeper.to(like.device, like.dtype)
+    deeper.head_drop.p = net.head_drop.p
     if is_dilated(net):
         dilate(deeper, net.output_stride)
     blocks = list(net.blocks())
@@ -66,7 +69,7 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         if isinstance(blocks[0].join, Concat | StochasticConcat):
             _copy_dense(net, deeper)
         else:
-            moments = None if batches is None else _moments_behind(net, gather_inputs(net, batches))
+            moments = None if inputs is None else _moments_behind(net, inputs)
             deeper.load_state_dict(deeper.state_dict() | net.state_dict())
             for i, (stage, old) in enumerate(zip(_stages(deeper), _stages(net), strict=True)):
                 for block in list(stage)[len(old) :]:
@@ -89,8 +92,8 @@ def _check_same(net: Backbone, deeper: Backbone) -> None:
     side = max(32, net.smallest_input)
     x = torch.randn(2, net.in_channels, side, side, generator=torch.Generator().manual_seed(0)).to(next(net.parameters()))
     with intact(net), intact(deeper), torch.no_grad():
-        expected, found = net(x), deeper(x)
-    if float((found - expected).abs().max()) > 1e-2 * float(expected.abs().max()):
+        expected, found = run_finite(net, x), deeper(x)
+    if not float((found - expected).abs().max()) <= 1e-2 * float(expected.abs().max()):  # nor if it is NaN
         raise ValueError("the network is not what its spec says (other blocks, joins or norms), and cannot be deepened from it")
 
 
@@ -163,7 +166,7 @@ def _moments_behind(net: Backbone, inputs: list[Tensor]) -> list[Moments]:
 
     with intact(net), outcomes(last, see):
         for x in inputs:
-            net(x)
+            run_finite(net, x)
     moments = []
     for parts in sums.values():
         count, total, squares = torch.stack(parts).sum(0)

@@ -14,6 +14,7 @@ from resnetlib.analysis.incomes import incomes
 from resnetlib.analysis.joints import blocks_of, outcomes
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,16 +103,16 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     features: dict[str, Tensor] = {}
     parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]
     every = [parameter for own in parameters for parameter in own]
-    squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
-    sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
     total = 0.0
     last = next(reversed(blocks))
     with (
+        recording(net),
         norms_in(net, training=training),
-        torch.enable_grad(),
         incomes(blocks, lambda name, x: features.update({name: x})),
         outcomes({last: blocks[last]}, lambda name, y: features.update({"": y})),
     ):
+        squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
+        sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
         for parameter in every:
             parameter.requires_grad_(True)
         for x, y in tqdm(listed, desc="gradient flow", unit="batch", disable=None):

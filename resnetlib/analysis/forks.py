@@ -7,9 +7,11 @@ from math import comb
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, gather
+from resnetlib.analysis.batches import Batch
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import blocks_of, meeting
+from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import as_precise, score_intact
 from resnetlib.modules import Block
 
@@ -59,11 +61,13 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
         torch.Size([2, 3, 32, 32])
     """
-    data, blocks = gather(net, batch), blocks_of(net)
+    data, blocks = gather_labelled(net, batch, None), blocks_of(net)
+    if len(data) > 1:
+        raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
     if unknown := set(through) - blocks.keys():
         raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
-    closed = {name: torch.tensor(name not in through, device=data[0][0].device) for name in forks_of(blocks)}
-    with intact(net):
+    with recording(net), intact(net):
+        closed = {name: torch.tensor(name not in through, device=data[0][0].device) for name in forks_of(blocks)}
         with torch.no_grad():
             score_intact(net, data)
         return next(gradients(net, blocks, data[0], [closed]))
@@ -74,12 +78,11 @@ def forks_of(blocks: dict[str, Block]) -> list[str]:
     return [name for name, block in blocks.items() if block.join.uses_skip]
 
 
-@torch.enable_grad()
 def gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, paths: Iterable[dict[str, Tensor]]) -> Iterator[Tensor]:
     """Run the network once, and backward once for each path.
 
     Args:
-        net: the network, inside of `intact`.
+        net: the network, inside of `intact` and `recording`.
         blocks: all, by their names.
         batch: images and labels, where the network computes.
         paths: for each fork, whether its branch is closed and its skip open, or the other way round; for each image `(N, 1, 1, 1)`,

@@ -22,10 +22,24 @@ def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> 
         ValueError: if there are no images, or their labels are missing, given twice, or none of the network's.
     """
     if labels is None:
-        return gather(net, batches)
+        return [(x, _ordinary(y)) for x, y in gather(net, batches)]
     if not isinstance(batches, Tensor):
         raise ValueError("labels beside the batches belong to one tensor of inputs: give pairs of inputs and labels, and no labels")
-    return gather(net, (batches, labels))
+    return [(x, _ordinary(y)) for x, y in gather(net, (batches, labels))]
+
+
+def _ordinary(labels: Tensor) -> Tensor:
+    """Return labels that a loss can keep for its backward pass, which it cannot keep those that inference mode made."""
+    with torch.inference_mode(False):
+        return labels.clone() if labels.is_inference() else labels
+
+
+def check_logits(logits: object) -> Tensor:
+    """Return what a network returned; raise ValueError if that are no logits `(N, classes)`."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the network must return logits (N, classes), got {got}")
+    return logits
 
 
 def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -45,9 +59,7 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if it is not finite, or the network returns no logits.
     """
-    logits = net(x)
-    if logits.ndim != 2:
-        raise ValueError(f"the network must return logits (N, classes) for a loss, got a tensor of shape {tuple(logits.shape)}")
+    logits = check_logits(net(x))
     loss: Tensor = functional.cross_entropy(logits, y, reduction="sum")
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")

@@ -134,7 +134,8 @@ def weight_noise(
         The accuracies.
 
     Raises:
-        ValueError: if there are no images or labels, the network's loss is no finite number, or a ratio is not one of at least 0.
+        ValueError: if there are no images, labels or parameters, the network's loss is no finite number, or a ratio is not one of
+            at least 0.
 
     Source:
         The scale by filters is that of arXiv 1712.09913, sec. 3, which leaves biases and norms out, however.
@@ -146,6 +147,8 @@ def weight_noise(
         torch.Size([2, 2])
     """
     data, sizes = gather(net, batches), check_sizes("ratios", ratios)
+    if not any(True for _ in net.parameters()):
+        raise ValueError(f"{type(net).__name__} has no parameters, which could get noise")
     sources = streams(seed, draws)
     accuracy = torch.zeros(len(sizes), draws, dtype=torch.float64)
     with intact(net), torch.inference_mode(), tqdm(total=accuracy.numel(), desc="weight noise", disable=None) as bar:

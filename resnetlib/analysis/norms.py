@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from resnetlib.analysis.batches import Batches, gather_inputs
+from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact
 from resnetlib.modules import is_norm
 
@@ -49,7 +49,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
         Nothing.
 
     Raises:
-        ValueError: if there are no images.
+        ValueError: if there are no images, or the network's output is not finite on them.
 
     Example:
         >>> from resnetlib import cifar_plain20
@@ -70,7 +70,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
                 norm.reset_running_stats()
                 norm.momentum = None  # the mean of all batches
             for x in inputs:
-                net(x)
+                run_finite(net, x)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum

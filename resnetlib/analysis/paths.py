@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_integers
-from resnetlib.analysis.batches import Batches, gather
+from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import blocks_of
+from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import score_intact
 from resnetlib.analysis.streams import streams
 
@@ -155,7 +157,7 @@ def path_gradients(
         >>> found.forks, found.mean_length_of_all, found.norm.shape
         (9, 4.5, torch.Size([10]))
     """
-    data, blocks = gather(net, batches), blocks_of(net)
+    data, blocks = gather_labelled(net, batches, None), blocks_of(net)
     forks = forks_of(blocks)
     plain = len(blocks) - len(forks)  # on every path
     if lengths is None:
@@ -163,7 +165,8 @@ def path_gradients(
     lengths = check_integers("lengths", lengths, plain, len(blocks))
     sources = streams(seed, draws if forks else 1)
     norms: list[list[Tensor]] = [[] for _ in lengths]
-    with intact(net), tqdm(total=len(data) * len(lengths) * len(sources), desc="paths", disable=None) as bar:
+    total = len(data) * len(lengths) * len(sources)
+    with recording(net), intact(net), tqdm(total=total, desc="paths", disable=None) as bar:
         with torch.no_grad():
             whole, _ = score_intact(net, data)
         for x, y in data:

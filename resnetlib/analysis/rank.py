@@ -11,6 +11,7 @@ from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def effective_rank(
     """
     listed = gather_labelled(net, batches, labels)
     rows = []
-    with intact(net), torch.enable_grad():
+    with recording(net), intact(net):
         for x, y in tqdm(listed, desc="input gradients", unit="batch", disable=None):
             # in evaluation images do not see one another: one backward pass gets each image's own gradient
             (gradient,) = torch.autograd.grad(summed_loss(net, x.requires_grad_(), y), x, materialize_grads=True)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.autocorrelation import autocorrelation, check_lags, draw_noise
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,14 +101,15 @@ def toy_autocorrelation(
     if width < 1 or inits < 1:
         raise ValueError(f"width and inits must be at least 1, got {width} and {inits}")
     generator = torch.Generator().manual_seed(seed)
-    x = torch.linspace(-2, 2, points).view(-1, 1)
     kinds = (None, *betas)
-    acf = torch.zeros(len(kinds), len(depths), lags + 1, dtype=torch.float64)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
-    for j, depth in tqdm(runs, desc="toy networks", unit="net", disable=None):
-        weights = _weights(depth, width, generator)
-        for i, beta in enumerate(kinds):
-            acf[i, j] += autocorrelation(_gradient(x, weights, beta=beta, batch_norm=batch_norm), lags) / inits
+    with recording():
+        acf = torch.zeros(len(kinds), len(depths), lags + 1, dtype=torch.float64)
+        x = torch.linspace(-2, 2, points).view(-1, 1)
+        for j, depth in tqdm(runs, desc="toy networks", unit="net", disable=None):
+            weights = _weights(depth, width, generator)
+            for i, beta in enumerate(kinds):
+                acf[i, j] += autocorrelation(_gradient(x, weights, beta=beta, batch_norm=batch_norm), lags) / inits
     noises = [torch.randn(points, 1, generator=generator, dtype=torch.float64) for _ in range(inits)]
     return ToyAutocorrelation(
         kinds=("plain", *(f"residual, beta = {beta:g}" for beta in betas)),
@@ -132,13 +134,12 @@ def _gradient(x: Tensor, weights: list[tuple[Tensor, Tensor]], *, beta: float | 
     """Return df/dx at the points, `(points, 1)`; beta is None for a plain network."""
     x = x.detach().requires_grad_()
     first, *inner, last = weights
-    with torch.enable_grad():
-        h = x @ first[0] + first[1]
-        for i, (w, b) in enumerate(inner):
-            branch = (_normed(h) if batch_norm and i else h).relu() @ w + b
-            h = branch if beta is None else h + beta * branch
-        y = (_normed(h) if batch_norm and inner else h).relu() @ last[0] + last[1]
-        (gradient,) = torch.autograd.grad(y.sum(), x)
+    h = x @ first[0] + first[1]
+    for i, (w, b) in enumerate(inner):
+        branch = (_normed(h) if batch_norm and i else h).relu() @ w + b
+        h = branch if beta is None else h + beta * branch
+    y = (_normed(h) if batch_norm and inner else h).relu() @ last[0] + last[1]
+    (gradient,) = torch.autograd.grad(y.sum(), x)
     return gradient
 
 

@@ -33,6 +33,13 @@ def test_by_hand() -> None:
     assert autocorrelation(torch.tensor([[8.0, 5.0], [6.0, 5.0]]), 1).tolist() == [1.0, -0.5]
 
 
+def test_a_line_by_hand() -> None:
+    found = gradient_autocorrelation(Squares(), torch.tensor([[0.0, 1.0], [2.0, 9.0]]).view(2, 1, 1, 2), points=3, lags=2)
+    # the second logit is the first at (0, 1); its gradient is 1, 5, 9 on the line, and -4, 0, 4 around its mean
+    assert found.by_line.tolist() == [[1.0, 0.0, -0.5]]
+    assert (found.logits, found.points) == ((1,), 3)
+
+
 def test_against_numpy() -> None:
     series = torch.randn(40, 7).cumsum(0)
     torch.testing.assert_close(autocorrelation(series, 15), by_numpy(series, 15))
@@ -82,6 +89,10 @@ def test_what_is_wrong_is_said() -> None:
         gradient_autocorrelation(net, IMAGES, points=8, lags=8)
     with pytest.raises(ValueError, match=r"logit must be 0 to 4.*got 5"):
         gradient_autocorrelation(net, IMAGES, logit=5)
+    broken = IMAGES.clone()
+    broken[3] = torch.nan  # at the end of the second line
+    with pytest.raises(ValueError, match="not finite"):
+        gradient_autocorrelation(net, broken, points=8, lags=2)
     linear = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
     with pytest.raises(ValueError, match="the gradient is the same at all points"):
         gradient_autocorrelation(linear, IMAGES, points=20)

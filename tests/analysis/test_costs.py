@@ -68,6 +68,11 @@ def test_hooks_of_the_network_are_not_called() -> None:
     assert all(block.join._forward_hooks for block in net.blocks())
 
 
+def test_networks_that_were_compiled_cost_the_same() -> None:
+    net = build(FAMILIES["resnet"])
+    assert measure_cost(torch.compile(net, backend="eager"), 32) == measure_cost(net, 32)  # type: ignore[arg-type]
+
+
 def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 5"):
         measure_cost(build(FAMILIES["densenet-large-stem"]), 4)

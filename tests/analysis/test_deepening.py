@@ -33,6 +33,30 @@ def scrambled(spec: Spec) -> Backbone:
     return net.eval()
 
 
+def test_by_hand() -> None:
+    net = build(FAMILIES["plain"], num_classes=5).eval()
+    for layer in (net.conv1, net.bn1, *net.layer1.modules()):
+        if isinstance(layer, nn.Conv2d):
+            nn.init.dirac_(layer.weight)
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var.fill_(1 - 1e-5)  # it divides by sqrt(1 - eps + eps)
+    image = torch.zeros(1, 3, 32, 32)
+    image[:, 0], image[:, 0, ::2], image[:, 1], image[:, 2, :, ::2] = 1.0, 3.0, 5.0, 4.0
+    block = deepen(net, (3, 1), batches=image).layer1[2]
+    # the stage passes on three channels, of means 2, 5, 2 and variances 1, 0, 4, beside five of zeros
+    mean, variance = [2.0, 5.0, 2.0, *[0.0] * 5], [1.0, 0.0, 4.0, *[0.0] * 5]
+    for norm in (block.bn1, block.bn2):
+        assert norm.running_mean.tolist() == norm.bias.tolist() == pytest.approx(mean, abs=1e-5)
+        assert norm.running_var.tolist() == pytest.approx(variance, abs=1e-4)
+        assert norm.weight.tolist() == pytest.approx([1.0, 0.00316, 2.0, *[0.00316] * 5], abs=1e-4)  # sqrt(variance + 1e-5)
+    for conv in (block.conv1, block.conv2):
+        assert conv.weight[:, :, 1, 1].tolist() == [[float(i == j) for j in range(8)] for i in range(8)]
+        assert conv.weight.sum() == 8
+    norm = deepen(net, (3, 1)).layer1[2].bn1
+    assert (norm.running_mean.tolist(), norm.running_var.tolist()) == ([0.0] * 8, pytest.approx([0.99999] * 8))
+    assert (norm.bias.tolist(), norm.weight.tolist()) == ([0.0] * 8, [1.0] * 8)
+
+
 @pytest.mark.parametrize("name", POSSIBLE)
 def test_the_deeper_network_computes_the_same(name: str) -> None:
     net = scrambled(POSSIBLE[name])

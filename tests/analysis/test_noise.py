@@ -39,6 +39,23 @@ class Seen(nn.Module):
         return x.flatten(1)[:, :3]
 
 
+def test_accuracies_by_hand() -> None:
+    """A normal number is below 1/2 in 69.15 % of all draws, below 1 in 84.13 %, and below 2 in 97.72 %."""
+    found = input_noise(
+        nn.Flatten(), MANY, [0.5**0.5, 0.5**1.5], draws=1
+    )  # one logit ahead by 1, noise of 2^0.5 sigma between them
+    assert found.mean.tolist() == pytest.approx([84.13, 97.72], abs=0.8)
+    assert found.drop.tolist() == pytest.approx([15.87, 2.28], abs=0.8)
+    found = branch_noise(logits_of(Times(1.0)), MANY, [2, 1])  # ahead by 2; the branch, (1, 0), has a root mean square of 0.5^0.5
+    assert found.mean[0].tolist() == pytest.approx([84.13, 97.72], abs=0.8)
+    assert found.drop[0].tolist() == pytest.approx([15.87, 2.28], abs=0.8)
+    net = nn.Linear(1, 2, bias=False)
+    net.weight.data = torch.tensor([[3.0], [0.0]])
+    found = weight_noise(net, (torch.ones(1, 1), torch.tensor([0])), [1, 2], draws=1000)  # logits are 3 (1 + ratio noise), and 0
+    assert found.mean.tolist() == pytest.approx([84.13, 69.15], abs=3)
+    assert found.drop.tolist() == pytest.approx([15.87, 30.85], abs=3)
+
+
 def test_input_noise_is_as_the_normal_distribution_says() -> None:
     found = input_noise(nn.Flatten(), MANY, [0, 0.5, 2], draws=2)
     expected = [100, *(100 * norm.cdf(1 / (sigma * 2**0.5)) for sigma in (0.5, 2))]  # two channels, one ahead of the other by 1
@@ -188,6 +205,11 @@ def test_what_is_wrong_is_said(analysis, name: str) -> None:  # type: ignore[no-
         analysis(net, IMAGES)
     with pytest.raises(ValueError, match="loss on these images must be a finite number, got nan"):
         analysis(net, (IMAGES * float("nan"), LABELS))
+
+
+def test_weights_are_those_of_a_network_that_has_some() -> None:
+    with pytest.raises(ValueError, match="Flatten has no parameters"):
+        weight_noise(nn.Flatten(), MANY)
 
 
 def test_branches_are_those_of_blocks() -> None:

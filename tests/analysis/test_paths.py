@@ -198,6 +198,8 @@ def test_what_is_wrong_is_said() -> None:
         path_gradients(net, BATCH, draws=0)
     with pytest.raises(ValueError, match=r"through must name blocks of the network, .*'layer1.0'.*, got \['layer9'\]"):
         path_gradient(net, BATCH, ["layer1.0", "layer9"])
+    with pytest.raises(ValueError, match="batch must be one pair of images and labels, got 2"):
+        path_gradient(net, [BATCH, BATCH], ["layer1.0"])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="there are no images"):
         path_gradients(net, [])
     with pytest.raises(ValueError, match="no blocks with joins"):

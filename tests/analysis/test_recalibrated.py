@@ -1,12 +1,14 @@
 """Inside, batch norms have the statistics of given images; outside, nothing has happened."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from families import FAMILIES
 from torch import nn
 from untouched import raises_inside, untouched
 
-from resnetlib import build
+from resnetlib import Spec, build
 from resnetlib.analysis import recalibrated
 from resnetlib.modules import hold_
 
@@ -22,6 +24,15 @@ def test_by_hand() -> None:
         assert net[0].running_var.tolist() == pytest.approx([26.0])
         assert net[0].momentum == 0.3
     assert (net[0].running_mean.tolist(), net[0].running_var.tolist(), int(net[0].num_batches_tracked)) == ([0.0], [1.0], 0)
+
+
+def test_against_torchs_own(spec: Spec) -> None:
+    net = build(spec, num_classes=5)
+    other, batches = deepcopy(net), IMAGES.split([30, 34])
+    torch.optim.swa_utils.update_bn(batches, other)
+    with recalibrated(net, batches):
+        for (name, buffer), expected in zip(net.named_buffers(), other.buffers(), strict=True):
+            torch.testing.assert_close(buffer, expected, msg=name)
 
 
 @pytest.mark.parametrize("name", ["plain", "resnet", "preact", "densenet"])
@@ -57,4 +68,6 @@ def test_frozen_norms_keep_their_statistics() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match="there are no images"), recalibrated(build(FAMILIES["resnet"]), []):
+        pass
+    with pytest.raises(ValueError, match="not finite"), recalibrated(build(FAMILIES["resnet"]), IMAGES * torch.nan):
         pass

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from families import FAMILIES
-from hand import kept_exactly
+from hand import Times, kept_exactly, logits_of, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
@@ -34,6 +34,28 @@ def test_tau_by_hand() -> None:
     for wrong in ([], [1], [1, 1]):
         with pytest.raises(ValueError, match="order must be two different numbers at least"):
             kendall_tau(wrong)
+
+
+class Affine(Times):
+    """F(x) = factor x + (0, shift), with parameters, which are what changes places."""
+
+    def __init__(self, factor: float, shift: float) -> None:
+        super().__init__(factor, Replace())
+        self.weight, self.bias = nn.Parameter(torch.tensor(factor)), nn.Parameter(torch.tensor([0.0, shift]).view(2, 1, 1))
+
+    def branch(self, h: torch.Tensor) -> torch.Tensor:
+        return self.weight * h + self.bias
+
+
+def test_by_hand() -> None:
+    net = logits_of(Affine(2.0, 0.0), Affine(1.0, 1.5))
+    # (1, 0) -> (2, 0) -> (2, 1.5), and the other way round (1, 0) -> (1, 1.5) -> (2, 3)
+    found = reorder(net, (pairs((1, 0), (1, 0)), torch.tensor([0, 1])), [0, 1, 2, 3], draws=2)
+    assert found.error.tolist() == [[50, 50]] * 4
+    found = reorder(net, (pairs((1, 0)), torch.tensor([0])), [0, 1, 2, 3], draws=2)
+    assert found.error.tolist() == [[0, 0], [100, 100], [0, 0], [100, 100]]
+    assert found.tau.tolist() == [[1, 1], [-1, -1], [1, 1], [-1, -1]]
+    assert (found.intact_error, found.chance_error, found.groups) == (0, 50, (("0", "1"),))
 
 
 @pytest.mark.parametrize("key", ["resnet", "plain", "preact", "resnet-fixup", "resnet-scaled", "plain-preact"])

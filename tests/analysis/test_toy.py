@@ -1,5 +1,6 @@
 """Random scalar functions: their gradients by hand and against torch.func, and that depth shatters those of plain ones."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -40,6 +41,21 @@ def test_against_differences(beta: float | None) -> None:
     torch.testing.assert_close(_gradient(x, weights, beta=beta, batch_norm=True), expected)
 
 
+def test_it_is_the_mean_over_initialisations() -> None:
+    found = toy_autocorrelation((1, 3), width=8, betas=(0.5,), batch_norm=False, points=20, lags=4, inits=3, seed=5)
+    generator, x = torch.Generator().manual_seed(5), torch.linspace(-2, 2, 20).view(-1, 1)
+    for j, depth in enumerate((1, 3)):
+        nets = [_weights(depth, 8, generator) for _ in range(3)]
+        for i, beta in enumerate((None, 0.5)):
+            curves = []
+            for weights in nets:
+                series = _gradient(x, weights, beta=beta, batch_norm=False).double().flatten().numpy()
+                products = np.correlate(series - series.mean(), series - series.mean(), mode="full")[19:]
+                curves.append(products[:5] / products[0])
+            np.testing.assert_allclose(found.acf[i, j], np.mean(curves, 0), rtol=1e-6, atol=1e-9)
+    assert (found.depths, found.inits) == ((1, 3), 3)
+
+
 def test_weights_are_he_initialised() -> None:
     weights = _weights(3, 200, torch.Generator().manual_seed(0))
     assert [tuple(w.shape) for w, _ in weights] == [(1, 200), (200, 200), (200, 200), (200, 1)]
@@ -66,6 +82,14 @@ def test_seeds() -> None:
     state = torch.get_rng_state()
     toy_autocorrelation((2,), width=10, inits=1)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_inside_of_a_caller_that_wants_no_gradients(mode: type) -> None:
+    expected = toy_autocorrelation((1, 2), width=10, inits=2)
+    with mode():
+        found = toy_autocorrelation((1, 2), width=10, inits=2)
+    assert torch.equal(found.acf, expected.acf)
 
 
 def test_what_is_wrong_is_said() -> None:

@@ -103,7 +103,7 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
         They, in the order of the network's parameters.
 
     Raises:
-        ValueError: if they are not one or two, or not of the network's names and shapes.
+        ValueError: if they are not one or two, not finite, or not of the network's names and shapes.
     """
     parameters = parameters_of(net)
     if isinstance(directions, Mapping) or len(directions) not in (1, 2):
@@ -116,6 +116,8 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
             if direction[name].shape != theta.shape:
                 was, wanted = tuple(direction[name].shape), tuple(theta.shape)
                 raise ValueError(f"a direction must be of its parameters' shapes: {name} is {wanted}, got {was}")
+            if theta.isfinite().all() and not direction[name].isfinite().all():  # else it is the network that is not
+                raise ValueError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
     return tuple({name: d[name].detach().to(theta.device, theta.dtype) for name, theta in parameters.items()} for d in directions)
 
 

@@ -99,7 +99,7 @@ def trajectory(
         The path; `landscape(net, batches, found.span, directions=found.directions)` is the surface under it.
 
     Raises:
-        ValueError: if the checkpoints span no plane, or are of another network.
+        ValueError: if the checkpoints span no plane, are not finite, or of another network.
 
     Source:
         arXiv 1712.09913, sec. 7.2. As in its authors' code, the mean of the rows is taken away before the components are computed.
@@ -143,7 +143,7 @@ def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Seque
         The coordinates, `(n, 1)` or `(n, 2)`.
 
     Raises:
-        ValueError: if the directions are zero or parallel, or anything is of another network.
+        ValueError: if the directions are zero or parallel, or anything is not finite, or of another network.
 
     Source:
         The normal equations. The published tool divides inner products by `|d|` where `|d|^2` is due, and knows no angles: its
@@ -172,6 +172,8 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
                 raise ValueError(f"a checkpoint is of another network: {name} must be of shape {tuple(tensor.shape)}, and is {was}")
         parts = [(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()]
         step.copy_(torch.cat(parts))
+        if not step.isfinite().all():
+            raise ValueError("a checkpoint, or the network itself, is not finite (NaN or infinite): it is nowhere")
     return steps
 
 

@@ -1,0 +1,33 @@
+"""Gradients, also where a caller asked for none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def recording(net: nn.Module | None = None) -> Iterator[None]:
+    """Let what is computed have gradients, also inside of a caller's `torch.no_grad` or `torch.inference_mode`.
+
+    Tensors that were made in inference mode have none ever: inputs and labels are copied when they are read (`gather_labelled`),
+    and what else a gradient depends on is made in here.
+
+    Args:
+        net: the network whose gradients are computed.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: if tensors of the network were made in inference mode.
+    """
+    named = () if net is None else (*net.named_parameters(), *net.named_buffers())
+    if made := [name for name, tensor in named if tensor.is_inference()]:
+        raise ValueError(
+            f"{made[0]} and perhaps others of the network were made inside of torch.inference_mode(), and can have no gradients: "
+            "build or load the network outside of it"
+        )
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
