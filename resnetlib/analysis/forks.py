@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch, gather
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, meeting
 from resnetlib.analysis.scores import as_precise, score_intact
 from resnetlib.modules import Block
@@ -59,6 +59,7 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
         torch.Size([2, 3, 32, 32])
     """
+    net = unwrapped(net)
     data, blocks = gather(net, batch), blocks_of(net)
     if unknown := set(through) - blocks.keys():
         raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from resnetlib.analysis.batches import Batches, gather, images_in
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, made_of
@@ -81,6 +81,7 @@ def landscape(
         >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
         True
     """
+    net = unwrapped(net)
     data = [(channels_last(x) if chunk == 1 else x, y) for x, y in gather(net, batches)]
     device = data[0][0].device
     check_choices(batch_norm, precision)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch, Batches, gather, images_in
 from resnetlib.analysis.finding import Finding
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
@@ -113,6 +113,7 @@ def hessian_map(
         >>> found.ratio.shape
         torch.Size([2, 2])
     """
+    net = unwrapped(net)
     data = gather(net, batches)
     path = check_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
