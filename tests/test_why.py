@@ -140,3 +140,14 @@ def test_the_landscape_is_whole(name: str) -> None:
     assert found.images >= 2000
     page = " ".join((DOCS / "analysis" / "landscape.md").read_text().split())
     assert f"{name}: {found.loss_at_centre:.2f} at the weights" in page
+
+
+def test_the_speed_of_a_landscape() -> None:
+    rows = json.loads((DOCS / "results" / "landscape_speed.json").read_text())["results"]
+    over = {label: f"{row['published_cpu_seconds_over_these']:.1f} times" for label, row in rows.items()}
+    page = " ".join((DOCS / "analysis" / "landscape.md").read_text().split())
+    assert f"{over['resnetlib, fp32']} as fast in fp32 and {over['resnetlib, bf16']} in bf16" in page
+    assert f"{over['resnetlib, fp32, compiled']} in fp32 and {over['resnetlib, bf16, compiled']} in bf16" in page
+    assert f"loss-landscapes {over['loss-landscapes']}" in page
+    for label, row in rows.items():
+        assert row["largest_deviation"] < (1e-2 if "bf16" in label else 1e-5)
