@@ -132,6 +132,8 @@ def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None
     assert torch.equal(file.state["fc.weight"], create_model(f"{folder}/").fc.weight.half())
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
 def test_landscape_benchmark(cifar10_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("loss_landscapes")
     sizes = ("--images", 4, "--points", 5, "--rounds", 2)
@@ -146,9 +148,11 @@ def test_landscape_benchmark(cifar10_folder: Path, tmp_path: Path) -> None:
         *sizes,
     )
     results = json.loads((tmp_path / "out.json").read_text())["results"]
-    assert list(results) == ["published", "loss-landscapes", "resnetlib, fp32", "resnetlib, bf16"]
+    compiled = ["resnetlib, fp32, compiled", "resnetlib, bf16, compiled"]
+    assert list(results) == ["published", "loss-landscapes", "resnetlib, fp32", "resnetlib, bf16", *compiled]
     assert results["published"]["published_seconds_over_these"] == 1
-    for label in ("loss-landscapes", "resnetlib, fp32"):
+    assert all(("compile_seconds" in row) == (label in compiled) for label, row in results.items())
+    for label in ("loss-landscapes", "resnetlib, fp32", "resnetlib, fp32, compiled"):
         assert 0 < results[label]["largest_deviation"] < 1e-5
 
 

@@ -147,3 +147,16 @@ def test_the_landscape_is_whole(name: str) -> None:
     assert min(found.loss.shape) >= 25
     assert found.images >= 2000
     said(f"{name}: {found.loss_at_centre:.2f} at the weights", page="analysis/landscape.md")
+
+
+def test_the_speed_of_a_landscape() -> None:
+    rows = results("landscape_speed")
+    over = {label: f"{row['published_cpu_seconds_over_these']:.1f} times" for label, row in rows.items()}
+    said(
+        f"{over['resnetlib, fp32']} as fast in fp32 and {over['resnetlib, bf16']} in bf16",
+        f"{over['resnetlib, fp32, compiled']} in fp32 and {over['resnetlib, bf16, compiled']} in bf16",
+        f"loss-landscapes {over['loss-landscapes']}",
+        page="analysis/landscape.md",
+    )
+    for label, row in rows.items():
+        assert row["largest_deviation"] < (1e-2 if "bf16" in label else 1e-5)

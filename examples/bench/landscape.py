@@ -2,13 +2,14 @@
 
     python examples/bench/landscape.py --model runs/cifar_resnet56-seed=0/ --data cifar10 --out docs/results/landscape_speed.json
 
-All compute the loss at the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images
-normalised one by one by a DataLoader. loss-landscapes takes directions only as corners (planar_interpolation); it leaves out the
-last row, and displaces every other row by one column, which is allowed for. cpu_seconds are those of all threads.
+All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalised
+one by one. loss-landscapes takes corners (planar_interpolation), leaves out the last row, and displaces every other row by one,
+which is allowed for. compile_seconds, with one point, are spent before the rounds. cpu_seconds are those of all threads.
 """
 
 import argparse
 import copy
+import itertools
 import json
 import statistics
 import time
@@ -16,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 import loss_landscapes.metrics
@@ -56,44 +58,41 @@ def peer(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
     return losses
 
 
-def ours(precision: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> Tensor:
+def ours(choices: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> Tensor:
     batch = net.preprocess(data.images), data.labels
-    return landscape(net, batch, float(x[-1]), len(x), directions=along, precision=precision).loss.float()
+    return landscape(net, batch, float(x[-1]), len(x), directions=along, **choices).loss.float()
 
 
-def measure(rounds: int, *given: Any) -> dict[str, dict[str, float]]:
-    ways: dict[str, Any] = {"published": published, "loss-landscapes": peer}
-    ways |= {f"resnetlib, {precision}": partial(ours, precision) for precision in ("fp32", "bf16")}
-    times, losses, rows = {label: list[Any]() for label in ways}, dict[str, Tensor](), dict[str, dict[str, float]]()
+def measure(rounds: int, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
+    own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in (False, True) for p in ("fp32", "bf16")}
+    ways: dict[str, Any] = {"published": published, "loss-landscapes": peer} | {k: partial(ours, v) for k, v in own.items()}
+    rows, losses, times = {label: dict[str, float]() for label in ways}, dict[str, Tensor](), {label: list[Any]() for label in ways}
+    for label in list(own)[2:]:
+        rows[label]["compile_seconds"] = timeit(partial(ways[label], net, data, x[-1:], *along), number=1)
     for label, compute in [*ways.items()] * rounds:
-        start = [clock() for clock in CLOCKS.values()]
-        found = losses[label] = compute(*copy.deepcopy(given))
-        spent = [clock() - before for clock, before in zip(CLOCKS.values(), start, strict=True)]
-        times[label].append([seconds / int((~found.isnan()).sum()) for seconds in spent])
-    for label, found in losses.items():
-        row = rows[label] = {"largest_deviation": float((found / losses["published"] - 1).abs().nan_to_num().max())}
-        for i, unit in enumerate(CLOCKS):
-            ratios = (theirs[i] / these[i] for theirs, these in zip(times["published"], times[label], strict=True))
-            row[f"published_{unit}_over_these"] = statistics.median(ratios)
-            row[unit] = statistics.median(each[i] for each in times[label])
+        begun = [clock() for clock in CLOCKS.values()]
+        found = losses[label] = compute(copy.deepcopy(net), data, x, *along)
+        times[label].append([(clock() - t) / int((~found.isnan()).sum()) for clock, t in zip(CLOCKS.values(), begun, strict=True)])
+        rows[label]["largest_deviation"] = float((found / losses["published"] - 1).abs().nan_to_num().max())
+    for (label, row), (i, unit) in itertools.product(rows.items(), enumerate(CLOCKS)):
+        row[unit] = statistics.median(each[i] for each in times[label])
+        row[f"published_{unit}_over_these"] = rows["published"][unit] / row[unit]
     return rows
 
 
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("--model", "--data", "--out"):
-        cli.add_argument(name, required=True)
-    for name, default in (("--images", 256), ("--points", 5), ("--rounds", 3), ("--threads", 1)):
-        cli.add_argument(name, type=int, default=default)
+    for name, default in (("model", ""), ("data", ""), ("out", ""), ("images", 256), ("points", 5), ("rounds", 3), ("threads", 1)):
+        cli.add_argument(f"--{name}", type=type(default), default=default, required=default == "")
     args = cli.parse_args()
     torch.set_num_threads(args.threads)
-    net, data, generator = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train"), torch.Generator().manual_seed(0)
+    net, data = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train")
     data = replace(data, images=data.images[: args.images], labels=data.labels[: args.images])
-    given = net, data, torch.linspace(-1, 1, args.points), *(filter_normalized_direction(net, generator) for _ in range(2))
     how: dict[str, Any] = {"images": args.images, "points": args.points**2, "rounds": args.rounds, "threads": args.threads}
     how |= {"model": Path(args.model).name} | {name: version(name) for name in ("resnetlib", "torch", "loss-landscapes")}
-    report = {"how": how, "results": measure(args.rounds, *given)}
-    Path(args.out).write_text(json.dumps(report, indent=2) + "\n")
+    along = (filter_normalized_direction(net, generator) for generator in [torch.Generator().manual_seed(0)] * 2)
+    results = measure(args.rounds, net, data, torch.linspace(-1, 1, args.points), *along)
+    Path(args.out).write_text(json.dumps({"how": how, "results": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

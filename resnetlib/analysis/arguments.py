@@ -6,15 +6,18 @@ from typing import SupportsIndex
 
 from torch import nn
 
+from resnetlib.analysis.intact import unwrapped
 from resnetlib.modules import Backbone
 
 
-def check_backbone(net: nn.Module) -> None:
-    """Raise ValueError unless a network is one of the library's, of which more is known than its blocks."""
+def as_backbone(net: nn.Module) -> Backbone:
+    """Return a network, unwrapped; raise ValueError unless it is one of the library's, of which more is known than its blocks."""
+    net = unwrapped(net)
     if not isinstance(net, Backbone):
         raise ValueError(
             f"the network must be one of resnetlib's (resnetlib.Backbone), not inside of another module, got {type(net).__name__}"
         )
+    return net
 
 
 def check_sizes(name: str, sizes: Sequence[float]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import check_logits
 from resnetlib.analysis.recording import recording
 
@@ -99,6 +99,7 @@ def gradient_autocorrelation(
         >>> [round(r, 3) for r in found.mean.tolist()[:1]], len(found.white)
         ([1.0], 5)
     """
+    net = unwrapped(net)
     check_lags(points, lags)
     images = [image for x in gather_inputs(net, batches) for image in x]
     if len(images) % 2:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_sizes
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, meeting
 from resnetlib.analysis.scores import Score, chance_error, score_intact
 from resnetlib.analysis.shrinking import one_at_a_time
@@ -102,6 +102,7 @@ def branch_noise(
         >>> found.accuracy.shape
         torch.Size([9, 1, 1])
     """
+    net = unwrapped(net)
     data, blocks, sizes = gather(net, batches), blocks_of(net), check_sizes("ratios", ratios)
     sources = {name: streams(seed, draws) for name in blocks}
     scores = {name: [[Score() for _ in range(draws)] for _ in sizes] for name in blocks}

@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnetlib.analysis.arguments import check_backbone
+from resnetlib.analysis.arguments import as_backbone
 from resnetlib.analysis.recording import recording
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_images
@@ -90,8 +90,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
         '25,557,032 parameters, 4.089 GMACs'
     """
-    net = getattr(net, "_orig_mod", net)  # of one that was compiled
-    check_backbone(net)
+    net = as_backbone(net)
     with recording():
         return _measure_all(deepcopy(net).to("meta").train(), size)
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.incomes import incomes
+from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
@@ -113,6 +114,7 @@ def gradient_decomposition(
         >>> max(found.deviation) < 1e-4
         True
     """
+    net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
     blocks, chains = blocks_of(net), chains_of(net)
     sums = _Sums(blocks, chains)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnetlib.analysis.arguments import check_backbone
+from resnetlib.analysis.arguments import as_backbone
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact
 from resnetlib.analysis.joints import outcomes
@@ -53,7 +53,7 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         >>> len(list(deeper.blocks())), torch.equal(net(x), deeper(x))
         (27, True)
     """
-    check_backbone(net)
+    net = as_backbone(net)
     _check(net.spec.depths, depths)
     inputs = None if batches is None else gather_inputs(net, batches)
     family: Callable[..., Backbone] = type(net)

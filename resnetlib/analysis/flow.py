@@ -11,6 +11,7 @@ from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.incomes import incomes
+from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_of, outcomes
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
@@ -97,6 +98,7 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
         >>> [line.get_label() for line in gradient_flow(cifar_resnet20(), x, y).plot(ax, label="residual").lines]
         ['plain', 'residual']
     """
+    net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
     blocks = blocks_of(net)
     images = images_in(listed)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, meeting
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
@@ -61,6 +61,7 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
         torch.Size([2, 3, 32, 32])
     """
+    net = unwrapped(net)
     data, blocks = gather_labelled(net, batch, None), blocks_of(net)
     if len(data) > 1:
         raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")

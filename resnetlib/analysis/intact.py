@@ -9,6 +9,20 @@ from torch import nn
 from resnetlib.modules import Stage
 
 
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Take a network out of what compiles it or spreads its batches over devices: what is measured is the network itself.
+
+    Args:
+        net: a network, perhaps in `torch.compile`, `DataParallel` or `DistributedDataParallel`, or several of them.
+
+    Returns:
+        The network, under its own names.
+    """
+    spread = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    inner = net._modules.get("module" if spread else "_orig_mod")
+    return net if inner is None else unwrapped(inner)
+
+
 @contextmanager
 def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     """Put a network into one mode; afterwards, also after an error, give every module back as it was.
@@ -49,5 +63,6 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
         for parameter, required, gradient in parameters:
-            parameter.requires_grad_(required)
+            if parameter.requires_grad != required:  # those that were made in inference mode can but be asked
+                parameter.requires_grad_(required)
             parameter.grad = gradient

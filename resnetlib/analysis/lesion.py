@@ -11,7 +11,7 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of
 from resnetlib.analysis.scores import Score, chance_error, evaluated, score_intact
 from resnetlib.analysis.shrinking import changes_shape, one_at_a_time, remains_of, shrunken
@@ -136,6 +136,7 @@ def lesion(net: nn.Module, batches: Batches) -> Lesion:
         >>> found.remains[2:4]
         ('its input', 'what its shortcut makes of its input')
     """
+    net = unwrapped(net)
     data, blocks = gather(net, batches), blocks_of(net)
     without = {name: Score() for name in blocks}
     with intact(net), torch.inference_mode(), tqdm(total=len(blocks) * len(data), desc="lesion", disable=None) as bar:
@@ -194,6 +195,7 @@ def lesion_many(
         >>> found.error.shape
         torch.Size([2, 2])
     """
+    net = unwrapped(net)
     data, blocks = gather(net, batches), blocks_of(net)
     if which not in ("all", "same shape"):
         raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_sizes
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.scores import chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import normal_like, streams
 
@@ -100,6 +100,7 @@ def input_noise(
         >>> found.drop[0].item()
         0.0
     """
+    net = unwrapped(net)
     data, sizes = gather(net, batches), check_sizes("sigmas", sigmas)
     sources = streams(seed, draws)
     accuracy = torch.zeros(len(sizes), draws, dtype=torch.float64)
@@ -146,6 +147,7 @@ def weight_noise(
         >>> found.accuracy.shape
         torch.Size([2, 2])
     """
+    net = unwrapped(net)
     data, sizes = gather(net, batches), check_sizes("ratios", ratios)
     if not any(True for _ in net.parameters()):
         raise ValueError(f"{type(net).__name__} has no parameters, which could get noise")

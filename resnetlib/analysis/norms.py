@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.modules import is_norm
 
 
@@ -61,6 +61,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
         >>> float(net.bn1.running_var.mean())
         1.0
     """
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     with norms_in(net, training=True), torch.no_grad():
         norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm(module) and module.training]

@@ -12,7 +12,7 @@ from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
@@ -157,6 +157,7 @@ def path_gradients(
         >>> found.forks, found.mean_length_of_all, found.norm.shape
         (9, 4.5, torch.Size([10]))
     """
+    net = unwrapped(net)
     data, blocks = gather_labelled(net, batches, None), blocks_of(net)
     forks = forks_of(blocks)
     plain = len(blocks) - len(forks)  # on every path

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
 from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
@@ -101,6 +102,7 @@ def signal_propagation(
         >>> bool(found.variance[2] > found.variance[1] > found.variance[0])
         True
     """
+    net = unwrapped(net)
     blocks, chains = blocks_of(net), chains_of(net)
     if batches is None:
         channels = next(int(c) for module in net.modules() if (c := getattr(module, "in_channels", None)))

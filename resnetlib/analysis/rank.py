@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
 
@@ -105,6 +105,7 @@ def effective_rank(
         >>> 1 <= found.stable_rank <= found.effective_rank <= 4
         True
     """
+    net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
     rows = []
     with recording(net), intact(net):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, meeting
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
         >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
         0.0
     """
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     blocks = blocks_of(net)
     sums = dict.fromkeys(blocks, 0.0)

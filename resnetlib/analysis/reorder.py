@@ -12,7 +12,7 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, meeting, outcomes
 from resnetlib.analysis.scores import chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import streams
@@ -117,6 +117,7 @@ def reorder(net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None
         >>> found.groups
         (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'), ('layer3.1', 'layer3.2'))
     """
+    net = unwrapped(net)
     data, blocks = gather(net, batches), blocks_of(net)
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
     names, sources = list(blocks), streams(seed, draws)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.moments import Moments
 from resnetlib.modules import Block
 from resnetlib.modules.layers import Shift
@@ -87,6 +87,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
         >>> len(found.layers), found.layers[1], found.measured[1]
         (19, 'layer1.0.conv1', 'layer1.0.bn1')
     """
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     with intact(net), torch.no_grad():
         measured = _measured(net, inputs[0][:1])

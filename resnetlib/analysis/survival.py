@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of
 from resnetlib.analysis.scores import Score, chance_error, decided, score_intact
 from resnetlib.analysis.shrinking import Run, one_at_a_time, remains_of, shrunken
@@ -119,6 +119,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
         >>> found.changed[:, 0].sum().item()
         0.0
     """
+    net = unwrapped(net)
     factors = tuple(map(float, factors))
     if not factors or not all(map(isfinite, factors)):
         raise ValueError(f"factors must be finite numbers, one at least, got {factors}")

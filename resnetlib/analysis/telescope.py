@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
 from resnetlib.modules import Block
 
@@ -101,6 +101,7 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
         >>> max(found.deviation) < 1e-6
         True
     """
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     chains = chains_of(net)
     blocks = blocks_of(net)

@@ -54,7 +54,7 @@ BATCHES = [(IMAGES[:4], LABELS[:4]), (IMAGES[4:], LABELS[4:])]
 
 def recalibrate(net: nn.Module, batches: Any) -> object:
     with recalibrated(net, batches):
-        return {name: buffer.clone() for name, buffer in net.named_buffers()}
+        return [buffer.clone() for buffer in net.buffers()]
 
 
 OF_BATCHES: dict[str, Callable[[Any, Any], object]] = {
@@ -257,6 +257,8 @@ def same(one: Any, other: Any) -> bool:
         return same(one.state_dict(), other.state_dict())
     if is_dataclass(one):
         return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
     return bool(one == other)
@@ -274,12 +276,23 @@ def test_inside_no_grad(name: str, net: nn.Module, tmp_path: Path) -> None:
     assert is_same_inside(torch.no_grad, name, net, tmp_path)
 
 
-HESSIAN = pytest.param("hessian_map", marks=pytest.mark.xfail(raises=RuntimeError, reason="it records nothing in inference mode"))
-
-
-@pytest.mark.parametrize("name", [HESSIAN, *(name for name in (*OF_BATCHES, *OTHERS) if name != "hessian_map")])
+@pytest.mark.parametrize("name", [*OF_BATCHES, *OTHERS])
 def test_inside_inference_mode(name: str, net: nn.Module, tmp_path: Path) -> None:
     assert is_same_inside(torch.inference_mode, name, net, tmp_path)
+
+
+@pytest.mark.parametrize("name", [*OF_BATCHES, "measure_cost"])
+def test_a_network_in_dataparallel(name: str, net: nn.Module, tmp_path: Path) -> None:
+    wrapped = nn.DataParallel(net)
+    with untouched(wrapped):
+        assert same(call(name, wrapped, BATCHES, tmp_path), call(name, net, BATCHES, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["branch_ratio", "lesion", "response_std", "telescope"])
+def test_a_network_made_in_inference_mode(name: str, tmp_path: Path) -> None:
+    with torch.inference_mode():
+        net = build(FAMILIES["resnet"], num_classes=5)
+    call(name, net, BATCHES, tmp_path)
 
 
 def test_a_deeper_network_can_be_trained_wherever_it_was_made(net: nn.Module) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.utils.data import DataLoader, TensorDataset
 from untouched import picture, same, untouched
 
@@ -20,12 +21,17 @@ from resnetlib.analysis import (
     branch_ratio,
     chains_of,
     draw,
+    filter_normalized_direction,
     gradient_autocorrelation,
     gradient_flow,
+    landscape,
     lesion,
+    reorder,
     response_std,
     signal_propagation,
     telescope,
+    trajectory,
+    weight_noise,
 )
 from resnetlib.analysis.batches import gather, gather_inputs
 from resnetlib.analysis.finding import new_axes
@@ -171,6 +177,36 @@ def test_compiled_networks_are_measured_as_others() -> None:
         compiled(IMAGES)  # which compiles it
         assert telescope(compiled, IMAGES).deviation == expected[0].deviation
         assert torch.equal(lesion(compiled, (IMAGES, LABELS)).loss, expected[1].loss)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    """A process group of one."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, lambda net: torch.compile(nn.DataParallel(net)))
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("wrap", WRAPPERS, ids=["DataParallel", "DistributedDataParallel", "compiled"])
+def test_networks_on_several_devices_are_measured_as_others(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    net, batch = deepcopy(NET).eval(), (IMAGES, LABELS)
+    wrapped = wrap(deepcopy(net))
+    steps = [{name: t.detach() + torch.randn_like(t) for name, t in net.named_parameters()} for _ in range(3)]
+    with untouched(wrapped):
+        assert telescope(wrapped, IMAGES).blocks == telescope(net, IMAGES).blocks
+        assert torch.equal(gradient_flow(wrapped, IMAGES, LABELS).feature_norm, gradient_flow(net, IMAGES, LABELS).feature_norm)
+        assert torch.equal(reorder(wrapped, batch, [1], draws=1).error, reorder(net, batch, [1], draws=1).error)
+        assert torch.equal(weight_noise(wrapped, batch, draws=1).accuracy, weight_noise(net, batch, draws=1).accuracy)
+        assert torch.equal(landscape(wrapped, batch, points=2).loss, landscape(net, batch, points=2).loss)
+        along = [filter_normalized_direction(wrapped)]
+        assert torch.equal(
+            landscape(wrapped, batch, points=2, directions=along).loss, landscape(net, batch, points=2, dimensions=1).loss
+        )
+        assert torch.equal(trajectory(wrapped, [*steps, wrapped]).axes, trajectory(net, [*steps, net]).axes)
 
 
 def test_networks_that_give_nothing_finite_are_refused() -> None:

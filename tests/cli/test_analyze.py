@@ -1,5 +1,6 @@
 """`resnetlib analyze`, as a person calls it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import tiny
 import torch
 from commands import right, wrong
 from pictures import COLOURS, draw, fill
+from torch._dynamo.utils import counters
 
 from resnetlib import ResNetSpec, analysis, create_model, save_model
 from resnetlib.analysis import Finding
@@ -78,6 +80,21 @@ def test_landscape_goes_on_where_it_was(network: Path, pictures: Path, tmp_path:
     line = right("analyze", "landscape", network, *fixed[:-1], tmp_path / "line", "--dimensions", 1)
     assert "on the line from" in line
     assert not (tmp_path / "line" / "landscape-3d.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
+def test_a_compiled_landscape(network: Path, pictures: Path, tmp_path: Path) -> None:
+    fixed = ("--data", pictures, "--normalize", "cifar10", "--points", 2, "--dimensions", 1, "--out", tmp_path / "out")
+    before = counters["stats"]["unique_graphs"]
+    right("analyze", "landscape", network, *fixed, "--compile")
+    assert counters["stats"]["unique_graphs"] == before + 1
+    compiled = analysis.Landscape.load(tmp_path / "out" / "landscape.json")
+    right("analyze", "landscape", network, *fixed[:-1], tmp_path / "plain")
+    torch.testing.assert_close(
+        compiled.loss, analysis.Landscape.load(tmp_path / "plain" / "landscape.json").loss, rtol=1e-5, atol=0
+    )
 
 
 def test_weights_drawn_at_random(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """The loss around a network: surfaces along filter-normalised directions, paths of trainings, and where they are not convex."""
 
+from resnetlib.analysis.landscape.compute import landscape
 from resnetlib.analysis.landscape.directions import filter_normalized_direction
 from resnetlib.analysis.landscape.files import write_directions
 from resnetlib.analysis.landscape.hessian import HessianMap, hessian_map
-from resnetlib.analysis.landscape.surface import Landscape, landscape
+from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.trajectory import Trajectory, project, trajectory
 
 __all__ = [

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis.intact import unwrapped
+
 Direction = Mapping[str, Tensor]
 """What is added to each parameter, by the parameter's name."""
 
@@ -86,7 +88,7 @@ def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: if there are none.
     """
-    parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    parameters = {name: parameter.detach() for name, parameter in unwrapped(net).named_parameters()}
     if not parameters:
         raise ValueError(f"{type(net).__name__} has no parameters: there is nothing to move")
     return parameters

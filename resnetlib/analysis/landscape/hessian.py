@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, gather, images_in
+from resnetlib.analysis.batches import Batch, Batches, images_in
 from resnetlib.analysis.finding import Finding
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
 from resnetlib.analysis.landscape.pictures import draw_map
-from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey, timed
+from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
+from resnetlib.analysis.recording import recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +79,6 @@ def hessian_map(
     ignore_norms_and_biases: bool = True,
     tolerance: float = 1e-2,
     out: str | Path | None = None,
-    every: float = 30.0,
 ) -> HessianMap:
     """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
@@ -96,8 +97,7 @@ def hessian_map(
         seed: of the random directions, the same as `landscape` draws, and of ARPACK's start.
         ignore_norms_and_biases: of the random directions.
         tolerance: of the eigenvalues, as a share of the larger one.
-        out: a file, .json or .safetensors, that is kept up to date.
-        every: so many seconds pass between updates of the file.
+        out: a file, .json or .safetensors, that is kept up to date, point by point.
 
     Returns:
         The map.
@@ -115,7 +115,8 @@ def hessian_map(
         >>> found.ratio.shape
         torch.Size([2, 2])
     """
-    data = gather(net, batches)
+    net = unwrapped(net)
+    data = gather_labelled(net, batches, None)
     path = check_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
@@ -131,16 +132,15 @@ def hessian_map(
         if path is not None:
             found(values).save(path)
 
-    with join_team(data[0][0].device) as team, intact(net):
+    with recording(net), join_team(data[0][0].device) as team, intact(net):
         before = begun(path, HessianMap, made, team)
         measure = Extremes(net, along, data, tolerance=tolerance, seed=seed)
-        centre, seconds = timed(measure, torch.zeros(1, 2))
-        if not centre.isfinite().all():
+        if not measure.finite_at(torch.zeros(2)):
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
         values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
         if before is not None:
             values = torch.stack([before.largest.flatten(), before.smallest.flatten()], 1)
-        pace = Pace(1, seconds, every)
+        pace = Pace(chunk=1, seconds=1, every=0)
         return found(survey(grid.points, values, [measure], team, pace, keep=keep, what="Hessian extremes"))
 
 
@@ -178,17 +178,22 @@ class Extremes:
         Returns:
             The largest and the smallest, `(1, 2)`.
         """
-        (x, y), (dx, dy) = points[0].tolist(), self.directions
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(self.theta[name] + (x * dx[name] + y * dy[name]))
+        if not self.finite_at(points[0]):
+            return torch.full((1, 2), torch.nan, dtype=torch.float64)
         product = self.products()
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of what PyTorch imports for derivatives forward
-            if not np.isfinite(product(self.start)).all():
-                return torch.full((1, 2), torch.nan, dtype=torch.float64)
             first = self.extreme(product)
             other = first + self.extreme(lambda v: product(v) - first * v.reshape(-1))
         return torch.tensor([[max(first, other), min(first, other)]], dtype=torch.float64)
+
+    def finite_at(self, point: Tensor) -> bool:
+        """Move to a point, and tell whether the Hessian there is finite, by one product with it."""
+        (x, y), (dx, dy) = point.tolist(), self.directions
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(self.theta[name] + (x * dx[name] + y * dy[name]))
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            return bool(np.isfinite(self.products()(self.start)).all())
 
     def products(self) -> Callable[[Any], Any]:
         """Return what multiplies vectors by the Hessian, averaged over all images."""

@@ -1,19 +1,20 @@
 """A network's loss and accuracy at points of a line or plane through its parameters."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis.batches import Batch, images_in
+from resnetlib.analysis.landscape.compiled import compiled, run
 from resnetlib.analysis.landscape.directions import parameters_of
 from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
+from resnetlib.analysis.landscape.pieces import looks_at_batches, pieces_of
 from resnetlib.modules import is_norm
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
@@ -24,9 +25,6 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """The mean loss over a batch, of logits and labels."""
-
-CACHED = 32 * 3 * 32 * 32
-"""So many numbers a piece of a batch may have on a CPU: 32 images of CIFAR. The maps of many more leave the caches."""
 
 
 class Points:
@@ -39,6 +37,7 @@ class Points:
         batch_norm: what batch norms normalise with.
         precision: what is computed with.
         loss: the loss.
+        compile: compile what runs the network with its norms folded, the first time that a piece of the batches is of its shape.
     """
 
     def __init__(
@@ -50,6 +49,7 @@ class Points:
         batch_norm: BatchNorm,
         precision: Precision,
         loss: Loss,
+        compile: bool = False,  # noqa: A002 - PyTorch's word
     ) -> None:
         self.net, self.directions, self.loss = own(net), directions, loss
         self.theta = parameters_of(net)
@@ -66,11 +66,13 @@ class Points:
         for norm in self.learning:
             norm.num_batches_tracked = None
         self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
-        divisible = self.device.type == "cpu" and not any(map(_looks_at_batches, self.net.modules()))
-        self.pieces = _pieces(batches) if divisible else batches
+        divisible = self.device.type == "cpu" and not any(map(looks_at_batches, self.net.modules()))
+        self.pieces = pieces_of(batches, half=self.dtype is not None, compiled=compile) if divisible else batches
         names = {id(buffer): name for name, buffer in self.net.named_buffers()}
         self.statistics = {names[id(statistic)] for norm in self.learning for statistic in (norm.running_mean, norm.running_var)}
         self.fold()
+        kind = repr(self.without), batch_norm, precision
+        self.compiled = {x.shape: compiled(*kind, x.dtype, x.shape) for x, _ in self.pieces} if compile else {}
 
     def fold(self) -> None:
         """Fold the norms that stand behind convolutions, where that changes nothing but the order of roundings."""
@@ -87,7 +89,7 @@ class Points:
         """Fold just these, if without their norms the network has the same output, up to rounding."""
         without, folding = without_norms(own(self.net), pairs)
         state = _somewhere(self.theta) | self.buffers
-        one, other = self.run(state, x), functional_call(without, folded(state, folding), (x,))
+        one, other = run(self.net, state, x), run(without, folded(state, folding), x)
         same = bool((one - other).abs().max() <= 1e-3 * one.abs().max())
         self.without, self.pairs = (without, folding) if same else (self.net, {})
         return same
@@ -137,18 +139,13 @@ class Points:
             return
         for norm in self.learning:
             norm.training = True
-        run = vmap(self.run, in_dims=(0, None)) if together else self.run
+        run_all = vmap(run, in_dims=(None, 0, None)) if together else run
         for count, (x, _) in enumerate(self.batches, 1):
             for norm in self.learning:
                 norm.momentum = 1 / count
-            run(state, x)
+            run_all(self.net, state, x)
         for norm in self.learning:
             norm.training = False
-
-    def run(self, state: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Run the network as it is."""
-        y: Tensor = functional_call(self.net, state, (x,))
-        return y
 
     def folded(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return parameters and buffers with the norms folded."""
@@ -156,7 +153,7 @@ class Points:
 
     def sums(self, state: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         """Add up the losses and the right answers of a batch, given parameters and buffers with the norms folded."""
-        logits = functional_call(self.without, state, (x,))
+        logits = self.compiled.get(x.shape, run)(self.without, state, x)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return torch.stack([self.loss(logits, y).double() * len(y), (logits.argmax(1) == y).sum().double()])
 
@@ -219,23 +216,9 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-def _looks_at_batches(module: nn.Module) -> bool:
-    """Tell whether a module is a norm that uses a batch's statistics in evaluation too."""
-    return isinstance(module, _BatchNorm) and module.running_mean is None
-
-
 def _somewhere(theta: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return a point where no parameter is zero, which hides what it multiplies."""
     generator = torch.Generator().manual_seed(0)
     noise = {name: torch.randn(t.shape, generator=generator).to(t.device, t.dtype) for name, t in theta.items()}
     scale = {name: t.square().mean().sqrt() for name, t in theta.items()}
     return {name: t + 0.1 * noise[name] * scale[name].where(scale[name] > 0, 1.0) for name, t in theta.items()}
-
-
-def _pieces(batches: list[Batch]) -> list[Batch]:
-    """Divide batches into equal pieces that fit into the caches."""
-    pieces = []
-    for x, y in batches:
-        count = math.ceil(x.numel() / CACHED)
-        pieces += list(zip(x.tensor_split(count), y.tensor_split(count), strict=True))
-    return [piece for piece in pieces if len(piece[0])]

@@ -1,24 +1,15 @@
 """The surface of the loss over a line or plane through a network's parameters."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch import Tensor
 
-from resnetlib.analysis.batches import Batches, gather, images_in
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.intact import intact
-from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
-from resnetlib.analysis.landscape.grid import Span, check_grid
-from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, made_of
 from resnetlib.analysis.landscape.pictures import draw_contours, draw_line, draw_surface
-from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precision, channels_last, check_choices
-from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
-from resnetlib.analysis.landscape.team import join_team
+from resnetlib.analysis.landscape.survey import UNKNOWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,123 +136,3 @@ class Landscape(Finding):
         if self.y is None:
             raise ValueError("this is a line, and has no surface: compute a plane (dimensions=2)")
         return self.y
-
-
-def landscape(
-    net: nn.Module,
-    batches: Batches,
-    span: Span = 1.0,
-    points: int = 51,
-    *,
-    dimensions: int = 2,
-    directions: Sequence[Direction] | None = None,
-    seed: int = 0,
-    ignore_norms_and_biases: bool = True,
-    batch_norm: BatchNorm = "running",
-    precision: Precision = "fp32",
-    loss: Loss = F.cross_entropy,
-    out: str | Path | None = None,
-    every: float = 30.0,
-    workers: int | None = None,
-    chunk: int = 1,
-) -> Landscape:
-    """loss(theta + x dx + y dy) on a grid, along filter-normalised random directions.
-
-    Under torchrun, all processes must call this, each with the network on its own device; they share the points, and all return the
-    whole surface. A call that was killed goes on where it was, if `out` is given and the call is the same; the numbers of workers
-    and of processes may change.
-
-    Args:
-        net: a classifier, any module; in any mode, measured in evaluation, and left as it was.
-        batches: images and labels, preprocessed and not augmented.
-        span: x and y go from -span to span; or the two ends of each, ((x0, x1), (y0, y1)).
-        points: of them, along x, and along y.
-        dimensions: 2 for a plane, 1 for a line; where directions are given, it is their number.
-        directions: dx, or dx and dy; None for filter-normalised random ones.
-        seed: of the random directions, which are drawn one after the other, independently.
-        ignore_norms_and_biases: of the random directions, as in `filter_normalized_direction`.
-        batch_norm: "running": norms use their running statistics, those of the network itself, as published. "recalibrated": at
-            each point, running statistics are first estimated anew over the batches. "batch": each batch's own statistics. Frozen
-            norms use their running statistics in any case.
-        precision: "fp32": the network's own type. "bf16", "fp16": under autocast.
-        loss: the mean loss over a batch, of logits and labels.
-        out: a file, .json or .safetensors, that is kept up to date.
-        every: so many seconds pass between updates of the file.
-        workers: so many points are computed at a time, by a thread each; None for one for each core on a CPU, one on a GPU.
-        chunk: so many points each worker computes together, by `torch.func.vmap`. It saves calls of small kernels on a GPU; on a
-            CPU it is slower.
-
-    Returns:
-        The surface.
-
-    Raises:
-        ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
-            `out` is of another call.
-
-    Source:
-        arXiv 1712.09913, sec. 4 and 5; its authors' grid is span 1, 51 points, over all training images.
-
-    Example:
-        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-        >>> images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
-        >>> found = landscape(net, (images, labels), points=3)
-        >>> found.loss.shape
-        torch.Size([3, 3])
-        >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
-        True
-    """
-    data = [(channels_last(x) if chunk == 1 else x, y) for x, y in gather(net, batches)]
-    device = data[0][0].device
-    check_choices(batch_norm, precision)
-    path = check_path(out)
-    drawn = directions is None
-    along = check_directions(
-        net, draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
-    )
-    grid = check_grid(span, points, len(along))
-    for name, value in (("workers", workers), ("chunk", chunk)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    called = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)
-    loss_name = f"{getattr(loss, '__module__', '')}.{called}"
-    grid_choices = {"span": grid.span, "points": points}
-    made = made_of(net, data, along, batch_norm=batch_norm, precision=precision, loss=loss_name, **grid_choices)
-
-    def found(values: Tensor) -> Landscape:
-        return Landscape(
-            x=grid.x,
-            y=grid.y,
-            loss=values[:, 0].view(grid.shape).clone(),
-            accuracy=values[:, 1].view(grid.shape).clone(),
-            loss_at_centre=float(centre[0, 0]),
-            accuracy_at_centre=float(centre[0, 1]),
-            cosine=cosine(*along) if len(along) == 2 else None,
-            images=images_in(data),
-            batch_norm=batch_norm,
-            precision=precision,
-            seed=seed if drawn else None,
-            made_of=made,
-        )
-
-    count = workers or default_workers(device)
-    with join_team(device) as team, intact(net), one_core_each(count):
-        before = begun(path, Landscape, made, team)
-        arguments = {"batch_norm": batch_norm, "precision": precision, "loss": loss}
-        measures = [Points(net, along, data, **arguments) for _ in range(count)]  # type: ignore[arg-type]
-        centre, seconds = timed(measures[0], torch.zeros(1, len(along)))
-        if not centre.isfinite().all():
-            raise ValueError(
-                f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
-            )
-        values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
-        values[(grid.points == 0).all(1)] = centre
-        if before is not None:
-            check_centre(path, before.loss_at_centre, float(centre[0, 0]))
-            values = torch.stack([before.loss.flatten(), before.accuracy.flatten()], 1)
-
-        def keep(values: Tensor) -> None:
-            if path is not None:
-                found(values).save(path)
-
-        pace = Pace(chunk, seconds, every)
-        return found(survey(grid.points, values, measures, team, pace, keep=keep, what="loss landscape"))

@@ -165,7 +165,7 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         raise ValueError("there are no checkpoints")
     steps = torch.empty(len(checkpoints), sum(tensor.numel() for tensor in theta.values()))
     for step, checkpoint in zip(steps, checkpoints, strict=True):
-        state = dict(checkpoint.named_parameters()) if isinstance(checkpoint, nn.Module) else checkpoint
+        state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else checkpoint
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
                 was = f"of shape {tuple(state[name].shape)}" if name in state else "not there"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The statistics that norms use at each point.",
 )
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: faster, after some seconds.")
 @click.option("--h5", is_flag=True, help="Write landscape.h5 too, in the published tool's layout.")
 def landscape(
     net: "Backbone",
@@ -38,6 +39,7 @@ def landscape(
     span: float,
     dimensions: int,
     batch_norm: Literal["running", "recalibrated", "batch"],
+    compiled: bool,
     h5: bool,
 ) -> Findings:
     """How does the loss of NAME look around its weights? A plane through them, along filter-normalised random directions.
@@ -47,7 +49,7 @@ def landscape(
     """
     from resnetlib.analysis import landscape as measure
 
-    choices = {"points": points, "span": span, "dimensions": dimensions}
+    choices = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
     found = measure(net, batches, **choices, seed=seed, batch_norm=batch_norm, precision=precision, out=out / "landscape.json")  # type: ignore[arg-type]
     click.echo(
         f"loss {found.loss_at_centre:.4f} and accuracy {found.accuracy_at_centre:.2f} % at the weights; "

@@ -101,7 +101,7 @@ def test_the_network_is_as_it_was_after_an_error() -> None:
 
 def test_it_is_kept_goes_on_and_is_drawn(tmp_path: Path) -> None:
     net, out = small(), tmp_path / "found.safetensors"
-    whole = hessian_map(net, (INPUTS, LABELS), points=2, out=out, every=0)
+    whole = hessian_map(net, (INPUTS, LABELS), points=2, out=out)
     partial = torch.tensor([[5.0, -1.0], [-1.0, -1.0]], dtype=torch.float64)
     values = [getattr(whole, name) for name in HessianMap.__dataclass_fields__]
     HessianMap(*values[:2], partial, partial.clone(), *values[4:]).save(out)

@@ -15,7 +15,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import Landscape, filter_normalized_direction, landscape
-from resnetlib.analysis.landscape import points
+from resnetlib.analysis.landscape import pieces
 from resnetlib.modules import hold_
 
 IMAGES = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -98,7 +98,7 @@ def test_batch_norms_statistics_at_each_point(spec: Spec, batch_norm: Any) -> No
 
 
 def test_frozen_norms_and_norms_without_statistics_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(points, "CACHED", 3 * 32 * 32)  # pieces of one image, which have other statistics than their batch
+    monkeypatch.setattr(pieces, "CACHED", 3 * 32 * 32)  # pieces of one image, which have other statistics than their batch
     convs = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)]
     net = nn.Sequential(*convs, nn.Flatten(), nn.Linear(3136, 5)).train()
     with torch.no_grad():
@@ -118,9 +118,10 @@ def everywhere(net: nn.Module) -> Tensor:
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_pieces_of_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = trained(FAMILIES["resnet"])
-    monkeypatch.setattr(points, "CACHED", size * 3 * 32 * 32)
-    pieces = points._pieces(BATCHES)
-    assert [len(x) for x, _ in pieces] == {1: [1] * 10, 3: [3, 3, 2, 2], 10: [6, 4]}[size]
+    monkeypatch.setattr(pieces, "CACHED", size * 3 * 32 * 32)
+    for half, compiled, times in ((False, False, 1), (True, False, 2), (False, True, 2), (True, True, 4)):
+        sizes = [len(x) for x, _ in pieces.pieces_of(BATCHES, half=half, compiled=compiled)]
+        assert sizes == {1: [1] * 10, 2: [2] * 5, 3: [3, 3, 2, 2], 4: [3, 3, 4]}.get(size * times, [6, 4])
     torch.testing.assert_close(landscape(net, BATCHES, 0.5, 2).loss, everywhere(net), rtol=1e-5, atol=0)
 
 

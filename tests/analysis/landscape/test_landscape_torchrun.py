@@ -1,5 +1,6 @@
 """Processes that share a surface compute the one that one process computes, and go on after they were killed."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ net = build(FAMILIES["resnet"], num_classes=5)
 images = torch.randn(10, 3, 32, 32)
 if begun:
     torch.distributed.init_process_group("gloo")
-found = landscape(net, (images, torch.arange(10) % 5), points=5, loss=loss, out=out, every=0)
+found = landscape(net, (images, torch.arange(10) % 5), points=5, loss=loss, out=out, every=0, compile=sys.argv[3] == "compiled")
 assert torch.distributed.is_initialized() == begun
 found.save(f"{{out}}-{{rank}}.json")
 print(rank, "computed", calls - 1)
@@ -78,6 +79,16 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
         torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
         assert torch.equal(found.accuracy, expected.accuracy)
         assert found.made_of == expected.made_of
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
+def test_two_processes_that_compile(tmp_path: Path) -> None:
+    out = tmp_path / "compiled.json"
+    done = in_two(out, how="compiled")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["0 computed 13", "1 computed 13"]  # the centre twice, for the time of a point
+    torch.testing.assert_close(Landscape.load(out).loss, alone().loss, rtol=1e-5, atol=0)
 
 
 def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:

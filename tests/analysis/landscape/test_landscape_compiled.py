@@ -1,0 +1,109 @@
+"""Compiled surfaces are those of the same network uncompiled, and what was compiled once is there for the next."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import FAMILIES
+from test_landscape_surface import BATCHES, CountedLoss, Interrupted, trained
+from torch import nn
+from torch._dynamo.utils import counters
+from untouched import raises_inside, untouched
+
+from resnetlib.analysis import Landscape, landscape
+from resnetlib.analysis.landscape.compiled import compiled
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
+ignores_jit = pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
+
+
+def graphs() -> int:
+    return counters["stats"]["unique_graphs"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_compiled() -> None:
+    torch._dynamo.reset()
+    compiled.cache_clear()
+
+
+@needs_a_compiler
+@ignores_jit
+@pytest.mark.parametrize("batch_norm", ["running", "recalibrated", "batch"])
+def test_values_are_the_same_and_threads_share_what_is_compiled(batch_norm: Any) -> None:
+    net = trained(FAMILIES["resnet"])
+    expected = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm)
+    for more in (2, 0):  # pieces of six and of four images; then, nothing is new
+        before = graphs()
+        with untouched(net):
+            found = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True, workers=2)
+        assert graphs() - before == more
+        torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
+        assert torch.equal(found.accuracy, expected.accuracy)
+        assert found.made_of == expected.made_of
+
+
+@needs_a_compiler
+@ignores_jit
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["preact", "densenet"])
+def test_norms_that_are_not_folded_and_half_precision(family: str) -> None:
+    net, data = trained(FAMILIES[family]), BATCHES[:1]
+    for precision, tolerance in (("fp32", 1e-5), ("bf16", 0.05)):
+        choices: dict[str, Any] = {"precision": precision, "batch_norm": "recalibrated"}
+        before = graphs()
+        found = landscape(net, data, 0.5, 2, **choices, compile=True)
+        assert graphs() - before == 1
+        torch.testing.assert_close(found.loss, landscape(net, data, 0.5, 2, **choices).loss, rtol=tolerance, atol=0)
+
+
+@needs_a_compiler
+@ignores_jit
+@pytest.mark.slow
+def test_more_sizes_than_pytorch_keeps_of_one_function() -> None:
+    net, before = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), graphs()
+    data = [(torch.randn(size, 3, 2, 2), torch.arange(size) % 3) for size in range(1, 10)]
+    found = landscape(net, data, points=3, compile=True)
+    assert graphs() - before == 9
+    torch.testing.assert_close(found.loss, landscape(net, data, points=3).loss, rtol=1e-5, atol=0)
+
+
+@needs_a_compiler
+@ignores_jit
+def test_what_began_uncompiled_goes_on_compiled_and_losses_may_be_anything(tmp_path: Path) -> None:
+    net, out = trained(FAMILIES["plain"]), tmp_path / "found.json"
+    with pytest.raises(Interrupted):
+        landscape(net, BATCHES[:1], points=3, loss=CountedLoss(4), out=out, every=0, workers=1)
+    known = Landscape.load(out)
+    assert known.computed == 3 / 9
+    loss = CountedLoss()
+    found = landscape(torch.compile(net), BATCHES[:1], points=3, loss=loss, out=out, compile=True)
+    assert loss.calls == 1 + 1 + 6  # the centre, again without the time of compiling, and the others
+    torch.testing.assert_close(found.loss, landscape(net, BATCHES[:1], points=3).loss, rtol=1e-5, atol=0)
+
+
+@needs_a_compiler
+@ignores_jit
+def test_the_network_and_the_compiler_are_as_they_were_after_an_error() -> None:
+    net = trained(FAMILIES["resnet"])
+    raises_inside(net, lambda: landscape(net, BATCHES, points=3, compile=True))
+    before, double = graphs(), torch.compile(lambda x: 2 * x, backend="eager")
+    double(torch.ones(1))
+    assert graphs() == before + 1
+
+
+def test_points_that_are_computed_together_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"compile=True computes points one by one: leave chunk at 1, got 2"):
+        landscape(trained(FAMILIES["resnet"]), BATCHES, points=3, compile=True, chunk=2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@ignores_jit
+@pytest.mark.parametrize("batch_norm", ["running", "recalibrated", "batch"])
+def test_on_a_gpu(batch_norm: Any) -> None:
+    net = trained(FAMILIES["resnet"])
+    expected = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm)
+    found = landscape(net.to("cuda"), BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True)
+    torch.testing.assert_close(found.loss, expected.loss, rtol=1e-2, atol=0)
