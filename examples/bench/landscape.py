@@ -13,7 +13,6 @@ import itertools
 import json
 import statistics
 import time
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -86,8 +85,7 @@ def main() -> None:
         cli.add_argument(f"--{name}", type=type(default), default=default, required=default == "")
     args = cli.parse_args()
     torch.set_num_threads(args.threads)
-    net, data = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train")
-    data = replace(data, images=data.images[: args.images], labels=data.labels[: args.images])
+    net, data = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train").first(args.images)
     how: dict[str, Any] = {"images": args.images, "points": args.points**2, "rounds": args.rounds, "threads": args.threads}
     how |= {"model": Path(args.model).name} | {name: version(name) for name in ("resnetlib", "torch", "loss-landscapes")}
     along = (filter_normalized_direction(net, generator) for generator in [torch.Generator().manual_seed(0)] * 2)
