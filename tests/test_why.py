@@ -12,6 +12,7 @@ from resnetlib.analysis import Finding, ToyAutocorrelation
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
+WAYS = ("deepened", "shallow", "deep, from scratch")
 
 
 @cache
@@ -74,6 +75,21 @@ def test_gradients_at_the_beginning() -> None:
         f"after training {finding('plain56', 'gradient_flow').first_to_last:.1f} and "
         f"{finding('resnet56', 'gradient_flow').first_to_last:.1f}",
     )
+
+
+def test_deeper_copies() -> None:
+    residual, plain = (results("deepening")[f"cifar_{kind}20.resnetlib_c10"] for kind in ("resnet", "plain"))
+    assert residual["copy"]["largest_difference_of_logits"] == 0
+    assert plain["copy"]["other_predictions"] == 0
+    said(f"by 0 (residual) and by {plain['copy']['largest_difference_of_logits']:.1e} (plain) at most")
+    for kind, found in (("residual", residual), ("plain", plain)):
+        train, test = ([found["errors"][way][key] for way in WAYS] for key in ("train_error", "test_error"))
+        assert train[0] < train[2] / 2
+        said(f"{kind}: {train[0]:.2f} % deepened, {train[1]:.2f} % not deepened, {train[2]:.2f} % from scratch")
+        row = " | ".join(f"{one:.2f} %, {other:.2f} %" for one, other in zip(train, test, strict=True))
+        said(f"| {kind} | {row} |", page="analysis/deepening.md")
+    after_an_epoch = {way: residual["logs"][way][0]["train_error"] - plain["logs"][way][0]["train_error"] for way in WAYS}
+    assert after_an_epoch["deepened"] < -30 < after_an_epoch["shallow"]
 
 
 def test_small_residuals() -> None:
