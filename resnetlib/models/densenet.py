@@ -9,8 +9,8 @@ from resnetlib.models.regularise import join_makers
 from resnetlib.models.spec import DenseNetSpec
 from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
 from resnetlib.modules.arguments import check_probability
-from resnetlib.modules.backbone import Parts
 from resnetlib.modules.layers import LAYERS
+from resnetlib.modules.parts import Parts
 
 
 class DenseNet(Backbone):

@@ -26,8 +26,8 @@ from resnetlib.modules import (
     init_he_,
     init_zero_residual_,
 )
-from resnetlib.modules.backbone import Parts
 from resnetlib.modules.layers import LAYERS
+from resnetlib.modules.parts import Parts
 
 JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "replace": Replace}
 

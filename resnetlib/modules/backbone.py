@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
 from resnetlib.modules.block import Block
+from resnetlib.modules.parts import Parts, run
 from resnetlib.modules.stage import Stage
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
-
-Parts = tuple[nn.Module, ...]
-"""Modules that run one after the other."""
 
 Preprocess = Callable[[Any], Tensor]
 """Turns an image into a network's input."""
@@ -241,13 +239,6 @@ class Backbone(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Stage):
                 module.checkpointing = enable
-
-
-def run(parts: Parts, x: Tensor) -> Tensor:
-    """Run modules one after the other."""
-    for part in parts:
-        x = part(x)
-    return x
 
 
 def make_classifier(

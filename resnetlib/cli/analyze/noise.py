@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 @analysis
-@click.option("--draws", default=3, show_default=True, type=click.IntRange(1), help="Of the noise.")
+@click.option(
+    "--draws",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Of the noise on images and weights; that on branches is drawn once.",
+)
 def noise(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int, seed: int) -> Findings:
     """How much noise does NAME bear on its images, on its weights, and on one branch at a time?"""
     from resnetlib import analysis
