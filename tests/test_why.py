@@ -37,15 +37,16 @@ def median_of(found: Any) -> float:
 
 
 def test_the_forward_sum() -> None:
-    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110",)}
+    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110", "densenet40")}
     with_relus = {name: max(finding(name, "telescope").deviation_with_out) for name in ("resnet20", "resnet56", "resnet110")}
     relus = max(finding("resnet56", "telescope").deviation)
     plain = min(max(finding(name, "telescope").deviation_with_out) for name in ("plain20", "plain56"))
     assert max(exact.values()) < 1e-5
     assert max(with_relus.values()) < 1e-5
+    assert exact["densenet40"] == 0
     assert plain > 0.5
     said(
-        f"deviates by {exact['preact110']:.0e} of the largest feature in preact110",
+        f"deviates by {exact['preact110']:.0e} of the largest feature in preact110, and by nothing in densenet40",
         f"by {relus:.2f} in resnet56, and with the relus as terms by {with_relus['resnet56']:.0e}",
     )
 
@@ -59,8 +60,12 @@ def test_the_two_terms_of_the_gradient() -> None:
     inside = [float(terms.survival[i]) for start, end in terms.chains for i in range(start + 1, end)]
     assert min(inside) > 1 - 1e-4
     assert first("plain56") == 0
-    assert max(finding(name, "gradient_decomposition").deviation[0] for name in ("preact110", "resnet110", "resnet56")) < 1e-5
-    said(f"1.00 of it arrives in preact110, {first('resnet56'):.2f} through the relus of resnet56's first stage, 0.00 in plain56")
+    for name in ("preact110", "resnet110", "resnet56", "densenet40"):
+        assert max(finding(name, "gradient_decomposition").deviation) < 1e-5
+    dense = finding("densenet40", "gradient_decomposition")
+    later = min(float(dense.survival[start]) for start, _ in dense.chains[1:])
+    said(f"1.00 of it arrives in preact110, {later:.2f} and more in densenet40's later stages")
+    said(f"{first('resnet56'):.2f} through the relus of resnet56's first stage, 0.00 in plain56")
 
 
 def test_gradients_at_the_beginning() -> None:
@@ -106,19 +111,48 @@ def test_small_residuals() -> None:
 
 def test_lesions() -> None:
     cells = []
-    for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110"):
+    for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40"):
         found = finding(name, "lesion")
         cells.append(f"{name} {found.intact_error:.1f} % → {median_of(found):.1f} %")
     said("; ".join(cells))
-    for name in ("resnet56", "resnet110", "preact110"):
+    for name in ("resnet56", "resnet110", "preact110", "densenet40"):
         found = finding(name, "lesion")
         assert median_of(found) < found.intact_error + 15
     assert median_of(finding("plain20", "lesion")) > 85
     assert median_of(finding("plain56", "lesion")) > 80
 
 
+def test_several_lesions() -> None:
+    def medians(name: str) -> dict[int, float]:
+        found = finding(name, "lesion_many")
+        return dict(zip(found.counts, map(statistics.median, found.error.tolist()), strict=True))
+
+    for name, counts in (("resnet110", (1, 5, 10, 20)), ("preact110", (1, 5, 10, 20)), ("resnet56", (1, 2, 5, 10))):
+        errors = ", ".join(f"{medians(name)[count]:.1f}" for count in counts)
+        said(f"{name} {errors} %", page="analysis/lesion.md")
+        assert medians(name)[counts[0]] < medians(name)[counts[1]] < medians(name)[counts[2]] < medians(name)[counts[3]]
+    assert min(medians("plain20").values()) > 85
+
+
+def test_shrunk_branches() -> None:
+    def changed(name: str, factor: float) -> float:
+        found = finding(name, "survival")
+        return statistics.median(found.changed[:, found.factors.index(factor)].tolist())
+
+    for name in ("plain20", "resnet20", "resnet56", "resnet110", "preact110"):
+        said(f"{name} {changed(name, 0.5):.1f} % and {changed(name, 0.0):.1f} %", page="analysis/lesion.md")
+
+
+def test_swaps() -> None:
+    found = finding("resnet110", "reorder")
+    few = statistics.median(found.error[found.swaps.index(1)].tolist())
+    many = statistics.median(found.error[found.swaps.index(16)].tolist())
+    said(f"from {found.intact_error:.1f} % to {few:.1f} % with one pair, and to {many:.1f} % with 16", page="analysis/lesion.md")
+    assert finding("plain20", "reorder").error[:, 0].min() > 60
+
+
 def test_paths() -> None:
-    for name in ("resnet56", "resnet110", "preact110"):
+    for name in ("resnet56", "resnet110", "preact110", "densenet40"):
         found = finding(name, "paths")
         first, last = found.effective(0.95)
         assert found.mean_length < found.mean_length_of_all
@@ -135,6 +169,13 @@ def test_shattered_gradients() -> None:
     plain, residual = middle("plain56, norm batch"), middle("resnet56, norm batch")
     assert abs(plain) < 0.1 < 0.5 < residual
     said(f"at the beginning {plain:.2f} in plain56 and {residual:.2f} in resnet56")
+
+
+def test_gradients_after_training() -> None:
+    names = ("plain20", "resnet20", "plain56", "resnet56", "resnet110", "preact110")
+    ranks = ", ".join(f"{name} {finding(name, 'effective_rank').relative_stable_rank:.2f}" for name in names)
+    least = min(float(finding(name, "autocorrelation").by_line[:, 1].mean()) for name in names)
+    said(f"{least:.2f} or more in all", ranks, page="analysis/shattered.md")
 
 
 def test_the_toy_of_shattered_gradients() -> None:
