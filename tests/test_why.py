@@ -194,7 +194,43 @@ def test_noise() -> None:
         rows.append(f"{name} {found.intact_accuracy:.1f} %: {drops}")
     said(*rows)
     worst = {name: float(finding(name, "branch_noise").mean.min()) for name in ("plain20", "resnet20")}
+    assert worst["plain20"] < worst["resnet20"]
     said(f"noise as large as one branch leaves {worst['plain20']:.1f} % in plain20 and {worst['resnet20']:.1f} % in resnet20")
+
+
+SEEDS = (0, 1, 2)
+FOUR = ("plain20", "resnet20", "plain56", "resnet56")
+
+
+def losses(name: str, kind: str, seed: int) -> list[float]:
+    """Return the points of accuracy that noise takes, for each size of it; of noise on branches, in the mean of the blocks."""
+    found: Any = Finding.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json")
+    lost = found.intact_accuracy - found.mean
+    return list((lost.mean(0) if kind == "branch_noise" else lost).tolist())
+
+
+@pytest.mark.parametrize("kind", ["input_noise", "weight_noise", "branch_noise"])
+def test_noise_of_three_seeds(kind: str) -> None:
+    for name in FOUR:
+        sizes = zip(*(losses(name, kind, seed) for seed in SEEDS), strict=True)
+        cells = [f"{statistics.mean(each):.1f} ({min(each):.1f} to {max(each):.1f})" for each in sizes]
+        if name.endswith("20") and kind == "input_noise":
+            said(f"{name} loses {cells[1].split()[0]} at 0.2" if name == "plain20" else f"{name} {cells[1].split()[0]}")
+        said(f"| {name}, {kind.removesuffix('_noise')} | {' | '.join(cells)} |", page="analysis/noise.md")
+
+
+def test_lesions_and_residuals_of_three_seeds() -> None:
+    def of(name: str, kind: str) -> list[Any]:
+        return [Finding.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json") for seed in SEEDS]
+
+    lesions, ratios = [], []
+    for name in FOUR:
+        jumps = [median_of(found) - found.intact_error for found in of(name, "lesion")]
+        lesions.append(f"{name} {min(jumps):.1f} to {max(jumps):.1f}")
+        medians = [found.median for found in of(name, "branch_ratio")]
+        ratios.append(f"{name} {min(medians):.2f} to {max(medians):.2f}")
+    said("; ".join(lesions), page="analysis/lesion.md")
+    said("; ".join(ratios), page="analysis/response.md")
 
 
 @pytest.mark.parametrize("name", ["plain56", "resnet56"])
