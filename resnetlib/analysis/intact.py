@@ -32,6 +32,8 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     values of theirs go through `torch.func.functional_call`. A network that was compiled runs uncompiled inside, since compiled
     code does not see new hooks.
 
+    It is for one thread at a time: modes are the network's, and whether compiled code runs is the process's.
+
     Args:
         net: the network.
         training: the mode that it is put into.
@@ -58,11 +60,11 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
             module.training = mode
         for stage, enabled in stages:
             stage.checkpointing = enabled
-        with torch.no_grad():
-            for buffer, before in buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
         for parameter, required, gradient in parameters:
             if parameter.requires_grad != required:  # those that were made in inference mode can but be asked
                 parameter.requires_grad_(required)
             parameter.grad = gradient
+        with torch.no_grad():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)

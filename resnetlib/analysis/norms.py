@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.recording import check_ordinary
 from resnetlib.modules import is_norm
 
 
@@ -25,7 +26,12 @@ def norms_in(net: nn.Module, *, training: bool) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        ValueError: with `training`, if tensors of the network were made in inference mode, outside of it.
     """
+    if training and not torch.is_inference_mode_enabled():
+        check_ordinary(net, "cannot be written to outside of it, as norms do")
     with intact(net):
         for module in net.modules():
             if isinstance(module, _NormBase):
@@ -49,7 +55,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
         Nothing.
 
     Raises:
-        ValueError: if there are no images, or the network's output is not finite on them.
+        ValueError: if there are no images, the network's output is not finite on them, or its tensors were made in inference mode.
 
     Example:
         >>> from resnetlib import cifar_plain20

@@ -23,11 +23,21 @@ def recording(net: nn.Module | None = None) -> Iterator[None]:
     Raises:
         ValueError: if tensors of the network were made in inference mode.
     """
-    named = () if net is None else (*net.named_parameters(), *net.named_buffers())
-    if made := [name for name, tensor in named if tensor.is_inference()]:
-        raise ValueError(
-            f"{made[0]} and perhaps others of the network were made inside of torch.inference_mode(), and can have no gradients: "
-            "build or load the network outside of it"
-        )
+    if net is not None:
+        check_ordinary(net, "can have no gradients")
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+def check_ordinary(net: nn.Module, but: str) -> None:
+    """Raise ValueError if tensors of a network were made in inference mode, of which something then is not true.
+
+    Args:
+        net: the network.
+        but: what is not true of them.
+    """
+    if made := [name for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_inference()]:
+        raise ValueError(
+            f"{made[0]} and perhaps others of the network were made inside of torch.inference_mode(), and {but}: "
+            "build or load the network outside of it"
+        )

@@ -295,6 +295,15 @@ def test_a_network_made_in_inference_mode(name: str, tmp_path: Path) -> None:
     call(name, net, BATCHES, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["recalibrated", "signal_propagation"])
+def test_norms_that_cannot_learn_since_they_were_made_in_inference_mode(name: str, tmp_path: Path) -> None:
+    with torch.inference_mode():
+        net = build(FAMILIES["resnet"], num_classes=5)
+        call(name, net, BATCHES, tmp_path)
+    with pytest.raises(ValueError, match=r"made inside of torch.inference_mode\(\), and cannot be written to"):
+        call(name, net, BATCHES, tmp_path)
+
+
 def test_a_deeper_network_can_be_trained_wherever_it_was_made(net: nn.Module) -> None:
     with torch.inference_mode():
         deeper = deepen(net, (3, 1))  # type: ignore[arg-type]

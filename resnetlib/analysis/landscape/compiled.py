@@ -1,7 +1,6 @@
 """Networks whose parameters are arguments, compiled."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from types import FunctionType
 
 import torch
@@ -27,17 +26,19 @@ def run(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
     return y
 
 
-@lru_cache(maxsize=32)
-def compiled(*kind: object) -> Run:
-    """Return `run`, to be compiled when it is first called; any other network, of which PyTorch's guards see all, compiles it anew.
+class Compiled:
+    """`run`, compiled for each shape of the input when the first one comes; threads share it, with copies of one network.
 
-    Threads share it, and later surfaces of networks of the same kind. PyTorch keeps what it compiled with a function's code, and no
-    more than a few versions of it: so each kind gets code of its own.
-
-    Args:
-        *kind: what nearly always tells whether compiled code fits.
-
-    Returns:
-        The function.
+    It is made for one surface, and gone with it: PyTorch does not see all that tells one network from another, such as hooks that
+    were added since. It also keeps but a few versions of one function, and so each shape has a function of its own.
     """
-    return torch.compile(FunctionType(run.__code__.replace(), run.__globals__), fullgraph=True, dynamic=False)
+
+    def __init__(self) -> None:
+        self.of_shape: dict[torch.Size, Run] = {}
+
+    def __call__(self, net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Run a network, as `run` does."""
+        if x.shape not in self.of_shape:
+            code = run.__code__.replace()  # PyTorch keeps what it compiled with a function's code
+            self.of_shape[x.shape] = torch.compile(FunctionType(code, run.__globals__), fullgraph=True, dynamic=False)
+        return self.of_shape[x.shape](net, state, x)

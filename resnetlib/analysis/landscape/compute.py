@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from resnetlib.analysis.batches import Batches, gather, images_in
 from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.landscape.compiled import Compiled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, made_of
@@ -16,6 +17,7 @@ from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precisi
 from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
 from resnetlib.analysis.landscape.team import join_team
+from resnetlib.modules.arguments import check_count
 
 
 def landscape(
@@ -56,22 +58,22 @@ def landscape(
             each point, running statistics are first estimated anew over the batches. "batch": each batch's own statistics. Frozen
             norms use their running statistics in any case.
         precision: "fp32": the network's own type. "bf16", "fp16": under autocast.
-        loss: the mean loss over a batch, of logits and labels.
+        loss: the mean loss over a batch, of logits and labels, a scalar; batches count by their numbers of images.
         out: a file, .json or .safetensors, that is kept up to date.
         every: so many seconds pass between updates of the file.
         workers: so many points are computed at a time, by a thread each; None for one for each core on a CPU, one on a GPU.
         chunk: so many points each worker computes together, by `torch.func.vmap`. It saves calls of small kernels on a GPU; on a
             CPU it is slower.
-        compile: run the network by `torch.compile`, with its norms folded: faster for many points and images, after some seconds
-            for each size that the batches' pieces have. Values are the same but for the order of roundings, so a file goes on
-            whether it is given or not. Statistics are recalibrated uncompiled. It needs what `torch.compile` does: on a CPU, a
-            C++ compiler; and a network that is one graph.
+        compile: run the network by `torch.compile`, with its norms folded: faster for many points and images, after ten seconds or
+            more of compiling for each size of batch, in each call. Values are the same but for the order of roundings, so a file
+            goes on whether it is given or not. Statistics are recalibrated uncompiled. It needs what `torch.compile` does: on a
+            CPU, a C++ compiler; and a network that is one graph.
 
     Returns:
         The surface.
 
     Raises:
-        RuntimeError: PyTorch's own, with `compile`, if there is no C++ compiler, or the network cannot be compiled whole.
+        RuntimeError: with `compile`, if there is no C++ compiler, or the network cannot be compiled whole.
         ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
             `out` is of another call.
 
@@ -97,9 +99,8 @@ def landscape(
         net, draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
     )
     grid = check_grid(span, points, len(along))
-    for name, value in (("workers", workers), ("chunk", chunk)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_count("workers", 1 if workers is None else workers, least=1)
+    check_count("chunk", chunk, least=1)
     if compile and chunk > 1:
         raise ValueError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
     called = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)
@@ -126,10 +127,20 @@ def landscape(
     count = workers or default_workers(device)
     with join_team(device) as team, intact(net), one_core_each(count):
         before = begun(path, Landscape, made, team)
-        arguments = {"batch_norm": batch_norm, "precision": precision, "loss": loss, "compile": compile}
-        measures = [Points(net, along, data, **arguments) for _ in range(count)]  # type: ignore[arg-type]
+        compiled = Compiled() if compile else None
+        measures = [
+            Points(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compiled=compiled) for _ in range(count)
+        ]
         with torch.compiler.set_stance("default" if compile else "force_eager"):  # `intact` forces all to be eager
-            centre, seconds = timed(measures[0], torch.zeros(1, len(along)))
+            try:
+                centre, seconds = timed(measures[0], torch.zeros(1, len(along)))
+            except RuntimeError as error:
+                if not compile:
+                    raise
+                raise RuntimeError(
+                    "the network cannot be run with compile=True, which needs a C++ compiler where it computes on a CPU, and a "
+                    f"network that is one graph. PyTorch says: {error}"
+                ) from error
             if compile and (path is not None or team.size > 1):
                 centre, seconds = timed(measures[0], torch.zeros(1, len(along)))  # without the time of compiling
             if not centre.isfinite().all():

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnetlib.modules.arguments import check_count
+
 Span = float | tuple[tuple[float, float], ...]
 """Coordinates go from -span to span; or the two ends of each."""
 
@@ -59,8 +61,7 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
     Raises:
         ValueError: if it goes nowhere, or has no points.
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1, got {points}")
+    check_count("points", points, least=1)
     ends = ((-span, span),) * dimensions if isinstance(span, int | float) else tuple((float(a), float(b)) for a, b in span)
     if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
         raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from resnetlib.analysis.batches import Batch, Batches, images_in
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.labelled import check_logits, gather_labelled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
@@ -104,7 +104,7 @@ def hessian_map(
 
     Raises:
         ImportError: without curvlinops and scipy, which `pip install 'resnetlib[landscape]'` brings.
-        ValueError: if there are no images or labels, an argument is out of range, or `out` is of another call.
+        ValueError: if there are no images, labels or logits, an argument is out of range, or `out` is of another call.
 
     Source:
         arXiv 1712.09913, sec. 6.
@@ -122,6 +122,8 @@ def hessian_map(
     if len(along) != 2:
         raise ValueError("a map needs two directions")
     grid = check_grid(span, points, 2)
+    if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
+        raise ValueError(f"tolerance must be a share between 0 and 1, got {tolerance!r}")
     made = made_of(net, data, along, span=grid.span, points=points, tolerance=tolerance, start=seed)
 
     def found(values: Tensor) -> HessianMap:
@@ -134,6 +136,8 @@ def hessian_map(
 
     with recording(net), join_team(data[0][0].device) as team, intact(net):
         before = begun(path, HessianMap, made, team)
+        with torch.no_grad():
+            check_logits(net(data[0][0]))
         measure = Extremes(net, along, data, tolerance=tolerance, seed=seed)
         if not measure.finite_at(torch.zeros(2)):
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")

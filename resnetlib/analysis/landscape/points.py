@@ -11,10 +11,12 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis.batches import Batch, images_in
-from resnetlib.analysis.landscape.compiled import compiled, run
+from resnetlib.analysis.labelled import check_logits
+from resnetlib.analysis.landscape.compiled import Compiled, run
 from resnetlib.analysis.landscape.directions import parameters_of
 from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
 from resnetlib.analysis.landscape.pieces import looks_at_batches, pieces_of
+from resnetlib.analysis.scores import as_precise, decided
 from resnetlib.modules import is_norm
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
@@ -37,7 +39,7 @@ class Points:
         batch_norm: what batch norms normalise with.
         precision: what is computed with.
         loss: the loss.
-        compile: compile what runs the network with its norms folded, the first time that a piece of the batches is of its shape.
+        compiled: what runs the network with its norms folded, shared by all threads; None to run it as it is.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Points:
         batch_norm: BatchNorm,
         precision: Precision,
         loss: Loss,
-        compile: bool = False,  # noqa: A002 - PyTorch's word
+        compiled: Compiled | None = None,
     ) -> None:
         self.net, self.directions, self.loss = own(net), directions, loss
         self.theta = parameters_of(net)
@@ -67,17 +69,17 @@ class Points:
             norm.num_batches_tracked = None
         self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
         divisible = self.device.type == "cpu" and not any(map(looks_at_batches, self.net.modules()))
-        self.pieces = pieces_of(batches, half=self.dtype is not None, compiled=compile) if divisible else batches
+        half = self.dtype is not None
+        self.pieces = [pieces_of(x, half=half, compiled=compiled is not None) if divisible else (x,) for x, _ in batches]
+        self.run = compiled or run
         names = {id(buffer): name for name, buffer in self.net.named_buffers()}
         self.statistics = {names[id(statistic)] for norm in self.learning for statistic in (norm.running_mean, norm.running_var)}
         self.fold()
-        kind = repr(self.without), batch_norm, precision
-        self.compiled = {x.shape: compiled(*kind, x.dtype, x.shape) for x, _ in self.pieces} if compile else {}
 
     def fold(self) -> None:
         """Fold the norms that stand behind convolutions, where that changes nothing but the order of roundings."""
         self.without, self.pairs = self.net, dict[Pair, float]()
-        x = self.pieces[0][0][:2]
+        x = self.batches[0][0][:2]
         if x.dtype not in (torch.float32, torch.float64):
             return
         with torch.no_grad():
@@ -89,7 +91,7 @@ class Points:
         """Fold just these, if without their norms the network has the same output, up to rounding."""
         without, folding = without_norms(own(self.net), pairs)
         state = _somewhere(self.theta) | self.buffers
-        one, other = run(self.net, state, x), run(without, folded(state, folding), x)
+        one, other = check_logits(run(self.net, state, x)), run(without, folded(state, folding), x)
         same = bool((one - other).abs().max() <= 1e-3 * one.abs().max())
         self.without, self.pairs = (without, folding) if same else (self.net, {})
         return same
@@ -104,13 +106,13 @@ class Points:
             Mean loss, and accuracy in percent, `(P, 2)`, on the CPU.
         """
         together = len(points) > 1
-        with torch.no_grad(), self.autocast():
+        with torch.inference_mode(False), torch.no_grad(), self.autocast():  # the same in all threads, which share what is compiled
             states = [self.at(point) for point in points.tolist()]
             state = {name: torch.stack([each[name] for each in states]) for name in states[0]} if together else states[0]
             self.recalibrate(state, together)
             state = vmap(self.folded)(state) if together else self.folded(state)
             sums = vmap(self.sums, in_dims=(0, None, None)) if together else self.sums
-            total = sum(sums(state, x, y) for x, y in self.pieces)
+            total = sum(sums(state, x, y) for x, (_, y) in zip(self.pieces, self.batches, strict=True))
         return (total / self.images * torch.tensor([1.0, 100.0], device=self.device)).cpu().view(len(points), 2)
 
     def at(self, point: Sequence[float]) -> dict[str, Tensor]:
@@ -151,11 +153,13 @@ class Points:
         """Return parameters and buffers with the norms folded."""
         return folded(state, self.pairs)
 
-    def sums(self, state: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    def sums(self, state: dict[str, Tensor], pieces: tuple[Tensor, ...], y: Tensor) -> Tensor:
         """Add up the losses and the right answers of a batch, given parameters and buffers with the norms folded."""
-        logits = self.compiled.get(x.shape, run)(self.without, state, x)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return torch.stack([self.loss(logits, y).double() * len(y), (logits.argmax(1) == y).sum().double()])
+        logits = as_precise(torch.cat([check_logits(self.run(self.without, state, x)) for x in pieces]))
+        loss = self.loss(logits, y)
+        if loss.ndim:
+            raise ValueError(f"loss must return the mean over a batch, a scalar, got a tensor of shape {tuple(loss.shape)}")
+        return torch.stack([loss.double() * len(y), (decided(logits) == y).sum().double()])
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in the chosen precision."""

@@ -50,7 +50,12 @@ def landscape(
     from resnetlib.analysis import landscape as measure
 
     choices = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
-    found = measure(net, batches, **choices, seed=seed, batch_norm=batch_norm, precision=precision, out=out / "landscape.json")  # type: ignore[arg-type]
+    try:
+        found = measure(net, batches, **choices, seed=seed, batch_norm=batch_norm, precision=precision, out=out / "landscape.json")  # type: ignore[arg-type]
+    except RuntimeError as error:
+        if not compiled:
+            raise
+        raise click.ClickException(str(error)) from error
     click.echo(
         f"loss {found.loss_at_centre:.4f} and accuracy {found.accuracy_at_centre:.2f} % at the weights; "
         f"on the {'line' if dimensions == 1 else 'plane'} from {found.loss.min():.4f} to {found.loss.max():.4g}"

@@ -1,4 +1,4 @@
-"""Compiled surfaces are those of the same network uncompiled, and what was compiled once is there for the next."""
+"""Compiled surfaces are those of the same network uncompiled."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,9 @@ from families import FAMILIES
 from test_landscape_surface import BATCHES, CountedLoss, Interrupted, trained
 from torch import nn
 from torch._dynamo.utils import counters
-from untouched import raises_inside, untouched
+from untouched import untouched
 
 from resnetlib.analysis import Landscape, landscape
-from resnetlib.analysis.landscape.compiled import compiled
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="the default compiler needs a C++ compiler")
 ignores_jit = pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
@@ -26,7 +25,6 @@ def graphs() -> int:
 @pytest.fixture(autouse=True)
 def _nothing_is_compiled() -> None:
     torch._dynamo.reset()
-    compiled.cache_clear()
 
 
 @needs_a_compiler
@@ -35,14 +33,13 @@ def _nothing_is_compiled() -> None:
 def test_values_are_the_same_and_threads_share_what_is_compiled(batch_norm: Any) -> None:
     net = trained(FAMILIES["resnet"])
     expected = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm)
-    for more in (2, 0):  # pieces of six and of four images; then, nothing is new
-        before = graphs()
-        with untouched(net):
-            found = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True, workers=2)
-        assert graphs() - before == more
-        torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
-        assert torch.equal(found.accuracy, expected.accuracy)
-        assert found.made_of == expected.made_of
+    before = graphs()
+    with untouched(net):
+        found = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True, workers=2)
+    assert graphs() - before == 2  # batches of six and of four images
+    torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
+    assert torch.equal(found.accuracy, expected.accuracy)
+    assert found.made_of == expected.made_of
 
 
 @needs_a_compiler
@@ -86,12 +83,57 @@ def test_what_began_uncompiled_goes_on_compiled_and_losses_may_be_anything(tmp_p
 
 @needs_a_compiler
 @ignores_jit
-def test_the_network_and_the_compiler_are_as_they_were_after_an_error() -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_network_and_the_compiler_are_as_they_were_after_an_error(workers: int) -> None:
     net = trained(FAMILIES["resnet"])
-    raises_inside(net, lambda: landscape(net, BATCHES, points=3, compile=True))
+    with untouched(net), pytest.raises(Interrupted):
+        landscape(net, BATCHES[:1], points=3, compile=True, loss=CountedLoss(4), workers=workers)
     before, double = graphs(), torch.compile(lambda x: 2 * x, backend="eager")
     double(torch.ones(1))
     assert graphs() == before + 1
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 3))
+
+
+SMALL = torch.randn(7, 3, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(7) % 3
+
+
+@needs_a_compiler
+@ignores_jit
+def test_hooks_are_compiled_too() -> None:
+    landscape(small(), SMALL, points=2, compile=True)
+    net = small()
+    net[1].register_forward_hook(lambda module, inputs, output: 3 * output)
+    found = landscape(net, SMALL, points=2, compile=True)
+    torch.testing.assert_close(found.loss, landscape(net, SMALL, points=2).loss, rtol=1e-5, atol=0)
+
+
+@needs_a_compiler
+@ignores_jit
+def test_in_inference_mode_threads_share_what_is_compiled() -> None:
+    before = graphs()
+    with torch.inference_mode():
+        landscape(small(), SMALL, points=4, compile=True, workers=12)
+    assert graphs() - before == 1
+
+
+@needs_a_compiler
+def test_a_network_that_is_not_one_graph() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._dynamo.graph_break()
+            y: torch.Tensor = self.net(x)
+            return y
+
+    with pytest.raises(RuntimeError, match=r"compile=True, which needs .* one graph\. PyTorch says: "):
+        landscape(Broken(), SMALL, points=2, compile=True)
 
 
 def test_points_that_are_computed_together_are_refused() -> None:

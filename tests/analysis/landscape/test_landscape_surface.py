@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
-from resnetlib.analysis import Landscape, filter_normalized_direction, landscape
+from resnetlib.analysis import Landscape, filter_normalized_direction, hessian_map, landscape
 from resnetlib.analysis.landscape import pieces
 from resnetlib.modules import hold_
 
@@ -120,9 +120,57 @@ def test_pieces_of_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = trained(FAMILIES["resnet"])
     monkeypatch.setattr(pieces, "CACHED", size * 3 * 32 * 32)
     for half, compiled, times in ((False, False, 1), (True, False, 2), (False, True, 2), (True, True, 4)):
-        sizes = [len(x) for x, _ in pieces.pieces_of(BATCHES, half=half, compiled=compiled)]
+        sizes = [len(piece) for x, _ in BATCHES for piece in pieces.pieces_of(x, half=half, compiled=compiled)]
         assert sizes == {1: [1] * 10, 2: [2] * 5, 3: [3, 3, 2, 2], 4: [3, 3, 4]}.get(size * times, [6, 4])
     torch.testing.assert_close(landscape(net, BATCHES, 0.5, 2).loss, everywhere(net), rtol=1e-5, atol=0)
+
+
+def test_compiled_pieces_are_of_one_size_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "CACHED", 32 * 3)
+    for images, sizes in ((250, {50}), (128, {64}), (64, {64}), (127, {64, 63}), (10, {10})):
+        assert {len(piece) for piece in pieces.pieces_of(torch.empty(images, 3), half=False, compiled=True)} == sizes
+
+
+def test_a_loss_sees_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "CACHED", 3 * 32 * 32)
+    net, loss = trained(FAMILIES["resnet"]), nn.CrossEntropyLoss(weight=torch.tensor([1, 5, 0.2, 1, 3]))
+    found = landscape(net, (IMAGES, LABELS), points=1, loss=loss)
+    assert found.loss_at_centre == pytest.approx(float(loss(net.eval()(IMAGES), LABELS).detach()), rel=1e-5)
+
+
+def test_losses_that_are_no_means() -> None:
+    with pytest.raises(ValueError, match=r"loss must return the mean over a batch, a scalar, got a tensor of shape \(6,\)"):
+        landscape(trained(FAMILIES["resnet"]), BATCHES, points=1, loss=nn.CrossEntropyLoss(reduction="none"))
+
+
+def test_logits_that_are_not_finite_name_no_class() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 3))
+    found = landscape(net, (torch.rand(7, 3, 2, 2), torch.zeros(7, dtype=torch.long)), 1e38, 3, dimensions=1)
+    assert found.loss.isfinite().tolist() == [False, True, False]
+    assert found.loss[[0, 2]].isnan().any()
+    assert found.accuracy[found.loss.isnan()].max() < 100
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 5))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.net(x), x
+
+
+def test_networks_that_return_no_logits() -> None:
+    net = Pair()
+    for measure in (landscape, hessian_map):
+        with untouched(net), pytest.raises(ValueError, match=r"must return logits \(N, classes\), got tuple"):
+            measure(net, BATCHES, points=2)
+
+
+@pytest.mark.parametrize("choice", [{"points": 2.5}, {"points": (3, 4)}, {"workers": 1.5}, {"chunk": 0}])
+def test_numbers_that_are_none(choice: Any) -> None:
+    with pytest.raises(ValueError, match=rf"{next(iter(choice))} must be an integer of at least 1, got "):
+        landscape(trained(FAMILIES["resnet"]), BATCHES, **choice)
 
 
 @pytest.mark.parametrize("batch_norm", ["running", "recalibrated", "batch"])
@@ -256,7 +304,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(batches=[])
     with pytest.raises(ValueError, match="dimensions must be 1 or 2, got 3"):
         wrong(dimensions=3)
-    with pytest.raises(ValueError, match="points must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="points must be an integer of at least 1, got 0"):
         wrong(points=0)
     for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),)):
         with pytest.raises(ValueError, match="span must be a positive number, or the two ends"):
@@ -265,9 +313,9 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(batch_norm="train")
     with pytest.raises(ValueError, match=r"precision must be one of .*, got 'int8'"):
         wrong(precision="int8")
-    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="workers must be an integer of at least 1, got 0"):
         wrong(workers=0)
-    with pytest.raises(ValueError, match="chunk must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="chunk must be an integer of at least 1, got 0"):
         wrong(chunk=0)
     with pytest.raises(ValueError, match=r"directions must be a sequence of one or two, got 3"):
         wrong(directions=[dx, dy, dx])
