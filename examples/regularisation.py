@@ -44,7 +44,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.bar(places, heights, 0.25, label=key.replace("_", " "))
         for place, result in zip(places, results.values(), strict=True):
             axes.plot([place] * len(result[key]), result[key], "k_")
-    axes.set_xticks([place + 0.27 for place in range(len(results))], list(results))
+    axes.set_xticks([place + 0.27 for place in range(len(results))], [name.replace(", ", "\n") for name in results])
     axes.set(ylabel="%; a dash for each seed")
     axes.legend()
     figure.savefig(path, dpi=110)

@@ -233,6 +233,21 @@ def test_lesions_and_residuals_of_three_seeds() -> None:
     said("; ".join(ratios), page="analysis/response.md")
 
 
+def test_regularisation() -> None:
+    def mean(name: str, key: str) -> float:
+        return statistics.mean(results("regularisation")[name][key])
+
+    for name, found in results("regularisation").items():
+        cells = (f"{statistics.mean(v):.1f} % ({min(v):.1f} to {max(v):.1f})" for v in found.values())
+        said(f"| {name} | {' | '.join(cells)} |", page="analysis/regularisation.md")
+    ways = [f"resnet20, {way}" for way in ("neither", "dropout", "stochastic depth")]
+    gaps, tests = ([mean(name, key) for name in (*ways, "plain20, neither")] for key in ("gap", "test_error"))
+    said(f"resnet20 {gaps[0]:.1f} %, with dropout {gaps[1]:.1f} %, with stochastic depth {gaps[2]:.1f} %; plain20 {gaps[3]:.1f} %")
+    said(f"test errors {tests[0]:.1f} %, {tests[1]:.1f} %, {tests[2]:.1f} %; {tests[3]:.1f} %")
+    assert gaps[0] > max(gaps[1:])
+    assert tests[0] == min(tests)
+
+
 @pytest.mark.parametrize("name", ["plain56", "resnet56"])
 def test_the_landscape_is_whole(name: str) -> None:
     found = finding(name, "landscape")

@@ -3,20 +3,21 @@
     python examples/bench/landscape.py --model runs/cifar_resnet56-seed=0/ --data cifar10 --out docs/results/landscape_speed.json
 
 All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalised
-one by one. loss-landscapes takes corners (planar_interpolation), leaves out the last row, and displaces every other row by one,
-which is allowed for. compile_seconds, with one point, are spent before the rounds. cpu_seconds are those of all threads.
+one by one. loss-landscapes leaves out the last row, and displaces every other one, which is allowed for. From resnetlib's times those
+of one point, and of what is done once, are taken: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
 """
 
 import argparse
 import copy
 import itertools
 import json
+import os
 import statistics
+import tempfile
 import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from timeit import timeit
 from typing import Any
 
 import loss_landscapes.metrics
@@ -66,12 +67,14 @@ def measure(rounds: int, net: Any, data: LabelledImages, x: Tensor, *along: Any)
     own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in (False, True) for p in ("fp32", "bf16")}
     ways: dict[str, Any] = {"published": published, "loss-landscapes": peer} | {k: partial(ours, v) for k, v in own.items()}
     rows, losses, times = {label: dict[str, float]() for label in ways}, dict[str, Tensor](), {label: list[Any]() for label in ways}
-    for label in list(own)[2:]:
-        rows[label]["compile_seconds"] = timeit(partial(ways[label], net, data, x[-1:], *along), number=1)
     for label, compute in [*ways.items()] * rounds:
         begun = [clock() for clock in CLOCKS.values()]
+        _ = compute(copy.deepcopy(net), data, x[-1:], *along) if label in own else None  # one point, beside the centre
+        between = [clock() for clock in CLOCKS.values()]
         found = losses[label] = compute(copy.deepcopy(net), data, x, *along)
-        times[label].append([(clock() - t) / int((~found.isnan()).sum()) for clock, t in zip(CLOCKS.values(), begun, strict=True)])
+        ends, count = [clock() for clock in CLOCKS.values()], int((~found.isnan()).sum()) - (2 if label in own else 0)
+        times[label].append([(end - c - (c - b)) / count for b, c, end in zip(begun, between, ends, strict=True)])
+        rows[label].setdefault("first_call_seconds", between[0] - begun[0])
         rows[label]["largest_deviation"] = float((found / losses["published"] - 1).abs().nan_to_num().max())
     for (label, row), (i, unit) in itertools.product(rows.items(), enumerate(CLOCKS)):
         row[unit] = statistics.median(each[i] for each in times[label])
@@ -83,7 +86,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("model", ""), ("data", ""), ("out", ""), ("images", 256), ("points", 5), ("rounds", 3), ("threads", 1)):
         cli.add_argument(f"--{name}", type=type(default), default=default, required=default == "")
-    args = cli.parse_args()
+    args, os.environ["TORCHINDUCTOR_CACHE_DIR"] = cli.parse_args(), tempfile.mkdtemp()
     torch.set_num_threads(args.threads)
     net, data = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train").first(args.images)
     how: dict[str, Any] = {"images": args.images, "points": args.points**2, "rounds": args.rounds, "threads": args.threads}
