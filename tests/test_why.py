@@ -254,7 +254,19 @@ def test_the_landscape_is_whole(name: str) -> None:
     assert found.computed == 1
     assert min(found.loss.shape) >= 25
     assert found.images >= 2000
-    said(f"{name}: {found.loss_at_centre:.2f} at the weights", page="analysis/landscape.md")
+    said(f"{name}: {found.loss_at_centre:.2f} at the weights", f"{found.loss.max():,.0f}", page="analysis/landscape.md")
+
+
+def test_recalibrated_landscapes() -> None:
+    residual, plain = (finding(name, "landscape_recalibrated") for name in ("resnet56", "plain56"))
+    assert all((found.computed, found.batch_norm) == (1, "recalibrated") for found in (residual, plain))
+    assert finding("plain56", "landscape").loss.max() > 1000
+    said(f"largest losses are {residual.loss.max():.1f} and {plain.loss.max():.1f}", page="analysis/landscape.md")
+    for found in (residual, plain):  # losses never fall on the way out along an axis, but for what bf16 rounds
+        middle = len(found.x) // 2
+        for line in (found.loss[middle], found.loss[:, middle]):
+            assert (line[middle:].diff() > -0.01).all()
+            assert (line[: middle + 1].flip(0).diff() > -0.01).all()
 
 
 def test_the_speed_of_a_landscape() -> None:

@@ -3,8 +3,8 @@
     python examples/bench/landscape.py --model runs/cifar_resnet56-seed=0/ --data cifar10 --out docs/results/landscape_speed.json
 
 All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalised
-one by one. loss-landscapes leaves out the last row, and displaces every other one, which is allowed for. From resnetlib's times those
-of one point, and of what is done once, are taken: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
+one by one. loss-landscapes leaves out the last row, and displaces every other one, which is allowed for. From resnetlib's are
+taken those of one point, and of what is done once: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
 """
 
 import argparse
