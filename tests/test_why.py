@@ -12,6 +12,7 @@ from resnetlib.analysis import Finding, ToyAutocorrelation
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
+OURS = [f"resnetlib, {precision}{suffix}" for suffix in ("", ", compiled") for precision in ("fp32", "bf16")]
 WAYS = ("deepened", "shallow", "deep, from scratch")
 
 
@@ -269,14 +270,57 @@ def test_recalibrated_landscapes() -> None:
             assert (line[: middle + 1].flip(0).diff() > -0.01).all()
 
 
-def test_the_speed_of_a_landscape() -> None:
-    rows = results("landscape_speed")
-    over = {label: f"{row['published_cpu_seconds_over_these']:.1f} times" for label, row in rows.items()}
+def test_networks_trained_to_the_end() -> None:
+    names = ("resnet20", "trained20", "resnet56", "trained56")
+
+    def row(label: str, cells: list[str]) -> str:
+        return f"| {label} | {' | '.join(cells)} |"
+
+    def paths(name: str) -> str:
+        found = finding(name, "paths")
+        first, last = found.effective(0.95)
+        return f"{first} to {last}, {100 * found.share_of_paths(first, last):.0f} %"
+
+    def noise(name: str) -> float:
+        found = finding(name, "input_noise")
+        return float(found.drop[found.sizes.index(0.2)])
+
+    lesions = [finding(name, "lesion") for name in names]
+    stds, ratios = ([finding(name, key).median for name in names] for key in ("response_std", "branch_ratio"))
     said(
-        f"{over['resnetlib, fp32']} as fast in fp32 and {over['resnetlib, bf16']} in bf16",
-        f"{over['resnetlib, fp32, compiled']} in fp32 and {over['resnetlib, bf16, compiled']} in bf16",
-        f"loss-landscapes {over['loss-landscapes']}",
+        row("error", [f"{found.intact_error:.1f} %" for found in lesions]),
+        row("median error without one block", [f"{median_of(found):.1f} %" for found in lesions]),
+        row("median std of responses", [f"{std:.2f}" for std in stds]),
+        row(r"median $\lVert F\rVert / \lVert x\rVert$", [f"{ratio:.2f}" for ratio in ratios]),
+        row("95 % of the gradient: branches of its paths, share of all paths", [paths(name) for name in names]),
+        row("accuracy that noise of 0.2 on the input takes away", [f"{noise(name):.1f}" for name in names]),
+    )
+    assert stds[3] < 0.75 * stds[1]
+    assert ratios[3] < ratios[2] < ratios[1] < ratios[0]
+    running, recalibrated = (finding("trained56", name) for name in ("landscape", "landscape_recalibrated"))
+    assert (running.computed, running.images, running.batch_norm) == (1, 2000, "running")
+    assert (recalibrated.computed, recalibrated.images, recalibrated.batch_norm) == (1, 1000, "recalibrated")
+    said(
+        f"({running.loss_at_centre:.4f} at the weights; loss at most {running.loss.max():.0f} with running statistics, "
+        f"{recalibrated.loss.max():.1f} with recalibrated ones)",
         page="analysis/landscape.md",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentences", "bound"),
+    [
+        ("landscape_speed", "{} as fast in fp32 and {} in bf16;|{} in fp32 and {} in bf16, after|loss-landscapes {}", 1e-2),
+        (
+            "landscape_speed_amx",
+            "{} in fp32 and {} in bf16, compiled {} in fp32 and {} in bf16 (`results/landscape_speed_amx.json`)",
+            2e-2,
+        ),
+    ],
+)
+def test_the_speed_of_a_landscape(name: str, sentences: str, bound: float) -> None:
+    rows = results(name)
+    over = [f"{rows[label]['published_cpu_seconds_over_these']:.1f} times" for label in (*OURS, "loss-landscapes")]
+    said(*sentences.format(*over).split("|"), page="analysis/landscape.md")
     for label, row in rows.items():
-        assert row["largest_deviation"] < (1e-2 if "bf16" in label else 1e-5)
+        assert row["largest_deviation"] < (bound if "bf16" in label else 1e-5)
