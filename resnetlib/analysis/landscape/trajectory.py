@@ -1,5 +1,6 @@
 """The path of a training, seen in the plane in which most of it happens."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Checkpoint = nn.Module | Mapping[str, Tensor]
-"""A network, or its state dict."""
+"""A network, or its state dict; also that of what spread or compiled it, whose names begin with `module.` or `_orig_mod.`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +166,7 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         raise ValueError("there are no checkpoints")
     steps = torch.empty(len(checkpoints), sum(tensor.numel() for tensor in theta.values()))
     for step, checkpoint in zip(steps, checkpoints, strict=True):
-        state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else checkpoint
+        state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else _unwrapped(checkpoint, next(iter(theta)))
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
                 was = f"of shape {tuple(state[name].shape)}" if name in state else "not there"
@@ -175,6 +176,12 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         if not step.isfinite().all():
             raise ValueError("a checkpoint, or the network itself, is not finite (NaN or infinite): it is nowhere")
     return steps
+
+
+def _unwrapped(state: Mapping[str, Tensor], first: str) -> Mapping[str, Tensor]:
+    while first not in state and any(name.startswith(("module.", "_orig_mod.")) for name in state):
+        state = {re.sub(r"^(module|_orig_mod)\.", "", name): tensor for name, tensor in state.items()}
+    return state
 
 
 def _flat(directions: Sequence[Direction]) -> Tensor:

@@ -122,6 +122,17 @@ def test_it_is_saved_drawn_and_exported(name: str, tmp_path: Path) -> None:
         assert file["proj_ycoord"][:].tolist() == found.coordinates[:, 1].tolist()
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("own", ["0", "module"])  # names may begin so by themselves
+def test_state_dicts_of_what_wraps_a_network(prefix: str, own: str) -> None:
+    net = nn.Sequential()
+    net.add_module(own, layer([1.0, 1.0]))
+    states = walk(net)
+    wrapped = [{prefix + name: tensor for name, tensor in state.items()} for state in states]
+    along = [{f"{own}.weight": row[None]} for row in torch.eye(2)]
+    assert torch.equal(project(net, wrapped, along), project(net, states, along))
+
+
 def test_what_is_wrong_is_said() -> None:
     net = layer([1.0, 1.0])
     states = [{"weight": torch.tensor([[1.0 + i, 1.0]])} for i in range(4)]
