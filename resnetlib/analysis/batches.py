@@ -89,7 +89,7 @@ def _read(batches: Batches) -> list[Tensor | Batch]:
 def _listed(batches: Batches) -> Iterable[Tensor | Batch]:
     if isinstance(batches, Tensor):
         return [batches]
-    if isinstance(batches, tuple) and len(batches) == 2:
+    if isinstance(batches, tuple | list) and len(batches) == 2:  # a DataLoader's batch is a list
         x, y = batches
         if isinstance(x, Tensor) and isinstance(y, Tensor) and y.ndim == 1:
             return [(x, y)]

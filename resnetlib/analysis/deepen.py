@@ -207,15 +207,16 @@ def _copy_layers(old: Stage, new: Stage, seen: Tensor) -> Tensor:
 
 def _copy(old: nn.Module, new: nn.Module, seen: Tensor) -> None:
     """Copy tensors; of those that read more channels, to the channels `seen`, with zeros for what is read of the others."""
-    tensors = new.state_dict()
-    for name, tensor in old.state_dict().items():
+    tensors, before = new.state_dict(), old.state_dict()
+    for name, tensor in before.items():
         target, index = tensors[name], seen.to(tensor.device)
+        of_outputs = name.endswith("bias") and before[name.removesuffix("bias") + "weight"].ndim > 1
         if target.shape == tensor.shape:
             target.copy_(tensor)
         elif tensor.ndim > 1:
             target[: len(tensor)] = 0
             target[: len(tensor), index] = tensor
-        elif len(tensor) == len(seen):
-            target[index] = tensor
-        else:  # the bias of a transition
+        elif of_outputs:  # the bias of a transition, which may be as long as a norm's
             target[: len(tensor)] = tensor
+        else:
+            target[index] = tensor

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.analysis.batches import Batch, Batches, gather
+from resnetlib.analysis.scores import as_precise
 
 
 def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> list[Batch]:
@@ -59,7 +60,7 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if it is not finite, or the network returns no logits.
     """
-    logits = check_logits(net(x))
+    logits = as_precise(check_logits(net(x)))
     loss: Tensor = functional.cross_entropy(logits, y, reduction="sum")
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")

@@ -190,3 +190,14 @@ def test_group_norms() -> None:
 def test_fewer_blocks(depths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="depths must be"):
         deepen(PLAIN, depths)
+
+
+@pytest.mark.parametrize("std", [0.003, 0.1])
+def test_biases_of_dense_transitions_that_keep_their_width(std: float) -> None:
+    spec = replace(spec_of("cifar_densenet40_k12"), depths=(2, 1, 2), norm="none")
+    net = build(spec).eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.normal_(module.bias, std=std)
+    x = torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(deepen(net, (3, 2, 3))(x), net(x), rtol=1e-4, atol=1e-5)

@@ -100,3 +100,16 @@ def test_what_is_wrong_is_said() -> None:
         gradient_flow(net, IMAGES * torch.nan, LABELS)
     with pytest.raises(ValueError, match=r"must return logits \(N, classes\).*\(1, 2, 1, 1\)"):
         gradient_flow(nn.Sequential(Times(1.0)), torch.zeros(1, 2, 1, 1), torch.tensor([0]))
+
+
+def test_a_batch_of_a_data_loader_is_a_batch() -> None:
+    net, x, y = build(spec_of("cifar_resnet20")), torch.randn(4, 3, 32, 32), torch.arange(4)
+    assert gradient_flow(net, [x, y]).loss == gradient_flow(net, (x, y)).loss  # type: ignore[list-item]
+
+
+def test_the_loss_of_a_bf16_network_is_not_rounded_to_bf16() -> None:
+    net = build(spec_of("cifar_resnet20")).bfloat16().eval()
+    x, y = torch.randn(4, 3, 32, 32), torch.arange(4)
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(net(x.bfloat16()).float(), y)
+    assert gradient_flow(net, (x, y), training=False).loss == pytest.approx(float(expected), rel=1e-6)
