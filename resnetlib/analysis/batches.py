@@ -9,7 +9,7 @@ Batch = tuple[Tensor, Tensor]
 """Inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`."""
 
 Batches = Tensor | Batch | Iterable[Tensor | Batch]
-"""Inputs, or inputs and their labels; or any iterable of such batches, a `DataLoader` for example."""
+"""Inputs, or inputs and their labels, as a tuple or list; or any iterable of such batches, a `DataLoader` for example."""
 
 
 def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:

@@ -30,8 +30,9 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     Args:
         net: a network; it is not changed.
         depths: blocks in each stage, none fewer than the network has.
-        batches: images, for networks without skips: their new norms begin with the mean and deviation that x has on them, so that
-            the copy is one in training too (Net2Net). Without them the copy is one in evaluation alone.
+        batches: images, for networks without skips: their new norms begin with the mean and deviation that x has on them in
+            evaluation (Net2Net), so that the copy is nearly one in training too, where the network's running statistics are those
+            of the batches (see `recalibrated`). Without them the copy is one in evaluation alone.
 
     Returns:
         The network, of its original's mode, device and dtype, with its preprocessing and classes. What is chosen in training, such

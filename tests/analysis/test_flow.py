@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said() -> None:
 
 def test_a_batch_of_a_data_loader_is_a_batch() -> None:
     net, x, y = build(spec_of("cifar_resnet20")), torch.randn(4, 3, 32, 32), torch.arange(4)
-    assert gradient_flow(net, [x, y]).loss == gradient_flow(net, (x, y)).loss  # type: ignore[list-item]
+    assert gradient_flow(net, [x, y]).loss == gradient_flow(net, (x, y)).loss
 
 
 def test_the_loss_of_a_bf16_network_is_not_rounded_to_bf16() -> None:
