@@ -12,8 +12,9 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_sizes
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of, meeting
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.scores import Score, chance_error, score_intact
 from resnetlib.analysis.shrinking import one_at_a_time
 from resnetlib.analysis.streams import normal_like, streams
@@ -103,7 +104,8 @@ def branch_noise(
         torch.Size([9, 1, 1])
     """
     net = unwrapped(net)
-    data, blocks, sizes = gather(net, batches), blocks_of(net), check_sizes("ratios", ratios)
+    data, sizes = gather(net, batches), check_sizes("ratios", ratios)
+    blocks = running_blocks(net, data[0][0], once=False)
     sources = {name: streams(seed, draws) for name in blocks}
     scores = {name: [[Score() for _ in range(draws)] for _ in sizes] for name in blocks}
     total = len(data) * len(blocks) * len(sizes) * draws

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.finding import Finding, new_axes
-from resnetlib.analysis.incomes import incomes
+from resnetlib.analysis.hooks import incomes, meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
+from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
@@ -116,8 +116,8 @@ def gradient_decomposition(
     """
     net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
-    blocks, chains = blocks_of(net), chains_of(net)
-    sums = _Sums(blocks, chains)
+    blocks = running_blocks(net, listed[0][0])
+    sums = _Sums(blocks, chains_of(net, listed[0][0]))
     trace = _Trace()
     with recording(net), norms_in(net, training=training), trace.of(blocks):
         for x, y in tqdm(listed, desc="gradient decomposition", unit="batch", disable=None):
@@ -185,7 +185,7 @@ class _Sums:
         chain_of = [i for i, chain in enumerate(self.chains) for _ in chain]
         return GradientDecomposition(
             blocks=self.blocks,
-            chains=tuple((chain_of.index(i), chain_of.index(i) + len(chain)) for i, chain in enumerate(self.chains)),
+            chains=spans_of(self.chains),
             images=images,
             training=training,
             last_norm=(last / images).sqrt(),

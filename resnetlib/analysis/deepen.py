@@ -9,8 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis.arguments import as_backbone
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
+from resnetlib.analysis.hooks import outcomes
 from resnetlib.analysis.intact import intact
-from resnetlib.analysis.joints import outcomes
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.layers import Shift

@@ -10,9 +10,9 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
-from resnetlib.analysis.incomes import incomes
+from resnetlib.analysis.hooks import incomes, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import blocks_of, outcomes
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
@@ -100,7 +100,7 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     """
     net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
-    blocks = blocks_of(net)
+    blocks = running_blocks(net, listed[0][0])
     images = images_in(listed)
     features: dict[str, Tensor] = {}
     parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]

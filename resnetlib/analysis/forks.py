@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch
+from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of, meeting
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import as_precise, score_intact
@@ -62,9 +63,10 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         torch.Size([2, 3, 32, 32])
     """
     net = unwrapped(net)
-    data, blocks = gather_labelled(net, batch, None), blocks_of(net)
+    data = gather_labelled(net, batch, None)
     if len(data) > 1:
         raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
+    blocks = running_blocks(net, data[0][0])
     if unknown := set(through) - blocks.keys():
         raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
     with recording(net), intact(net):

@@ -1,19 +1,21 @@
-"""The blocks of a network, in the order in which they run, and what meets at their joins."""
+"""The blocks of a network, in the order in which they run, and the chains that they make."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from collections import Counter
+from itertools import accumulate
 
+import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis.hooks import incomes, outcomes
+from resnetlib.analysis.intact import intact
 from resnetlib.modules import Block, PadShortcut
-
-Meeting = Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
-"""Sees a block's name and what comes to its join, (skip, branch), and may return two others in their place."""
 
 
 def blocks_of(net: nn.Module) -> dict[str, Block]:
-    """Find the blocks of a network, by their names, in the order in which they are registered, which is that in which they run.
+    """Find the blocks of a network, by their names, in the order in which they are registered.
+
+    In the networks of the library that is the order in which they run. What the analyses find of other networks comes in the order
+    in which their blocks run, and leaves out those that do not.
 
     Args:
         net: a network of the library, or any other that has blocks of the library in it.
@@ -35,89 +37,89 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
     return blocks
 
 
-def chains_of(net: nn.Module) -> list[list[str]]:
-    """Divide the blocks into chains, inside of which nothing but blocks changes x.
+def running_blocks(net: nn.Module, x: Tensor, *, once: bool = True) -> dict[str, Block]:
+    """Find the blocks that run, in the order in which they do; the network is left as it was.
 
-    A chain is what a stage is in the networks of the library. It begins where the parent module changes, and where a block's skip
-    is not its input (`downsample`), or its shape is another.
+    Args:
+        net: a network with blocks.
+        x: images, where the network computes; the first of them is run.
+        once: refuse blocks that run more than once; else they come where they run first.
+
+    Returns:
+        The blocks, by their names.
+
+    Raises:
+        ValueError: if there are no blocks, none of them runs, or one runs more than once where it must not.
+    """
+    blocks = blocks_of(net)
+    chains = chains_of(net, x) if once else _run_chains(net, blocks, x)
+    return {name: blocks[name] for chain in chains for name in chain}
+
+
+def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
+    """Divide the blocks that run into chains, inside of which nothing but blocks changes x; the network is left as it was.
+
+    A chain is what a stage is in the networks of the library. It begins where the parent module changes, where x is another than
+    what the block before gave out, and where a block's skip is not its input (`downsample`), or its stride not 1.
 
     Args:
         net: the network.
+        x: images, where the network computes; the first of them is run.
 
     Returns:
-        The names of each chain's blocks.
+        The names of each chain's blocks, in the order in which they run.
+
+    Raises:
+        ValueError: if there are no blocks, none of them runs, or one runs more than once.
 
     Example:
         >>> from resnetlib import cifar_resnet20
-        >>> [len(chain) for chain in chains_of(cifar_resnet20())]
+        >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
         [3, 3, 3]
     """
-    chains: list[list[str]] = []
-    before: tuple[str, Block] | None = None
-    for name, block in blocks_of(net).items():
-        parent = name.rpartition(".")[0]
-        continues = (
-            before is not None
-            and parent == before[0]
-            and _follow(net.get_submodule(parent), before[1], block)
-            and block.downsample is None
-            and block.stride == 1
-            and block.in_channels == before[1].out_channels
-        )
-        if continues:
-            chains[-1].append(name)
-        else:
-            chains.append([name])
-        before = parent, block
+    chains = _run_chains(net, blocks_of(net), x)
+    (name, count), *_ = Counter(name for chain in chains for name in chain).most_common(1)
+    if count > 1:
+        raise ValueError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
     return chains
 
 
-def _follow(parent: nn.Module, one: nn.Module, other: nn.Module) -> bool:
-    """Return whether no child stands between two; what a parent that is no Sequential does between them is not known."""
-    children = list(parent.children())
-    return children.index(other) == children.index(one) + 1
+def _run_chains(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> list[list[str]]:
+    """Run one image, and see which blocks follow each other."""
+    chains: list[list[str]] = []
+    given_out: dict[str, Tensor] = {}
+
+    def come(name: str, x: Tensor) -> None:
+        block, before = blocks[name], chains[-1][-1] if chains else name
+        unchanged = before in given_out and _equal(given_out[before], x)
+        if unchanged and _parent(name) == _parent(before) and block.downsample is None and block.stride == 1:
+            chains[-1].append(name)
+        else:
+            chains.append([name])
+
+    def leave(name: str, y: Tensor) -> None:
+        given_out.clear()
+        given_out[name] = y.clone()  # what follows may write into it
+
+    with intact(net), torch.no_grad(), incomes(blocks, come), outcomes(blocks, leave):
+        net(x[:1])
+    if not chains:
+        raise ValueError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")
+    return chains
 
 
-@contextmanager
-def meeting(blocks: dict[str, Block], see: Meeting) -> Iterator[None]:
-    """Let a function see, and perhaps change, what comes to each join, in the order in which they run.
-
-    Args:
-        blocks: by their names.
-        see: the function.
-
-    Yields:
-        Nothing.
-    """
-
-    def hook(name: str) -> Callable[[nn.Module, Any], Any]:
-        return lambda join, arguments: see(name, *arguments)
-
-    with ExitStack() as stack:
-        for name, block in blocks.items():
-            stack.callback(block.join.register_forward_pre_hook(hook(name)).remove)
-        yield
+def spans_of(chains: list[list[str]]) -> tuple[tuple[int, int], ...]:
+    """Return, for each chain, the numbers of its first block and of the block after its last."""
+    lengths = [len(chain) for chain in chains]
+    return tuple((end - length, end) for end, length in zip(accumulate(lengths), lengths, strict=True))
 
 
-@contextmanager
-def outcomes(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Let a function see each module's output, in the order in which they run.
+def _equal(x: Tensor, y: Tensor) -> bool:
+    return (x.shape, x.dtype, x.device) == (y.shape, y.dtype, y.device) and torch.equal(x, y)
 
-    Args:
-        modules: blocks or others, by their names.
-        see: the function.
 
-    Yields:
-        Nothing.
-    """
-
-    def hook(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        return lambda module, arguments, y: see(name, y)
-
-    with ExitStack() as stack:
-        for name, module in modules.items():
-            stack.callback(module.register_forward_hook(hook(name)).remove)
-        yield
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def stand_in(skip: Tensor, branch: Tensor, *, stride: int) -> Tensor:

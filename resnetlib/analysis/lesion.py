@@ -12,7 +12,7 @@ from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.scores import Score, chance_error, evaluated, score_intact
 from resnetlib.analysis.shrinking import changes_shape, one_at_a_time, remains_of, shrunken
 from resnetlib.analysis.streams import streams
@@ -137,7 +137,8 @@ def lesion(net: nn.Module, batches: Batches) -> Lesion:
         ('its input', 'what its shortcut makes of its input')
     """
     net = unwrapped(net)
-    data, blocks = gather(net, batches), blocks_of(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0], once=False)
     without = {name: Score() for name in blocks}
     with intact(net), torch.inference_mode(), tqdm(total=len(blocks) * len(data), desc="lesion", disable=None) as bar:
         whole, outputs = score_intact(net, data)
@@ -196,7 +197,8 @@ def lesion_many(
         torch.Size([2, 2])
     """
     net = unwrapped(net)
-    data, blocks = gather(net, batches), blocks_of(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0], once=False)
     if which not in ("all", "same shape"):
         raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")
     candidates = [name for name, block in blocks.items() if which == "all" or not changes_shape(block)]

@@ -13,7 +13,7 @@ from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import score_intact
@@ -158,7 +158,8 @@ def path_gradients(
         (9, 4.5, torch.Size([10]))
     """
     net = unwrapped(net)
-    data, blocks = gather_labelled(net, batches, None), blocks_of(net)
+    data = gather_labelled(net, batches, None)
+    blocks = running_blocks(net, data[0][0])
     forks = forks_of(blocks)
     plain = len(blocks) - len(forks)  # on every path
     if lengths is None:

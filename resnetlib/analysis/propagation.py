@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
+from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
 from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
 
@@ -103,11 +104,11 @@ def signal_propagation(
         True
     """
     net = unwrapped(net)
-    blocks, chains = blocks_of(net), chains_of(net)
     if batches is None:
         channels = next(int(c) for module in net.modules() if (c := getattr(module, "in_channels", None)))
         batches = torch.randn(images, channels, image_size, image_size, generator=torch.Generator().manual_seed(seed))
     inputs = gather_inputs(net, batches)
+    blocks = running_blocks(net, inputs[0])
     branches = {name: Moments() for name in blocks}
     outputs = {name: Moments() for name in blocks}
 
@@ -120,10 +121,9 @@ def signal_propagation(
     with norms_in(net, training=training), torch.no_grad(), meeting(blocks, meet), outcomes(blocks, leave):
         for x in tqdm(inputs, desc="signal propagation", unit="batch", disable=None):
             run_finite(net, x)
-    names = list(blocks)
     return SignalPropagation(
-        blocks=tuple(names),
-        chains=tuple((names.index(chain[0]), names.index(chain[-1]) + 1) for chain in chains),
+        blocks=tuple(blocks),
+        chains=spans_of(chains_of(net, inputs[0])),
         images=images_in(inputs),
         training=training,
         squared_mean=torch.stack([m.mean.square().mean().cpu() for m in outputs.values()]),

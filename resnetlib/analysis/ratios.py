@@ -10,8 +10,9 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
+from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of, meeting
+from resnetlib.analysis.joints import running_blocks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
-    blocks = blocks_of(net)
+    blocks = running_blocks(net, inputs[0])
     sums = dict.fromkeys(blocks, 0.0)
 
     def see(name: str, skip: Tensor, branch: Tensor) -> None:

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of, meeting, outcomes
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.scores import chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import streams
 from resnetlib.modules import Block
@@ -118,7 +119,8 @@ def reorder(net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None
         (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'), ('layer3.1', 'layer3.2'))
     """
     net = unwrapped(net)
-    data, blocks = gather(net, batches), blocks_of(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0], once=False)
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
     names, sources = list(blocks), streams(seed, draws)
     with intact(net), torch.inference_mode():

@@ -1,7 +1,6 @@
 """How strongly do layers respond? The standard deviation of each 3x3 convolution's response."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
+from resnetlib.analysis.hooks import outcomes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.moments import Moments
 from resnetlib.modules import Block
@@ -92,7 +92,8 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     with intact(net), torch.no_grad():
         measured = _measured(net, inputs[0][:1])
         moments = {conv: Moments() for conv in measured}
-        with _outputs(net, measured, moments):
+        behind = {conv: net.get_submodule(name) for conv, name in measured.items()}
+        with outcomes(behind, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
             for x in tqdm(inputs, desc="responses", unit="batch", disable=None):
                 run_finite(net, x)
     return ResponseStd(
@@ -106,7 +107,8 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
 def _measured(net: nn.Module, x: Tensor) -> dict[str, str]:
     """Return, for each 3x3 convolution, which module's output is its response. One image tells who reads what."""
     names = {module: name for name, module in net.named_modules()}
-    preactivated = {m for b in net.modules() if isinstance(b, Block) and type(b).pre is not Block.pre for m in b.modules()}
+    preactivating = [block for block in net.modules() if isinstance(block, Block) and type(block).pre is not Block.pre]
+    preactivated = {module for block in preactivating for module in block.modules()}
     measured: dict[str, str] = {}
     unread: dict[str, Tensor] = {}
 
@@ -132,16 +134,3 @@ def _measured(net: nn.Module, x: Tensor) -> dict[str, str]:
     if not measured:
         raise ValueError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), whose responses could be measured")
     return measured
-
-
-@contextmanager
-def _outputs(net: nn.Module, measured: dict[str, str], moments: dict[str, Moments]) -> Iterator[None]:
-    """Take the moments of the outputs of what is measured."""
-
-    def hook(own: Moments) -> Any:
-        return lambda module, arguments, y: own.add(y.reshape(-1, 1))
-
-    with ExitStack() as stack:
-        for conv, name in measured.items():
-            stack.callback(net.get_submodule(name).register_forward_hook(hook(moments[conv])).remove)
-        yield

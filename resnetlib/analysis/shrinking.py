@@ -7,7 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.joints import meeting, stand_in
+from resnetlib.analysis.hooks import meeting
+from resnetlib.analysis.joints import stand_in
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, Stage, StochasticConcat
 
 Part = Callable[[Tensor], Tensor]

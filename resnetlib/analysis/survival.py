@@ -14,7 +14,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of
+from resnetlib.analysis.joints import running_blocks
 from resnetlib.analysis.scores import Score, chance_error, decided, score_intact
 from resnetlib.analysis.shrinking import Run, one_at_a_time, remains_of, shrunken
 
@@ -123,7 +123,8 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     factors = tuple(map(float, factors))
     if not factors or not all(map(isfinite, factors)):
         raise ValueError(f"factors must be finite numbers, one at least, got {factors}")
-    data, blocks = gather(net, batches), blocks_of(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0], once=False)
     scores = {name: [_Comparison() for _ in factors] for name in (*blocks, _ALL)}
     total = len(data) * len(scores) * len(factors)
     with intact(net), torch.inference_mode(), tqdm(total=total, desc="survival", disable=None) as bar:

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_of, chains_of, meeting, outcomes
+from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
 from resnetlib.modules import Block
 
 if TYPE_CHECKING:
@@ -103,10 +104,8 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
-    chains = chains_of(net)
-    blocks = blocks_of(net)
-    sums = _Sums(blocks, chains)
-    with intact(net), torch.no_grad(), meeting(blocks, sums.meet), outcomes(blocks, sums.leave):
+    sums = _Sums(running_blocks(net, inputs[0]), chains_of(net, inputs[0]))
+    with intact(net), torch.no_grad(), meeting(sums.blocks, sums.meet), outcomes(sums.blocks, sums.leave):
         for x in inputs:
             run_finite(net, x)
     return sums.result(images_in(inputs))
@@ -161,20 +160,19 @@ class _Sums:
 
     def result(self, images: int) -> Telescope:
         """Divide what was added up."""
-        names = list(self.blocks)
         energy = torch.tensor(self.of_chain["energy"], dtype=torch.float64)
-        chain_of = {name: i for i, chain in enumerate(self.chains) for name in chain}
+        chain_of = [i for i, chain in enumerate(self.chains) for _ in chain]
         dots = torch.tensor(list(self.of_block["dot"].values()), dtype=torch.float64)
         return Telescope(
-            blocks=tuple(names),
-            chains=tuple((names.index(chain[0]), names.index(chain[-1]) + 1) for chain in self.chains),
+            blocks=tuple(self.blocks),
+            chains=spans_of(self.chains),
             images=images,
             deviation=tuple(map(_ratio, self.deviation, self.largest)),
             deviation_with_out=tuple(map(_ratio, self.deviation_with_out, self.largest)),
             branch_energy=torch.tensor(list(self.of_block["branch_energy"].values()), dtype=torch.float64) / images,
             out_energy=torch.tensor(list(self.of_block["out_energy"].values()), dtype=torch.float64) / images,
             skip_energy=torch.tensor(self.of_chain["skip_energy"], dtype=torch.float64) / images,
-            share=dots / energy[[chain_of[name] for name in names]],
+            share=dots / energy[chain_of],
             share_of_skip=torch.tensor(self.of_chain["dot"], dtype=torch.float64) / energy,
             share_of_out=torch.tensor(self.of_chain["dot_out"], dtype=torch.float64) / energy,
         )

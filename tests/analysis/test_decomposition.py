@@ -76,7 +76,7 @@ def gradient_at(net: nn.Module, block: Block) -> Tensor:
 def test_against_detached_branches(spec: Spec, training: bool) -> None:
     net = build(spec, num_classes=5).train(training)
     found = gradient_decomposition(net, IMAGES, LABELS, training=training)
-    for chain in chains_of(net):
+    for chain in chains_of(net, IMAGES):
         for i, name in enumerate(chain):
             blocks = [net.get_submodule(other) for other in chain[i:]]
             whole = gradient_at(net, blocks[0])

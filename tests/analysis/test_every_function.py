@@ -93,7 +93,7 @@ def path(net: nn.Module) -> list[dict[str, torch.Tensor]]:
 
 OTHERS: dict[str, Callable[[Any, Path], object]] = {
     "blocks_of": lambda net, folder: blocks_of(net),
-    "chains_of": lambda net, folder: chains_of(net),
+    "chains_of": lambda net, folder: chains_of(net, IMAGES),
     "filter_normalized_direction": lambda net, folder: filter_normalized_direction(net),
     "measure_cost": lambda net, folder: measure_cost(net, 8),
     "project": lambda net, folder: project(net, PATH, PATH[:2]),

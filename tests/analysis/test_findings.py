@@ -220,14 +220,14 @@ def test_networks_that_give_nothing_finite_are_refused() -> None:
 
 def test_chains_end_at_anything_else_than_a_block() -> None:
     net = nn.Sequential(PreActBasicBlock(3, 3), nn.MaxPool2d(2), PreActBasicBlock(3, 3), nn.Conv2d(3, 3, 1), PreActBasicBlock(3, 3))
-    assert chains_of(net) == [["0"], ["2"], ["4"]]
+    assert chains_of(net, IMAGES) == [["0"], ["2"], ["4"]]
     assert max(telescope(net, IMAGES).deviation) < 1e-6
 
 
 def test_chains_begin_where_something_else_than_a_block_changes_x() -> None:
-    assert [len(chain) for chain in chains_of(NET)] == [2, 1]
-    assert [len(chain) for chain in chains_of(build(FAMILIES["densenet"]))] == [2, 3]
-    assert [len(chain) for chain in chains_of(build(FAMILIES["resnet-c"]))] == [1, 1, 1]  # it projects everywhere
+    assert [len(chain) for chain in chains_of(NET, IMAGES)] == [2, 1]
+    assert [len(chain) for chain in chains_of(build(FAMILIES["densenet"]), IMAGES)] == [2, 3]
+    assert [len(chain) for chain in chains_of(build(FAMILIES["resnet-c"]), IMAGES)] == [1, 1, 1]  # it projects everywhere
 
 
 def test_intact_restores_what_is_changed_inside() -> None:

@@ -1,0 +1,155 @@
+"""Networks whose blocks run in another order than that in which they are registered, or not at all, or more than once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from untouched import untouched
+
+from resnetlib import BasicBlock, PreActBasicBlock
+from resnetlib.analysis import (
+    Finding,
+    block_survival,
+    blocks_of,
+    branch_noise,
+    branch_ratio,
+    chains_of,
+    gradient_decomposition,
+    gradient_flow,
+    lesion,
+    lesion_many,
+    path_gradient,
+    path_gradients,
+    reorder,
+    signal_propagation,
+    telescope,
+)
+from resnetlib.analysis.joints import running_blocks
+
+IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+BATCH = IMAGES, torch.arange(6) % 3
+
+
+class Custom(nn.Module):
+    """A network that runs its blocks in an order of its own."""
+
+    def __init__(self, *order: int, blocks: int = 3, block: type[BasicBlock] = BasicBlock) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.blocks = nn.ModuleList(block(8, 8) for _ in range(blocks))
+        self.fc = nn.Linear(8, 3)
+        self.order = order
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.3)
+
+    def between(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for i in self.order:
+            x = self.between(self.blocks[i](x))
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def as_it_runs(net: Custom) -> Custom:
+    """The same network, its blocks registered in the order in which they run, and no others."""
+    other = Custom(*range(len(net.order)), blocks=len(net.order), block=type(net.blocks[0]))  # type: ignore[arg-type]
+    other.load_state_dict(net.state_dict(), strict=False)
+    for i, number in enumerate(net.order):
+        other.blocks[i].load_state_dict(net.blocks[number].state_dict())
+    assert torch.equal(net.eval()(IMAGES), other.eval()(IMAGES))
+    return other
+
+
+OF_ONE_ORDER: dict[str, Callable[[nn.Module], Finding]] = {
+    "block_survival": lambda net: block_survival(net, BATCH),
+    "branch_noise": lambda net: branch_noise(net, BATCH),
+    "branch_ratio": lambda net: branch_ratio(net, IMAGES),
+    "gradient_decomposition": lambda net: gradient_decomposition(net, BATCH),
+    "gradient_flow": lambda net: gradient_flow(net, BATCH),
+    "lesion": lambda net: lesion(net, BATCH),
+    "lesion_many": lambda net: lesion_many(net, BATCH, draws=3),
+    "path_gradients": lambda net: path_gradients(net, BATCH),
+    "reorder": lambda net: reorder(net, BATCH, draws=3),
+    "signal_propagation": lambda net: signal_propagation(net, IMAGES),
+    "telescope": lambda net: telescope(net, IMAGES),
+}
+
+
+def renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        return names.get(value, value)
+    if isinstance(value, tuple):
+        return tuple(renamed(item, names) for item in value)
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
+@pytest.mark.parametrize("block", [BasicBlock, PreActBasicBlock])
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 2), (2, 0)], ids=str)
+@pytest.mark.parametrize("name", OF_ONE_ORDER)
+def test_what_is_found_is_that_of_the_blocks_as_they_run(name: str, order: tuple[int, ...], block: type[BasicBlock]) -> None:
+    """In a network that runs its blocks backwards, or leaves one out, it is what it would be were they registered so."""
+    net = Custom(*order, block=block)
+    names = {f"blocks.{i}": f"blocks.{number}" for i, number in enumerate(order)}
+    with untouched(net):
+        found = OF_ONE_ORDER[name](net)
+    expected = OF_ONE_ORDER[name](as_it_runs(net))
+    for field in expected.__dataclass_fields__:
+        assert repr(renamed(getattr(found, field), {})) == repr(renamed(getattr(expected, field), names)), field
+
+
+def test_they_are_found_in_the_order_in_which_they_run() -> None:
+    net = Custom(2, 0)
+    assert list(blocks_of(net)) == ["blocks.0", "blocks.1", "blocks.2"]
+    with untouched(net):
+        assert list(running_blocks(net, IMAGES)) == ["blocks.2", "blocks.0"]
+        assert chains_of(net, IMAGES) == [["blocks.2", "blocks.0"]]
+    assert max(telescope(Custom(2, 0, block=PreActBasicBlock), IMAGES).deviation) < 1e-6
+
+
+def test_a_path_may_go_through_blocks_that_run() -> None:
+    net = Custom(2, 0)
+    every = path_gradient(net, BATCH, ["blocks.0", "blocks.2"])
+    assert torch.equal(every, path_gradient(as_it_runs(net), BATCH, ["blocks.0", "blocks.1"]))
+    with pytest.raises(ValueError, match=r"some of \['blocks\.2', 'blocks\.0'\], got \['blocks\.1'\]"):
+        path_gradient(net, BATCH, ["blocks.1"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: functional.max_pool2d(x, 2), lambda x: x.mul_(2), lambda x: 2 * x, lambda x: x.double().float() + 1],
+    ids=["pooled", "in place", "scaled", "shifted"],
+)
+def test_chains_end_at_whatever_changes_x(change: Callable[[Tensor], Tensor]) -> None:
+    """Also if it is no module."""
+    net = Custom(0, 1, 2, block=PreActBasicBlock)
+    net.between = change  # type: ignore[method-assign]
+    assert chains_of(net, IMAGES) == [["blocks.0"], ["blocks.1"], ["blocks.2"]]
+    assert max(gradient_decomposition(net, BATCH).deviation) < 1e-4
+
+
+CHANGED_WHEREVER_THEY_RUN = ["block_survival", "branch_noise", "lesion", "lesion_many", "reorder"]
+
+
+@pytest.mark.parametrize("name", OF_ONE_ORDER)
+def test_blocks_that_run_twice(name: str) -> None:
+    """They may be changed, and have no single place."""
+    net = Custom(0, 1, 0)
+    with untouched(net):
+        if name in CHANGED_WHEREVER_THEY_RUN:
+            assert set(getattr(OF_ONE_ORDER[name](net), "blocks", ("blocks.0", "blocks.1"))) == {"blocks.0", "blocks.1"}
+        else:
+            with pytest.raises(ValueError, match=r"block blocks\.0 runs 2 times for each image"):
+                OF_ONE_ORDER[name](net)
+
+
+@pytest.mark.parametrize("name", OF_ONE_ORDER)
+def test_blocks_that_never_run(name: str) -> None:
+    with pytest.raises(ValueError, match=r"none of the blocks of Custom runs: blocks\.0, blocks\.1, blocks\.2"):
+        OF_ONE_ORDER[name](Custom())
