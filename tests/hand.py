@@ -48,7 +48,7 @@ def logits_of(*blocks: Block) -> nn.Sequential:
 
 def pairs(*rows: tuple[float, float]) -> Tensor:
     """Images of two channels and one pixel."""
-    return torch.tensor(rows).view(-1, 2, 1, 1)
+    return torch.tensor(rows, dtype=torch.float32).view(-1, 2, 1, 1)
 
 
 def nll(margin: float) -> float:

@@ -11,6 +11,9 @@ Batch = tuple[Tensor, Tensor]
 Batches = Tensor | Batch | Iterable[Tensor | Batch]
 """Inputs, or inputs and their labels, as a tuple or list; or any iterable of such batches, a `DataLoader` for example."""
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_WANTED = "batches must be tensors of images (N, C, H, W), or pairs of such and labels (N,)"
+
 
 def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
     """Read all batches, and lay their inputs where the network computes.
@@ -23,15 +26,10 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
         The inputs.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, or they are no tensors of floating point numbers.
     """
-    like = next(net.parameters(), torch.empty(0))
-    with torch.inference_mode(False):
-        inputs = [(batch if isinstance(batch, Tensor) else batch[0]) for batch in _read(batches)]
-        inputs = [(x.clone() if x.is_inference() else x.detach()).to(like.device, like.dtype) for x in inputs if len(x)]
-    if not inputs:
-        raise ValueError("there are no images: the batches are empty (an iterator that was used up gives nothing a second time)")
-    return inputs
+    like = _like(net)
+    return [_beside(like, x) for x, _ in _read(batches)]
 
 
 def gather(net: nn.Module, batches: Batches) -> list[Batch]:
@@ -45,26 +43,14 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
         The batches.
 
     Raises:
-        ValueError: if there are none, or labels are missing or none of the network's.
+        ValueError: if there are none, inputs are no tensors of floating point numbers, or labels are missing or none of the
+            network's.
     """
-    if getattr(net, "num_classes", None) == 0:
-        raise ValueError("the network has no classifier (num_classes=0), and labels mean nothing to it")
-    listed = _read(batches)
-    if any(isinstance(batch, Tensor) or len(batch) != 2 for batch in listed):
-        raise ValueError("labels are missing: give pairs of inputs (N, C, H, W) and labels (N,)")
-    inputs = gather_inputs(net, listed)
-    labels = [y.detach().to(x.device) for x, y in zip(inputs, (batch[1] for batch in listed if len(batch[0])), strict=True)]
-    if any(y.is_floating_point() or y.is_complex() or y.dtype == torch.bool for y in labels):
-        raise ValueError(f"labels must be integers, got {labels[0].dtype}")
-    labels = [y.long() for y in labels]
     classes = getattr(net, "num_classes", None)
-    for x, y in zip(inputs, labels, strict=True):
-        if y.shape != x.shape[:1]:
-            raise ValueError(f"labels must be of shape {tuple(x.shape[:1])}, one for each image, got {tuple(y.shape)}")
-        if int(y.min()) < 0 or (classes is not None and int(y.max()) >= classes):
-            accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the network's logits"
-            raise ValueError(f"labels must be {accepted}, got {sorted(set(y.tolist()))}")
-    return list(zip(inputs, labels, strict=True))
+    if classes == 0:
+        raise ValueError("the network has no classifier (num_classes=0), and labels mean nothing to it")
+    like = _like(net)
+    return [(_beside(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
 def images_in(batches: list[Batch] | list[Tensor]) -> int:
@@ -80,17 +66,78 @@ def run_finite(net: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def _read(batches: Batches) -> list[Tensor | Batch]:
-    """Go through the batches once; what a `DataLoader` draws is drawn anew by whoever comes next."""
+def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
+    """Go through the batches once; what a `DataLoader` draws is drawn anew by whoever comes next. Empty ones are left out.
+
+    Args:
+        batches: the images.
+
+    Returns:
+        Each batch, behind its images.
+
+    Raises:
+        ValueError: if there are no images.
+    """
     with torch.random.fork_rng(devices=[]):
-        return list(_listed(batches))
+        listed = [(_images(batch), batch) for batch in _listed(batches)]
+    if not any(len(x) for x, _ in listed):
+        raise ValueError("there are no images: the batches are empty (an iterator that was used up gives nothing a second time)")
+    return [(x, batch) for x, batch in listed if len(x)]
 
 
 def _listed(batches: Batches) -> Iterable[Tensor | Batch]:
-    if isinstance(batches, Tensor):
-        return [batches]
-    if isinstance(batches, tuple | list) and len(batches) == 2:  # a DataLoader's batch is a list
-        x, y = batches
-        if isinstance(x, Tensor) and isinstance(y, Tensor) and y.ndim == 1:
-            return [(x, y)]
+    if isinstance(batches, Tensor) or _is_pair(batches):
+        return [batches]  # type: ignore[list-item] # a DataLoader's batch is a list
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"{_WANTED}, or an iterable of such batches, got {_described(batches)}")
     return batches
+
+
+def _is_pair(batches: object) -> bool:
+    """Return whether these are images and labels, which may be wrong ones, rather than two batches."""
+    if not (isinstance(batches, tuple | list) and len(batches) == 2 and isinstance(batches[0], Tensor)):
+        return False
+    x, y = batches
+    images = isinstance(y, Tensor) and y.is_floating_point() and y.ndim == x.ndim
+    batch = isinstance(y, tuple | list) and len(y) > 0 and isinstance(y[0], Tensor)
+    return not (images or batch)
+
+
+def _images(batch: object) -> Tensor:
+    x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{_WANTED}, got {_described(batch)}")
+    if not x.is_floating_point():
+        raise ValueError(f"images must be floating point numbers, preprocessed as the network expects them, got {x.dtype}")
+    return x
+
+
+def _labels(batch: object, images: int, classes: int | None) -> Tensor:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"labels are missing: give pairs of images (N, C, H, W) and labels (N,), got {_described(batch)}")
+    y = batch[1]
+    if not isinstance(y, Tensor) or y.dtype not in _INTEGERS or y.shape != (images,):
+        raise ValueError(f"labels must be a tensor of {images} integers, one for each image, got {_described(y)}")
+    if int(y.min()) < 0 or (classes is not None and int(y.max()) >= classes):
+        accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the network's logits"
+        raise ValueError(f"labels must be {accepted}, got {sorted(set(y.tolist()))}")
+    return y.detach().long()
+
+
+def _like(net: nn.Module) -> Tensor:
+    """Return a tensor of the device and dtype of a network."""
+    return next(net.parameters(), torch.empty(0))
+
+
+def _beside(like: Tensor, x: Tensor) -> Tensor:
+    """Return images of the device and dtype of a network, and such as gradients can be asked for."""
+    with torch.inference_mode(False):
+        return (x.clone() if x.is_inference() else x.detach()).to(like.device, like.dtype)
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {', '.join(type(item).__name__ for item in value) or 'nothing'}"
+    return type(value).__name__

@@ -137,21 +137,75 @@ def test_batches_that_are_none() -> None:
     for batches in ([], IMAGES[:0], iter(())):
         with pytest.raises(ValueError, match="there are no images"):
             gather_inputs(NET, batches)
-    with pytest.raises(ValueError, match="labels are missing"):
+    with pytest.raises(ValueError, match=r"labels are missing: .* got a tensor of torch\.float32 of shape \(6, 3, 16, 16\)"):
         gather(NET, IMAGES)
-    with pytest.raises(ValueError, match=r"labels must be of shape \(6,\), one for each image, got \(5,\)"):
-        gather(NET, (IMAGES, LABELS[:5]))
     with pytest.raises(ValueError, match=r"labels must be 0 to 4, the network's logits, got \[0, 1, 2, 3, 4, 5\]"):
         gather(NET, (IMAGES, torch.tensor([0, 1, 2, 3, 4, 5])))
 
 
 def test_labels_are_integers_of_a_classifier() -> None:
-    found = gather(NET, (IMAGES, LABELS.int()))
-    assert found[0][1].dtype == torch.int64
-    with pytest.raises(ValueError, match=r"labels must be integers, got torch\.float32"):
-        gather(NET, (IMAGES, LABELS.float()))
+    for kind in (torch.int32, torch.uint8):
+        assert gather(NET, (IMAGES, LABELS.to(kind)))[0][1].dtype == torch.int64
     with pytest.raises(ValueError, match="has no classifier"):
         gather(build(FAMILIES["resnet"], num_classes=0), (IMAGES, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (LABELS[:5], r"a tensor of torch\.int64 of shape \(5,\)"),
+        (LABELS[:, None], r"a tensor of torch\.int64 of shape \(6, 1\)"),
+        (LABELS.float(), r"a tensor of torch\.float32 of shape \(6,\)"),
+        (LABELS > 2, r"a tensor of torch\.bool of shape \(6,\)"),
+        (nn.functional.one_hot(LABELS).float(), r"a tensor of torch\.float32 of shape \(6, 5\)"),
+        (LABELS.tolist(), "a list of int, int, int, int, int, int"),
+        (LABELS.numpy(), "ndarray"),
+        (None, "NoneType"),
+    ],
+    ids=["few", "column", "float", "bool", "one-hot", "list", "array", "none"],
+)
+def test_labels_in_another_form_are_described(labels: object, got: str) -> None:
+    for batches in ((IMAGES, labels), [IMAGES, labels], iter([(IMAGES, labels)])):
+        with pytest.raises(ValueError, match=f"labels must be a tensor of 6 integers, one for each image, got {got}$"):
+            gather(NET, batches)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("batches", "got"),
+    [
+        (IMAGES.numpy(), "ndarray"),
+        ((IMAGES.numpy(), LABELS), "ndarray"),
+        ([(IMAGES.numpy(), LABELS)], "a tuple of ndarray, Tensor"),
+        ([{"image": IMAGES, "label": LABELS}], "dict"),
+        ({"image": IMAGES, "label": LABELS}, "str"),
+        ("images", "str"),
+        (TensorDataset(IMAGES, LABELS), "TensorDataset"),
+        (3, "int"),
+        (None, "NoneType"),
+        ([()], "a tuple of nothing"),
+    ],
+    ids=["array", "pair of arrays", "pairs of arrays", "dicts", "dict", "string", "dataset", "number", "none", "empty tuple"],
+)
+def test_batches_that_are_no_tensors_are_described(batches: object, got: str) -> None:
+    for read in (gather, gather_inputs):
+        with pytest.raises(ValueError, match=rf"batches must be tensors of images \(N, C, H, W\), .* got {got}$"):
+            read(NET, batches)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool], ids=str)
+def test_images_that_are_not_preprocessed_are_refused(dtype: torch.dtype) -> None:
+    images = IMAGES.to(dtype)
+    for batches in (images, (images, LABELS), [(images, LABELS)], (images, images)):
+        for read in (gather, gather_inputs):
+            with pytest.raises(ValueError, match=f"images must be floating point numbers, preprocessed .*, got {dtype}$"):
+                read(NET, batches)  # type: ignore[operator]
+
+
+def test_more_than_labels_beside_the_images() -> None:
+    batches = [(IMAGES, LABELS, torch.arange(6))]
+    assert torch.equal(gather_inputs(NET, batches)[0], IMAGES)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"labels are missing: .* got a tuple of Tensor, Tensor, Tensor$"):
+        gather(NET, batches)  # type: ignore[arg-type]
 
 
 def test_what_a_loader_draws_is_not_missed() -> None:
