@@ -12,6 +12,7 @@ from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import check_logits
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,7 +106,7 @@ def gradient_autocorrelation(
     if len(images) % 2:
         raise ValueError(f"lines go from one image to the next: give an even number of images, got {len(images)}")
     lines = list(zip(images[::2], images[1::2], strict=True))
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     logits, found, white, brown = [], [], [], []
     with recording(net), intact(net):
         for start, end in tqdm(lines, desc="gradient autocorrelation", unit="line", disable=None):

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis.streams import seeded
+from resnetlib.modules.arguments import check_count
+
 Batch = tuple[Tensor, Tensor]
 """Inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`."""
 
@@ -51,6 +54,29 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
         raise ValueError("the network has no classifier (num_classes=0), and labels mean nothing to it")
     like = _like(net)
     return [(_beside(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
+
+
+def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0) -> Tensor:
+    """Draw images of numbers from N(0, 1), the same for every network and device.
+
+    Args:
+        net: a network, of which the first layer with `in_channels` says how many channels they have.
+        images: how many.
+        image_size: their height and width, in pixels.
+        seed: of the numbers.
+
+    Returns:
+        The images, where the network computes.
+
+    Raises:
+        ValueError: for fewer than one image or pixel, a seed that is none, or a network without convolutions.
+    """
+    check_count("images", images, least=1)
+    check_count("image_size", image_size, least=1)
+    channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
+    if channels is None:
+        raise ValueError(f"{type(net).__name__} has no layer with in_channels: give images")
+    return torch.randn(images, channels, image_size, image_size, generator=seeded(seed)).to(_like(net))
 
 
 def images_in(batches: list[Batch] | list[Tensor]) -> int:

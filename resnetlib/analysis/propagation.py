@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, noise_images, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
@@ -105,8 +105,7 @@ def signal_propagation(
     """
     net = unwrapped(net)
     if batches is None:
-        channels = next(int(c) for module in net.modules() if (c := getattr(module, "in_channels", None)))
-        batches = torch.randn(images, channels, image_size, image_size, generator=torch.Generator().manual_seed(seed))
+        batches = noise_images(net, images, image_size, seed=seed)
     inputs = gather_inputs(net, batches)
     blocks = running_blocks(net, inputs[0])
     branches = {name: Moments() for name in blocks}

@@ -12,6 +12,7 @@ from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +119,7 @@ def effective_rank(
         raise ValueError("all gradients are zero: they have no rank (is the classifier zero, as Fixup begins it?)")
     if unit_rows:
         matrix = nn.functional.normalize(matrix)
-    gaussian = torch.randn(matrix.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    gaussian = torch.randn(matrix.shape, generator=seeded(seed), dtype=torch.float64)
     own, other = torch.linalg.svdvals(matrix), torch.linalg.svdvals(gaussian)
     return EffectiveRank(
         shape=(matrix.shape[0], matrix.shape[1]),

@@ -1,9 +1,17 @@
 """Random numbers that are the same for every network and on every device."""
 
+from operator import index
+
 import torch
 from torch import Tensor
 
 from resnetlib.modules.arguments import check_count
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a generator of random numbers, on the CPU; raise ValueError for a seed that is no integer of at least 0."""
+    check_count("seed", seed, least=0)
+    return torch.Generator().manual_seed(index(seed))
 
 
 def streams(seed: int, draws: int) -> list[torch.Generator]:
@@ -17,10 +25,10 @@ def streams(seed: int, draws: int) -> list[torch.Generator]:
         The streams, on the CPU.
 
     Raises:
-        ValueError: for fewer than one.
+        ValueError: for fewer than one, or a seed that is no integer of at least 0.
     """
     check_count("draws", draws, least=1)
-    first = torch.Generator().manual_seed(seed)
+    first = seeded(seed)
     seeds = [int(torch.randint(2**62, (), generator=first)) for _ in range(draws)]
     return [torch.Generator().manual_seed(own) for own in seeds]
 

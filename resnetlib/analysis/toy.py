@@ -11,6 +11,7 @@ from tqdm import tqdm
 from resnetlib.analysis.autocorrelation import autocorrelation, check_lags, draw_noise
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +101,7 @@ def toy_autocorrelation(
         raise ValueError(f"depths must be numbers of layers, at least 1, got {depths}")
     if width < 1 or inits < 1:
         raise ValueError(f"width and inits must be at least 1, got {width} and {inits}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     kinds = (None, *betas)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
     with recording():

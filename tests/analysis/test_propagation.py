@@ -89,5 +89,10 @@ def test_what_is_wrong_is_said() -> None:
     net = build(FAMILIES["resnet"])
     with pytest.raises(ValueError, match="there are no images"):
         signal_propagation(net, [])
-    with pytest.raises(ValueError, match="there are no images"):
-        signal_propagation(net, images=0)
+    for number in (0, -1, 2.0):
+        with pytest.raises(ValueError, match=f"images must be an integer of at least 1, got {number}"):
+            signal_propagation(net, images=number)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="image_size must be an integer of at least 1, got 0"):
+        signal_propagation(net, image_size=0)
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got None"):
+        signal_propagation(net, seed=None)  # type: ignore[arg-type]

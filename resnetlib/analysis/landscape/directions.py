@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.intact import unwrapped
+from resnetlib.analysis.streams import seeded
 
 Direction = Mapping[str, Tensor]
 """What is added to each parameter, by the parameter's name."""
@@ -42,7 +43,7 @@ def filter_normalized_direction(
         >>> direction["bias"]
         tensor([0., 0.])
     """
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
     direction = {}
     for name, theta in parameters_of(net).items():
         at_least_fp32 = theta.cpu().to(torch.promote_types(theta.dtype, torch.float32))
@@ -72,7 +73,7 @@ def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and
     """
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 
 

@@ -22,6 +22,7 @@ from resnetlib.analysis.landscape.pictures import draw_map
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,7 +172,7 @@ class Extremes:
         size = sum(parameter.numel() for parameter in self.learned)
         if size < 2:
             raise ValueError("the network has no parameters of more than one dimension, which the Hessian is taken of")
-        self.start = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).numpy()
+        self.start = torch.randn(size, generator=seeded(seed), dtype=torch.float64).numpy()
 
     def __call__(self, points: Tensor) -> Tensor:
         """Compute them at one point.

@@ -21,6 +21,7 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "N
     import torch
 
     from resnetlib.analysis import deepen as make
+    from resnetlib.analysis.batches import noise_images
     from resnetlib.zoo import save_model
 
     try:
@@ -30,8 +31,7 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "N
     net = load(name, weights, normalize, device)[0].eval()
     deeper = make(net, numbers)
     save_model(deeper, out)
-    size = max(32, net.smallest_input)
-    x = torch.randn(2, net.in_channels, size, size, generator=torch.Generator().manual_seed(0)).to(next(net.parameters()))
+    x = noise_images(net, 2, max(32, net.smallest_input))
     with torch.inference_mode():
         difference = float((net(x) - deeper(x)).abs().max())
     blocks = (sum(1 for _ in each.blocks()) for each in (net, deeper))
