@@ -1,18 +1,20 @@
 """Are gradients of neighbouring images alike? Their autocorrelation along lines between images."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import index
+from typing import TYPE_CHECKING, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
+from resnetlib.analysis.batches import Batches, check_classifier, gather_inputs, run_finite
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import check_logits
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.scores import check_logits
 from resnetlib.analysis.streams import seeded
+from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,8 +90,8 @@ def gradient_autocorrelation(
         The autocorrelation, and those of the noises.
 
     Raises:
-        ValueError: if the number of images is odd or zero; if there is no such logit, or none at all; if there are not more points
-            than lags; if the network's output is not finite; or if the gradient is the same all along a line.
+        ValueError: if a number is out of range: that of images is odd or zero, there are not more points than lags, or there is no
+            such logit, or none at all; if the network's output is not finite; or if the gradient is the same all along a line.
 
     Source:
         arXiv 1702.08591, where the line is that of the inputs of a scalar function (`toy_autocorrelation`).
@@ -102,6 +104,8 @@ def gradient_autocorrelation(
     """
     net = unwrapped(net)
     check_lags(points, lags)
+    check_count("batch_size", batch_size, least=1)
+    check_classifier(net)
     images = [image for x in gather_inputs(net, batches) for image in x]
     if len(images) % 2:
         raise ValueError(f"lines go from one image to the next: give an even number of images, got {len(images)}")
@@ -151,8 +155,9 @@ def autocorrelation(series: Tensor, lags: int) -> Tensor:
 
 def check_lags(points: int, lags: int) -> None:
     """Raise ValueError unless there are more points than lags, and a lag at all."""
-    if not 1 <= lags < points:
-        raise ValueError(f"lags must be at least 1 and below the number of points, {points}, got {lags}")
+    check_count("points", points, least=2)
+    if isinstance(lags, bool) or not isinstance(lags, SupportsIndex) or not 1 <= index(lags) < points:
+        raise ValueError(f"lags must be an integer of at least 1, and below the number of points, {points}, got {lags!r}")
 
 
 def draw_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":

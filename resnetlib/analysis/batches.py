@@ -49,11 +49,15 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
         ValueError: if there are none, inputs are no tensors of floating point numbers, or labels are missing or none of the
             network's.
     """
-    classes = getattr(net, "num_classes", None)
-    if classes == 0:
-        raise ValueError("the network has no classifier (num_classes=0), and labels mean nothing to it")
-    like = _like(net)
+    check_classifier(net)
+    classes, like = getattr(net, "num_classes", None), _like(net)
     return [(_beside(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
+
+
+def check_classifier(net: nn.Module) -> None:
+    """Raise ValueError for a network that says itself that what it gives out are no logits."""
+    if getattr(net, "num_classes", None) == 0:
+        raise ValueError("the network has no classifier (num_classes=0): it gives out features, to which no labels belong")
 
 
 def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.arguments import check_sizes
+from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting
@@ -104,7 +104,7 @@ def branch_noise(
         torch.Size([9, 1, 1])
     """
     net = unwrapped(net)
-    data, sizes = gather(net, batches), check_sizes("ratios", ratios)
+    data, sizes = gather(net, batches), check_numbers("ratios", ratios, least=0)
     blocks = running_blocks(net, data[0][0], once=False)
     sources = {name: streams(seed, draws) for name in blocks}
     scores = {name: [[Score() for _ in range(draws)] for _ in sizes] for name in blocks}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from resnetlib.analysis.arguments import as_backbone
+from resnetlib.analysis.arguments import as_backbone, check_integers
 from resnetlib.analysis.batches import Batches, gather_inputs, noise_images, run_finite
 from resnetlib.analysis.hooks import outcomes
 from resnetlib.analysis.identity import make_identity_
@@ -15,7 +15,6 @@ from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.widening import copy_dense
 from resnetlib.modules import Backbone, Concat, Stage, StochasticConcat, dilate, is_dilated
-from resnetlib.modules.arguments import check_count
 
 
 def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = None) -> Backbone:
@@ -54,12 +53,12 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         (27, True)
     """
     net = as_backbone(net)
-    _check(net.spec.depths, depths)
+    depths = _checked(net.spec.depths, depths)
     inputs = None if batches is None else gather_inputs(net, batches)
     family: Callable[..., Backbone] = type(net)
     like = next(net.parameters())
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # its parameters are to be trained
-        deeper = family(replace(net.spec, depths=tuple(depths)), num_classes=net.num_classes, in_channels=net.in_channels)
+        deeper = family(replace(net.spec, depths=depths), num_classes=net.num_classes, in_channels=net.in_channels)
         deeper.to(like.device, like.dtype)
     deeper.head_drop.p = net.head_drop.p
     if is_dilated(net):
@@ -80,11 +79,11 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     return deeper.train(net.training)
 
 
-def _check(old: Sequence[int], new: Sequence[int]) -> None:
-    for depth in new:
-        check_count("depths", depth, least=1)
-    if len(old) != len(new) or any(deep < shallow for shallow, deep in zip(old, new, strict=True)):
-        raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {tuple(new)}")
+def _checked(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
+    depths = check_integers("depths", new, 1, different=False)
+    if len(old) != len(depths) or any(deep < shallow for shallow, deep in zip(old, depths, strict=True)):
+        raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {depths}")
+    return depths
 
 
 def _check_same(net: Backbone, deeper: Backbone) -> None:

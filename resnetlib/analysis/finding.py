@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
+from resnetlib.analysis.typed import misfits
 from resnetlib.disk import write_atomically
 
 if TYPE_CHECKING:
@@ -65,12 +66,16 @@ class Finding(ABC):
             values = {name: value if isinstance(value, Tensor) else _decoded(value) for name, value in data.items()}
         except Exception as error:
             raise ValueError(f"{path} is no saved finding, or damaged: {error}") from error
+        if not isinstance(kind, str):
+            raise ValueError(f"{path} is no saved finding, or damaged: its kind is {kind!r}")
         kinds = {each.__name__: each for each in ([cls] if cls is not Finding else cls.__subclasses__())}
         if kind not in kinds:
             raise ValueError(f"{path} holds a {kind}: load it with {kind}.load, not {cls.__name__}.load")
         names = {field.name for field in fields(kinds[kind])}  # type: ignore[arg-type]
         if values.keys() != names:
             raise ValueError(f"{path} has {sorted(values)}, and a {kind} {sorted(names)}: it is damaged, or of another version")
+        if wrong := misfits(kinds[kind], values):
+            raise ValueError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
         return kinds[kind](**values)
 
     @abstractmethod

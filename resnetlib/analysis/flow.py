@@ -59,11 +59,17 @@ class GradientFlow(Finding):
 
         Returns:
             The axes.
+
+        Raises:
+            ValueError: for others.
         """
-        values, name = {
+        curves = {
             "features": (self.feature_norm, "norm of dE/dx, at the block's input"),
             "parameters": (self.parameter_norm, "norm of dE/dw, all the block's parameters"),
-        }[of]
+        }
+        if of not in curves:
+            raise ValueError(f"of must be one of {', '.join(curves)}, got {of!r}")
+        values, name = curves[of]
         ax = draw_curve(ax, values, label=label, name=name, of="block")
         ax.set_yscale("log")
         return ax

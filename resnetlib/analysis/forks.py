@@ -11,9 +11,9 @@ from resnetlib.analysis.batches import Batch
 from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import running_blocks
-from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
-from resnetlib.analysis.scores import as_precise, score_intact
+from resnetlib.analysis.scores import score_intact
 from resnetlib.modules import Block
 
 
@@ -63,6 +63,8 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         torch.Size([2, 3, 32, 32])
     """
     net = unwrapped(net)
+    if isinstance(through, str):
+        raise ValueError(f"through must be a list of names of blocks, got {through!r}: write [{through!r}]")
     data = gather_labelled(net, batch, None)
     if len(data) > 1:
         raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
@@ -110,7 +112,7 @@ def gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, paths: Ite
     x, y = batch
     x = x.detach().requires_grad_()
     with meeting({name: blocks[name] for name in forks_of(blocks)}, fork):
-        loss = nn.functional.cross_entropy(as_precise(net(x)), y, reduction="sum")
+        loss = summed_loss(net, x, y)
     for path in paths:
         closed.update(path)
         yield torch.autograd.grad(loss, x, retain_graph=True)[0]

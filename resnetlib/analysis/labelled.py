@@ -2,10 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from resnetlib.analysis.batches import Batch, Batches, gather
-from resnetlib.analysis.scores import as_precise
+from resnetlib.analysis.scores import check_logits, loss_of
 
 
 def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> list[Batch]:
@@ -35,14 +34,6 @@ def _ordinary(labels: Tensor) -> Tensor:
         return labels.clone() if labels.is_inference() else labels
 
 
-def check_logits(logits: object) -> Tensor:
-    """Return what a network returned; raise ValueError if that are no logits `(N, classes)`."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the network must return logits (N, classes), got {got}")
-    return logits
-
-
 def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Compute the sum of the images' cross-entropies.
 
@@ -58,10 +49,9 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         A scalar.
 
     Raises:
-        ValueError: if it is not finite, or the network returns no logits.
+        ValueError: if it is not finite, or the network returns no logits for these labels.
     """
-    logits = as_precise(check_logits(net(x)))
-    loss: Tensor = functional.cross_entropy(logits, y, reduction="sum")
+    loss = loss_of(check_logits(net(x), y), y)
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
     return loss

@@ -185,7 +185,8 @@ def lesion_many(
         The errors.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, its loss is no finite number, or k is out of range.
+        ValueError: if there are no images or labels, the network has no blocks, or none that can be deleted, its loss is no finite
+            number, or k is out of range.
 
     Source:
         arXiv 1605.06431, sec. 4.2, fig. 5a.
@@ -202,6 +203,8 @@ def lesion_many(
     if which not in ("all", "same shape"):
         raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")
     candidates = [name for name, block in blocks.items() if which == "all" or not changes_shape(block)]
+    if not candidates:
+        raise ValueError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")
     if counts is None:
         counts = range(1, min(20, len(candidates)) + 1)
     counts = check_integers("counts", counts, 0, len(candidates))
@@ -214,4 +217,11 @@ def lesion_many(
                 with shrunken(blocks, [candidates[number] for number in order[:count]], 0):
                     error[i, j] = evaluated(net, data).error
                 bar.update()
-    return LesionMany(tuple(candidates), counts, whole.images, whole.error, chance_error(outputs[0].shape[1]), error)
+    return LesionMany(
+        candidates=tuple(candidates),
+        counts=counts,
+        images=whole.images,
+        intact_error=whole.error,
+        chance_error=chance_error(outputs[0].shape[1]),
+        error=error,
+    )

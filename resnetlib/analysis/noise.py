@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.arguments import check_sizes
+from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.scores import chance_error, evaluated, score_intact
+from resnetlib.analysis.scores import Score, chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import normal_like, streams
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def input_noise(
         0.0
     """
     net = unwrapped(net)
-    data, sizes = gather(net, batches), check_sizes("sigmas", sigmas)
+    data, sizes = gather(net, batches), check_numbers("sigmas", sigmas, least=0)
     sources = streams(seed, draws)
     accuracy = torch.zeros(len(sizes), draws, dtype=torch.float64)
     with intact(net), torch.inference_mode(), tqdm(total=accuracy.numel(), desc="input noise", disable=None) as bar:
@@ -112,7 +112,7 @@ def input_noise(
                 noisy = ((x + sigma * added, y) for (x, y), added in zip(data, noise, strict=True))
                 accuracy[i, j] = 100 - evaluated(net, noisy).error
                 bar.update()
-    return NoiseSweep("input", sizes, whole.images, 100 - whole.error, 100 - chance_error(outputs[0].shape[1]), accuracy)
+    return _swept("input", sizes, whole, outputs, accuracy)
 
 
 def weight_noise(
@@ -148,7 +148,7 @@ def weight_noise(
         torch.Size([2, 2])
     """
     net = unwrapped(net)
-    data, sizes = gather(net, batches), check_sizes("ratios", ratios)
+    data, sizes = gather(net, batches), check_numbers("ratios", ratios, least=0)
     if not any(True for _ in net.parameters()):
         raise ValueError(f"{type(net).__name__} has no parameters, which could get noise")
     sources = streams(seed, draws)
@@ -161,7 +161,18 @@ def weight_noise(
                 tensors = {name: weight + ratio * noise[name] for name, weight in net.named_parameters()}
                 accuracy[i, j] = 100 - evaluated(net, data, tensors).error
                 bar.update()
-    return NoiseSweep("weights", sizes, whole.images, 100 - whole.error, 100 - chance_error(outputs[0].shape[1]), accuracy)
+    return _swept("weights", sizes, whole, outputs, accuracy)
+
+
+def _swept(where: str, sizes: tuple[float, ...], whole: Score, outputs: list[Tensor], accuracy: Tensor) -> NoiseSweep:
+    return NoiseSweep(
+        where=where,
+        sizes=sizes,
+        images=whole.images,
+        intact_accuracy=100 - whole.error,
+        chance_accuracy=100 - chance_error(outputs[0].shape[1]),
+        accuracy=accuracy,
+    )
 
 
 def _noise_for(weight: Tensor, stream: torch.Generator) -> Tensor:

@@ -140,7 +140,16 @@ def reorder(net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None
                     tau[i, j] = kendall_tau(order)
                     error[i, j] = evaluated(net, data, _tensors(blocks, order)).error
                     bar.update()
-    return Reordering(tuple(names), groups, swaps, whole.images, whole.error, chance_error(outputs[0].shape[1]), tau, error)
+    return Reordering(
+        blocks=tuple(names),
+        groups=groups,
+        swaps=swaps,
+        images=whole.images,
+        intact_error=whole.error,
+        chance_error=chance_error(outputs[0].shape[1]),
+        tau=tau,
+        error=error,
+    )
 
 
 def _groups(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:

@@ -22,10 +22,9 @@ class Score:
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: logits `(N, classes)`, labels `(N,)`."""
-        logits = as_precise(logits)
         self.images += len(labels)
         self._wrong = self._wrong + (decided(logits) != labels).sum()
-        self._loss = self._loss + nn.functional.cross_entropy(logits, labels, reduction="sum").double()
+        self._loss = self._loss + loss_of(logits, labels).double()
 
     @property
     def error(self) -> float:
@@ -38,9 +37,25 @@ class Score:
         return float(self._loss) / self.images
 
 
+def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
+    """Return what a network gave out; raise ValueError unless it is logits `(N, classes)`, one for each label's class."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"the network must return logits (N, classes), got {got}")
+    if labels is not None and int(labels.max()) >= logits.shape[1]:
+        raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, the network's logits, got {int(labels.max())}")
+    return logits
+
+
 def as_precise(logits: Tensor) -> Tensor:
     """Return logits as numbers of 32 bits at least, as losses need them after mixed precision."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the sum of the images' cross-entropies."""
+    loss: Tensor = nn.functional.cross_entropy(as_precise(logits), labels, reduction="sum")
+    return loss
 
 
 def decided(logits: Tensor) -> Tensor:
@@ -68,12 +83,7 @@ def score_intact(net: nn.Module, batches: list[Batch]) -> tuple[Score, list[Tens
     """
     score, outputs = Score(), []
     for x, y in batches:
-        logits = net(x)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            got = f"of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"the network must give logits (N, classes), got {got}")
-        if int(y.max()) >= logits.shape[1]:
-            raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, the network's logits, got {int(y.max())}")
+        logits = check_logits(net(x), y)
         score.add(logits, y)
         outputs.append(logits)
     if not isfinite(score.loss):

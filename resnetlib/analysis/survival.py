@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
@@ -120,9 +120,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
         0.0
     """
     net = unwrapped(net)
-    factors = tuple(map(float, factors))
-    if not factors or not all(map(isfinite, factors)):
-        raise ValueError(f"factors must be finite numbers, one at least, got {factors}")
+    factors = check_numbers("factors", factors)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0], once=False)
     scores = {name: [_Comparison() for _ in factors] for name in (*blocks, _ALL)}

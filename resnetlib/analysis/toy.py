@@ -1,5 +1,6 @@
 """How gradients shatter with depth: the autocorrelation of the gradient of random scalar functions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -8,10 +9,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from resnetlib.analysis.arguments import check_integers, check_numbers
 from resnetlib.analysis.autocorrelation import autocorrelation, check_lags, draw_noise
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.streams import seeded
+from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,10 +59,10 @@ class ToyAutocorrelation(Finding):
 
 
 def toy_autocorrelation(
-    depths: tuple[int, ...] = (2, 4, 10, 24, 50),
+    depths: Sequence[int] = (2, 4, 10, 24, 50),
     *,
     width: int = 200,
-    betas: tuple[float, ...] = (1.0, 0.1),
+    betas: Sequence[float] = (1.0, 0.1),
     batch_norm: bool = True,
     points: int = 256,
     lags: int = 15,
@@ -97,10 +100,10 @@ def toy_autocorrelation(
         (('plain', 'residual, beta = 1', 'residual, beta = 0.1'), (3, 2, 16))
     """
     check_lags(points, lags)
-    if not depths or min(depths) < 1:
-        raise ValueError(f"depths must be numbers of layers, at least 1, got {depths}")
-    if width < 1 or inits < 1:
-        raise ValueError(f"width and inits must be at least 1, got {width} and {inits}")
+    depths = check_integers("depths", depths, 1, different=False)
+    betas = check_numbers("betas", betas, fewest=0)
+    for name, count in (("width", width), ("inits", inits)):
+        check_count(name, count, least=1)
     generator = seeded(seed)
     kinds = (None, *betas)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
@@ -114,7 +117,7 @@ def toy_autocorrelation(
     noises = [torch.randn(points, 1, generator=generator, dtype=torch.float64) for _ in range(inits)]
     return ToyAutocorrelation(
         kinds=("plain", *(f"residual, beta = {beta:g}" for beta in betas)),
-        depths=tuple(depths),
+        depths=depths,
         inits=inits,
         acf=acf,
         white=torch.stack([autocorrelation(noise, lags) for noise in noises]).mean(0),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -206,6 +207,13 @@ def test_group_norms() -> None:
 def test_fewer_blocks(depths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="depths must be"):
         deepen(PLAIN, depths)
+
+
+def test_depths_of_other_kinds() -> None:
+    assert deepen(PLAIN, np.array([3, 1])).spec.depths == (3, 1)
+    for wrong in (9, [2.0, 1], ["2", 1], None):
+        with pytest.raises(ValueError, match="depths must be a sequence of integers of at least 1"):
+            deepen(PLAIN, wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("std", [0.003, 0.1])

@@ -105,6 +105,9 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kind.json").write_text('{"finding": "Telescope"}')
     with pytest.raises(ValueError, match=r"holds a Telescope: load it with Telescope\.load"):
         Anything.load(tmp_path / "kind.json")
+    (tmp_path / "listed.json").write_text('{"finding": [1]}')
+    with pytest.raises(ValueError, match=r"is no saved finding, or damaged: its kind is \[1\]"):
+        Finding.load(tmp_path / "listed.json")
     (tmp_path / "unknown.json").write_text('{"finding": "Nothing"}')
     with pytest.raises(ValueError, match=r"holds a Nothing"):
         Finding.load(tmp_path / "unknown.json")
@@ -113,6 +116,34 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         Anything.load(tmp_path / "less.json")
     with pytest.raises(FileNotFoundError):
         Anything.load(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("numbers", None),
+        ("numbers", [1.0, 2.0]),
+        ("limit", "high"),
+        ("limit", True),
+        ("limit", None),
+        ("name", 3),
+        ("pairs", [[1, 2, 3]]),
+        ("pairs", [1]),
+        ("pairs", [["a", 1.0]]),
+        ("pairs", {}),
+        ("table", [1]),
+        ("table", {"a": 1.0}),
+    ],
+)
+def test_values_of_another_type_are_refused(field: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    WHOLE.save(path)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {field: value}))
+    with pytest.raises(ValueError, match=f"has {field} of another type than its class has: it is damaged"):
+        Anything.load(path)
+    path.write_text(json.dumps(data | {"limit": 3, "name": "x", "pairs": [], "table": {}}))
+    assert Anything.load(path).limit == 3
 
 
 def test_it_is_drawn_into_a_file(tmp_path: Path) -> None:

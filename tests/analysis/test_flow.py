@@ -100,6 +100,8 @@ def test_what_is_wrong_is_said() -> None:
         gradient_flow(net, IMAGES * torch.nan, LABELS)
     with pytest.raises(ValueError, match=r"must return logits \(N, classes\).*\(1, 2, 1, 1\)"):
         gradient_flow(nn.Sequential(Times(1.0)), torch.zeros(1, 2, 1, 1), torch.tensor([0]))
+    with pytest.raises(ValueError, match="of must be one of features, parameters, got 'weights'"):
+        gradient_flow(net, IMAGES, LABELS).plot(of="weights")  # type: ignore[arg-type]
 
 
 def test_a_batch_of_a_data_loader_is_a_batch() -> None:

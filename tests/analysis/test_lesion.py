@@ -181,16 +181,20 @@ def test_what_is_wrong_is_said() -> None:
         lesion(net, IMAGES)
     with pytest.raises(ValueError, match="labels must be 0 to 1, the network's logits, got 7"):
         lesion(logits_of(Times(1.0)), (pairs((1, 2)), torch.tensor([7])))
-    with pytest.raises(ValueError, match=r"must give logits \(N, classes\), got of shape \(1, 2, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"must return logits \(N, classes\), got a tensor of shape \(1, 2, 1, 1\)"):
         lesion(nn.Sequential(Times(1.0)), (pairs((1, 2)), torch.tensor([0])))
     with pytest.raises(ValueError, match="loss on these images must be a finite number, got nan"):
         lesion(net, (IMAGES * float("nan"), LABELS))
-    with pytest.raises(ValueError, match=r"counts must be different integers from 0 to 3, one at least, got \(4,\)"):
+    with pytest.raises(ValueError, match=r"counts must be a sequence of different integers from 0 to 3, one at least, got \[4\]"):
         lesion_many(net, DATA, [4])
     with pytest.raises(ValueError, match="draws must be an integer of at least 1, got 0"):
         lesion_many(net, DATA, draws=0)
     with pytest.raises(ValueError, match="which must be 'all' or 'same shape', got 'some'"):
         lesion_many(net, DATA, which="some")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"counts must be a sequence .* got 3$"):
+        lesion_many(net, DATA, 3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no block keeps its shape, of 0: none can be deleted with which='same shape'"):
+        lesion_many(nn.Sequential(BasicBlock(3, 5, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), DATA, which="same shape")
     narrowing = nn.Sequential(BasicBlock(3, 2, join=Replace), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(
         ValueError, match=r"block 0 has no skip, and shortcut A cannot stand in for it from \(3, 16, 16\) to \(2, 1"

@@ -194,8 +194,8 @@ def test_the_network_is_as_it_was(analysis, spec: Spec) -> None:  # type: ignore
 )
 def test_what_is_wrong_is_said(analysis, name: str) -> None:  # type: ignore[no-untyped-def]
     net = build(FAMILIES["resnet"], num_classes=5)
-    for wrong in ([-0.1], [float("inf")], [float("nan")], []):
-        with pytest.raises(ValueError, match=f"{name} must be finite numbers of at least 0, one at least, got"):
+    for wrong in ([-0.1], [float("inf")], [float("nan")], [], 0.1, "0.1", None, [None]):
+        with pytest.raises(ValueError, match=f"{name} must be a sequence of finite numbers of at least 0, 1 or more, got"):
             analysis(net, DATA, wrong)
     with pytest.raises(ValueError, match="draws must be an integer of at least 1, got -1"):
         analysis(net, DATA, draws=-1)

@@ -141,8 +141,10 @@ def test_what_is_wrong_is_said() -> None:
         with pytest.raises(ValueError, match="blocks can change places: none are of one structure and keep their shape"):
             reorder(build(FAMILIES[key], num_classes=5), DATA)
     net = build(FAMILIES["resnet"], num_classes=5)
-    with pytest.raises(ValueError, match=r"swaps must be different integers from 0 to 1000000, one at least, got \(-1,\)"):
+    with pytest.raises(ValueError, match=r"swaps must be a sequence of different integers from 0 to 1000000, .* got \[-1\]"):
         reorder(net, DATA, [-1])
+    with pytest.raises(ValueError, match=r"swaps must be a sequence .* got 5$"):
+        reorder(net, DATA, 5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="draws must be an integer of at least 1, got -2"):
         reorder(net, DATA, draws=-2)
     with pytest.raises(ValueError, match="there are no images"):

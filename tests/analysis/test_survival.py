@@ -112,8 +112,8 @@ def test_the_network_is_as_it_was(spec: Spec) -> None:
 
 def test_what_is_wrong_is_said() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
-    for wrong in ([], [float("nan")], [1, float("inf")]):
-        with pytest.raises(ValueError, match="factors must be finite numbers, one at least, got"):
+    for wrong in ([], [float("nan")], [1, float("inf")], 0.5, "1"):
+        with pytest.raises(ValueError, match="factors must be a sequence of finite numbers, 1 or more, got"):
             block_survival(net, DATA, wrong)
     with pytest.raises(ValueError, match="there are no images"):
         block_survival(net, [])

@@ -93,11 +93,16 @@ def test_inside_of_a_caller_that_wants_no_gradients(mode: type) -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(ValueError, match=r"depths must be numbers of layers, at least 1, got \(2, 0\)"):
+    with pytest.raises(ValueError, match=r"depths must be a sequence of integers of at least 1, one at least, got \(2, 0\)"):
         toy_autocorrelation((2, 0))
     with pytest.raises(ValueError, match=r"depths must be .* got \(\)"):
         toy_autocorrelation(())
-    with pytest.raises(ValueError, match="width and inits must be at least 1, got 200 and 0"):
+    with pytest.raises(ValueError, match="inits must be an integer of at least 1, got 0"):
         toy_autocorrelation(inits=0)
-    with pytest.raises(ValueError, match="lags must be at least 1"):
+    for wrong in (3, "3", None):
+        with pytest.raises(ValueError, match=f"depths must be a sequence of .* got {wrong!r}"):
+            toy_autocorrelation(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"betas must be a sequence of .* got {wrong!r}"):
+            toy_autocorrelation(betas=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lags must be an integer of at least 1"):
         toy_autocorrelation(lags=0)

@@ -52,7 +52,7 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
 
     Args:
         span: how far it goes.
-        points: along each coordinate.
+        points: along each coordinate; a single one lies in the middle.
         dimensions: 1 or 2.
 
     Returns:
@@ -65,5 +65,5 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
     ends = ((-span, span),) * dimensions if isinstance(span, int | float) else tuple((float(a), float(b)) for a, b in span)
     if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
         raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
-    x, *rest = (torch.from_numpy(np.linspace(a, b, points)) for a, b in ends)
+    x, *rest = (torch.from_numpy(np.linspace(a, b, points) if points > 1 else np.array([(a + b) / 2])) for a, b in ends)
     return Grid(tuple((float(a), float(b)) for a, b in ends), x, rest[0] if rest else None)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from resnetlib.analysis.batches import Batch, Batches, images_in
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import check_logits, gather_labelled
+from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
@@ -22,6 +22,7 @@ from resnetlib.analysis.landscape.pictures import draw_map
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.scores import check_logits
 from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:

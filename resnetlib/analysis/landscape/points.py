@@ -11,12 +11,11 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis.batches import Batch, images_in
-from resnetlib.analysis.labelled import check_logits
 from resnetlib.analysis.landscape.compiled import Compiled, run
 from resnetlib.analysis.landscape.directions import parameters_of
 from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
 from resnetlib.analysis.landscape.pieces import looks_at_batches, pieces_of
-from resnetlib.analysis.scores import as_precise, decided
+from resnetlib.analysis.scores import as_precise, check_logits, decided
 from resnetlib.modules import is_norm
 
 BatchNorm = Literal["running", "recalibrated", "batch"]

@@ -78,6 +78,8 @@ def test_flat_surfaces_single_points_and_lines_are_drawn(tmp_path: Path) -> None
     assert axes.lines[0].get_ydata().tolist() == line().loss.tolist()  # type: ignore[union-attr]
     net = nn.Linear(2, 2)
     single = landscape(net, (torch.eye(2), torch.tensor([0, 1])), points=1)
+    assert single.x.tolist() == [0]
+    assert float(single.loss) == pytest.approx(single.loss_at_centre)
     draw(single, tmp_path / "single.png")
     with pytest.raises(ValueError, match="this is a line, and has no surface"):
         line().plot_3d()
