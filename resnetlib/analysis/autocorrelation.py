@@ -1,8 +1,7 @@
 """Are gradients of neighbouring images alike? Their autocorrelation along lines between images."""
 
 from dataclasses import dataclass
-from operator import index
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import check_logits
 from resnetlib.analysis.streams import seeded
-from resnetlib.modules.arguments import check_count
+from resnetlib.modules.arguments import as_integer, check_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,8 +102,8 @@ def gradient_autocorrelation(
         ([1.0], 5)
     """
     net = unwrapped(net)
-    check_lags(points, lags)
-    check_count("batch_size", batch_size, least=1)
+    points, lags = check_lags(points, lags)
+    batch_size = check_count("batch_size", batch_size, least=1)
     check_classifier(net)
     images = [image for x in gather_inputs(net, batches) for image in x]
     if len(images) % 2:
@@ -153,11 +152,12 @@ def autocorrelation(series: Tensor, lags: int) -> Tensor:
     return (torch.stack(products) / energy).cpu()
 
 
-def check_lags(points: int, lags: int) -> None:
-    """Raise ValueError unless there are more points than lags, and a lag at all."""
-    check_count("points", points, least=2)
-    if isinstance(lags, bool) or not isinstance(lags, SupportsIndex) or not 1 <= index(lags) < points:
+def check_lags(points: int, lags: int) -> tuple[int, int]:
+    """Return both as Python's integers; raise ValueError unless there are more points than lags, and a lag at all."""
+    points, number = check_count("points", points, least=2), as_integer(lags)
+    if number is None or not 1 <= number < points:
         raise ValueError(f"lags must be an integer of at least 1, and below the number of points, {points}, got {lags!r}")
+    return points, number
 
 
 def draw_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
@@ -182,9 +182,10 @@ def _logit(net: nn.Module, image: Tensor, wanted: int | None) -> int:
         logits = check_logits(run_finite(net, image[None])).flatten()
     if wanted is None:
         return int(logits.argmax())
-    if not 0 <= wanted < len(logits):
-        raise ValueError(f"logit must be 0 to {len(logits) - 1}, or None for the one that is ranked first, got {wanted}")
-    return wanted
+    number = as_integer(wanted)
+    if number is None or not 0 <= number < len(logits):
+        raise ValueError(f"logit must be 0 to {len(logits) - 1}, or None for the one that is ranked first, got {wanted!r}")
+    return number
 
 
 def _gradients(net: nn.Module, x: Tensor, logit: int) -> Tensor:

@@ -14,7 +14,7 @@ Batch = tuple[Tensor, Tensor]
 Batches = Tensor | Batch | Iterable[Tensor | Batch]
 """Inputs, or inputs and their labels, as a tuple or list; or any iterable of such batches, a `DataLoader` for example."""
 
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_INTEGERS = (torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64, torch.int64)
 _WANTED = "batches must be tensors of images (N, C, H, W), or pairs of such and labels (N,)"
 
 
@@ -31,7 +31,7 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
     Raises:
         ValueError: if there are none, or they are no tensors of floating point numbers.
     """
-    like = _like(net)
+    like = like_of(net)
     return [_beside(like, x) for x, _ in _read(batches)]
 
 
@@ -50,7 +50,7 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
             network's.
     """
     check_classifier(net)
-    classes, like = getattr(net, "num_classes", None), _like(net)
+    classes, like = getattr(net, "num_classes", None), like_of(net)
     return [(_beside(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
@@ -75,12 +75,11 @@ def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0)
     Raises:
         ValueError: for fewer than one image or pixel, a seed that is none, or a network without convolutions.
     """
-    check_count("images", images, least=1)
-    check_count("image_size", image_size, least=1)
+    images, image_size = check_count("images", images, least=1), check_count("image_size", image_size, least=1)
     channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
     if channels is None:
         raise ValueError(f"{type(net).__name__} has no layer with in_channels: give images")
-    return torch.randn(images, channels, image_size, image_size, generator=seeded(seed)).to(_like(net))
+    return torch.randn(images, channels, image_size, image_size, generator=seeded(seed)).to(like_of(net))
 
 
 def images_in(batches: list[Batch] | list[Tensor]) -> int:
@@ -116,19 +115,19 @@ def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
 
 
 def _listed(batches: Batches) -> Iterable[Tensor | Batch]:
-    if isinstance(batches, Tensor) or _is_pair(batches):
+    if isinstance(batches, Tensor) or _is_batch(batches):
         return [batches]  # type: ignore[list-item] # a DataLoader's batch is a list
     if not isinstance(batches, Iterable):
         raise ValueError(f"{_WANTED}, or an iterable of such batches, got {_described(batches)}")
     return batches
 
 
-def _is_pair(batches: object) -> bool:
-    """Return whether these are images and labels, which may be wrong ones, rather than two batches."""
-    if not (isinstance(batches, tuple | list) and len(batches) == 2 and isinstance(batches[0], Tensor)):
+def _is_batch(batches: object) -> bool:
+    """Return whether these are images and labels, which may be wrong ones, rather than several batches."""
+    if not (isinstance(batches, tuple | list) and len(batches) > 1 and isinstance(batches[0], Tensor)):
         return False
-    x, y = batches
-    images = isinstance(y, Tensor) and y.is_floating_point() and y.ndim == x.ndim
+    x, y = batches[:2]
+    images = isinstance(y, Tensor) and y.ndim == x.ndim
     batch = isinstance(y, tuple | list) and len(y) > 0 and isinstance(y[0], Tensor)
     return not (images or batch)
 
@@ -139,6 +138,8 @@ def _images(batch: object) -> Tensor:
         raise ValueError(f"{_WANTED}, got {_described(batch)}")
     if not x.is_floating_point():
         raise ValueError(f"images must be floating point numbers, preprocessed as the network expects them, got {x.dtype}")
+    if x.ndim < 2:
+        raise ValueError(f"{_WANTED}, got {_described(x)}")
     return x
 
 
@@ -148,15 +149,30 @@ def _labels(batch: object, images: int, classes: int | None) -> Tensor:
     y = batch[1]
     if not isinstance(y, Tensor) or y.dtype not in _INTEGERS or y.shape != (images,):
         raise ValueError(f"labels must be a tensor of {images} integers, one for each image, got {_described(y)}")
-    if int(y.min()) < 0 or (classes is not None and int(y.max()) >= classes):
-        accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the network's logits"
-        raise ValueError(f"labels must be {accepted}, got {sorted(set(y.tolist()))}")
-    return y.detach().long()
+    y = y.detach().long()
+    least, largest = int(y.min()), int(y.max())
+    if least < 0 or (classes is not None and largest >= classes):
+        accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the numbers of the network's logits"
+        raise ValueError(f"labels must be {accepted}, got {least if least < 0 else largest}")
+    return y
 
 
-def _like(net: nn.Module) -> Tensor:
-    """Return a tensor of the device and dtype of a network."""
-    return next(net.parameters(), torch.empty(0))
+def like_of(net: nn.Module) -> Tensor:
+    """Return a tensor of the device and dtype of a network.
+
+    Args:
+        net: the network.
+
+    Returns:
+        Its first parameter, if it has any.
+
+    Raises:
+        ValueError: if it is on the device meta.
+    """
+    like = next(net.parameters(), torch.empty(0))
+    if like.is_meta:
+        raise ValueError(f"{type(net).__name__} is on the device meta: it has no numbers, and nothing can be measured")
+    return like
 
 
 def _beside(like: Tensor, x: Tensor) -> Tensor:

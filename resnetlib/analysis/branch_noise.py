@@ -91,8 +91,8 @@ def branch_noise(
         The accuracies.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, its loss is no finite number, or a ratio is not one
-            of at least 0.
+        ValueError: if there are no images or labels, the network runs no blocks, its loss is no finite number, or a ratio is not
+            one of at least 0.
 
     Source:
         No paper's: it asks the question of arXiv 1605.06431 about errors in the place of deletion.
@@ -105,7 +105,7 @@ def branch_noise(
     """
     net = unwrapped(net)
     data, sizes = gather(net, batches), check_numbers("ratios", ratios, least=0)
-    blocks = running_blocks(net, data[0][0], once=False)
+    blocks = running_blocks(net, data[0][0])
     sources = {name: streams(seed, draws) for name in blocks}
     scores = {name: [[Score() for _ in range(draws)] for _ in sizes] for name in blocks}
     total = len(data) * len(blocks) * len(sizes) * draws

@@ -13,7 +13,7 @@ from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import incomes, meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
+from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
@@ -101,7 +101,8 @@ def gradient_decomposition(
         Both terms' norms, and how exactly they add up.
 
     Raises:
-        ValueError: if there are no images, labels are missing, the network has no blocks, or the loss is not finite.
+        ValueError: if there are no images, labels are missing, the network runs no blocks, or one of them several times, or the
+            loss is not finite.
 
     Source:
         arXiv 1603.05027, eq. 5.
@@ -116,11 +117,13 @@ def gradient_decomposition(
     """
     net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
-    blocks = running_blocks(net, listed[0][0])
-    sums = _Sums(blocks, chains_of(net, listed[0][0]))
+    chains = chains_of(net, listed[0][0])
+    blocks = blocks_in(net, chains)
+    sums = _Sums(blocks, chains)
     trace = _Trace()
     with recording(net), norms_in(net, training=training), trace.of(blocks):
         for x, y in tqdm(listed, desc="gradient decomposition", unit="batch", disable=None):
+            trace.clear()
             loss = summed_loss(net, x.requires_grad_(), y)  # so that every feature has a gradient, also behind a frozen stem
             sums.add(loss, trace)
     return sums.result(images_in(listed), training=training)
@@ -138,16 +141,31 @@ class _Trace:
     def of(self, blocks: dict[str, Block]) -> Iterator[None]:
         """Take down what passes."""
         with (
-            incomes(blocks, lambda name, x: self.x.update({name: x})),
+            incomes(blocks, self.come),
             meeting(blocks, self.meet),
-            outcomes(blocks, lambda name, y: self.y.update({name: y})),
+            outcomes(blocks, self.leave),
         ):
             yield
 
+    def come(self, name: str, x: Tensor) -> None:
+        """Take down an input, unless activations are recomputed."""
+        self.x.setdefault(name, x)
+
     def meet(self, name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
         """Give the join tensors of its own, so that gradients can be asked for that go through it, and no other way."""
-        self.met[name] = skip.view_as(skip), branch.view_as(branch)
-        return self.met[name]
+        met = skip.view_as(skip), branch.view_as(branch)
+        self.met.setdefault(name, met)
+        return met
+
+    def leave(self, name: str, y: Tensor) -> Tensor:
+        """Take down an output, and hand on a copy, which what follows may write into."""
+        self.y.setdefault(name, y)
+        return y.clone()
+
+    def clear(self) -> None:
+        """Begin a forward pass."""
+        for kept in (self.x, self.met, self.y):
+            kept.clear()
 
 
 class _Sums:
@@ -187,7 +205,7 @@ class _Sums:
             blocks=self.blocks,
             chains=spans_of(self.chains),
             images=images,
-            training=training,
+            training=bool(training),
             last_norm=(last / images).sqrt(),
             skip_norm=(skip / images).sqrt(),
             branch_norm=(branch / images).sqrt(),

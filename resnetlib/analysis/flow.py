@@ -12,7 +12,7 @@ from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import incomes, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
@@ -92,7 +92,8 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
         The norms.
 
     Raises:
-        ValueError: if there are no images, labels are missing, the network has no blocks, or the loss is not finite.
+        ValueError: if there are no images, labels are missing, the network runs no blocks, or one of them several times, or the
+            loss is not finite.
 
     Source:
         arXiv 1512.03385, sec. 4.1, which verified that with batch norms the gradients of plain networks do not vanish.
@@ -106,24 +107,33 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     """
     net = unwrapped(net)
     listed = gather_labelled(net, batches, labels)
-    blocks = running_blocks(net, listed[0][0])
+    blocks = blocks_in(net, chains_of(net, listed[0][0]))
     images = images_in(listed)
     features: dict[str, Tensor] = {}
     parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]
     every = [parameter for own in parameters for parameter in own]
     total = 0.0
     last = next(reversed(blocks))
+
+    def come(name: str, x: Tensor) -> None:
+        features.setdefault(name, x)  # where activations are recomputed, it comes again
+
+    def leave(name: str, y: Tensor) -> Tensor:
+        features.setdefault("", y)
+        return y.clone()  # which what follows may write into
+
     with (
         recording(net),
         norms_in(net, training=training),
-        incomes(blocks, lambda name, x: features.update({name: x})),
-        outcomes({last: blocks[last]}, lambda name, y: features.update({"": y})),
+        incomes(blocks, come),
+        outcomes({last: blocks[last]}, leave),
     ):
         squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
         sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
         for parameter in every:
             parameter.requires_grad_(True)
         for x, y in tqdm(listed, desc="gradient flow", unit="batch", disable=None):
+            features.clear()
             loss = summed_loss(net, x.requires_grad_(), y)  # so that every feature has a gradient, also behind a frozen stem
             gradients = torch.autograd.grad(loss, [*features.values(), *every], materialize_grads=True)
             squares += torch.stack([gradient.double().square().sum().cpu() for gradient in gradients[: len(features)]])
@@ -134,7 +144,7 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     return GradientFlow(
         blocks=tuple(blocks),
         images=images,
-        training=training,
+        training=bool(training),
         loss=total / images,
         feature_norm=(squares / images).sqrt(),
         parameter_norm=torch.tensor([sum(next(energies) for _ in own) for own in parameters], dtype=torch.float64).sqrt() / images,

@@ -7,10 +7,11 @@ from math import comb
 import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis.arguments import listed
 from resnetlib.analysis.batches import Batch
 from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import score_intact
@@ -63,16 +64,17 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         torch.Size([2, 3, 32, 32])
     """
     net = unwrapped(net)
-    if isinstance(through, str):
-        raise ValueError(f"through must be a list of names of blocks, got {through!r}: write [{through!r}]")
+    names = listed(through)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"through must be a list of names of blocks, got {through!r}")
     data = gather_labelled(net, batch, None)
     if len(data) > 1:
         raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
-    blocks = running_blocks(net, data[0][0])
-    if unknown := set(through) - blocks.keys():
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    if unknown := set(names) - blocks.keys():
         raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
     with recording(net), intact(net):
-        closed = {name: torch.tensor(name not in through, device=data[0][0].device) for name in forks_of(blocks)}
+        closed = {name: torch.tensor(name not in names, device=data[0][0].device) for name in forks_of(blocks)}
         with torch.no_grad():
             score_intact(net, data)
         return next(gradients(net, blocks, data[0], [closed]))

@@ -8,14 +8,17 @@ from torch.utils.hooks import RemovableHandle
 
 from resnetlib.modules import Block
 
-Look = Callable[[str, Tensor], None]
-"""Sees a module's name and a tensor."""
+Income = Callable[[str, Tensor], None]
+"""Sees a block's name and its input."""
+
+Outcome = Callable[[str, Tensor], Tensor | None]
+"""Sees a module's name and its output, and may return another in its place."""
 
 Meeting = Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
 """Sees a block's name and what comes to its join, (skip, branch), and may return two others in their place."""
 
 
-def incomes(blocks: Mapping[str, Block], see: Look) -> AbstractContextManager[None]:
+def incomes(blocks: Mapping[str, Block], see: Income) -> AbstractContextManager[None]:
     """Let a function see each block's input, in the order in which they run.
 
     Args:
@@ -27,9 +30,12 @@ def incomes(blocks: Mapping[str, Block], see: Look) -> AbstractContextManager[No
     """
 
     def watch(name: str, block: Block) -> RemovableHandle:
-        return block.register_forward_pre_hook(lambda block, arguments: see(name, arguments[0]))
+        def look(block: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            see(name, *(*arguments, *named.values())[:1])
 
-    return _removed(watch(name, block) for name, block in blocks.items())
+        return block.register_forward_pre_hook(look, with_kwargs=True)
+
+    return _registered(watch(name, block) for name, block in blocks.items())
 
 
 def meeting(blocks: Mapping[str, Block], see: Meeting) -> AbstractContextManager[None]:
@@ -46,11 +52,11 @@ def meeting(blocks: Mapping[str, Block], see: Meeting) -> AbstractContextManager
     def watch(name: str, block: Block) -> RemovableHandle:
         return block.join.register_forward_pre_hook(lambda join, arguments: see(name, *arguments))
 
-    return _removed(watch(name, block) for name, block in blocks.items())
+    return _registered(watch(name, block) for name, block in blocks.items())
 
 
-def outcomes(modules: Mapping[str, nn.Module], see: Look) -> AbstractContextManager[None]:
-    """Let a function see each module's output, in the order in which they run.
+def outcomes(modules: Mapping[str, nn.Module], see: Outcome) -> AbstractContextManager[None]:
+    """Let a function see, and perhaps change, each module's output, in the order in which they run.
 
     Args:
         modules: blocks or others, by their names.
@@ -63,12 +69,12 @@ def outcomes(modules: Mapping[str, nn.Module], see: Look) -> AbstractContextMana
     def watch(name: str, module: nn.Module) -> RemovableHandle:
         return module.register_forward_hook(lambda module, arguments, y: see(name, y))
 
-    return _removed(watch(name, module) for name, module in modules.items())
+    return _registered(watch(name, module) for name, module in modules.items())
 
 
 @contextmanager
-def _removed(hooks: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Register hooks, one after the other, and remove them at the end."""
+def _registered(hooks: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Register hooks on entering, and remove them on leaving."""
     with ExitStack() as stack:
         for hook in hooks:
             stack.callback(hook.remove)

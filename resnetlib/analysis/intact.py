@@ -17,7 +17,12 @@ def unwrapped(net: nn.Module) -> nn.Module:
 
     Returns:
         The network, under its own names.
+
+    Raises:
+        ValueError: if it is none.
     """
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
     spread = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel)
     inner = net._modules.get("module" if spread else "_orig_mod")
     return net if inner is None else unwrapped(inner)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.hooks import incomes, outcomes
-from resnetlib.analysis.intact import intact
+from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.modules import Block, PadShortcut
 
 
@@ -31,40 +31,44 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
         >>> list(blocks_of(cifar_resnet20()))[:4]
         ['layer1.0', 'layer1.1', 'layer1.2', 'layer2.0']
     """
+    net = unwrapped(net)
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
     if not blocks:
         raise ValueError(f"{type(net).__name__} has no blocks with joins: build it of resnetlib's blocks (resnetlib.Block)")
     return blocks
 
 
-def running_blocks(net: nn.Module, x: Tensor, *, once: bool = True) -> dict[str, Block]:
-    """Find the blocks that run, in the order in which they do; the network is left as it was.
+def running_blocks(net: nn.Module, x: Tensor) -> dict[str, Block]:
+    """Find the blocks that run, in the order in which they first do; the network is left as it was.
 
     Args:
         net: a network with blocks.
-        x: images, where the network computes; the first of them is run.
-        once: refuse blocks that run more than once; else they come where they run first.
+        x: images, where the network computes.
 
     Returns:
         The blocks, by their names.
 
     Raises:
-        ValueError: if there are no blocks, none of them runs, or one runs more than once where it must not.
+        ValueError: if there are no blocks, or none of them runs.
     """
+    return blocks_in(net, _run_chains(net, x))
+
+
+def blocks_in(net: nn.Module, chains: list[list[str]]) -> dict[str, Block]:
+    """Return the blocks of chains, by their names."""
     blocks = blocks_of(net)
-    chains = chains_of(net, x) if once else _run_chains(net, blocks, x)
     return {name: blocks[name] for chain in chains for name in chain}
 
 
 def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
     """Divide the blocks that run into chains, inside of which nothing but blocks changes x; the network is left as it was.
 
-    A chain is what a stage is in the networks of the library. It begins where the parent module changes, where x is another than
-    what the block before gave out, and where a block's skip is not its input (`downsample`), or its stride not 1.
+    A chain is what a stage is in the networks of the library. It begins where the parent module changes, where x is not what the
+    block before gave out, or was written to since, and where a block's skip is not its input (`downsample`), or its stride not 1.
 
     Args:
-        net: the network.
-        x: images, where the network computes; the first of them is run.
+        net: the network; measured in evaluation.
+        x: images, where the network computes.
 
     Returns:
         The names of each chain's blocks, in the order in which they run.
@@ -77,32 +81,34 @@ def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
         >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
         [3, 3, 3]
     """
-    chains = _run_chains(net, blocks_of(net), x)
+    chains = _run_chains(net, x)
     (name, count), *_ = Counter(name for chain in chains for name in chain).most_common(1)
     if count > 1:
         raise ValueError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
     return chains
 
 
-def _run_chains(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> list[list[str]]:
-    """Run one image, and see which blocks follow each other."""
+def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
+    """Run images, and see which blocks follow each other."""
+    net = unwrapped(net)
+    blocks = blocks_of(net)
     chains: list[list[str]] = []
-    given_out: dict[str, Tensor] = {}
+    before = "", images, images
 
     def come(name: str, x: Tensor) -> None:
-        block, before = blocks[name], chains[-1][-1] if chains else name
-        unchanged = before in given_out and _equal(given_out[before], x)
-        if unchanged and _parent(name) == _parent(before) and block.downsample is None and block.stride == 1:
+        last, y, as_given_out = before
+        follows = x is y and torch.equal(x, as_given_out) and _parent(name) == _parent(last)
+        if chains and follows and blocks[name].downsample is None and blocks[name].stride == 1:
             chains[-1].append(name)
         else:
             chains.append([name])
 
     def leave(name: str, y: Tensor) -> None:
-        given_out.clear()
-        given_out[name] = y.clone()  # what follows may write into it
+        nonlocal before
+        before = name, y, y.clone()  # which shows whether somebody wrote into it
 
     with intact(net), torch.no_grad(), incomes(blocks, come), outcomes(blocks, leave):
-        net(x[:1])
+        net(images.clone())
     if not chains:
         raise ValueError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")
     return chains
@@ -114,12 +120,9 @@ def spans_of(chains: list[list[str]]) -> tuple[tuple[int, int], ...]:
     return tuple((end - length, end) for end, length in zip(accumulate(lengths), lengths, strict=True))
 
 
-def _equal(x: Tensor, y: Tensor) -> bool:
-    return (x.shape, x.dtype, x.device) == (y.shape, y.dtype, y.device) and torch.equal(x, y)
-
-
 def _parent(name: str) -> str:
-    return name.rpartition(".")[0]
+    """Return the name of the module that a block is in, compiled by itself or not."""
+    return name.removesuffix("._orig_mod").rpartition(".")[0]
 
 
 def stand_in(skip: Tensor, branch: Tensor, *, stride: int) -> Tensor:

@@ -25,7 +25,7 @@ def gather_labelled(net: nn.Module, batches: Batches, labels: Tensor | None) -> 
         return [(x, _ordinary(y)) for x, y in gather(net, batches)]
     if not isinstance(batches, Tensor):
         raise ValueError("labels beside the batches belong to one tensor of inputs: give pairs of inputs and labels, and no labels")
-    return [(x, _ordinary(y)) for x, y in gather(net, (batches, labels))]
+    return [(x, _ordinary(y)) for x, y in gather(net, [(batches, labels)])]
 
 
 def _ordinary(labels: Tensor) -> Tensor:

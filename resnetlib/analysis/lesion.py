@@ -125,7 +125,7 @@ def lesion(net: nn.Module, batches: Batches) -> Lesion:
         Error and loss without each block, beside the whole network's.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, or its loss is no finite number.
+        ValueError: if there are no images or labels, the network runs no blocks, or its loss is no finite number.
 
     Source:
         arXiv 1605.06431, sec. 4.1: without one block a residual network is hardly worse, and VGG at chance.
@@ -138,7 +138,7 @@ def lesion(net: nn.Module, batches: Batches) -> Lesion:
     """
     net = unwrapped(net)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0], once=False)
+    blocks = running_blocks(net, data[0][0])
     without = {name: Score() for name in blocks}
     with intact(net), torch.inference_mode(), tqdm(total=len(blocks) * len(data), desc="lesion", disable=None) as bar:
         whole, outputs = score_intact(net, data)
@@ -185,7 +185,7 @@ def lesion_many(
         The errors.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, or none that can be deleted, its loss is no finite
+        ValueError: if there are no images or labels, the network runs no blocks, or none that can be deleted, its loss is no finite
             number, or k is out of range.
 
     Source:
@@ -197,11 +197,11 @@ def lesion_many(
         >>> found.error.shape
         torch.Size([2, 2])
     """
-    net = unwrapped(net)
-    data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0], once=False)
     if which not in ("all", "same shape"):
         raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")
+    net = unwrapped(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0])
     candidates = [name for name, block in blocks.items() if which == "all" or not changes_shape(block)]
     if not candidates:
         raise ValueError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")

@@ -35,7 +35,7 @@ def norms_in(net: nn.Module, *, training: bool) -> Iterator[None]:
     with intact(net):
         for module in net.modules():
             if isinstance(module, _NormBase):
-                module.train(training)
+                module.train(bool(training))
         yield
 
 

@@ -13,7 +13,7 @@ from resnetlib.analysis.batches import Batches
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import score_intact
@@ -146,7 +146,8 @@ def path_gradients(
         Norms, and contributions C(n, k) / 2^n * E|g_k|.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, its loss is no finite number, or k is out of range.
+        ValueError: if there are no images or labels, the network runs no blocks, or one of them several times, its loss is no
+            finite number, or k is out of range.
 
     Source:
         arXiv 1605.06431, sec. 4.3, fig. 6: norms decay exponentially with the length, and the gradient comes from short paths.
@@ -159,7 +160,7 @@ def path_gradients(
     """
     net = unwrapped(net)
     data = gather_labelled(net, batches, None)
-    blocks = running_blocks(net, data[0][0])
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
     forks = forks_of(blocks)
     plain = len(blocks) - len(forks)  # on every path
     if lengths is None:

@@ -11,7 +11,7 @@ from resnetlib.analysis.batches import Batches, gather_inputs, images_in, noise_
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
+from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
 from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
 
@@ -92,7 +92,7 @@ def signal_propagation(
         The statistics.
 
     Raises:
-        ValueError: if there are no images, or the network has no blocks.
+        ValueError: if there are no images, or the network runs no blocks, or one of them several times.
 
     Source:
         arXiv 2101.08692.
@@ -107,7 +107,8 @@ def signal_propagation(
     if batches is None:
         batches = noise_images(net, images, image_size, seed=seed)
     inputs = gather_inputs(net, batches)
-    blocks = running_blocks(net, inputs[0])
+    chains = chains_of(net, inputs[0])
+    blocks = blocks_in(net, chains)
     branches = {name: Moments() for name in blocks}
     outputs = {name: Moments() for name in blocks}
 
@@ -122,9 +123,9 @@ def signal_propagation(
             run_finite(net, x)
     return SignalPropagation(
         blocks=tuple(blocks),
-        chains=spans_of(chains_of(net, inputs[0])),
+        chains=spans_of(chains),
         images=images_in(inputs),
-        training=training,
+        training=bool(training),
         squared_mean=torch.stack([m.mean.square().mean().cpu() for m in outputs.values()]),
         variance=torch.stack([m.variance.mean().cpu() for m in outputs.values()]),
         branch_variance=torch.stack([m.variance.mean().cpu() for m in branches.values()]),

@@ -123,7 +123,7 @@ def effective_rank(
     own, other = torch.linalg.svdvals(matrix), torch.linalg.svdvals(gaussian)
     return EffectiveRank(
         shape=(matrix.shape[0], matrix.shape[1]),
-        unit_rows=unit_rows,
+        unit_rows=bool(unit_rows),
         stable_rank=_stable_rank(own),
         effective_rank=_effective_rank(own),
         gaussian_stable_rank=_stable_rank(other),

@@ -12,7 +12,7 @@ from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.joints import blocks_in, chains_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
         The ratios.
 
     Raises:
-        ValueError: if there are no images, or the network has no blocks.
+        ValueError: if there are no images, or the network runs no blocks, or one of them several times.
 
     Source:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping"; the paper
@@ -80,7 +80,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
-    blocks = running_blocks(net, inputs[0])
+    blocks = blocks_in(net, chains_of(net, inputs[0]))
     sums = dict.fromkeys(blocks, 0.0)
 
     def see(name: str, skip: Tensor, branch: Tensor) -> None:

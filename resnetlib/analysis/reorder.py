@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.arguments import check_integers
+from resnetlib.analysis.arguments import check_integers, check_numbers
 from resnetlib.analysis.batches import Batches, gather
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.scores import chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import streams
 from resnetlib.modules import Block
@@ -82,9 +82,10 @@ def kendall_tau(order: Sequence[int]) -> float:
         >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
         (1.0, -1.0)
     """
-    if len(order) < 2 or len(set(order)) < len(order):
-        raise ValueError(f"order must be two different numbers at least, got {list(order)}")
-    signs = [1 if first < second else -1 for first, second in combinations(order, 2)]
+    numbers = check_numbers("order", order, fewest=2)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"order must be different numbers, got {numbers}")
+    signs = [1 if first < second else -1 for first, second in combinations(numbers, 2)]
     return sum(signs) / len(signs)
 
 
@@ -120,11 +121,11 @@ def reorder(net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None
     """
     net = unwrapped(net)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0], once=False)
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
     names, sources = list(blocks), streams(seed, draws)
     with intact(net), torch.inference_mode():
-        groups = _groups(net, blocks, data[0][0][:1])
+        groups = _groups(net, blocks, data[0][0])
         pairs = [pair for group in groups for pair in combinations(map(names.index, group), 2)]
         if not pairs:
             raise ValueError(f"no two of the {len(names)} blocks can change places: none are of one structure and keep their shape")
@@ -153,7 +154,7 @@ def reorder(net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None
 
 
 def _groups(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:
-    """Find the blocks that can change places, by running one image through the network."""
+    """Find the blocks that can change places, by running images through the network."""
     skips: dict[str, torch.Size] = {}
     outputs: dict[str, torch.Size] = {}
 

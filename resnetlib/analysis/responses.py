@@ -90,7 +90,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     with intact(net), torch.no_grad():
-        measured = _measured(net, inputs[0][:1])
+        measured = _measured(net, inputs[0])
         moments = {conv: Moments() for conv in measured}
         behind = {conv: net.get_submodule(name) for conv, name in measured.items()}
         with outcomes(behind, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
@@ -105,7 +105,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
 
 
 def _measured(net: nn.Module, x: Tensor) -> dict[str, str]:
-    """Return, for each 3x3 convolution, which module's output is its response. One image tells who reads what."""
+    """Return, for each 3x3 convolution, which module's output is its response. Running it tells who reads what."""
     names = {module: name for name, module in net.named_modules()}
     preactivating = [block for block in net.modules() if isinstance(block, Block) and type(block).pre is not Block.pre]
     preactivated = {module for block in preactivating for module in block.modules()}

@@ -42,8 +42,10 @@ def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"the network must return logits (N, classes), got {got}")
+    if labels is not None and len(logits) != len(labels):
+        raise ValueError(f"the network must return logits for each of {len(labels)} images, got {len(logits)}")
     if labels is not None and int(labels.max()) >= logits.shape[1]:
-        raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, the network's logits, got {int(labels.max())}")
+        raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, the numbers of the network's logits, got {int(labels.max())}")
     return logits
 
 

@@ -1,17 +1,22 @@
 """Random numbers that are the same for every network and on every device."""
 
-from operator import index
-
 import torch
 from torch import Tensor
 
-from resnetlib.modules.arguments import check_count
+from resnetlib.modules.arguments import as_integer, check_count
 
 
 def seeded(seed: int) -> torch.Generator:
-    """Return a generator of random numbers, on the CPU; raise ValueError for a seed that is no integer of at least 0."""
-    check_count("seed", seed, least=0)
-    return torch.Generator().manual_seed(index(seed))
+    """Return a generator of random numbers, on the CPU; raise ValueError for a seed that `check_seed` refuses."""
+    return torch.Generator().manual_seed(check_seed(seed))
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as Python's integer; raise ValueError unless it is one from 0 to 2^63 - 1."""
+    number = as_integer(seed)
+    if number is None or not 0 <= number < 2**63:
+        raise ValueError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
+    return number
 
 
 def streams(seed: int, draws: int) -> list[torch.Generator]:
@@ -25,7 +30,7 @@ def streams(seed: int, draws: int) -> list[torch.Generator]:
         The streams, on the CPU.
 
     Raises:
-        ValueError: for fewer than one, or a seed that is no integer of at least 0.
+        ValueError: for fewer than one, or a seed that is none.
     """
     check_count("draws", draws, least=1)
     first = seeded(seed)

@@ -108,7 +108,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
         Changed predictions, and errors.
 
     Raises:
-        ValueError: if there are no images or labels, the network has no blocks, its loss is no finite number, or a factor is none.
+        ValueError: if there are no images or labels, the network runs no blocks, its loss is no finite number, or a factor is none.
 
     Source:
         No paper's: the claim is that of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
@@ -122,7 +122,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     net = unwrapped(net)
     factors = check_numbers("factors", factors)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0], once=False)
+    blocks = running_blocks(net, data[0][0])
     scores = {name: [_Comparison() for _ in factors] for name in (*blocks, _ALL)}
     total = len(data) * len(scores) * len(factors)
     with intact(net), torch.inference_mode(), tqdm(total=total, desc="survival", disable=None) as bar:

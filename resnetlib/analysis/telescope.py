@@ -12,7 +12,7 @@ from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_fi
 from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import chains_of, running_blocks, spans_of
+from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
 from resnetlib.modules import Block
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
         The measurements.
 
     Raises:
-        ValueError: if there are no images, or the network has no blocks.
+        ValueError: if there are no images, or the network runs no blocks, or one of them several times.
 
     Source:
         arXiv 1603.05027, eq. 4; for post-activation, with a relu behind each addition, it holds but for the relus' changes.
@@ -104,7 +104,8 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
-    sums = _Sums(running_blocks(net, inputs[0]), chains_of(net, inputs[0]))
+    chains = chains_of(net, inputs[0])
+    sums = _Sums(blocks_in(net, chains), chains)
     with intact(net), torch.no_grad(), meeting(sums.blocks, sums.meet), outcomes(sums.blocks, sums.leave):
         for x in inputs:
             run_finite(net, x)

@@ -99,11 +99,10 @@ def toy_autocorrelation(
         >>> found.kinds, tuple(found.acf.shape)
         (('plain', 'residual, beta = 1', 'residual, beta = 0.1'), (3, 2, 16))
     """
-    check_lags(points, lags)
+    points, lags = check_lags(points, lags)
     depths = check_integers("depths", depths, 1, different=False)
     betas = check_numbers("betas", betas, fewest=0)
-    for name, count in (("width", width), ("inits", inits)):
-        check_count(name, count, least=1)
+    width, inits = check_count("width", width, least=1), check_count("inits", inits, least=1)
     generator = seeded(seed)
     kinds = (None, *betas)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]

@@ -1,7 +1,7 @@
 """Whether data that come from a file are what a dataclass says of its fields."""
 
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 def misfits(kind: type, values: dict[str, Any]) -> list[str]:
@@ -26,8 +26,10 @@ def _is(value: object, hint: Any) -> bool:
     if origin is tuple:
         if not isinstance(value, tuple):
             return False
-        each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        each = parts[:1] * len(value) if Ellipsis in parts else parts
         return len(value) == len(each) and all(map(_is, value, each))
+    if origin is Literal:
+        return value in parts
     if origin is dict:
         return isinstance(value, dict) and all(_is(key, parts[0]) and _is(item, parts[1]) for key, item in value.items())
     if hint in (int, float) and isinstance(value, bool):

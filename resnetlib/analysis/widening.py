@@ -47,8 +47,9 @@ def _copy_layers(old: Stage, new: Stage, seen: Tensor) -> Tensor:
 def _copy(old: nn.Module, new: nn.Module, seen: Tensor) -> None:
     """Copy tensors; of those that read more channels, to the channels `seen`, with zeros for what is read of the others."""
     tensors, before = new.state_dict(), old.state_dict()
-    for name, tensor in before.items():
-        target, index = tensors[name], seen.to(tensor.device)
+    for name, value in before.items():
+        target, index = tensors[name], seen.to(value.device)
+        tensor = value.to(target.dtype)
         of_outputs = name.endswith("bias") and before[name.removesuffix("bias") + "weight"].ndim > 1
         if target.shape == tensor.shape:
             target.copy_(tensor)

@@ -17,10 +17,20 @@ def check_probability(name: str, value: float) -> None:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def check_count(name: str, value: int, *, least: int) -> None:
-    """Raise ValueError unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or index(value) < least:
+def as_integer(value: object) -> int | None:
+    """Return an integer of any kind, NumPy's or a tensor's, as Python's; None for anything else, True and False included."""
+    try:
+        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type] # which is what is asked
+    except TypeError:
+        return None
+
+
+def check_count(name: str, value: SupportsIndex, *, least: int) -> int:
+    """Return `value` as Python's integer; raise ValueError unless it is one of at least `least`."""
+    number = as_integer(value)
+    if number is None or number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    return number
 
 
 def wanted_indices(indices: Indices, available: int) -> set[int]:

@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said() -> None:
             gradient_autocorrelation(net, IMAGES, lags=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, got 0"):
         gradient_autocorrelation(net, IMAGES, batch_size=0)
-    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got None"):
+    with pytest.raises(ValueError, match=r"seed must be an integer from 0 to 2\^63 - 1, got None"):
         gradient_autocorrelation(net, IMAGES, seed=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"has no classifier \(num_classes=0\)"):
         gradient_autocorrelation(build(FAMILIES["resnet"], num_classes=0), IMAGES)

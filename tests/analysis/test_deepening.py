@@ -118,7 +118,14 @@ def test_half_precision(dtype: torch.dtype) -> None:
     for name in ("plain", "resnet", "densenet"):
         net = scrambled(FAMILIES[name]).to(dtype)
         deeper = deepen(net, (4, 3), batches=IMAGES)
-        assert next(deeper.parameters()).dtype == dtype
+        assert {tensor.dtype for tensor in deeper.state_dict().values() if tensor.is_floating_point()} == {dtype}
+        with torch.no_grad():
+            logits, expected = deeper(IMAGES.to(dtype)), net(IMAGES.to(dtype))
+        if name == "resnet":
+            assert torch.equal(logits, expected)
+        assert (logits - expected).abs().max() < 0.1 * expected.abs().max()
+    net = create_model("cifar_plain20.resnetlib_c10", dtype=dtype)
+    assert len(list(deepen(net, (18, 18, 18), batches=IMAGES).blocks())) == 54  # however much is rounded
 
 
 @given(depths=st.tuples(st.integers(2, 4), st.integers(1, 4)), order=st.sampled_from(["post", "pre"]))
@@ -173,6 +180,12 @@ def test_networks_that_are_not_what_their_spec_says() -> None:
     net.layer1[1].join = Replace()
     with pytest.raises(ValueError, match="not what its spec says"):
         deepen(net, (3, 1))
+    net = build(FAMILIES["resnet"], num_classes=5)
+    net.fc = nn.Linear(16, 7)
+    with pytest.raises(ValueError, match="not what its spec says"):
+        deepen(net, (3, 1))
+    with pytest.raises(ValueError, match="is on the device meta"):
+        deepen(build(FAMILIES["resnet"], device="meta"), (3, 1))
     net = scrambled(FAMILIES["resnet"])
     for norm in net.modules():
         if isinstance(norm, nn.BatchNorm2d):

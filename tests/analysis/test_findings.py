@@ -7,9 +7,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
+from hand import kept_exactly
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.utils.data import DataLoader, TensorDataset
@@ -21,15 +23,19 @@ from resnetlib.analysis import (
     branch_ratio,
     chains_of,
     draw,
+    effective_rank,
     filter_normalized_direction,
     gradient_autocorrelation,
     gradient_flow,
+    input_noise,
     landscape,
     lesion,
+    lesion_many,
     reorder,
     response_std,
     signal_propagation,
     telescope,
+    toy_autocorrelation,
     trajectory,
     weight_noise,
 )
@@ -170,7 +176,7 @@ def test_batches_that_are_none() -> None:
             gather_inputs(NET, batches)
     with pytest.raises(ValueError, match=r"labels are missing: .* got a tensor of torch\.float32 of shape \(6, 3, 16, 16\)"):
         gather(NET, IMAGES)
-    with pytest.raises(ValueError, match=r"labels must be 0 to 4, the network's logits, got \[0, 1, 2, 3, 4, 5\]"):
+    with pytest.raises(ValueError, match=r"labels must be 0 to 4, the numbers of the network's logits, got 5"):
         gather(NET, (IMAGES, torch.tensor([0, 1, 2, 3, 4, 5])))
 
 
@@ -235,8 +241,54 @@ def test_images_that_are_not_preprocessed_are_refused(dtype: torch.dtype) -> Non
 def test_more_than_labels_beside_the_images() -> None:
     batches = [(IMAGES, LABELS, torch.arange(6))]
     assert torch.equal(gather_inputs(NET, batches)[0], IMAGES)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"labels are missing: .* got a tuple of Tensor, Tensor, Tensor$"):
-        gather(NET, batches)  # type: ignore[arg-type]
+    for given in (batches, batches[0]):
+        with pytest.raises(ValueError, match=r"labels are missing: .* got a tuple of Tensor, Tensor, Tensor$"):
+            gather(NET, given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="labels must be a tensor of 6 integers, .* got a list of Tensor"):  # noqa: RUF043
+        gradient_flow(NET, IMAGES, list(LABELS))  # type: ignore[arg-type]
+
+
+def test_several_tensors_are_several_batches() -> None:
+    assert len(gather_inputs(NET, [IMAGES, IMAGES, IMAGES])) == 3
+    with pytest.raises(ValueError, match=r"images must be floating point numbers, .* got torch\.uint8"):
+        gather_inputs(NET, [IMAGES, IMAGES.to(torch.uint8)])
+
+
+def test_networks_that_cannot_be_measured() -> None:
+    for net in (None, "resnet50", [NET]):
+        with pytest.raises(ValueError, match=r"the network must be a torch\.nn\.Module, got (NoneType|str|list)"):
+            telescope(net, IMAGES)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ResNet is on the device meta: it has no numbers"):
+        telescope(build(FAMILIES["resnet"], device="meta"), IMAGES)
+    with pytest.raises(ValueError, match=r"batches must be tensors of images .* of shape \(\)$"):
+        telescope(NET, torch.tensor(1.0))
+    pooled = nn.Sequential(PreActBasicBlock(3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(0), nn.Unflatten(0, (1, -1)))
+    with pytest.raises(ValueError, match="must return logits for each of 6 images, got 1"):
+        lesion(pooled, (IMAGES, LABELS))
+
+
+def test_numbers_of_other_kinds_are_numbers(tmp_path: Path) -> None:
+    """Findings hold Python's, so that they can be kept; what is none is refused by its name."""
+    for kind in (np.int64, torch.tensor):
+        found = gradient_autocorrelation(NET, IMAGES, points=kind(8), lags=kind(2), logit=kind(1), batch_size=kind(3), seed=kind(1))
+        kept_exactly(found, tmp_path)
+        kept_exactly(landscape(NET, (IMAGES, LABELS), points=kind(2), seed=kind(1)), tmp_path)
+        kept_exactly(toy_autocorrelation(kind([2]), width=kind(5), points=kind(9), lags=kind(2), inits=kind(1)), tmp_path)
+    kept_exactly(effective_rank(NET, (IMAGES, LABELS), unit_rows=1), tmp_path)  # type: ignore[arg-type]
+    kept_exactly(gradient_flow(NET, (IMAGES, LABELS), training=np.True_), tmp_path)  # type: ignore[arg-type]
+    assert input_noise(NET, (IMAGES, LABELS), torch.tensor([0.5, 1.0])).sizes == (0.5, 1.0)  # type: ignore[arg-type]
+    for wrong in (torch.tensor([1.0, 2.0]), [torch.tensor(1.0)], np.ones((2, 2)), [True, 2], iter([1.5])):
+        with pytest.raises(ValueError, match="counts must be a sequence of different integers"):
+            lesion_many(NET, (IMAGES, LABELS), wrong)  # type: ignore[arg-type]
+    for wrong in (torch.ones(2, 2), [torch.ones(2)], np.ones((2, 2)), [1j], [10**400], [True], b"ab"):
+        with pytest.raises(ValueError, match="sigmas must be a sequence of finite numbers of at least 0"):
+            input_noise(NET, (IMAGES, LABELS), wrong)  # type: ignore[arg-type]
+    for seed in (2**63, -1, 1.0, torch.tensor(1.0), True):
+        with pytest.raises(ValueError, match=r"seed must be an integer from 0 to 2\^63 - 1, got"):
+            lesion_many(NET, (IMAGES, LABELS), seed=seed)  # type: ignore[arg-type]
+    for logit in (1.5, "a", True, 5):
+        with pytest.raises(ValueError, match="logit must be 0 to 4"):
+            gradient_autocorrelation(NET, IMAGES, logit=logit)  # type: ignore[arg-type]
 
 
 def test_what_a_loader_draws_is_not_missed() -> None:

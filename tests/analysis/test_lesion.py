@@ -179,13 +179,13 @@ def test_what_is_wrong_is_said() -> None:
         lesion(net, [])
     with pytest.raises(ValueError, match="labels are missing"):
         lesion(net, IMAGES)
-    with pytest.raises(ValueError, match="labels must be 0 to 1, the network's logits, got 7"):
+    with pytest.raises(ValueError, match="labels must be 0 to 1, the numbers of the network's logits, got 7"):
         lesion(logits_of(Times(1.0)), (pairs((1, 2)), torch.tensor([7])))
     with pytest.raises(ValueError, match=r"must return logits \(N, classes\), got a tensor of shape \(1, 2, 1, 1\)"):
         lesion(nn.Sequential(Times(1.0)), (pairs((1, 2)), torch.tensor([0])))
     with pytest.raises(ValueError, match="loss on these images must be a finite number, got nan"):
         lesion(net, (IMAGES * float("nan"), LABELS))
-    with pytest.raises(ValueError, match=r"counts must be a sequence of different integers from 0 to 3, one at least, got \[4\]"):
+    with pytest.raises(ValueError, match=r"counts must be a sequence of different integers from 0 to 3, 1 or more, got \(4,\)"):
         lesion_many(net, DATA, [4])
     with pytest.raises(ValueError, match="draws must be an integer of at least 1, got 0"):
         lesion_many(net, DATA, draws=0)

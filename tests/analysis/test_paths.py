@@ -188,18 +188,33 @@ def test_gradients_are_computed_also_where_the_caller_wants_none() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
-    with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers from 0 to 3, one at least, got \[4\]"):
+    for wrong in (None, 3, [None], [["layer1.0"]]):
+        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+            path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
+    chosen = ["layer1.0", "layer2.0"]
+    assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers from 0 to 3, 1 or more, got \(4,\)"):
         path_gradients(net, BATCH, [4])
-    with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers from 3 to 3, one at least, got \[2\]"):
+    for wrong in (None, 3, [None], [["layer1.0"]]):
+        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+            path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
+    chosen = ["layer1.0", "layer2.0"]
+    assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers from 3 to 3, 1 or more, got \(2,\)"):
         path_gradients(build(FAMILIES["plain"], num_classes=5), BATCH, [2])
-    with pytest.raises(ValueError, match=r"got \[1, 1\]"):
+    with pytest.raises(ValueError, match=r"got \(1, 1\)"):
         path_gradients(net, BATCH, [1, 1])
     with pytest.raises(ValueError, match="draws must be an integer of at least 1, got 0"):
         path_gradients(net, BATCH, draws=0)
     with pytest.raises(ValueError, match=r"through must name blocks of the network, .*'layer1.0'.*, got \['layer9'\]"):
         path_gradient(net, BATCH, ["layer1.0", "layer9"])
-    with pytest.raises(ValueError, match=r"through must be a list of names of blocks, got 'layer1\.0': write \['layer1\.0'\]"):
+    with pytest.raises(ValueError, match=r"through must be a list of names of blocks, got 'layer1\.0'"):
         path_gradient(net, BATCH, "layer1.0")
+    for wrong in (None, 3, [None], [["layer1.0"]]):
+        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+            path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
+    chosen = ["layer1.0", "layer2.0"]
+    assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers .* got 2$"):
         path_gradients(net, BATCH, 2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch must be one pair of images and labels, got 2"):

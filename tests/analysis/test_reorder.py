@@ -31,9 +31,13 @@ def test_tau_is_scipys(order: list[int]) -> None:
 def test_tau_by_hand() -> None:
     assert kendall_tau([1, 0, 2]) == pytest.approx(1 / 3)
     assert kendall_tau([5, 7]) == 1
-    for wrong in ([], [1], [1, 1]):
-        with pytest.raises(ValueError, match="order must be two different numbers at least"):
-            kendall_tau(wrong)
+    assert kendall_tau(torch.tensor([1, 0, 2])) == pytest.approx(1 / 3)  # type: ignore[arg-type]
+    for wrong in ([], [1], 3):
+        with pytest.raises(ValueError, match="order must be a sequence of finite numbers, 2 or more"):
+            kendall_tau(wrong)  # type: ignore[arg-type]
+    for equal in ([1, 1], torch.tensor([1, 1])):
+        with pytest.raises(ValueError, match=r"order must be different numbers, got \(1\.0, 1\.0\)"):
+            kendall_tau(equal)  # type: ignore[arg-type]
 
 
 class Affine(Times):
@@ -141,7 +145,7 @@ def test_what_is_wrong_is_said() -> None:
         with pytest.raises(ValueError, match="blocks can change places: none are of one structure and keep their shape"):
             reorder(build(FAMILIES[key], num_classes=5), DATA)
     net = build(FAMILIES["resnet"], num_classes=5)
-    with pytest.raises(ValueError, match=r"swaps must be a sequence of different integers from 0 to 1000000, .* got \[-1\]"):
+    with pytest.raises(ValueError, match=r"swaps must be a sequence of different integers from 0 to 1000000, .* got \(-1,\)"):
         reorder(net, DATA, [-1])
     with pytest.raises(ValueError, match=r"swaps must be a sequence .* got 5$"):
         reorder(net, DATA, 5)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from untouched import untouched
 
 from resnetlib import BasicBlock, PreActBasicBlock
@@ -46,13 +47,14 @@ class Custom(nn.Module):
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.3)
 
-    def between(self, x: Tensor) -> Tensor:
-        return x
+    def run(self, block: nn.Module, x: Tensor) -> Tensor:
+        y: Tensor = block(x)
+        return y
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for i in self.order:
-            x = self.between(self.blocks[i](x))
+            x = self.run(self.blocks[i], x)
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
@@ -123,18 +125,81 @@ def test_a_path_may_go_through_blocks_that_run() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda x: functional.max_pool2d(x, 2), lambda x: x.mul_(2), lambda x: 2 * x, lambda x: x.double().float() + 1],
-    ids=["pooled", "in place", "scaled", "shifted"],
+    [lambda x: functional.max_pool2d(x, 2), lambda x: x.mul_(2), lambda x: 2 * x, lambda x: x.clamp(max=1e9)],
+    ids=["pooled", "in place", "scaled", "not clamped"],
 )
 def test_chains_end_at_whatever_changes_x(change: Callable[[Tensor], Tensor]) -> None:
-    """Also if it is no module."""
+    """Also if it is no module, and if it does nothing on these images."""
     net = Custom(0, 1, 2, block=PreActBasicBlock)
-    net.between = change  # type: ignore[method-assign]
+    net.run = lambda block, x: change(block(x))  # type: ignore[method-assign]
     assert chains_of(net, IMAGES) == [["blocks.0"], ["blocks.1"], ["blocks.2"]]
     assert max(gradient_decomposition(net, BATCH).deviation) < 1e-4
 
 
-CHANGED_WHEREVER_THEY_RUN = ["block_survival", "branch_noise", "lesion", "lesion_many", "reorder"]
+def test_blocks_beside_each_other_are_no_chain() -> None:
+    """Also at the beginning, when their branches are zero, so that both give out what they are given."""
+
+    class Beside(Custom):
+        def run(self, block: nn.Module, x: Tensor) -> Tensor:
+            y: Tensor = self.blocks[0](x) + self.blocks[1](x)
+            return y
+
+    net = Beside(0, block=PreActBasicBlock)
+    for block in net.blocks:
+        block.zero_branch_()  # type: ignore[operator]
+    assert chains_of(net, IMAGES) == [["blocks.0"], ["blocks.1"]]
+
+
+def run_by_name(block: nn.Module, x: Tensor) -> Tensor:
+    y: Tensor = block(x=x)
+    return y
+
+
+def run_again(block: nn.Module, x: Tensor) -> Tensor:
+    y: Tensor = checkpoint(block, x, use_reentrant=False)
+    return y
+
+
+def run_in_pairs(block: nn.Module, x: Tensor) -> Tensor:
+    one, other = x.chunk(2)  # which a single image cannot be divided into
+    y: Tensor = block(torch.cat([one, other]))
+    return y
+
+
+@pytest.mark.parametrize("run", [run_by_name, run_again, run_in_pairs])
+@pytest.mark.parametrize("name", OF_ONE_ORDER)
+def test_how_a_block_is_called_does_not_matter(name: str, run: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    net, other = Custom(0, 1, 2), Custom(0, 1, 2)
+    if name in ("gradient_decomposition", "signal_propagation", "telescope") and run is run_in_pairs:
+        other.run = lambda block, x: block(x.clone())  # type: ignore[method-assign] # its blocks are chains of one
+    net.run = run  # type: ignore[method-assign]
+    with untouched(net):
+        found = OF_ONE_ORDER[name](net)
+    expected = OF_ONE_ORDER[name](other)
+    for field in expected.__dataclass_fields__:
+        assert repr(renamed(getattr(found, field), {})) == repr(renamed(getattr(expected, field), {})), field
+
+
+@pytest.mark.parametrize("name", OF_ONE_ORDER)
+def test_whether_a_block_s_output_is_written_into_does_not_matter(name: str) -> None:
+    net, other = Custom(0, 1, 2, block=PreActBasicBlock), Custom(0, 1, 2, block=PreActBasicBlock)
+    net.run, other.run = lambda block, x: block(x).mul_(2), lambda block, x: 2 * block(x)  # type: ignore[method-assign]
+    found, expected = OF_ONE_ORDER[name](net), OF_ONE_ORDER[name](other)
+    for field in expected.__dataclass_fields__:
+        assert repr(renamed(getattr(found, field), {})) == repr(renamed(getattr(expected, field), {})), field
+
+
+def test_a_network_in_a_wrapper_has_the_names_of_its_findings() -> None:
+    net = Custom(0, 1, 2)
+    wrapped = nn.DataParallel(net)
+    assert tuple(blocks_of(wrapped)) == lesion(wrapped, BATCH).blocks == tuple(blocks_of(net))
+    assert chains_of(wrapped, IMAGES) == chains_of(net, IMAGES)
+    for i, block in enumerate(net.blocks):
+        net.blocks[i] = torch.compile(block, backend="eager")  # type: ignore[assignment]
+    assert [len(chain) for chain in chains_of(net, IMAGES)] == [3]
+
+
+CHANGED_WHEREVER_THEY_RUN = ["block_survival", "branch_noise", "lesion", "lesion_many"]
 
 
 @pytest.mark.parametrize("name", OF_ONE_ORDER)

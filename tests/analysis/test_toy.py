@@ -93,7 +93,7 @@ def test_inside_of_a_caller_that_wants_no_gradients(mode: type) -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(ValueError, match=r"depths must be a sequence of integers of at least 1, one at least, got \(2, 0\)"):
+    with pytest.raises(ValueError, match=r"depths must be a sequence of integers of at least 1, 1 or more, got \(2, 0\)"):
         toy_autocorrelation((2, 0))
     with pytest.raises(ValueError, match=r"depths must be .* got \(\)"):
         toy_autocorrelation(())

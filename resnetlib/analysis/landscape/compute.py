@@ -17,6 +17,7 @@ from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precisi
 from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
 from resnetlib.analysis.landscape.team import join_team
+from resnetlib.analysis.streams import check_seed
 from resnetlib.modules.arguments import check_count
 
 
@@ -89,6 +90,7 @@ def landscape(
         >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
         True
     """
+    points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
     data = [(channels_last(x) if chunk == 1 else x, y) for x, y in gather(net, batches)]
     device = data[0][0].device
@@ -100,7 +102,7 @@ def landscape(
     )
     grid = check_grid(span, points, len(along))
     check_count("workers", 1 if workers is None else workers, least=1)
-    check_count("chunk", chunk, least=1)
+    chunk = check_count("chunk", chunk, least=1)
     if compile and chunk > 1:
         raise ValueError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
     called = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)

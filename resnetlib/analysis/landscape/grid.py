@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from resnetlib.modules.arguments import check_count
+from resnetlib.analysis.arguments import listed
 
 Span = float | tuple[tuple[float, float], ...]
 """Coordinates go from -span to span; or the two ends of each."""
@@ -59,11 +60,19 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
         The grid.
 
     Raises:
-        ValueError: if it goes nowhere, or has no points.
+        ValueError: if it goes nowhere.
     """
-    check_count("points", points, least=1)
-    ends = ((-span, span),) * dimensions if isinstance(span, int | float) else tuple((float(a), float(b)) for a, b in span)
+    ends = _ends(span, dimensions)
     if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
         raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
     x, *rest = (torch.from_numpy(np.linspace(a, b, points) if points > 1 else np.array([(a + b) / 2])) for a, b in ends)
     return Grid(tuple((float(a), float(b)) for a, b in ends), x, rest[0] if rest else None)
+
+
+def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
+    """Return the ends of each coordinate; none where they are no numbers."""
+    try:
+        given = listed(span)
+        return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
+    except (TypeError, ValueError):
+        return ()

@@ -23,7 +23,8 @@ from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import check_logits
-from resnetlib.analysis.streams import seeded
+from resnetlib.analysis.streams import check_seed, seeded
+from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,6 +118,7 @@ def hessian_map(
         >>> found.ratio.shape
         torch.Size([2, 2])
     """
+    points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
     data = gather_labelled(net, batches, None)
     path = check_path(out)

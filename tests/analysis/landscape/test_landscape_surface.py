@@ -306,7 +306,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(dimensions=3)
     with pytest.raises(ValueError, match="points must be an integer of at least 1, got 0"):
         wrong(points=0)
-    for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),)):
+    for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),), "a", None, torch.ones(2), [1, 2, 3]):
         with pytest.raises(ValueError, match="span must be a positive number, or the two ends"):
             wrong(span=span)
     with pytest.raises(ValueError, match=r"batch_norm must be one of .*'recalibrated'.*, got 'train'"):
