@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.streams import seeded
+from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 
 Batch = tuple[Tensor, Tensor]
@@ -50,7 +51,7 @@ def gather(net: nn.Module, batches: Batches) -> list[Batch]:
             network's.
     """
     check_classifier(net)
-    classes, like = getattr(net, "num_classes", None), like_of(net)
+    classes, like = _classes_of(net), like_of(net)
     return [(_beside(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
@@ -87,9 +88,18 @@ def images_in(batches: list[Batch] | list[Tensor]) -> int:
     return sum(len(batch if isinstance(batch, Tensor) else batch[0]) for batch in batches)
 
 
+def run(net: nn.Module, x: Tensor) -> Tensor:
+    """Run a network on a copy of images; raise ValueError if it writes into them, which would be others for whoever comes next."""
+    copy = x.clone()
+    y: Tensor = net(copy)
+    if not torch.allclose(copy, x, rtol=0, atol=0, equal_nan=True):
+        raise ValueError("the network writes into its input, and nothing can be measured twice: let it begin with a copy")
+    return y
+
+
 def run_finite(net: nn.Module, x: Tensor) -> Tensor:
     """Run a network; raise ValueError if what comes out is not finite, of which nothing could be measured."""
-    y: Tensor = net(x)
+    y = run(net, x)
     if isinstance(y, Tensor) and not bool(y.isfinite().all()):
         raise ValueError("the network's output is not finite (NaN or infinite) on these images")
     return y
@@ -143,8 +153,16 @@ def _images(batch: object) -> Tensor:
     return x
 
 
+def _classes_of(net: nn.Module) -> int | None:
+    """Return how many classes a network's classifier has, which may be another than it was built with; None if nobody knows."""
+    classifier = net.get_classifier() if isinstance(net, Backbone) else None
+    return classifier.out_features if isinstance(classifier, nn.Linear) else None
+
+
 def _labels(batch: object, images: int, classes: int | None) -> Tensor:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
+    if isinstance(batch, tuple | list) and len(batch) > 2:
+        raise ValueError(f"batches must be pairs of images (N, C, H, W) and labels (N,), and no more, got {_described(batch)}")
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
         raise ValueError(f"labels are missing: give pairs of images (N, C, H, W) and labels (N,), got {_described(batch)}")
     y = batch[1]
     if not isinstance(y, Tensor) or y.dtype not in _INTEGERS or y.shape != (images,):

@@ -78,6 +78,8 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
                     make_identity_(block, None if moments is None else moments[i])
     _check_same(net, deeper)
     deeper.to(like.dtype)
+    if any(p.ndim == 4 and not p.is_contiguous() and p.is_contiguous(memory_format=torch.channels_last) for p in net.parameters()):
+        deeper.to(memory_format=torch.channels_last)
     deeper.preprocess, deeper.classes = net.preprocess, net.classes
     deeper.set_grad_checkpointing(any(stage.checkpointing for stage in _stages(net)))
     return deeper.train(net.training)

@@ -40,7 +40,7 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
 def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Tensor:
     """Compute the gradient of each image's loss at the image, through one single path.
 
-    The sum over all 2^n paths is the gradient.
+    The sum over all 2^n paths is the gradient, if the blocks run one behind the other.
 
     Args:
         net: a network with blocks, in any mode; measured in evaluation, and left as it was.

@@ -49,6 +49,7 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     modes = [(module, module.training) for module in net.modules()]
     stages = [(module, module.checkpointing) for module in net.modules() if isinstance(module, Stage)]
     buffers = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
+    slots = [(module, dict(module._buffers)) for module in net.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
     devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
     net.train(training)
@@ -69,6 +70,8 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
             if parameter.requires_grad != required:  # those that were made in inference mode can but be asked
                 parameter.requires_grad_(required)
             parameter.grad = gradient
+        for module, own in slots:
+            module._buffers.update(own)
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):

@@ -6,6 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis.batches import run
 from resnetlib.analysis.hooks import incomes, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.modules import Block, PadShortcut
@@ -24,7 +25,7 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
         The blocks.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, or two share a join.
 
     Example:
         >>> from resnetlib import cifar_resnet20
@@ -35,6 +36,10 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
     if not blocks:
         raise ValueError(f"{type(net).__name__} has no blocks with joins: build it of resnetlib's blocks (resnetlib.Block)")
+    joins: dict[nn.Module, str] = {}
+    for name, block in blocks.items():
+        if (other := joins.setdefault(block.join, name)) != name:
+            raise ValueError(f"blocks {other} and {name} share a join, where what meets could be either's: give each its own")
     return blocks
 
 
@@ -64,7 +69,8 @@ def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
     """Divide the blocks that run into chains, inside of which nothing but blocks changes x; the network is left as it was.
 
     A chain is what a stage is in the networks of the library. It begins where the parent module changes, where x is not what the
-    block before gave out, or was written to since, and where a block's skip is not its input (`downsample`), or its stride not 1.
+    block before gave out, or was written to since, and where a block's skip is not its input (`downsample`), its stride is not 1,
+    or it changes the channels without a skip.
 
     Args:
         net: the network; measured in evaluation.
@@ -74,7 +80,7 @@ def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
         The names of each chain's blocks, in the order in which they run.
 
     Raises:
-        ValueError: if there are no blocks, none of them runs, or one runs more than once.
+        ValueError: if there are no blocks, none of them runs, one runs more than once, or one is inside of another.
 
     Example:
         >>> from resnetlib import cifar_resnet20
@@ -82,9 +88,13 @@ def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
         [3, 3, 3]
     """
     chains = _run_chains(net, x)
-    (name, count), *_ = Counter(name for chain in chains for name in chain).most_common(1)
+    runs = Counter(name for chain in chains for name in chain)
+    (name, count), *_ = runs.most_common(1)
     if count > 1:
         raise ValueError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
+    for name in runs:
+        if outer := next((other for other in runs if name.startswith(f"{other}.")), None):
+            raise ValueError(f"block {name} is inside of block {outer}: what it adds is part of what that one adds")
     return chains
 
 
@@ -97,8 +107,10 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
 
     def come(name: str, x: Tensor) -> None:
         last, y, as_given_out = before
+        block = blocks[name]
         follows = x is y and torch.equal(x, as_given_out) and _parent(name) == _parent(last)
-        if chains and follows and blocks[name].downsample is None and blocks[name].stride == 1:
+        keeps = block.stride == 1 and block.downsample is None and (block.join.uses_skip or block.in_channels == block.out_channels)
+        if chains and follows and keeps:
             chains[-1].append(name)
         else:
             chains.append([name])
@@ -108,7 +120,7 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
         before = name, y, y.clone()  # which shows whether somebody wrote into it
 
     with intact(net), torch.no_grad(), incomes(blocks, come), outcomes(blocks, leave):
-        net(images.clone())
+        run(net, images)
     if not chains:
         raise ValueError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")
     return chains

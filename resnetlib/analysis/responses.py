@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
+from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run, run_finite
 from resnetlib.analysis.curves import draw_curve
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import outcomes
@@ -130,7 +130,7 @@ def _measured(net: nn.Module, x: Tensor) -> dict[str, str]:
                 stack.callback(module.register_forward_pre_hook(enter).remove)
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                 stack.callback(module.register_forward_hook(leave).remove)
-        net(x)
+        run(net, x)
     if not measured:
         raise ValueError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), whose responses could be measured")
     return measured

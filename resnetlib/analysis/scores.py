@@ -6,7 +6,7 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch
+from resnetlib.analysis.batches import Batch, run
 
 
 class Score:
@@ -85,7 +85,7 @@ def score_intact(net: nn.Module, batches: list[Batch]) -> tuple[Score, list[Tens
     """
     score, outputs = Score(), []
     for x, y in batches:
-        logits = check_logits(net(x), y)
+        logits = check_logits(run(net, x), y)
         score.add(logits, y)
         outputs.append(logits)
     if not isfinite(score.loss):

@@ -86,8 +86,8 @@ def one_at_a_time(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterat
 
 
 def _parts_of(net: nn.Module) -> list[Part]:
-    """Divide a network into what runs one after the other; a module that does more than that, or has hooks, is one part."""
-    if not (net._forward_hooks or net._forward_pre_hooks):
+    """Divide a network into what runs one after the other; what does more, or has hooks or a forward of its own, is one part."""
+    if not (net._forward_hooks or net._forward_pre_hooks or "forward" in vars(net)):
         if isinstance(net, nn.Sequential) and type(net).forward in (nn.Sequential.forward, Stage.forward, DenseBlock.forward):
             return [part for child in net for part in _parts_of(child)]
         if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE:

@@ -130,13 +130,13 @@ class _Sums:
     def meet(self, name: str, skip: Tensor, branch: Tensor) -> None:
         """Take down what a join adds to its skip."""
         join = self.blocks[name].join
-        term = join.forward(torch.zeros_like(skip), branch).double()
+        term = _exact(join.forward(torch.zeros_like(skip), branch))
         if name in self.begins:
-            self.start = skip.double() if join.uses_skip or skip.shape == branch.shape else torch.zeros_like(term)
+            self.start = _exact(skip) if join.uses_skip or skip.shape == branch.shape else torch.zeros_like(term)
             self.terms.clear()
             self.changes.clear()
         self.terms.append(term)
-        self.joined = join.forward(skip, branch).double()
+        self.joined = _exact(join.forward(skip, branch))
 
     def leave(self, name: str, y: Tensor) -> None:
         """Take down what followed the join; at the end of a chain, add up."""
@@ -177,6 +177,11 @@ class _Sums:
             share_of_skip=torch.tensor(self.of_chain["dot"], dtype=torch.float64) / energy,
             share_of_out=torch.tensor(self.of_chain["dot_out"], dtype=torch.float64) / energy,
         )
+
+
+def _exact(x: Tensor) -> Tensor:
+    """Return a copy in double precision, which nobody else writes into."""
+    return x.to(torch.float64, copy=True)
 
 
 def _grown(x: Tensor, channels: int) -> Tensor:

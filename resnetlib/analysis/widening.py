@@ -17,8 +17,10 @@ def copy_dense(net: Backbone, deeper: Backbone) -> None:
         deeper: the deeper one, which is written to.
 
     Raises:
-        ValueError: for group norms.
+        ValueError: for group norms, or without a classifier.
     """
+    if net.num_classes == 0:
+        raise ValueError("a dense network without a classifier cannot be deepened: it would give out more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):
         raise ValueError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
     _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_channels))

@@ -196,6 +196,14 @@ def test_networks_that_are_not_what_their_spec_says() -> None:
         deepen(build(replace(FAMILIES["preact"], shortcut="C"), num_classes=5), (3, 1))
 
 
+def test_the_layout_is_taken_over() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10").eval().to(memory_format=torch.channels_last)
+    deeper = deepen(net, (4, 3, 3))
+    assert not deeper.layer1[3].conv1.weight.is_contiguous()
+    with torch.no_grad():
+        assert torch.equal(net(IMAGES), deeper(IMAGES))
+
+
 def test_checkpointing_is_taken_over() -> None:
     assert deepen(build(FAMILIES["resnet"], num_classes=5, memory_efficient=True), (3, 1)).layer1.checkpointing
     assert not deepen(build(FAMILIES["resnet"], num_classes=5), (3, 1)).layer1.checkpointing
@@ -208,7 +216,9 @@ def test_blocks_that_cannot_be_the_identity(name: str) -> None:
         deepen(net, [depth + 1 for depth in net.spec.depths])
 
 
-def test_group_norms() -> None:
+def test_group_norms_and_wider_features() -> None:
+    with pytest.raises(ValueError, match="a dense network without a classifier cannot be deepened"):
+        deepen(build(FAMILIES["densenet"], num_classes=0), (3, 3))
     with pytest.raises(ValueError, match="GroupNorm cannot be the identity"):
         deepen(build(replace(FAMILIES["plain"], norm="group"), num_classes=5), (3, 1))
     with pytest.raises(ValueError, match="new channels change"):

@@ -242,10 +242,18 @@ def test_more_than_labels_beside_the_images() -> None:
     batches = [(IMAGES, LABELS, torch.arange(6))]
     assert torch.equal(gather_inputs(NET, batches)[0], IMAGES)  # type: ignore[arg-type]
     for given in (batches, batches[0]):
-        with pytest.raises(ValueError, match=r"labels are missing: .* got a tuple of Tensor, Tensor, Tensor$"):
+        with pytest.raises(ValueError, match=r"batches must be pairs .* and no more, got a tuple of Tensor, Tensor, Tensor$"):
             gather(NET, given)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="labels must be a tensor of 6 integers, .* got a list of Tensor"):  # noqa: RUF043
         gradient_flow(NET, IMAGES, list(LABELS))  # type: ignore[arg-type]
+
+
+def test_labels_are_those_of_the_classifier_that_is_there() -> None:
+    net = deepcopy(NET)
+    net.fc = nn.Linear(16, 100)
+    assert lesion(net, (IMAGES, LABELS + 90)).intact_loss > 0
+    with pytest.raises(ValueError, match="labels must be 0 to 99, .* got 100"):  # noqa: RUF043
+        gather(net, (IMAGES, LABELS + 96))
 
 
 def test_several_tensors_are_several_batches() -> None:
@@ -388,6 +396,25 @@ def test_intact_restores_what_is_changed_inside() -> None:
                 raise KeyError
         except KeyError:
             pass
+
+
+def test_intact_restores_buffers_that_a_network_replaces() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("runs", torch.tensor(0))
+            self.register_buffer("first", None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.runs = self.runs + 1
+            self.first = x if self.first is None else self.first
+            return x
+
+    net = nn.Sequential(Counts(), deepcopy(NET))
+    with untouched(net):
+        telescope(net, IMAGES)
+        gradient_flow(net, IMAGES, LABELS)
+    assert (int(net[0].runs), net[0].first) == (0, None)  # type: ignore[arg-type]
 
 
 def test_intact_works_without_buffers_and_parameters() -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from families import FAMILIES
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from untouched import untouched
 
-from resnetlib import BasicBlock, PreActBasicBlock
+from resnetlib import BasicBlock, PreActBasicBlock, Replace, build
 from resnetlib.analysis import (
     Finding,
     block_survival,
@@ -20,11 +21,13 @@ from resnetlib.analysis import (
     chains_of,
     gradient_decomposition,
     gradient_flow,
+    input_noise,
     lesion,
     lesion_many,
     path_gradient,
     path_gradients,
     reorder,
+    response_std,
     signal_propagation,
     telescope,
 )
@@ -197,6 +200,86 @@ def test_a_network_in_a_wrapper_has_the_names_of_its_findings() -> None:
     for i, block in enumerate(net.blocks):
         net.blocks[i] = torch.compile(block, backend="eager")  # type: ignore[assignment]
     assert [len(chain) for chain in chains_of(net, IMAGES)] == [3]
+
+
+class Outer(PreActBasicBlock):
+    """A block whose branch has a block in it."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8)
+        self.inner = PreActBasicBlock(8, 8)
+
+    def branch(self, x: Tensor) -> Tensor:
+        y: Tensor = super().branch(self.inner(x))
+        return y
+
+
+def test_blocks_that_cannot_be_told_apart_are_refused() -> None:
+    net = Custom(0, 1, 2)
+    net.blocks[1] = Outer()
+    with pytest.raises(ValueError, match=r"block blocks\.1\.inner is inside of block blocks\.1"):
+        telescope(net, IMAGES)
+    assert len(lesion(net, BATCH).blocks) == 4
+    net = Custom(0, 1, 2)
+    net.blocks[2].join = net.blocks[0].join  # type: ignore[union-attr]
+    for analyse in OF_ONE_ORDER.values():
+        with pytest.raises(ValueError, match=r"blocks blocks\.0 and blocks\.2 share a join"):
+            analyse(net)
+
+
+def test_chains_of_plain_blocks_keep_the_channels() -> None:
+    blocks = [BasicBlock(c, d, join=Replace) for c, d in ((3, 3), (3, 5), (5, 5), (5, 4))]
+    net = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert chains_of(net, IMAGES) == [["0"], ["1", "2"], ["3"]]
+
+
+class WritesIntoItsInput(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x.sub_(0.5))
+        return y
+
+
+@pytest.mark.parametrize(
+    "analyse", [*OF_ONE_ORDER.values(), lambda net: response_std(net, IMAGES), lambda net: input_noise(net, BATCH)]
+)
+def test_networks_that_write_into_their_input_are_refused(analyse: Callable[[nn.Module], Finding]) -> None:
+    before = IMAGES.clone()
+    with pytest.raises(ValueError, match="the network writes into its input"):
+        analyse(WritesIntoItsInput(Custom(0, 1, 2)))
+    assert torch.equal(IMAGES, before)
+
+
+def test_a_forward_that_a_network_was_given() -> None:
+    """It is neither divided into parts, nor left out."""
+    net, other = build(FAMILIES["resnet"], num_classes=5), build(FAMILIES["resnet"], num_classes=5)
+    other.load_state_dict(net.state_dict())
+    forward = net.forward
+    net.forward = lambda x: 3 * forward(x)  # type: ignore[method-assign]
+    tripled = nn.Sequential(other, Tripled())
+    assert torch.equal(lesion(net, BATCH).loss, lesion(tripled, BATCH).loss)
+
+
+class Tripled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 3 * x
+
+
+@pytest.mark.parametrize("block", [BasicBlock, PreActBasicBlock])
+def test_outputs_written_into_inside_of_a_block(block: type[BasicBlock]) -> None:
+    """In double precision nothing is copied by being cast."""
+
+    class InPlace(block):  # type: ignore[misc, valid-type]
+        def out(self, y: Tensor) -> Tensor:
+            return y.relu_()
+
+    class Apart(block):  # type: ignore[misc, valid-type]
+        def out(self, y: Tensor) -> Tensor:
+            return y.relu()
+
+    one, other = (nn.Sequential(kind(3, 3, join=Replace), kind(3, 3, join=Replace)).double() for kind in (InPlace, Apart))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(telescope(one, IMAGES).out_energy, telescope(other, IMAGES).out_energy)
+    assert torch.equal(telescope(one, IMAGES).branch_energy, telescope(other, IMAGES).branch_energy)
 
 
 CHANGED_WHEREVER_THEY_RUN = ["block_survival", "branch_noise", "lesion", "lesion_many"]
