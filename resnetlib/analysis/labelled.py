@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, gather
+from resnetlib.analysis.batches import Batch, Batches, gather, run
 from resnetlib.analysis.scores import check_logits, loss_of
 
 
@@ -51,7 +51,7 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: if it is not finite, or the network returns no logits for these labels.
     """
-    loss = loss_of(check_logits(net(x), y), y)
+    loss = loss_of(check_logits(run(net, x), y), y)
     if not torch.isfinite(loss):
         raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
     return loss

@@ -19,9 +19,13 @@ from resnetlib.analysis import (
     branch_noise,
     branch_ratio,
     chains_of,
+    effective_rank,
+    gradient_autocorrelation,
     gradient_decomposition,
     gradient_flow,
+    hessian_map,
     input_noise,
+    landscape,
     lesion,
     lesion_many,
     path_gradient,
@@ -239,13 +243,21 @@ class WritesIntoItsInput(nn.Sequential):
         return y
 
 
-@pytest.mark.parametrize(
-    "analyse", [*OF_ONE_ORDER.values(), lambda net: response_std(net, IMAGES), lambda net: input_noise(net, BATCH)]
-)
-def test_networks_that_write_into_their_input_are_refused(analyse: Callable[[nn.Module], Finding]) -> None:
+OF_ANY_NETWORK: dict[str, Callable[[nn.Module], Finding]] = {
+    "effective_rank": lambda net: effective_rank(net, BATCH),
+    "gradient_autocorrelation": lambda net: gradient_autocorrelation(net, IMAGES),
+    "hessian_map": lambda net: hessian_map(net, BATCH, points=1),
+    "input_noise": lambda net: input_noise(net, BATCH),
+    "landscape": lambda net: landscape(net, BATCH, points=2),
+    "response_std": lambda net: response_std(net, IMAGES),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_ORDER | OF_ANY_NETWORK)
+def test_networks_that_write_into_their_input_are_refused(name: str) -> None:
     before = IMAGES.clone()
     with pytest.raises(ValueError, match="the network writes into its input"):
-        analyse(WritesIntoItsInput(Custom(0, 1, 2)))
+        (OF_ONE_ORDER | OF_ANY_NETWORK)[name](WritesIntoItsInput(Custom(0, 1, 2)))
     assert torch.equal(IMAGES, before)
 
 

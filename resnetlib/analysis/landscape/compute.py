@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from resnetlib.analysis.batches import Batches, gather, images_in
+from resnetlib.analysis.batches import Batches, gather, images_in, run
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.landscape.compiled import Compiled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
@@ -129,6 +129,8 @@ def landscape(
     count = workers or default_workers(device)
     with join_team(device) as team, intact(net), one_core_each(count):
         before = begun(path, Landscape, made, team)
+        with torch.no_grad():
+            run(net, data[0][0])  # or refuse it
         compiled = Compiled() if compile else None
         measures = [
             Points(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compiled=compiled) for _ in range(count)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, images_in
+from resnetlib.analysis.batches import Batch, Batches, images_in, run
 from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled
@@ -141,7 +141,7 @@ def hessian_map(
     with recording(net), join_team(data[0][0].device) as team, intact(net):
         before = begun(path, HessianMap, made, team)
         with torch.no_grad():
-            check_logits(net(data[0][0]))
+            check_logits(run(net, data[0][0]))
         measure = Extremes(net, along, data, tolerance=tolerance, seed=seed)
         if not measure.finite_at(torch.zeros(2)):
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")

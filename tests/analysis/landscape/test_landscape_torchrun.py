@@ -24,8 +24,9 @@ rank, calls = os.environ["RANK"], 0
 def loss(logits, labels):
     global calls
     calls += 1
+    last = calls >= deadly > 0  # seen before another thread counts on
     time.sleep(0.05)  # so that the file keeps up
-    if calls == deadly and rank == "1":
+    if last and rank == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     return F.cross_entropy(logits, labels)
 
