@@ -13,6 +13,10 @@ from resnetlib.cli.predict import predict
 from resnetlib.cli.train import train
 from resnetlib.cli.verify import verify
 from resnetlib.cli.weights import weights
+from resnetlib.text import printable
+
+_LONGEST = 4_000
+"""Characters of an error that are printed."""
 
 
 class Group(click.Group):
@@ -23,7 +27,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, ArithmeticError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(error, _LONGEST, lines=True)) from error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
