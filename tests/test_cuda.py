@@ -10,7 +10,7 @@ from resnetlib import Spec, build
 from resnetlib.data import LabelledImages
 from resnetlib.train import fit, recipe_of
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+pytestmark = pytest.mark.cuda
 
 
 def test_outputs_are_the_cpus(spec: Spec) -> None:

@@ -36,3 +36,10 @@ def test_every_network_in_the_readme_exists() -> None:
     named = {word for word in re.findall(r"`([a-z_]*(?:net|plain)[a-z0-9_]*)`", text) if word[-1].isdigit()}
     assert len(named) > 5
     assert named - {"resnetlib_c10"} <= set(list_models())
+
+
+def test_continuous_integration_runs_the_commands_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    commands = [line for line in text.splitlines() if line.startswith("pip install ") and "&&" in line]
+    assert len(commands) == 2
+    assert set(commands) <= set((ROOT / ".ci" / "run").read_text().splitlines())

@@ -17,7 +17,7 @@ from resnetlib.analysis import (
     weight_noise,
 )
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+pytestmark = pytest.mark.cuda
 
 DATA = torch.randn(8, 3, 32, 32), torch.arange(8) % 5
 

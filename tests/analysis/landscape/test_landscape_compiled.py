@@ -141,7 +141,7 @@ def test_points_that_are_computed_together_are_refused() -> None:
         landscape(trained(FAMILIES["resnet"]), BATCHES, points=3, compile=True, chunk=2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @ignores_jit
 @pytest.mark.parametrize("batch_norm", ["running", "recalibrated", "batch"])
 def test_on_a_gpu(batch_norm: Any) -> None:

@@ -354,7 +354,7 @@ def test_batches_are_read_once() -> None:
     assert torch.equal(landscape(net, once(), points=2).loss, landscape(net, BATCHES, points=2).loss)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("batch_norm", ["running", "recalibrated", "batch"])
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_on_a_gpu(batch_norm: Any, chunk: int) -> None:
