@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetlib.disk import write_atomically
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +34,9 @@ def draw_confusion(confusion: "Tensor", classes: Sequence[str], path: Path) -> N
     figure.colorbar(image, label="share of the class", shrink=0.8)
     axes.set(xlabel="first guess", ylabel="class")
     if count <= _LABELLED:
-        axes.set_xticks(range(count), classes, rotation=90)
-        axes.set_yticks(range(count), classes)
+        names = [printable(name, 40) for name in classes]
+        axes.set_xticks(range(count), names, rotation=90, parse_math=False)  # a name with two $ in it is no formula
+        axes.set_yticks(range(count), names, parse_math=False)
     if count <= _NUMBERED:
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"

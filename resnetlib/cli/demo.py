@@ -5,13 +5,16 @@ from pathlib import Path
 
 import click
 
+from resnetlib.cli.options import NEW_FILE
+from resnetlib.text import printable
+
 
 @click.command()
 @click.option(
     "--sheet",
     default="resnetlib-demo.png",
     show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     help="The PNG to draw the images and predictions into.",
 )
 def demo(sheet: Path) -> None:
@@ -36,4 +39,4 @@ def demo(sheet: Path) -> None:
         click.echo(f"{sample.name:24} {guess.name:10} {guess.probability:7.2%}{mark}")
         captions.append(f"{guess.name} {guess.probability:.0%}")
     draw_sheet(images, captions, sheet)
-    click.echo(f"wrote {sheet}")
+    click.echo(f"wrote {printable(sheet)}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from resnetlib.cli.loading import load, weights_options
+from resnetlib.cli.options import NEW_FILE, PATH
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
+@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
 @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
-@click.option("--confusion", type=click.Path(path_type=Path, dir_okay=False), help="Draw which classes are taken for which, a PNG.")
+@click.option("--confusion", type=NEW_FILE, help="Draw which classes are taken for which, a PNG.")
 @weights_options
 def evaluate(
     name: str,
@@ -47,7 +49,7 @@ def evaluate(
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
     if confusion is not None and result.confusion is not None:
         draw_confusion(result.confusion, net.classes or [str(i) for i in range(net.num_classes)], confusion)
-        click.echo(f"wrote {confusion}")
+        click.echo(f"wrote {printable(confusion)}")
 
 
 def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int) -> tuple[int, Iterable[tuple["Tensor", "Tensor"]]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from resnetlib.cli.loading import usable
+from resnetlib.cli.options import PATH
 from resnetlib.cli.training import changes_option, pair, read_images, read_recipe, recipe_option, training_options, value_of
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A folder with a folder of images for each class, or with train/ and val/; or CIFAR-10's.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on in.")
+@click.option("--out", required=True, type=PATH, help="The folder to fill, or to go on in.")
 @recipe_option("finetune")
 @changes_option("the recipe")
 @click.option("--validation", default=0.2, show_default=True, help="Share of the images held out, where there is no val/.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resnetlib.cli.loading import usable
+from resnetlib.cli.options import PATH
 from resnetlib.cli.training import (
     changes_option,
     list_of,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="NAME | --grid models=A,B [seeds=0,1] [FIELD=V,W]...")
 @click.option("--grid", is_flag=True, help="Train every combination of the values given, and show one table.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one with train/ and val/.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on in.")
+@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/.")
+@click.option("--out", required=True, type=PATH, help="The folder to fill, or to go on in.")
 @recipe_option("one_cycle_cifar")
 @changes_option("the recipe or of the network's spec")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the first weights, and of all draws.")

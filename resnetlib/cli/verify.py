@@ -6,6 +6,7 @@ import click
 
 from resnetlib.cli.evaluate import read_batches
 from resnetlib.cli.loading import load, weights_options
+from resnetlib.cli.options import PATH
 
 _EXACT = 0.02
 """Percent within which figures are the same: processors round differently, and two images in 10,000 may tip over."""
@@ -13,7 +14,7 @@ _EXACT = 0.02
 
 @click.command()
 @click.argument("name")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
+@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
 @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
 @weights_options
 def verify(name: str, data: Path, batch: int, weights: str | None, normalize: None, device: str | None) -> None:

@@ -1,22 +1,24 @@
 """CIFAR-10 in memory, from the folders in which it is published."""
 
 import hashlib
-import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from resnetlib.data.checksums import CIFAR10_MD5, CIFAR10_SHA256
+from resnetlib.disk import read_file
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _PIXELS = 3 * 32 * 32
+_LARGEST = 2**28
+"""The most bytes read of a file: eight times the published ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,29 @@ class LabelledImages:
         images: `(N, 3, H, W)`, uint8, RGB.
         labels: `(N,)`, int64.
         classes: the name of each label.
+
+    Raises:
+        TypeError: for other types.
+        ValueError: for tensors of another dtype, or of shapes that do not fit.
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check types, dtypes and shapes."""
+        for name, expected in (("images", torch.uint8), ("labels", torch.int64)):
+            tensor = getattr(self, name)
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+            if tensor.dtype != expected:
+                raise ValueError(f"{name} must be {expected}, got {tensor.dtype}: convert them with .to({expected})")
+        if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
+            shapes = f"{tuple(self.images.shape)} and {tuple(self.labels.shape)}"
+            raise ValueError(f"images must be (N, 3, H, W) and labels (N,), got {shapes}")
+        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
+            raise TypeError(f"classes must be a tuple of names, got {self.classes!r:.200}")
 
     def __len__(self) -> int:
         """Count the images."""
@@ -78,14 +98,15 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
     Args:
         folder: `cifar-10-batches-bin` or `cifar-10-batches-py`, as published, or the folder that holds one of them.
         split: "train" (50,000 images) or "test" (10,000).
-        verify: compare each file's checksum with the published file's; without it, only sizes and labels are checked.
+        verify: compare each file's checksum with the published file's. Without it, only sizes and labels of the binary form are
+            checked; the pickled form is compared all the same, since to unpickle other bytes could run code.
 
     Returns:
         The images, in the order of the files.
 
     Raises:
         FileNotFoundError: if the folder or one of its files is not there.
-        ValueError: for a file that is short or damaged, or another split.
+        ValueError: for a file that is short, damaged or not the published one, or another split.
 
     Source:
         https://www.cs.toronto.edu/~kriz/cifar.html
@@ -123,18 +144,20 @@ def _find(folder: Path) -> tuple[Path, bool]:
 
 
 def _read(path: Path, binary: bool, verify: bool) -> tuple[Tensor, Tensor]:
-    """Return the labels and the images of one file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again")
-    content = path.read_bytes()
-    labels, pixels = _from_binary(path, content) if binary else _from_pickle(path, content)
-    if labels.numel() and int(labels.max()) > 9:
-        raise ValueError(f"{path} is damaged: it holds the label {int(labels.max())}, and CIFAR-10's are 0 to 9")
-    if verify:
+    """Return the labels and the images of one file, from the same bytes that are hashed."""
+    try:
+        content = read_file(path, _LARGEST)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
+    if verify or not binary:
         published = CIFAR10_SHA256 if binary else CIFAR10_MD5
         digest = hashlib.new("sha256" if binary else "md5", content, usedforsecurity=False).hexdigest()
         if digest != published[path.name]:
-            raise ValueError(f"{path} is damaged or not the published file: its checksum is {digest}, not {published[path.name]}")
+            advice = "" if binary else "; another pickle is never read, since it could run code: use the binary form"
+            raise ValueError(
+                f"{path} is damaged or not the published file: its checksum is {digest}, not {published[path.name]}{advice}"
+            )
+    labels, pixels = _from_binary(path, content) if binary else _from_published_pickle(content)
     return labels.long(), pixels.reshape(-1, 3, 32, 32)
 
 
@@ -143,31 +166,12 @@ def _from_binary(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
     if not content or len(content) % (1 + _PIXELS):
         raise ValueError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
+    if int(records[:, 0].max()) > 9:
+        raise ValueError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")
     return records[:, 0].clone(), records[:, 1:].clone()
 
 
-def _from_pickle(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
-    """Unpickle a dict of an array of pixels and a list of labels, and nothing else."""
-    try:
-        batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-        labels = torch.tensor(batch[b"labels"], dtype=torch.uint8)
-        pixels = torch.from_numpy(batch[b"data"].copy())
-    except Exception as error:
-        raise ValueError(f"{path} is damaged or no CIFAR-10 batch: {error}") from error
-    if pixels.dtype != torch.uint8 or pixels.shape != (len(labels), _PIXELS):
-        raise ValueError(f"{path} is damaged: {len(labels)} labels and pixels of shape {tuple(pixels.shape)}")
-    return labels, pixels
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that can make NumPy arrays and plain data, and calls nothing else that a file names."""
-
-    allowed: ClassVar[frozenset[str]] = frozenset({"_reconstruct", "ndarray", "dtype"})
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle asks for, if it takes part in an array."""
-        if module.split(".")[0] == "numpy" and name in self.allowed:
-            return super().find_class(module, name)
-        if (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of images needs")
+def _from_published_pickle(content: bytes) -> tuple[Tensor, Tensor]:
+    """Unpickle a batch whose checksum is the published one's."""
+    batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum says that these bytes are known
+    return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy())

@@ -2,11 +2,12 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+
+from resnetlib.text import printable
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Of the names of image files; torchvision's list."""
@@ -39,14 +40,10 @@ class ImageFiles:
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
         return "\n".join(
-            f"{len(paths)} passed over in {self.root}, {why}: {_printable(paths[:5])}{' ...' if len(paths) > 5 else ''}"
+            f"{len(paths)} passed over in {printable(self.root, 1000)}, {why}: "
+            f"{', '.join(map(printable, paths[:5]))}{' ...' if len(paths) > 5 else ''}"
             for why, paths in reasons.items()
         )
-
-
-def _printable(paths: Iterable[str]) -> str:
-    """List paths, also those whose names are no text."""
-    return ", ".join(paths).encode(errors="backslashreplace").decode()
 
 
 def find_images(root: str | Path) -> ImageFiles:
@@ -79,7 +76,7 @@ def find_images(root: str | Path) -> ImageFiles:
     passed_over: list[tuple[str, str]] = []
     classes = _classes(root, passed_over)
     samples, empty = [], []
-    visited: set[str] = set()
+    visited = {os.path.realpath(root)}
     for label, name in enumerate(classes):
         found = sorted(_walk(root, name, visited, passed_over))
         samples += [(path, label) for path in found]

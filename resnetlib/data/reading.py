@@ -1,16 +1,19 @@
 """Reading image files: all of them once, so that none stops a training later, and each when it is asked for."""
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnetlib.data.folder import ImageFiles
+from resnetlib.disk import open_file
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,29 +21,60 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What a file may be, whatever its name says. Pillow knows others, and starts another program for one of them."""
+
+_LONGEST = 100
+"""How many times as long as wide an image may be: its shorter side is what preprocessing enlarges."""
+
+
 def read_image(path: str | Path) -> "Image":
     """Read an image file, whole.
 
     Args:
-        path: the file.
+        path: a JPEG, PNG, BMP, PPM, TIFF, WebP or GIF.
 
     Returns:
-        The image, in RGB; of 16 bits the upper eight. As in torchvision, it lies as it is stored, whatever its EXIF data say.
+        The image, in RGB; of 16 bits the upper eight, of several images the first. As in torchvision, it lies as it is stored,
+        whatever its EXIF data say.
 
     Raises:
-        ValueError: if it is no image that can be read, or its numbers have no known range.
+        ValueError: if it is no image that can be read, its numbers have no known range, it has more pixels than Pillow's limit, or
+            one side is more than 100 times as long as the other.
     """
-    from PIL import Image
+    with warnings.catch_warnings():
+        _silence_pillow()
+        return _read(path)
 
+
+def _silence_pillow() -> None:
+    """Ignore Pillow's warnings, which do not name the file: what can be read is read, and what cannot is said."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _read(path: str | Path) -> "Image":
+    """Read an image, with Pillow's warnings."""
     try:
-        with Image.open(path) as image:
-            if image.mode in ("I", "F"):
-                raise ValueError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
-            if image.mode.startswith("I;16"):
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
+        with open_file(path) as file:
+            return _decode(file)
     except Exception as error:  # Pillow's decoders promise no set of errors
         raise ValueError(f"{path} is no image that can be read: {error}") from error
+
+
+def _decode(file: BinaryIO) -> "Image":
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"its content is none of {', '.join(_FORMATS)}") from error
+    if not 0 < max(image.size) <= _LONGEST * min(image.size):
+        raise ValueError(f"of {image.width} x {image.height} pixels, one side is more than {_LONGEST} times the other")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -79,7 +113,8 @@ def try_images(files: ImageFiles) -> ImageFiles:
     from tqdm import tqdm
 
     paths = [files.root / path for path, _ in files.samples]
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        _silence_pillow()  # once for all threads, since a filter is the whole process's
         complaints = list(tqdm(pool.map(_complaint, paths), total=len(paths), desc="reading", unit="image", disable=None))
     good = tuple(sample for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is None)
     bad = [(sample[0], complaint) for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is not None]
@@ -94,7 +129,7 @@ def try_images(files: ImageFiles) -> ImageFiles:
 
 def _complaint(path: Path) -> str | None:
     try:
-        read_image(path)
+        _read(path)
     except ValueError as error:
-        return f"cannot be read: {error.__cause__}"
+        return f"cannot be read: {printable(error.__cause__)}"
     return None

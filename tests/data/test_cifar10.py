@@ -1,14 +1,20 @@
 """Reading CIFAR-10: both of its forms, and what is wrong with them."""
 
+import hashlib
+import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from resnetlib.data import cifar10, is_cifar10, pad_crop_flip
+from resnetlib.data import LabelledImages, cifar10, is_cifar10, pad_crop_flip
+from resnetlib.data.checksums import CIFAR10_MD5
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 
@@ -33,10 +39,17 @@ def write_python(folder: Path, images: int = 3) -> Path:
     return folder
 
 
+def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take a folder's pickled files for the published ones."""
+    for path in folder.iterdir():
+        if not path.suffix:
+            monkeypatch.setitem(CIFAR10_MD5, path.name, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+    return folder
+
+
 @pytest.fixture(params=[write_binary, write_python], ids=["bin", "py"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    written: Path = request.param(tmp_path / "cifar-10-batches-x")
-    return written
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return publish(request.param(tmp_path / "cifar-10-batches-x"), monkeypatch)
 
 
 def test_images_and_labels(folder: Path) -> None:
@@ -70,9 +83,9 @@ def test_the_first_images_in_batches(folder: Path) -> None:
         train.batches(torch.Tensor.float, -1)
 
 
-def test_the_two_forms_are_read_alike(tmp_path: Path) -> None:
+def test_the_two_forms_are_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a = cifar10(write_binary(tmp_path / "a"), "train", verify=False)
-    b = cifar10(write_python(tmp_path / "b"), "train", verify=False)
+    b = cifar10(publish(write_python(tmp_path / "b"), monkeypatch), "train")
     assert torch.equal(a.images, b.images)
     assert torch.equal(a.labels, b.labels)
 
@@ -85,7 +98,9 @@ def test_the_folder_around_is_enough(tmp_path: Path) -> None:
     assert len(cifar10(tmp_path, "test", verify=False)) == 3
 
 
-def test_what_is_not_the_published_file_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("write", [write_binary, write_python])
+def test_what_is_not_the_published_file_is_refused(write: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path / "x")
     with pytest.raises(ValueError, match=r"test_batch.* is damaged or not the published file: its checksum is [0-9a-f]+, not"):
         cifar10(folder, "test")
 
@@ -129,12 +144,103 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
+def pickled(name: bytes, arguments: bytes) -> bytes:
+    """Call a function in a pickle by its name."""
+    return b"\x80\x02c" + name + arguments + b"R."
+
+
+FORGED_STATE = b"(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\x7fK\x01K\x3ftb."
+HOSTILE = {
+    "a module of NumPy's that runs a command": pickled(b"numpy.f2py\nrun_main\n", b"](X\x02\x00\x00\x00-ve\x85"),
+    "a forged state of a dtype": b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00V8\x89\x88\x87R" + FORGED_STATE,
+    "plain data": pickle.dumps({b"labels": [], b"data": b""}),
+}
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_another_pickle_is_not_even_parsed(what: str, verify: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_python(tmp_path / "a")
+    (folder / "test_batch").write_bytes(HOSTILE[what])
+    monkeypatch.setattr(pickle, "loads", None)
+    monkeypatch.setattr(pickle, "load", None)
+    monkeypatch.setattr(pickle, "Unpickler", None)
+    with pytest.raises(ValueError, match=r"test_batch is damaged or not the published file: .* use the binary form"):
+        cifar10(folder, "test", verify=verify)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_pickle_runs_nothing(verify: bool, tmp_path: Path) -> None:
     folder = write_python(tmp_path / "a")
     (folder / "test_batch").write_bytes(pickle.dumps({b"data": Bomb(tmp_path / "exploded"), b"labels": []}))
-    with pytest.raises(ValueError, match=r"it asks for pathlib.*, which no batch of images needs"):
-        cifar10(folder, "test", verify=False)
+    with pytest.raises(ValueError, match="another pickle is never read, since it could run code"):
+        cifar10(folder, "test", verify=verify)
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("ending", ["", ".bin"])
+def test_pipes_and_endless_files_are_refused(ending: str, tmp_path: Path) -> None:
+    folder = write_binary(tmp_path / "a") if ending else write_python(tmp_path / "a")
+    (folder / f"data_batch_1{ending}").unlink()
+    os.mkfifo(folder / f"data_batch_1{ending}")
+    with pytest.raises(ValueError, match="expected a regular file"):
+        cifar10(folder, "train", verify=False)
+    os.truncate(folder / f"test_batch{ending}", 2**40)
+    with pytest.raises(ValueError, match=r"test_batch.* is larger than"):
+        cifar10(folder, "test", verify=False)
+    (folder / f"test_batch{ending}").unlink()
+    os.mkfifo(folder / f"test_batch{ending}")
+    with pytest.raises(FileNotFoundError, match="has no test_batch"):
+        cifar10(folder, "test")
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """Cut a file, and change or insert some of its bytes."""
+    changed = bytearray(content[: draw(st.integers(0, len(content)) | st.just(len(content)))])
+    for place, insert in draw(st.lists(st.tuples(st.integers(0, len(content)), st.binary(max_size=4)), max_size=8)):
+        changed[place : place + draw(st.integers(0, 4))] = insert
+    return bytes(changed)
+
+
+PICKLE = pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]}, protocol=2)
+
+
+@pytest.mark.parametrize(("name", "content"), [("test_batch.bin", bytes(2 * 3073)), ("test_batch", PICKLE)])
+def test_any_bytes_are_read_or_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    @given(damaged(content) | st.binary(max_size=100))
+    def check(mutated: bytes) -> None:
+        (tmp_path / name).write_bytes(mutated)
+        with warnings.catch_warnings(action="error"):
+            try:
+                read = cifar10(tmp_path, "test", verify=False)
+            except ValueError:
+                return
+        assert name == "test_batch.bin"
+        assert len(read) * 3073 == len(mutated)
+        assert int(read.labels.max()) < 10
+
+    check()
+
+
+def test_labelled_images_of_other_kinds_are_refused() -> None:
+    images, labels, classes = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), ("a", "b")
+    assert len(LabelledImages(images[:, :1], labels, classes)) == 2
+    for error, message, bad in (
+        (TypeError, "images must be a tensor, got NoneType", {"images": None}),
+        (TypeError, "images must be a tensor, got ndarray", {"images": images.numpy()}),
+        (TypeError, "labels must be a tensor, got list", {"labels": [0, 1]}),
+        (ValueError, "images must be torch.uint8, got torch.float32", {"images": images.float()}),
+        (ValueError, "labels must be torch.int64, got torch.uint8", {"labels": labels.byte()}),
+        (ValueError, r"images must be .*, got \(3, 4, 4\) and \(2,\)", {"images": images[0]}),
+        (ValueError, r"labels \(N,\), got .* and \(1,\)", {"labels": labels[:1]}),
+        (ValueError, r"labels \(N,\), got .* and \(2, 1\)", {"labels": labels[:, None]}),
+        (TypeError, r"classes must be a tuple of names, got \['a'\]", {"classes": ["a"]}),
+        (TypeError, r"classes must be a tuple of names, got \(1, 2\)", {"classes": (1, 2)}),
+        (TypeError, "classes must be a tuple of names, got None", {"classes": None}),
+    ):
+        with pytest.raises(error, match=message):
+            LabelledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]
 
 
 def test_the_real_images(cifar10_folder: Path) -> None:

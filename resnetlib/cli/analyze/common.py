@@ -10,6 +10,7 @@ import click
 
 from resnetlib.cli.evaluate import check_classes
 from resnetlib.cli.loading import load, usable, weights_options
+from resnetlib.cli.options import FOLDER, PATH
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +35,8 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
     """
 
     @click.argument("name")
-    @click.option("--data", required=True, type=click.Path(path_type=Path), help="CIFAR-10's folder, or one of class folders.")
-    @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder to write to.")
+    @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
+    @click.option("--out", required=True, type=FOLDER, help="The folder to write to.")
     @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Of CIFAR-10.")
     @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="The first so many; 0 for all.")
     @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resnetlib.cli.loading import load, weights_options
+from resnetlib.cli.options import FOLDER
 
 if TYPE_CHECKING:
     from resnetlib.weights.preprocess import Normalization
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.option("--depths", required=True, metavar="N,N,...", help="Blocks in each stage.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder for the network.")
+@click.option("--out", required=True, type=FOLDER, help="The folder for the network.")
 @weights_options
 def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "Normalization | None", device: str | None) -> None:
     """Save a deeper network that computes what NAME computes, to be trained on."""

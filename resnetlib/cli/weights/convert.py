@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from resnetlib.cli.options import PATH
+
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
 @click.option("--to", required=True, help="The dialect to write.")
 @click.option("--from", "dialect", help="The dialect of SOURCE.  [default: found out]")
 @click.option("--network", help="The network's name, where SOURCE does not tell it.")
