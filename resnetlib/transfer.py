@@ -10,7 +10,8 @@ from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_
 from resnetlib.data.folder import ENDINGS
 from resnetlib.modules import Backbone
 from resnetlib.train import Recipe, Result, fit, recipe_of
-from resnetlib.train.group import leads
+from resnetlib.train.fit import check_arguments
+from resnetlib.train.group import device_of, leads
 from resnetlib.train.step import Precision
 from resnetlib.weights import InputRule, Preprocessing
 from resnetlib.zoo import create_model
@@ -78,12 +79,14 @@ def finetune(
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
+    check_arguments(recipe or recipe_of("finetune"), out, seed=seed, every=every, sample=sample)
+    device = device_of(device)
     parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]
     if isinstance(data, str | Path):
         if Path(out).resolve().is_relative_to(Path(data).resolve()):
             raise ValueError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
         parts = find_split(data, validation, seed=seed)
-    elif isinstance(data, tuple) and all(isinstance(part, LabelledImages) for part in data):
+    elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, LabelledImages) for part in data):
         parts = data
     else:
         raise TypeError(f"data must be a folder, or training and validation images in memory, got {data!r:.200}")
