@@ -53,8 +53,8 @@ def write_result(path: Path, result: Result, training: str, files: Sequence[str]
         files: names of files beside it; those that are not there are left out.
     """
     found = {name: _sha256(path.parent / name) for name in files if (path.parent / name).is_file()}
-    figures = asdict(result)
-    hashes = {"figures": _hash_of(figures), "training": training, **found}
+    hashes, figures = {"training": training, **found}, asdict(result)
+    hashes["rest"] = _hash_of({**figures, "sha256": hashes})
     write_atomically(path, (json.dumps({**figures, "sha256": hashes}, indent=2) + "\n").encode())
 
 
@@ -77,8 +77,8 @@ def read_result(path: Path) -> tuple[Result, dict[str, str]]:
         names = {field.name for field in fields(Result)}
         if not isinstance(hashes, dict) or figures.keys() != names or not all(map(_is_number, figures.values())):
             raise ValueError("it is not the result of a training")
-        if hashes and hashes.pop("figures", None) != _hash_of(figures):
-            raise ValueError("its figures are not those that were written")
+        if hashes and hashes.pop("rest", None) != _hash_of({**figures, "sha256": hashes}):
+            raise ValueError("its contents are not those that were written")
         return Result(**figures), hashes
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
@@ -100,8 +100,8 @@ def check_files(folder: Path, hashes: dict[str, str]) -> None:
             raise ValueError(f"{folder / name} is damaged: its SHA-256 is not the one that was written down")
 
 
-def _hash_of(figures: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

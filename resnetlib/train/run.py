@@ -200,7 +200,7 @@ class Run:
             for line in complaints:
                 tqdm.write(f"{line}; going on from iteration {iteration}")
             if log is None:
-                records = [record for record in read_log(self._out / LOG) if record["iteration"] <= iteration]
+                records = [record for record in read_log(self._out / LOG) if record.get("iteration", 0) <= iteration]
                 log = "".join(json.dumps(record) + "\n" for record in records)
             self._journal.restore(log)
             if self._best_net is not None and self._best_contract:

@@ -100,7 +100,7 @@ def test_a_flipped_bit_beside_the_checkpoints_changes_nothing(
 ) -> None:
     tmp, expected = tmp_path_factory.mktemp("flips"), what_matters(whole)
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(*PLACES)
     def check(place: float, bit: int) -> None:
         out = copy(half, name, tmp)
@@ -117,7 +117,7 @@ def test_a_flipped_bit_of_a_finished_training_is_undone_or_said(
 ) -> None:
     tmp, expected, result = tmp_path_factory.mktemp("flips"), what_matters(whole), train(whole)
 
-    @settings(max_examples=8)
+    @settings(max_examples=4)
     @given(*PLACES)
     def check(place: float, bit: int) -> None:
         out = copy(whole, name, tmp)
@@ -325,7 +325,24 @@ def test_odd_arguments(change: dict[str, Any], kind: type[Exception], message: s
         fit(**{**arguments, "out": tmp_path / "out", **change})
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
-    own = {"net", "train", "test", "keep", "preprocess"}
-    if not own & set(change):
+    if not {"net", "train", "test", "keep", "preprocess"} & set(change):
         with pytest.raises(kind, match=message):
             finetune("cifar_resnet20", (tiny.images(), tiny.images()), **{"out": tmp_path / "out", **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"data": None}, TypeError, "data must be a folder, or a tuple of training and validation images in memory, got None"),
+        ({"data": (tiny.images(),)}, TypeError, r"got \['LabelledImages'\]$"),
+        ({"data": ""}, ValueError, "data must name a folder, got ''"),
+        ({"validation": "x"}, TypeError, "validation must be a number between 0 and 1, got 'x'"),
+        ({"name": None}, TypeError, "name must be a str or a Path, got NoneType"),
+    ],
+)
+def test_odd_arguments_of_finetune(change: dict[str, Any], kind: type[Exception], message: str, tmp_path: Path) -> None:
+    data = fill(tmp_path / "data", 2)
+    with pytest.raises(kind, match=message) as caught:
+        finetune(**{"name": "cifar_resnet20", "data": data, "out": tmp_path / "out", **change})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
