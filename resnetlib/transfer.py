@@ -10,7 +10,8 @@ from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_
 from resnetlib.data.folder import ENDINGS
 from resnetlib.modules import Backbone
 from resnetlib.train import Recipe, Result, fit, recipe_of
-from resnetlib.train.group import leads
+from resnetlib.train.fit import check_arguments
+from resnetlib.train.group import device_of, leads
 from resnetlib.train.step import Precision
 from resnetlib.weights import InputRule, Preprocessing
 from resnetlib.zoo import create_model
@@ -78,15 +79,22 @@ def finetune(
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
+    check_arguments(recipe or recipe_of("finetune"), out, seed=seed, every=every, sample=sample)
+    device = device_of(device)
+    if not isinstance(validation, int | float):
+        raise TypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
     parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]
+    if data == "":
+        raise ValueError("data must name a folder, got ''")
     if isinstance(data, str | Path):
         if Path(out).resolve().is_relative_to(Path(data).resolve()):
             raise ValueError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
         parts = find_split(data, validation, seed=seed)
-    elif isinstance(data, tuple) and all(isinstance(part, LabelledImages) for part in data):
+    elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, LabelledImages) for part in data):
         parts = data
     else:
-        raise TypeError(f"data must be a folder, or training and validation images in memory, got {data!r:.200}")
+        kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
+        raise TypeError(f"data must be a folder, or a tuple of training and validation images in memory, got {kinds!s:.200}")
     in_memory, classes = isinstance(parts[0], LabelledImages), parts[0].classes
     if len(classes) < 2:
         raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")

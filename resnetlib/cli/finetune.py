@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from resnetlib.cli.loading import usable
 from resnetlib.cli.options import PATH
-from resnetlib.cli.training import changes_option, pair, read_images, read_recipe, recipe_option, training_options, value_of
+from resnetlib.cli.training import (
+    changes_option,
+    interruptible,
+    pair,
+    read_images,
+    read_recipe,
+    recipe_option,
+    training_options,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from resnetlib.train.step import Precision
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--in-channels", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: the weights' own]")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 @training_options
+@interruptible()
 def finetune(
     name: str,
     data: Path,
@@ -66,7 +75,7 @@ def finetune(
         in_channels=int(in_channels) if in_channels else None,
         input_rule=input_rule,
         seed=seed,
-        device=usable(device),
+        device=device,
         precision=precision,
         compiled=compiled,
         every=every,

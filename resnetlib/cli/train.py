@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.loading import usable
 from resnetlib.cli.options import PATH
 from resnetlib.cli.training import (
     changes_option,
+    interruptible,
     list_of,
     pair,
     read_images,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--keep", default=2, show_default=True, type=click.IntRange(1), help="Checkpoints to keep.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings of a grid at once.")
 @click.pass_context
+@interruptible()
 def train(
     context: click.Context,
     what: tuple[str, ...],
@@ -73,8 +74,10 @@ def train(
     from resnetlib.models import build, spec_of
     from resnetlib.models.spec import spec_from_dict
     from resnetlib.train import Recipe, fit
+    from resnetlib.train.grid import follow_grid
     from resnetlib.train.group import leads
 
+    follow_grid()
     spec = spec_of(what[0])
     ours = {field.name for field in fields(spec)}
     values = {field: value_of(text) for field, text in map(pair, changes)}
@@ -93,7 +96,7 @@ def train(
         chosen,
         out,
         seed=seed,
-        device=usable(device),
+        device=device,
         precision=precision,
         compiled=compiled,
         every=every,

@@ -1,16 +1,34 @@
 """What the commands that train share: options, recipes, and images."""
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnetlib.disk import read_file
+
 if TYPE_CHECKING:
     from resnetlib.data import LabelledImages
     from resnetlib.train import Recipe
+
+_LARGEST = 2**20
+"""Bytes of a recipe that are read."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say on Ctrl-C how to go on, and end with the status that shells expect."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            click.echo(f"\n{error or 'interrupted; run the same again to go on'}", err=True)
+        raise click.exceptions.Exit(130) from error
 
 
 def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,9 +71,12 @@ def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
     from resnetlib.train import RECIPES, recipe_from_json, recipe_of
     from resnetlib.train.recipes import changed
 
-    if name in RECIPES or not Path(name).is_file():
+    if name in RECIPES or not Path(name).exists():
         return recipe_of(name, **changes)
-    return changed(recipe_from_json(Path(name).read_text()), **changes)
+    try:
+        return changed(recipe_from_json(read_file(name, _LARGEST).decode()), **changes)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def read_images(data: Path, images: int) -> tuple["LabelledImages | Path", "LabelledImages | Path", int]:

@@ -22,12 +22,14 @@ class ImageFiles:
         classes: the names of the labels: of the folders in it, sorted.
         samples: for each image its path from `root`, and its label.
         passed_over: what lies in the folder and is not used, and why.
+        digest: hash of the contents of all images that were read in the folder; "" before `try_images`.
     """
 
     root: Path
     classes: tuple[str, ...]
     samples: tuple[tuple[str, int], ...]
     passed_over: tuple[tuple[str, str], ...] = ()
+    digest: str = ""
 
     def __len__(self) -> int:
         """Count the images."""

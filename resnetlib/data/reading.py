@@ -1,11 +1,12 @@
 """Reading image files: all of them once, so that none stops a training later, and each when it is asked for."""
 
+import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from torch import Tensor
@@ -105,7 +106,7 @@ def try_images(files: ImageFiles) -> ImageFiles:
         files: the images.
 
     Returns:
-        Those that can be read; the others are passed over.
+        Those that can be read, with the hash of their contents; the others are passed over.
 
     Raises:
         ValueError: if no image of a class can be read.
@@ -115,7 +116,12 @@ def try_images(files: ImageFiles) -> ImageFiles:
     paths = [files.root / path for path, _ in files.samples]
     with warnings.catch_warnings(), ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
         _silence_pillow()  # once for all threads, since a filter is the whole process's
-        complaints = list(tqdm(pool.map(_complaint, paths), total=len(paths), desc="reading", unit="image", disable=None))
+        try:
+            read = list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    complaints = [complaint for _, complaint in read]
     good = tuple(sample for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is None)
     bad = [(sample[0], complaint) for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is not None]
     lost = sorted(set(range(len(files.classes))) - {label for _, label in good})
@@ -124,12 +130,16 @@ def try_images(files: ImageFiles) -> ImageFiles:
         examples = [f"{path} ({why})" for path, why in bad if label_of[path] in lost]
         names = ", ".join(files.classes[label] for label in lost)
         raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
-    return replace(files, samples=good, passed_over=(*files.passed_over, *bad))
+    digest = hashlib.sha256(b"".join(content for content, complaint in read if complaint is None)).hexdigest()
+    return replace(files, samples=good, passed_over=(*files.passed_over, *bad), digest=digest)
 
 
-def _complaint(path: Path) -> str | None:
+def _try(path: Path) -> tuple[bytes, str | None]:
+    """Return the hash of an image file, and what is wrong with it."""
     try:
-        _read(path)
-    except ValueError as error:
-        return f"cannot be read: {printable(error.__cause__)}"
-    return None
+        with open_file(path) as file:
+            _decode(file)
+            file.seek(0)
+            return hashlib.file_digest(cast("Any", file), "sha256").digest(), None
+    except Exception as error:  # Pillow's decoders promise no set of errors
+        return b"", f"cannot be read: {printable(error)}"

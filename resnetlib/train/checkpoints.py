@@ -4,11 +4,11 @@ import hashlib
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
-from resnetlib.disk import write_atomically
+from resnetlib.disk import open_file, write_atomically
 
 State = dict[str, Any]
 
@@ -58,18 +58,18 @@ class Checkpoints:
             What was saved, on the CPU, or None where there is nothing; and a line about each damaged one that was passed over.
 
         Raises:
-            ValueError: if there are checkpoints, and all of them are damaged.
+            ValueError: if there are checkpoints, and all of them are damaged, or the newest is no checkpoint.
         """
         complaints: list[str] = []
         damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
         for path in self.newest_first():
-            content = path.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            if not digest.startswith(path.stem.partition("-")[2]):
-                complaints.append(f"{path} is damaged: the hash of its {len(content):,} bytes begins with {digest[:16]}")
-                path.rename(path.with_suffix(".damaged"))
-                continue
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), complaints
+            with open_file(path) as file:
+                digest = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+                if digest.startswith(path.stem.partition("-")[2]):
+                    file.seek(0)
+                    return _read(file, path), complaints
+            complaints.append(f"{path} is damaged: the hash of its {path.stat().st_size:,} bytes begins with {digest[:16]}")
+            path.rename(path.with_suffix(".damaged"))
         if complaints or damaged:
             told = complaints or [f"{', '.join(damaged)} are damaged"]
             raise ValueError("\n".join([*told, f"No checkpoint in {self.folder} is whole: delete the folder to begin anew."]))
@@ -83,3 +83,13 @@ class Checkpoints:
     def newest_first(self) -> list[Path]:
         """Return the checkpoints, the newest first."""
         return sorted((path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def _read(file: BinaryIO, path: Path) -> State:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle can fail in any way
+        raise ValueError(f"{path} is no checkpoint, or holds more than tensors and plain data; nothing in it was run") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+    return state

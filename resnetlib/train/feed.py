@@ -1,7 +1,7 @@
 """Batches for a training: what every source of images gives, and the source that keeps them in memory."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from itertools import islice
 from typing import Literal, Protocol
@@ -44,7 +44,7 @@ class Feed(Protocol):
     def __len__(self) -> int:
         """Count the training images."""
 
-    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Give this process's part of an epoch's batches, augmented.
 
         Args:
@@ -55,7 +55,7 @@ class Feed(Protocol):
             The batches.
         """
 
-    def plain(self, split: Split, images: int) -> Iterator[Batch]:
+    def plain(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Give this process's part of images without augmentation.
 
         Args:
@@ -112,7 +112,7 @@ class MemoryFeed:
         """Count the training images."""
         return len(self._train[1])
 
-    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Give this process's part of an epoch's batches, augmented.
 
         Args:
@@ -134,7 +134,7 @@ class MemoryFeed:
                 pixels = crop_flip(pixels, where, pad=self._recipe.pad)
             yield self._input(pixels), labels[here]
 
-    def plain(self, split: Split, images: int) -> Iterator[Batch]:
+    def plain(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Give this process's part of images without augmentation.
 
         Args:

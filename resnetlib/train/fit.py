@@ -68,8 +68,11 @@ def fit(
 
     Raises:
         DivergenceError: if a loss or a gradient is not finite; the checkpoints before it stay.
-        ValueError: if something does not fit together, the folder is another training's, or the network is dilated.
-        OSError: if the disk is full; what was saved stays.
+        TypeError: for arguments of other types.
+        ValueError: if something does not fit together, the device cannot be used, the folder is another training's, what lies in
+            it is damaged and cannot be written anew, an image cannot be read, or the network is dilated.
+        OSError: if the disk is full, or a process that reads images was killed; what was saved stays.
+        KeyboardInterrupt: for Ctrl-C; what was saved stays.
 
     Example:
         >>> import tempfile, torch, resnetlib
@@ -81,9 +84,13 @@ def fit(
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
         2
     """
-    for name, value, least in (("seed", seed, 0), ("every", every, 0), ("sample", sample, 0), ("keep", keep, 1)):
-        if not isinstance(value, int) or not least <= value < 2**63:
-            raise ValueError(f"{name} must be an int, {least} or more, got {value!r}")
+    check_arguments(recipe, out, seed=seed, every=every, sample=sample)
+    if not isinstance(keep, int) or not 1 <= keep < 2**63:
+        raise ValueError(f"keep must be an int, 1 or more, got {keep!r}")
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {_kind(net)}; of a wrapper, give net.module")
+    if preprocess is not None and not isinstance(preprocess, Preprocessing):
+        raise TypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {_kind(preprocess)}")
     if is_dilated(net):
         raise ValueError("a dilated network's figures would not be those of what is saved: build it without output_stride")
     with join_group(device) as group, own_draws(group.device):
@@ -105,6 +112,34 @@ def fit(
     return result
 
 
+def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int) -> None:
+    """Check what `fit` and `finetune` are given, before they read images.
+
+    Args:
+        recipe: how.
+        out: the folder.
+        seed: of all draws.
+        every: iterations between measurements.
+        sample: images in them.
+
+    Raises:
+        TypeError: for another type.
+        ValueError: for a number out of range, or no folder's name.
+        NotADirectoryError: for a file.
+    """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
+    for name, value in (("seed", seed), ("every", every), ("sample", sample)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise ValueError(f"{name} must be an int, 0 or more, got {value!r}")
+    if not isinstance(out, str | Path):
+        raise TypeError(f"out must be the path of a folder, got {_kind(out)}")
+    if not str(out) or "\0" in str(out):
+        raise ValueError(f"out must name a folder, got {str(out)!r}")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise NotADirectoryError(f"{out} is a file: give a folder to fill, or to go on in")
+
+
 def _feed(train: Images, test: Images, recipe: Recipe, seed: int, group: Group, preprocess: Preprocessing | None = None) -> Feed:
     """Return the source of batches for this kind of images."""
     if recipe.batch % group.size:
@@ -113,6 +148,9 @@ def _feed(train: Images, test: Images, recipe: Recipe, seed: int, group: Group, 
         return MemoryFeed(train, test, recipe, seed=seed, group=group, preprocess=preprocess)
     if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
         raise TypeError(f"train and test must both be in memory or both in folders, got {_kind(train)}, {_kind(test)}")
+    for each in (train, test):
+        if not isinstance(each, str | Path | ImageFiles):
+            raise TypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {_kind(each)}")
     ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
     return FolderFeed(ours, others, recipe, seed=seed, group=group, preprocess=preprocess)
 

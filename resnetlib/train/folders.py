@@ -3,19 +3,22 @@
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Generator, Iterator
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset, default_collate
 
 from resnetlib.data import ImageDataset, ImageFiles, check_same_classes, find_images, read_image
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
 from resnetlib.train.group import Group
+from resnetlib.train.interrupts import check, held
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights import Preprocessing
 
@@ -66,14 +69,14 @@ class FolderFeed:
         self._augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _digest(self._train, self._test)
         self._recipe, self._seed, self._group = recipe, seed, group
-        self._workers = min(8, os.cpu_count() or 1) if workers is None else workers
+        self._workers = min(8, _cores()) if workers is None else workers
         self._context = _server() if group.size > 1 and self._workers else None
 
     def __len__(self) -> int:
         """Count the training images."""
         return len(self._train)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+    def batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Give this process's part of an epoch's batches, augmented.
 
         Args:
@@ -90,7 +93,7 @@ class FolderFeed:
         drawn = _Drawn(self._train, self._augmentation, (self._seed, CROPS, epoch))
         return self._load(drawn, batch_sampler=_Parts(order, mine))
 
-    def plain(self, split: Split, images: int) -> Iterator[Batch]:
+    def plain(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Give this process's part of images without augmentation.
 
         Args:
@@ -104,19 +107,73 @@ class FolderFeed:
         chosen = spread(images, len(files))[self._group.rank :: self._group.size]
         return self._load(Subset(ImageDataset(files, self.preprocess), chosen), batch_size=_AT_ONCE)
 
-    def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Iterator[Batch]:
+    def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Generator[Batch, None, None]:
         device = self._group.device
         draws = generator(self._seed)  # the loader's own, so that it leaves torch's alone
+        stop = torch.zeros(1, dtype=torch.bool).share_memory_()
         loader = DataLoader(
-            images,
+            _Reader(images, stop),
+            collate_fn=_together,
+            worker_init_fn=_begin_reader,
             num_workers=self._workers,
             pin_memory=device.type == "cuda",
             generator=draws,
             multiprocessing_context=self._context,
             **order,
         )
-        for x, labels in loader:
-            yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        with held():
+            batches = iter(loader)
+        try:
+            check()
+            for batch in batches:
+                if isinstance(batch, str):
+                    raise ValueError(batch)
+                x, labels = batch
+                yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        finally:
+            stop.fill_(True)
+            with held():  # not left to `__del__`, which a traceback puts off, and which swallows Ctrl-C
+                getattr(batches, "_shutdown_workers", lambda: None)()
+
+
+class _Reader(Dataset[Any]):
+    """Batches of images, or what is wrong with one of them: a loader would send a traceback."""
+
+    def __init__(self, images: Dataset[tuple[Tensor, int]], stop: Tensor) -> None:
+        self.images, self.stop = images, stop
+
+    def __getitems__(self, which: list[Any]) -> list[tuple[Tensor, int]] | str:
+        """Read a batch, unless nobody waits for it any more."""
+        batch: list[tuple[Tensor, int]] = []
+        for each in which:
+            if self.stop.item():
+                return "stopped"
+            try:
+                batch.append(self.images[each])
+            except (ValueError, OSError) as error:
+                return str(error)
+        return batch
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.images)  # type: ignore[arg-type]
+
+
+def _together(batch: list[tuple[Tensor, int]] | str) -> Any:
+    return batch if isinstance(batch, str) else default_collate(batch)
+
+
+def _begin_reader(number: int) -> None:
+    """Leave Ctrl-C to the process that trains, and end when that ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _Parts(Sampler[list[tuple[int, int]]]):
@@ -141,6 +198,10 @@ class _Drawn(Dataset[tuple[Tensor, int]]):
     def __init__(self, files: ImageFiles, transform: Any, seed: tuple[int, ...]) -> None:
         self.files, self.transform, self.seed = files, transform, seed
 
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.files)
+
     def __getitem__(self, which: tuple[int, int]) -> tuple[Tensor, int]:
         """Read an image, and change it by the draws of its place."""
         number, place = which
@@ -151,6 +212,11 @@ class _Drawn(Dataset[tuple[Tensor, int]]):
             return self.transform(image), label
 
 
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _server() -> BaseContext:
     """Return the context in which a process that did not join the group starts workers: gloo's and nccl's threads bear no fork."""
     context = multiprocessing.get_context("forkserver")
@@ -159,9 +225,10 @@ def _server() -> BaseContext:
 
 
 def _digest(*folders: ImageFiles) -> str:
-    """Hash names and sizes: to read a large folder whole would take too long."""
+    """Hash names and sizes, and contents where all were read already: to read a large folder for this would take too long."""
     digest = hashlib.sha256()
     for files in folders:
+        digest.update(files.digest.encode())
         for path, label in files.samples:
             digest.update(os.fsencode(path) + f" {label} {(files.root / path).stat().st_size}\n".encode())
     return digest.hexdigest()

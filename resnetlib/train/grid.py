@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,14 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from resnetlib.disk import write_atomically
-from resnetlib.train.journal import Journal
-from resnetlib.train.result import Result
+from resnetlib.train.journal import read_log
+from resnetlib.train.result import Result, read_result
 from resnetlib.train.run import LOG, RESULT
 
 OUTPUT, TABLE = "output.txt", "grid.json"
+
+_PARENT = "RESNETLIB_GRID"
+"""The environment variable that tells a training its grid's process."""
 
 _GLANCE = 0.5
 """Seconds between two looks at the processes."""
@@ -116,20 +120,36 @@ def _start(cell: Cell, common: Sequence[str], out: Path, jobs: int) -> "subproce
     folder.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
     command = [sys.executable, "-m", "resnetlib", "train", *common, *cell.arguments, "--out", str(folder)]
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, _PARENT: str(os.getpid())}
     with (folder / OUTPUT).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - this very program
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={"OMP_NUM_THREADS": threads} | dict(os.environ)
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
         )
 
 
+def follow_grid() -> None:
+    """End this process with the grid that started it, if one did, also where that is killed."""
+    if parent := os.environ.get(_PARENT):
+        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_GLANCE)
+    os._exit(1)
+
+
 def _epoch(folder: Path) -> str:
-    records = Journal(folder / LOG).read()
-    return f"(epoch {records[-1]['epoch']:g}, error {records[-1]['error']:.1f} %)" if records else "(begins)"
+    try:
+        record = read_log(folder / LOG)[-1]
+        return f"(epoch {record['epoch']:g}, error {record['error']:.1f} %)"
+    except (LookupError, ValueError, TypeError, OSError):  # what is shown on the way is no reason to end
+        return "(begins)"
 
 
 def _result(folder: Path, status: int) -> Result | str:
     if status == 0:
-        return Result(**json.loads((folder / RESULT).read_text()))
+        return read_result(folder / RESULT)[0]
     if status < 0:
         return f"killed by signal {-status}"
     lines = (folder / OUTPUT).read_text(errors="replace").strip().splitlines()
@@ -143,11 +163,13 @@ def _ending(running: Mapping[Cell, "subprocess.Popen[bytes]"]) -> Iterator[None]
     def leave(number: int, frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    in_main = threading.current_thread() is threading.main_thread()  # others may not set what a signal does
+    before = signal.signal(signal.SIGTERM, leave) if in_main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
         for process in running.values():
             process.terminate()
         for process in running.values():

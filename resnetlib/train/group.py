@@ -70,6 +70,27 @@ class Group:
             dist.barrier()
 
 
+def device_of(device: torch.device | str | None) -> torch.device:
+    """Try a device.
+
+    Args:
+        device: which; None for the GPU if there is one, else the CPU. Under torchrun each process has its own GPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: if nothing can be computed there.
+    """
+    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if dist.is_torchelastic_launched() else "cuda"
+    try:
+        chosen = torch.device((own if torch.cuda.is_available() else "cpu") if device is None else device)
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
+    return chosen
+
+
 @contextmanager
 def join_group(device: torch.device | str | None) -> Iterator[Group]:
     """Join the processes that torchrun started; without torchrun, be the only one.
@@ -80,7 +101,7 @@ def join_group(device: torch.device | str | None) -> Iterator[Group]:
     Yields:
         The group.
     """
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = device_of(device)
     if not dist.is_torchelastic_launched():
         yield Group(0, 1, chosen)
         return

@@ -1,5 +1,6 @@
 """Which training a folder belongs to, and where and with what it was made."""
 
+import hashlib
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from resnetlib import __version__
-from resnetlib.disk import write_atomically
+from resnetlib.disk import read_file, write_atomically
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Feed
 from resnetlib.train.group import Group
@@ -19,6 +20,9 @@ from resnetlib.train.recipe import Recipe
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 
 Identity = dict[str, Any]
+
+_LARGEST = 2**26
+"""Bytes of a file about a training that are read."""
 
 
 def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, start: str = "") -> Identity:
@@ -46,6 +50,18 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, start: str = 
         "license": net.contract.license if net.contract is not None else "",
         "preprocess": json.loads(json.dumps(asdict(feed.preprocess))),
     }
+
+
+def digest_of(identity: Identity) -> str:
+    """Hash which training it is, for what belongs to it.
+
+    Args:
+        identity: of the training.
+
+    Returns:
+        The SHA-256, in hexadecimal.
+    """
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _weights(net: Backbone) -> str:
@@ -89,7 +105,7 @@ def claim(path: Path, identity: Identity) -> None:
         ValueError: if the folder is another training's.
         FileExistsError: if it holds another network.
     """
-    if path.is_file():
+    if os.path.lexists(path):
         there = read_run(path)
         for key, here in identity.items():
             if there.get(key) != here:
@@ -128,9 +144,12 @@ def read_run(path: Path) -> dict[str, Any]:
         ValueError: if it is damaged.
     """
     try:
-        run: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}. Delete {path.parent} to begin anew.") from error
+        run = json.loads(read_file(path, _LARGEST))
+        if not isinstance(run, dict) or not isinstance(run.get("sessions"), list):
+            raise ValueError("it must be an object with a list of sessions")
+    except (ValueError, RecursionError) as error:
+        how = f"Delete it to go on from the checkpoints, or {path.parent} to begin anew."
+        raise ValueError(f"{path} cannot be read: {error}. {how}") from error
     return run
 
 

@@ -1,16 +1,20 @@
 """The log of a training: a line of JSON for each measurement."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from resnetlib.disk import write_atomically
+from resnetlib.disk import read_file, write_atomically
 
 Record = dict[str, Any]
 
+_LARGEST = 2**28
+"""Bytes of a log that are read."""
+
 
 class Journal:
-    """A file of JSON lines that grows, and that a resumed training continues where its checkpoint was.
+    """A file of JSON lines that grows. What it holds is in memory and in the checkpoints too, so damage to it is undone.
 
     Args:
         path: the file; it is made with the first record.
@@ -18,18 +22,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.text = ""
 
-    def read(self) -> list[Record]:
-        """Return all whole records; the last line may have been cut off with the process that wrote it."""
-        if not self.path.is_file():
-            return []
-        records = []
-        for line in self.path.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        return records
+    @property
+    def records(self) -> list[Record]:
+        """What was added."""
+        return [json.loads(line) for line in self.text.splitlines()]
 
     def add(self, record: Record) -> None:
         """Append a record.
@@ -37,15 +35,45 @@ class Journal:
         Args:
             record: plain data.
         """
+        line = json.dumps(record, allow_nan=False) + "\n"
+        self.text += line
         with self.path.open("a") as file:
-            file.write(json.dumps(record, allow_nan=False) + "\n")
+            file.write(line)
 
-    def cut(self, iteration: int) -> None:
-        """Forget what comes after an iteration.
+    def restore(self, text: str) -> None:
+        """Write the file anew.
 
         Args:
-            iteration: of the checkpoint from which the training goes on.
+            text: all its lines.
         """
-        kept = [record for record in self.read() if record["iteration"] <= iteration]
-        if self.path.is_file():
-            write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        self.text = text
+        if text or os.path.lexists(self.path):
+            write_atomically(self.path, text.encode())
+
+
+def read_log(path: Path) -> list[Record]:
+    """Read the whole records of a log; the last line may have been cut off with the process that wrote it.
+
+    Args:
+        path: of the file; it need not be there.
+
+    Returns:
+        The records, up to the first line that is none.
+
+    Raises:
+        ValueError: if it is no regular file.
+    """
+    records: list[Record] = []
+    try:
+        lines = read_file(path, _LARGEST).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return records
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(record, dict):
+            break
+        records.append(record)
+    return records

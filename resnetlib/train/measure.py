@@ -1,6 +1,7 @@
 """Evaluation by several processes, each on its part of the images."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
 
 import torch
@@ -9,9 +10,10 @@ from resnetlib.inference import Evaluation, evaluate
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Batch
 from resnetlib.train.group import Group
+from resnetlib.train.interrupts import check
 
 
-def evaluate_together(net: Backbone, batches: Iterator[Batch], group: Group) -> Evaluation:
+def evaluate_together(net: Backbone, batches: Generator[Batch, None, None], group: Group) -> Evaluation:
     """Measure a network, the same in all processes, on all their images together.
 
     Args:
@@ -22,10 +24,17 @@ def evaluate_together(net: Backbone, batches: Iterator[Batch], group: Group) -> 
     Returns:
         The figures over all images.
     """
-    first = next(batches, None)
-    own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, chain([first], batches))
+    with closing(batches):
+        first = next(batches, None)
+        own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, _heeded(chain([first], batches)))
     if group.size == 1:
         return own
     parts = torch.tensor([1.0, own.top1, own.top5, own.loss], dtype=torch.float64) * own.images
     images, *sums = group.sum(parts.to(group.device)).tolist()
     return Evaluation(int(images), *(total / images for total in sums))
+
+
+def _heeded(batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        check()
+        yield batch

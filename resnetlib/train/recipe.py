@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from sys import float_info
 from typing import Any, Literal, get_args
 
 Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
@@ -210,8 +210,8 @@ def fitting(values: dict[str, Any]) -> dict[str, Any]:
 def _check_number(name: str, value: Any, kind: Any) -> None:
     if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise ValueError(f"{name} must be an int, 0 or more, got {value!r}")
-    if kind is float and (isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0):
-        raise ValueError(f"{name} must be a number, 0 or more, got {value!r}")
+    if kind is float and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= float_info.max):
+        raise ValueError(f"{name} must be a number, 0 or more, got {value!r:.200}")
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}")
     if name in ("batch", "lr", "train_size", "test_size", "test_resize") and not value:

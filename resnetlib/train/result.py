@@ -1,7 +1,13 @@
 """What comes out of a training: its errors, and what can be said of its weights."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
 
+from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.inference import Evaluation
 from resnetlib.train.feed import Feed
 from resnetlib.train.identity import Identity
@@ -9,6 +15,9 @@ from resnetlib.train.recipes import in_words
 from resnetlib.train.training import Training
 from resnetlib.weights import Contract
 from resnetlib.weights.configs import name_of
+
+_LARGEST = 2**20
+"""Bytes of a result that are read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +41,76 @@ class Result:
     test_loss: float
     best_test_error: float
     seconds: float
+
+
+def write_result(path: Path, result: Result, training: str, files: Sequence[str]) -> None:
+    """Write a result, with the hashes by which damage to it, and to the files beside it, is seen.
+
+    Args:
+        path: of the file.
+        result: what came out.
+        training: the hash of the training's identity.
+        files: names of files beside it; those that are not there are left out.
+    """
+    found = {name: _sha256(path.parent / name) for name in files if (path.parent / name).is_file()}
+    hashes, figures = {"training": training, **found}, asdict(result)
+    hashes["rest"] = _hash_of({**figures, "sha256": hashes})
+    write_atomically(path, (json.dumps({**figures, "sha256": hashes}, indent=2) + "\n").encode())
+
+
+def read_result(path: Path) -> tuple[Result, dict[str, str]]:
+    """Read what `write_result` wrote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The result, and the hashes, by name: of the training, and of the files beside it. Earlier versions wrote none.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is damaged.
+    """
+    try:
+        figures: Any = json.loads(read_file(path, _LARGEST))
+        hashes = figures.pop("sha256", {}) if isinstance(figures, dict) else None
+        names = {field.name for field in fields(Result)}
+        if not isinstance(hashes, dict) or figures.keys() != names or not all(map(_is_number, figures.values())):
+            raise ValueError("it is not the result of a training")
+        if hashes and hashes.pop("rest", None) != _hash_of({**figures, "sha256": hashes}):
+            raise ValueError("its contents are not those that were written")
+        return Result(**figures), hashes
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def check_files(folder: Path, hashes: dict[str, str]) -> None:
+    """Raise for files that are not those that a result was written with.
+
+    Args:
+        folder: where they are.
+        hashes: of each name.
+
+    Raises:
+        OSError: if one cannot be read.
+        ValueError: if one is damaged.
+    """
+    for name, digest in hashes.items():
+        if _sha256(folder / name) != digest:
+            raise ValueError(f"{folder / name} is damaged: its SHA-256 is not the one that was written down")
+
+
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open_file(path) as file:
+        return hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def contract_of(training: Training, feed: Feed, identity: Identity, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:

@@ -2,10 +2,11 @@
 
 import errno
 import json
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,36 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from resnetlib.disk import write_atomically
 from resnetlib.inference import Evaluation
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.curves import draw_curves
 from resnetlib.train.feed import SPLITS, Feed
 from resnetlib.train.group import Group
-from resnetlib.train.identity import Identity, begin_session, claim
-from resnetlib.train.journal import Journal
+from resnetlib.train.identity import Identity, begin_session, claim, digest_of
+from resnetlib.train.interrupts import check, heeding
+from resnetlib.train.journal import Journal, read_log
 from resnetlib.train.measure import evaluate_together
-from resnetlib.train.result import Result, contract_of, error_of
+from resnetlib.train.result import Result, check_files, contract_of, error_of, read_result, write_result
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import Contract
-from resnetlib.weights.files import write_weights
-from resnetlib.weights.save import save_model
+from resnetlib.weights.contract import contract_from_json
+from resnetlib.weights.files import write_state, write_weights
+from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.save import CARD, save_model
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
 _KEPT = ("seconds", "best", "best_at", "best_net", "stale")
-"""What a checkpoint keeps beside the training's own state."""
+"""What a checkpoint keeps of the measurements."""
+
+_HASHED = (WEIGHTS_NAMES[0], BEST, LOG)
+"""Files whose hashes the result keeps."""
+
+_HALF = re.compile(
+    rf"\.({'|'.join(map(re.escape, (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)))})\.[0-9a-f]{{8}}"
+)
+"""What a process leaves that is killed while it writes."""
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""
@@ -73,6 +84,7 @@ class Run:
         self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
         self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
         self._best_net: dict[str, Tensor] | None = None
+        self._best_contract = ""
         self._drawn = time.monotonic()
 
     def complete(self) -> Result:
@@ -83,24 +95,40 @@ class Run:
 
         Raises:
             DivergenceError: if a loss or a gradient is not finite.
-            ValueError: if the folder is another training's, or all its checkpoints are damaged.
-            OSError: if the disk is full, or another process trains in the folder.
+            ValueError: if the folder is another training's, or something in it is damaged that cannot be written anew.
+            OSError: if the disk is full, another process trains in the folder, or a process that reads images was killed.
+            KeyboardInterrupt: for Ctrl-C, with what the same training would go on from.
         """
         try:
-            with self._hold():
-                self._lead(lambda: claim(self._out / RUN, self._identity))
-                if not (self._out / RESULT).is_file():
+            with heeding(), self._hold():
+                self._lead(self._enter)
+                if not self._is_finished():
                     self._resume()
                     self._train()
+                    check()
                     self._finish()
                 self._group.wait()
+        except KeyboardInterrupt as error:
+            saved = self._checkpoints.newest_first()
+            where = f"iteration {int(saved[0].name[:9])}" if saved else "the beginning"
+            raise KeyboardInterrupt(
+                f"interrupted after iteration {self._training.iteration}; run the same again to go on from {where}"
+            ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             newest = next(iter(self._checkpoints.newest_first()), None)
             left = "there is no checkpoint yet" if newest is None else f"{newest} is there, and whole"
             raise OSError(error.errno, f"the disk is full; {left}. Make room, and run the same again: {error}") from error
-        return Result(**json.loads((self._out / RESULT).read_text()))
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise OSError(
+                "a process that reads images was killed, as happens where memory or shared memory (/dev/shm) is short. Make room, "
+                "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+        return read_result(self._out / RESULT)[0]
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -117,24 +145,66 @@ class Run:
         except Timeout as error:
             raise BlockingIOError(f"another process trains in {self._out} already: wait for it, or give another folder") from error
 
+    def _enter(self) -> None:
+        """Take the folder, and delete what a killed process left."""
+        claim(self._out / RUN, self._identity)
+        self._checkpoints.clean()
+        for path in self._out.iterdir():
+            if _HALF.fullmatch(path.name):
+                path.unlink()
+
+    def _is_finished(self) -> bool:
+        """Tell whether the result is there, and the files that belong to it are whole."""
+        path = self._out / RESULT
+        if not os.path.lexists(path):
+            return False
+        try:
+            _, hashes = read_result(path)
+            mine = digest_of(self._identity)
+            if hashes.pop("training", mine) != mine:
+                raise ValueError(f"{path} is another training's")
+            if BEST in hashes and not (self._out / BEST).exists():
+                del hashes[BEST]  # who does not want it may delete it
+            check_files(self._out, hashes)
+        except (OSError, ValueError) as error:
+            if not self._checkpoints.newest_first():
+                raise ValueError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
+            if self._group.leads:
+                tqdm.write(f"{error}; it is written anew from the newest checkpoint")
+            return False
+        return True
+
     def _resume(self) -> None:
-        """Go to where the newest checkpoint is."""
+        """Go to where the newest checkpoint is, and write anew what belongs to it."""
         complaints: list[str] = []
-        self._lead(self._checkpoints.clean)
         for turn in (self._group.leads, not self._group.leads):  # the others read when the first one has put damaged ones aside
             if turn:
                 state, complaints = self._checkpoints.load()
             self._group.wait()
+        log: str | None = ""
         if state is not None:
-            self._seconds, self._best, self._best_at, self._best_net, self._stale = (state.pop(key) for key in _KEPT)
-            self._training.restore(state)
+            path, mine = self._checkpoints.newest_first()[0], digest_of(self._identity)
+            if state.pop("training", mine) != mine:  # earlier versions did not write it down
+                what = "the seed, the network, the recipe, the images or the first weights"
+                raise ValueError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
+            log, self._best_contract = state.pop("log", None), state.pop("best_contract", "")
+            try:
+                self._seconds, self._best, self._best_at, self._best_net, self._stale = (state.pop(key) for key in _KEPT)
+                self._training.restore(state)
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(f"{path} does not fit this training: {error}") from error
         iteration = self._training.iteration
         if self._group.sum(torch.tensor(float(iteration), device=self._group.device)) != iteration * self._group.size:
             raise ValueError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
         if self._group.leads:
             for line in complaints:
                 tqdm.write(f"{line}; going on from iteration {iteration}")
-            self._journal.cut(iteration)
+            if log is None:
+                records = [record for record in read_log(self._out / LOG) if record.get("iteration", 0) <= iteration]
+                log = "".join(json.dumps(record) + "\n" for record in records)
+            self._journal.restore(log)
+            if self._best_net is not None and self._best_contract:
+                write_state(self._best_net, self._out / BEST, contract_from_json(self._best_contract))
             begin_session(self._out / RUN, iteration, self._session)
 
     def _train(self) -> None:
@@ -159,8 +229,8 @@ class Run:
         self._stale = 0 if training.is_frozen else self._stale + 1
         if better or not self._best_at:
             self._best, self._best_at, self._stale = error_of(test), training.iteration, 0
-            if training.recipe.patience:  # its weights will be the result
-                self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
+            self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
+            self._best_contract = self._contract(training.iteration, seen, test).to_json()
         if not self._group.leads:
             return
         record = {
@@ -182,8 +252,9 @@ class Run:
             self._draw()
         if self._best_at == training.iteration:
             write_weights(net, self._out / BEST, self._contract(training.iteration, seen, test))
-        kept = (self._seconds, self._best, self._best_at, self._best_net, self._stale)
-        self._checkpoints.save(training.iteration, {**training.state(), **dict(zip(_KEPT, kept, strict=True))})
+        kept = dict(zip(_KEPT, (self._seconds, self._best, self._best_at, self._best_net, self._stale), strict=True))
+        also = {"training": digest_of(self._identity), "log": self._journal.text, "best_contract": self._best_contract}
+        self._checkpoints.save(training.iteration, {**training.state(), **kept, **also})
 
     def _lost_patience(self) -> bool:
         """Tell whether the training has not got better for as long as its recipe waits."""
@@ -194,13 +265,14 @@ class Run:
         """Measure the result on all images, and save it."""
         training, net = self._training, self._training.result
         iteration = training.iteration
-        if self._best_net is not None:
+        if training.recipe.patience and self._best_net is not None:
             net.load_state_dict(self._best_net)
             iteration = self._best_at
         seen, test = self._evaluate(0)
         if not self._group.leads:
             return
         self._draw()
+        self._journal.restore(self._journal.text)
         save_model(net, self._out, contract=self._contract(iteration, seen, test), overwrite=True)
         result = Result(
             iterations=training.iteration,
@@ -211,7 +283,7 @@ class Run:
             best_test_error=min(self._best, error_of(test)),
             seconds=round(self._seconds, 3),
         )
-        write_atomically(self._out / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
+        write_result(self._out / RESULT, result, digest_of(self._identity), _HASHED)
 
     def _contract(self, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:
         """Say what is known of the weights of an iteration."""
@@ -229,7 +301,7 @@ class Run:
         return measured
 
     def _draw(self) -> None:
-        draw_curves(self._journal.read(), self._out / CURVES)
+        draw_curves(self._journal.records, self._out / CURVES)
         self._drawn = time.monotonic()
 
     def _lead(self, task: Callable[[], None]) -> None:

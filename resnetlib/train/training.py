@@ -1,6 +1,7 @@
 """A network on its way through a recipe: it can be stopped after any iteration, and go on from there."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from resnetlib.modules import Backbone
 from resnetlib.train.draws import mixed
 from resnetlib.train.feed import DRAWS, Feed
 from resnetlib.train.group import Group
+from resnetlib.train.interrupts import check
 from resnetlib.train.recipe import Recipe
 from resnetlib.train.schedule import learning_rate
 from resnetlib.train.step import Step
@@ -89,19 +91,21 @@ class Training:
         window, told = Window(self._group, self._forgives), self.iteration
         self._net.train()
         while self.iteration < until:
-            for x, labels in self._feed.batches(*divmod(self.iteration, self.steps_per_epoch)):
-                torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._group.rank))
-                self._enter_phase()
-                rate = learning_rate(self.recipe, self.iteration, self.steps)
-                window.add(self._step(x.contiguous(memory_format=torch.channels_last), labels, rate))
-                if self._average is not None:
-                    self._average.update_parameters(self._net)
-                self.iteration += 1
-                if self.iteration % _WATCHED == 0 or self.iteration == until:
-                    yield self.iteration - told, window.read(self.iteration)
-                    told = self.iteration
-                if self.iteration == until:
-                    break
+            with closing(self._feed.batches(*divmod(self.iteration, self.steps_per_epoch))) as batches:
+                for x, labels in batches:
+                    check()
+                    torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._group.rank))
+                    self._enter_phase()
+                    rate = learning_rate(self.recipe, self.iteration, self.steps)
+                    window.add(self._step(x.contiguous(memory_format=torch.channels_last), labels, rate))
+                    if self._average is not None:
+                        self._average.update_parameters(self._net)
+                    self.iteration += 1
+                    if self.iteration % _WATCHED == 0 or self.iteration == until:
+                        yield self.iteration - told, window.read(self.iteration)
+                        told = self.iteration
+                    if self.iteration == until:
+                        break
 
     def _enter_phase(self) -> None:
         """Freeze all but the classifier in the first part of the training, and thaw it behind that."""
