@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.modules import Backbone
+from resnetlib.modules.threads import in_use
 from resnetlib.weights.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -163,12 +164,6 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradients, and every module back into its own mode afterwards."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    """Put a network into eval mode, without gradients; when no thread evaluates it any more, every module is back in its own mode."""
+    with in_use(net, alone=False, training=False), torch.inference_mode():
+        yield

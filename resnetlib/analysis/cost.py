@@ -13,6 +13,7 @@ from resnetlib.analysis.arguments import as_backbone
 from resnetlib.analysis.recording import recording
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_images
+from resnetlib.modules.threads import in_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,10 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         '25,557,032 parameters, 4.089 GMACs'
     """
     net = as_backbone(net)
+    with in_use(net, alone=False), recording():
+        copy = deepcopy(net)
     with recording():
-        return _measure_all(deepcopy(net).to("meta").train(), size)
+        return _measure_all(copy.to("meta").train(), size)
 
 
 def _measure_all(net: Backbone, size: int) -> Cost:

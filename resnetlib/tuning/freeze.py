@@ -8,6 +8,7 @@ from uuid import uuid4
 from torch import nn
 
 from resnetlib.modules import Backbone, hold_, is_norm, release_
+from resnetlib.modules.threads import changing
 from resnetlib.tuning.units import count_upto, units
 
 
@@ -23,13 +24,15 @@ class Frozen:
     def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
         self.names = tuple(names)
         self._net, self._modules, self._holder = net, list(modules), uuid4().hex
-        for module in self._modules:
-            hold_(module, self._holder)
+        with changing(net):
+            for module in self._modules:
+                hold_(module, self._holder)
 
     def remove(self) -> None:
         """Undo this call: what no other one holds is as before, with its momentum and statistics, in the network's mode."""
-        for module in self._modules:
-            release_(module, self._holder, training=self._net.training)
+        with changing(self._net):
+            for module in self._modules:
+                release_(module, self._holder, training=self._net.training)
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -106,6 +109,7 @@ def unfreeze(net: nn.Module) -> None:
     Args:
         net: the network; changed in place.
     """
-    for module in net.modules():
-        release_(module, None, training=net.training)
-    net.requires_grad_(True)
+    with changing(net):
+        for module in net.modules():
+            release_(module, None, training=net.training)
+        net.requires_grad_(True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.streams import seeded
+from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
 """What is added to each parameter, by the parameter's name."""
@@ -89,7 +90,9 @@ def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: if there are none.
     """
-    parameters = {name: parameter.detach() for name, parameter in unwrapped(net).named_parameters()}
+    net = unwrapped(net)
+    with in_use(net, alone=False):  # an analysis in another thread may have put others in their place
+        parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
         raise ValueError(f"{type(net).__name__} has no parameters: there is nothing to move")
     return parameters
