@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.modules import Backbone
+from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.weights.preprocess import Preprocessing
 
@@ -72,12 +73,14 @@ def transform_for(net: Backbone) -> "Compose":
 
     Raises:
         ValueError: if it is not known how to preprocess for the network.
+        TypeError: for something that is no network.
 
     Example:
         >>> from resnetlib import create_model
         >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
+    check_network(net)
     if not isinstance(net.preprocess, Preprocessing):
         raise ValueError(f"{_UNKNOWN}, got {net.preprocess!r}")
     return net.preprocess.transform()
@@ -85,6 +88,8 @@ def transform_for(net: Backbone) -> "Compose":
 
 def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Guess]]:
     """Name what is in images.
+
+    Threads may share a network here and in `evaluate`, but not with one that trains it: that one needs a copy (`copy.deepcopy`).
 
     Args:
         net: a network with `preprocess`; evaluated in eval mode, and given back in its own.
@@ -96,6 +101,8 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
 
     Raises:
         ValueError: if the network has no classifier, or it is not known how to preprocess for it, or `top` is below 1.
+        TypeError: for something that is no network.
+        RuntimeError: if another thread analyses the network, or puts it into training mode.
 
     Example:
         >>> import torch
@@ -105,6 +112,7 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         >>> guess.name in net.classes
         True
     """
+    check_network(net)
     if net.preprocess is None:
         raise ValueError(_UNKNOWN)
     if net.num_classes == 0:
@@ -128,6 +136,8 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
 def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
     """Measure a network's accuracy.
 
+    Threads may share a network here and in `classify`, but not with one that trains it: that one needs a copy (`copy.deepcopy`).
+
     Args:
         net: the network; evaluated in eval mode, and given back in its own.
         batches: pairs of inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`.
@@ -138,7 +148,10 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 
     Raises:
         ValueError: if there are no images, or a label for which there is no logit.
+        TypeError: for something that is no network.
+        RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
+    check_network(net)
     like = next(net.parameters())
     seen, right1, right5, loss, classes = 0, 0, 0, 0.0, net.num_classes
     counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
@@ -164,6 +177,6 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradients; when no thread evaluates it any more, every module is back in its own mode."""
+    """Put a network into eval mode, without gradients; once no thread evaluates it any more, every module is in its own mode."""
     with in_use(net, alone=False, training=False), torch.inference_mode():
         yield

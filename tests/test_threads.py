@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from untouched import picture, same
 
 from resnetlib import Backbone, build, classify, evaluate, freeze, frozen_batchnorm, unfreeze
-from resnetlib.analysis import block_survival, branch_ratio, deepen, filter_normalized_direction, landscape, measure_cost, recalibrated
+from resnetlib.analysis import (
+    block_survival,
+    branch_ratio,
+    deepen,
+    filter_normalized_direction,
+    landscape,
+    measure_cost,
+    recalibrated,
+)
 from resnetlib.inference import evaluating
 from resnetlib.weights import Preprocessing
 
@@ -40,7 +48,7 @@ def in_threads(work: Callable[[int], object], count: int = 8) -> list[Any]:
         barrier.wait()
         try:
             results[i] = work(i)  # type: ignore[call-overload]
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is looked at
             results[i] = error  # type: ignore[call-overload]
 
     threads = [Thread(target=run, args=(i,)) for i in range(count)]
@@ -107,8 +115,12 @@ def test_modes_come_back_after_an_interruption_in_one_of_two_threads() -> None:
         yield INPUTS
         raise KeyboardInterrupt
 
+    def work() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(net, batches())
+
     with evaluating(net):
-        thread = Thread(target=lambda: pytest.raises(KeyboardInterrupt, evaluate, net, batches()))
+        thread = Thread(target=work)
         thread.start()
         assert inside.wait(60)
     assert not net.training  # the other one still needs that

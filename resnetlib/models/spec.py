@@ -183,7 +183,7 @@ def spec_from_json(text: str) -> Spec:
     """
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"a spec must be JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"a spec must be a JSON object, got {type(values).__name__}")

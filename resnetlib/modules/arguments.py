@@ -5,10 +5,16 @@ from operator import index
 from typing import SupportsIndex
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
 """Which of some things: the last so many, or their numbers, negative ones counted from the end, or all."""
+
+
+def check_module(module: object) -> None:
+    """Raise TypeError for what is no module."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
 
 
 def check_probability(name: str, value: float) -> None:

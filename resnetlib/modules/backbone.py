@@ -241,6 +241,12 @@ class Backbone(nn.Module, ABC):
                 module.checkpointing = enable
 
 
+def check_network(net: object, *, compiled: bool = True) -> None:
+    """Raise TypeError unless this is a network of the library; by default it may be compiled."""
+    if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
+        raise TypeError(f"expected a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+
+
 def make_classifier(
     num_features: int, num_classes: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> nn.Module:

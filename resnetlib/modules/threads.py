@@ -82,8 +82,8 @@ def _refuse_others(net: nn.Module, alone: bool) -> None:
     for use in _USES:
         if use.thread != thread and (alone or use.alone) and not modules.isdisjoint(use.modes):
             raise RuntimeError(
-                f"another thread is {'analysing' if use.alone else 'evaluating'} this network, which is changed meanwhile or must not "
-                "be: give each thread a copy of its own, made before (copy.deepcopy(net))"
+                f"another thread is {'analysing' if use.alone else 'evaluating'} this network, which must not change meanwhile: "
+                "give each thread a copy of its own, made before (copy.deepcopy(net))"
             )
 
 
