@@ -1,6 +1,6 @@
 """What a trained network is for: naming what is in images, and counting how often it is right."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.modules import Backbone
+from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.weights.preprocess import Preprocessing
@@ -117,8 +118,9 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         raise ValueError(_UNKNOWN)
     if net.num_classes == 0:
         raise ValueError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
+    top = check_count("top", top, least=1)
+    if isinstance(images, str | bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise TypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
     like = next(net.parameters())
     guesses = []
     names = net.classes or [str(i) for i in range(net.num_classes)]
@@ -152,11 +154,13 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
     check_network(net)
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     like = next(net.parameters())
     seen, right1, right5, loss, classes = 0, 0, 0, 0.0, net.num_classes
     counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
     with evaluating(net):
-        for x, labels in batches:
+        for x, labels in map(_pair, batches):
             labels = labels.to(like.device)
             if not bool(((labels >= 0) & (labels < net.num_classes)).all()):
                 raise ValueError(f"labels must be 0 to {net.num_classes - 1}, the network's logits, got {labels.unique().tolist()}")
@@ -173,6 +177,15 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         raise ValueError("there are no images to evaluate on")
     table = counts.view(classes, classes).cpu() if confusion else None
     return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
+
+
+def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Raise ValueError unless this is inputs and their labels."""
+    if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor) for each in batch):
+        x, labels = batch
+        if labels.shape == x.shape[:1] and not labels.is_floating_point():
+            return x, labels
+    raise ValueError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import Transition
@@ -19,11 +20,14 @@ class DilatedAvgPool2d(nn.Module):
 
     Args:
         dilation: the distance, in pixels.
+
+    Raises:
+        ValueError: for anything but a positive integer.
     """
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.dilation = dilation
+        self.dilation = check_count("dilation", dilation, least=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average."""

@@ -112,9 +112,12 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
         ValueError: if they are not one or two, not finite, or not of the network's names and shapes.
     """
     parameters = parameters_of(net)
-    if isinstance(directions, Mapping) or len(directions) not in (1, 2):
-        raise ValueError(f"directions must be a sequence of one or two, got {len(directions)}")
+    if isinstance(directions, str | Mapping) or not isinstance(directions, Sequence) or len(directions) not in (1, 2):
+        got = len(directions) if isinstance(directions, Sequence) else type(directions).__name__
+        raise ValueError(f"directions must be a sequence of one or two, got {got}")
     for direction in directions:
+        if not isinstance(direction, Mapping) or not all(isinstance(tensor, Tensor) for tensor in direction.values()):
+            raise ValueError(f"a direction must be a mapping of parameters' names to tensors, got {type(direction).__name__}")
         if direction.keys() != parameters.keys():
             odd = sorted(direction.keys() ^ parameters.keys())
             raise ValueError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")
