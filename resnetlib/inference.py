@@ -1,6 +1,6 @@
 """What a trained network is for: naming what is in images, and counting how often it is right."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.modules import Backbone
+from resnetlib.modules.arguments import check_count
+from resnetlib.modules.backbone import check_network
+from resnetlib.modules.threads import in_use
 from resnetlib.weights.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -71,12 +74,14 @@ def transform_for(net: Backbone) -> "Compose":
 
     Raises:
         ValueError: if it is not known how to preprocess for the network.
+        TypeError: for something that is no network.
 
     Example:
         >>> from resnetlib import create_model
         >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
+    check_network(net)
     if not isinstance(net.preprocess, Preprocessing):
         raise ValueError(f"{_UNKNOWN}, got {net.preprocess!r}")
     return net.preprocess.transform()
@@ -84,6 +89,8 @@ def transform_for(net: Backbone) -> "Compose":
 
 def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Guess]]:
     """Name what is in images.
+
+    Threads may share a network here and in `evaluate`, but not with one that trains it: that one needs a copy (`copy.deepcopy`).
 
     Args:
         net: a network with `preprocess`; evaluated in eval mode, and given back in its own.
@@ -95,6 +102,8 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
 
     Raises:
         ValueError: if the network has no classifier, or it is not known how to preprocess for it, or `top` is below 1.
+        TypeError: for something that is no network.
+        RuntimeError: if another thread analyses the network, or puts it into training mode.
 
     Example:
         >>> import torch
@@ -104,12 +113,14 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         >>> guess.name in net.classes
         True
     """
+    check_network(net)
     if net.preprocess is None:
         raise ValueError(_UNKNOWN)
     if net.num_classes == 0:
         raise ValueError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
+    top = check_count("top", top, least=1)
+    if isinstance(images, str | bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise TypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
     like = next(net.parameters())
     guesses = []
     names = net.classes or [str(i) for i in range(net.num_classes)]
@@ -127,6 +138,8 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
 def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
     """Measure a network's accuracy.
 
+    Threads may share a network here and in `classify`, but not with one that trains it: that one needs a copy (`copy.deepcopy`).
+
     Args:
         net: the network; evaluated in eval mode, and given back in its own.
         batches: pairs of inputs `(N, C, H, W)`, preprocessed, and labels `(N,)`.
@@ -137,12 +150,17 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 
     Raises:
         ValueError: if there are no images, or a label for which there is no logit.
+        TypeError: for something that is no network.
+        RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
+    check_network(net)
+    if not isinstance(batches, Iterable):
+        raise TypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     like = next(net.parameters())
     seen, right1, right5, loss, classes = 0, 0, 0, 0.0, net.num_classes
     counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
     with evaluating(net):
-        for x, labels in batches:
+        for x, labels in map(_pair, batches):
             labels = labels.to(like.device)
             if not bool(((labels >= 0) & (labels < net.num_classes)).all()):
                 raise ValueError(f"labels must be 0 to {net.num_classes - 1}, the network's logits, got {labels.unique().tolist()}")
@@ -161,14 +179,17 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
 
 
+def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Raise ValueError unless this is inputs and their labels."""
+    if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor) for each in batch):
+        x, labels = batch
+        if labels.shape == x.shape[:1] and not labels.is_floating_point():
+            return x, labels
+    raise ValueError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
+
+
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradients, and every module back into its own mode afterwards."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    """Put a network into eval mode, without gradients; once no thread evaluates it any more, every module is in its own mode."""
+    with in_use(net, alone=False, training=False), torch.inference_mode():
+        yield

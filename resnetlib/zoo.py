@@ -9,6 +9,7 @@ import torch
 
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
+from resnetlib.modules.arguments import check_device
 from resnetlib.weights.adapt import InputRule, adapt_channels, check_rule
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.configs import name_of
@@ -157,6 +158,8 @@ def load_file(
 
 
 def _refuse_meta(device: torch.device | str | int | None) -> None:
+    if device is not None:
+        check_device(device)
     if torch.device("cpu" if device is None else device).type == "meta":
         raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
 

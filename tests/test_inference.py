@@ -49,7 +49,7 @@ def test_classify_says_what_it_needs(net: Backbone) -> None:
         classify(build(FAMILIES["resnet"]), [])
     with pytest.raises(ValueError, match="has no classifier"):
         classify(create_model("cifar_resnet20", weights="resnetlib_c10", num_classes=0), [])
-    with pytest.raises(ValueError, match="top must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="top must be an integer of at least 1, got 0"):
         classify(net, [], top=0)
 
 

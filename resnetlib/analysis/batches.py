@@ -89,9 +89,14 @@ def images_in(batches: list[Batch] | list[Tensor]) -> int:
 
 
 def run(net: nn.Module, x: Tensor) -> Tensor:
-    """Run a network on a copy of images; raise ValueError if it writes into them, which would be others for whoever comes next."""
+    """Run a network on a copy of images; raise ValueError if it cannot, or writes into them, which others then would see."""
     copy = x.clone()
-    y: Tensor = net(copy)
+    try:
+        y: Tensor = net(copy)
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:  # of memory, for example
+            raise
+        raise ValueError(f"{type(net).__name__} cannot run images of shape {tuple(x.shape)}: {error}") from error
     if not torch.allclose(copy, x, rtol=0, atol=0, equal_nan=True):
         raise ValueError("the network writes into its input, and nothing can be measured twice: let it begin with a copy")
     return y

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from resnetlib.analysis.arguments import as_backbone
 from resnetlib.analysis.recording import recording
 from resnetlib.modules import Backbone, Block
-from resnetlib.modules.arguments import check_images
+from resnetlib.modules.arguments import check_count, check_images
+from resnetlib.modules.threads import in_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,11 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
         '25,557,032 parameters, 4.089 GMACs'
     """
-    net = as_backbone(net)
+    net, size = as_backbone(net), check_count("size", size, least=1)
+    with in_use(net, alone=False), recording():
+        copy = deepcopy(net)
     with recording():
-        return _measure_all(deepcopy(net).to("meta").train(), size)
+        return _measure_all(copy.to("meta").train(), size)
 
 
 def _measure_all(net: Backbone, size: int) -> Cost:

@@ -15,6 +15,7 @@ from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.widening import copy_dense
 from resnetlib.modules import Backbone, Concat, Stage, StochasticConcat, dilate, is_dilated
+from resnetlib.modules.threads import in_use
 
 _UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, norms or head), and cannot be deepened from it"
 
@@ -56,6 +57,11 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     """
     net = as_backbone(net)
     depths = _checked(net.spec.depths, depths)
+    with in_use(net, alone=True):
+        return _deepened(net, depths, batches)
+
+
+def _deepened(net: Backbone, depths: tuple[int, ...], batches: Batches | None) -> Backbone:
     inputs = None if batches is None else gather_inputs(net, batches)
     family: Callable[..., Backbone] = type(net)
     like = like_of(net)

@@ -117,7 +117,12 @@ def draw(finding: Finding, path: str | Path) -> None:
     Args:
         finding: what to draw.
         path: the file to write.
+
+    Raises:
+        TypeError: for something that is no finding.
     """
+    if not isinstance(finding, Finding):
+        raise TypeError(f"finding must be a resnetlib.analysis.Finding, got {type(finding).__name__}")
     content = io.BytesIO()
     finding.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
     write_atomically(Path(path), content.getvalue())

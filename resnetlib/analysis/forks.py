@@ -16,6 +16,10 @@ from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
 from resnetlib.analysis.scores import score_intact
 from resnetlib.modules import Block
+from resnetlib.modules.arguments import as_integer, check_count
+
+_MOST_FORKS = 10_000
+"""Of which shares of paths are computed, exactly."""
 
 
 def share_of_paths(forks: int, first: int, last: int) -> float:
@@ -29,10 +33,18 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
     Returns:
         The share.
 
+    Raises:
+        ValueError: for something else than integers, or an n below 0 or above 10,000.
+
     Example:
         >>> round(share_of_paths(54, 5, 17), 5)     # "0.45 % of all paths": arXiv 1605.06431, sec. 4.3
         0.00454
     """
+    forks = check_count("forks", forks, least=0)
+    if forks > _MOST_FORKS:
+        raise ValueError(f"forks must be at most {_MOST_FORKS:,}, got {forks:,}")
+    if as_integer(first) is None or as_integer(last) is None:
+        raise ValueError(f"first and last must be integers, got {first!r} and {last!r}")
     paths: int = sum(comb(forks, k) for k in range(max(first, 0), min(last, forks) + 1))
     return float(Fraction(paths, 2**forks))
 

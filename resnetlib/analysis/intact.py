@@ -1,12 +1,18 @@
 """Networks that are looked at, and left as they were found."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import RLock
 
 import torch
 from torch import nn
 
 from resnetlib.modules import Stage
+from resnetlib.modules.threads import in_use
+
+_LOCK = RLock()
+_ENTERED: list[ExitStack] = []
+"""What the analyses that go on changed of the process, in the order in which they did."""
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -37,7 +43,8 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     values of theirs go through `torch.func.functional_call`. A network that was compiled runs uncompiled inside, since compiled
     code does not see new hooks.
 
-    It is for one thread at a time: modes are the network's, and whether compiled code runs is the process's.
+    One thread at a time looks at a network, and others that want to, or to classify or evaluate with it, are refused. Who runs or
+    trains it without asking is not seen, and makes the measurement wrong.
 
     Args:
         net: the network.
@@ -45,25 +52,25 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        RuntimeError: if another thread uses the network.
     """
-    modes = [(module, module.training) for module in net.modules()]
+    with in_use(net, alone=True, training=training), _as_it_was(net), _process_as_it_was(net):
+        yield
+
+
+@contextmanager
+def _as_it_was(net: nn.Module) -> Iterator[None]:
     stages = [(module, module.checkpointing) for module in net.modules() if isinstance(module, Stage)]
     buffers = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
     slots = [(module, dict(module._buffers)) for module in net.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
-    devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
-    net.train(training)
-    for stage, _ in stages:
-        stage.checkpointing = False  # hooks would see the second run too
     try:
-        with (
-            torch.random.fork_rng(devices=sorted(device.index for device in devices)),
-            torch.compiler.set_stance("force_eager"),
-        ):
-            yield
+        for stage, _ in stages:
+            stage.checkpointing = False  # hooks would see the second run too
+        yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for stage, enabled in stages:
             stage.checkpointing = enabled
         for parameter, required, gradient in parameters:
@@ -76,3 +83,19 @@ def intact(net: nn.Module, *, training: bool = False) -> Iterator[None]:
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
+
+
+@contextmanager
+def _process_as_it_was(net: nn.Module) -> Iterator[None]:
+    """Keep the random state, and run nothing compiled; whoever leaves first, the last one leaves all as the first one found it."""
+    devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
+    with ExitStack() as stack:
+        with _LOCK:
+            stack.enter_context(torch.random.fork_rng(devices=sorted(device.index for device in devices)))
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            _ENTERED.append(stack.pop_all())
+        try:
+            yield
+        finally:
+            with _LOCK:
+                _ENTERED.pop().close()

@@ -102,6 +102,8 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
     """Run images, and see which blocks follow each other."""
     net = unwrapped(net)
     blocks = blocks_of(net)
+    if not isinstance(images, Tensor):
+        raise ValueError(f"x must be a tensor of images (N, C, H, W), got {type(images).__name__}")
     chains: list[list[str]] = []
     before = "", images, images
 

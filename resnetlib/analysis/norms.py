@@ -11,6 +11,7 @@ from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.recording import check_ordinary
 from resnetlib.modules import is_norm
+from resnetlib.modules.threads import in_use
 
 
 @contextmanager
@@ -56,6 +57,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
 
     Raises:
         ValueError: if there are no images, the network's output is not finite on them, or its tensors were made in inference mode.
+        RuntimeError: if another thread uses the network.
 
     Example:
         >>> from resnetlib import cifar_plain20
@@ -69,6 +71,12 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
+    with in_use(net, alone=True), _recalibrated(net, inputs):
+        yield
+
+
+@contextmanager
+def _recalibrated(net: nn.Module, inputs: list[Tensor]) -> Iterator[None]:
     with norms_in(net, training=True), torch.no_grad():
         norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm(module) and module.training]
         momenta = [norm.momentum for norm in norms]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from resnetlib.modules import Backbone, FeatureInfo
 from resnetlib.modules.arguments import check_images
+from resnetlib.modules.backbone import check_network
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
@@ -78,6 +79,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
 
     Raises:
         ValueError: for a stage that there is not, or none, and for another output.
+        TypeError: for something that is no network.
 
     Source:
         Names of maps: arXiv 1612.03144, sec. 3.
@@ -91,6 +93,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
         >>> maps(torch.randn(1, 3, 64, 64))["c3"].shape
         torch.Size([1, 512, 8, 8])
     """
+    check_network(net)
     if output not in ("dict", "list"):
         raise ValueError(f"output must be 'dict' or 'list', got {output!r}")
     numbers: dict[int | str, int] = {}

@@ -8,6 +8,7 @@ from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.modules import Backbone, dilate
+from resnetlib.modules.arguments import check_device
 from resnetlib.modules.unfilled import Unfilled
 
 CLASSES = {"imagenet": 1000, "cifar": 10}
@@ -46,7 +47,7 @@ def build(
         A PlainNet, ResNet, PreActResNet or DenseNet, in training mode.
 
     Raises:
-        ValueError: for numbers out of range, and regularisation that the network cannot do.
+        ValueError: for numbers out of range, regularisation that the network cannot do, and a device that there is not.
         TypeError: for something that is no spec.
 
     Example:
@@ -83,6 +84,8 @@ def build(
             )
     if output_stride is not None:
         dilate(net, output_stride)
+    if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
+        raise TypeError(f"dtype must be a torch.dtype of floating point numbers, got {dtype!r}")
     return net.to(dtype=dtype) if dtype is not None else net
 
 
@@ -90,6 +93,7 @@ def _making(device: torch.device | str | int | None) -> AbstractContextManager[o
     """Return the context in which tensors are made on a device."""
     if device is None:
         return nullcontext()
+    check_device(device)
     return Unfilled() if torch.device(device).type == "meta" else torch.device(device)
 
 

@@ -139,10 +139,15 @@ def list_models(pattern: str = "*") -> list[str]:
     Returns:
         The names that match.
 
+    Raises:
+        TypeError: for something that is no pattern.
+
     Example:
         >>> list_models("cifar_plain*")
         ['cifar_plain20', 'cifar_plain32', 'cifar_plain44', 'cifar_plain56', 'cifar_plain110']
     """
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be a str, got {type(pattern).__name__}")
     return natural_order(name for name in SPECS if fnmatchcase(name, pattern))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
+from resnetlib.modules.arguments import LARGEST, check_numbers
 from resnetlib.modules.postact import StrideIn
 from resnetlib.modules.shortcut import Shortcut
 
@@ -14,8 +15,8 @@ Stem = Literal["imagenet", "cifar"]
 Norm = Literal["batch", "group", "none"]
 """none: no norms, and convolutions with biases."""
 
-LARGEST = 1_000_000
-"""Blocks, channels and groups of a network are not more than this in all: larger numbers are a mistake, or malice."""
+DEEPEST = 10_000
+"""Blocks of a network are not more than this: larger numbers are a mistake, or malice."""
 
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
@@ -100,8 +101,16 @@ class ResNetSpec:
                 f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
                 "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
             )
+        check_numbers("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
             raise ValueError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
+
+    def _numbers(self, width: int) -> int:
+        """Count the parameters of a block's convolutions, roughly."""
+        if self.block == "basic":
+            return 18 * width**2
+        middle = width * self.base_width // 64 * self.groups
+        return 8 * width * middle + 9 * middle**2 // self.groups
 
     def to_json(self) -> str:
         """Return the spec as JSON, on one line."""
@@ -148,6 +157,13 @@ class DenseNetSpec:
             raise ValueError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
             raise ValueError(f"compression={self.compression} leaves a transition no channels")
+        check_numbers("the network", self._numbers())
+
+    def _numbers(self) -> int:
+        """Count the parameters of the layers' convolutions, roughly."""
+        read = sum(d * w + self.growth * d * (d - 1) // 2 for d, w in zip(self.depths, self.stage_widths(), strict=True))
+        wide = self.bottleneck * self.growth
+        return read * wide + 9 * sum(self.depths) * wide * self.growth if wide else 9 * read * self.growth
 
     def stage_widths(self) -> list[int]:
         """Return the channels that enter each stage's first layer."""
@@ -183,7 +199,7 @@ def spec_from_json(text: str) -> Spec:
     """
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"a spec must be JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"a spec must be a JSON object, got {type(values).__name__}")
@@ -203,11 +219,13 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
         ValueError: for an unknown family, an unknown or missing field, or a value outside what is accepted.
     """
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
+    if not isinstance(values, Mapping):
+        raise ValueError(f"a spec must be a mapping, got {type(values).__name__}")
     family = values.get("family")
     if not isinstance(family, str) or family not in families:
         raise ValueError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
     known = [field.name for field in fields(families[family])]
-    unknown = sorted(set(values) - {"family", *known})
+    unknown = sorted(map(str, set(values) - {"family", *known}))
     if unknown:
         raise ValueError(f"a {family} spec has the fields {_quoted(known)}, got {_quoted(unknown)}")
     kwargs: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name != "family"}
@@ -234,8 +252,9 @@ def check_counts(spec: object, *names: str) -> None:
         if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
             kind = "a tuple of ints" if plural else "an int"
             raise ValueError(f"{name} must be {kind} of at least 1, got {value!r}")
-        if sum(counts) > LARGEST:
-            raise ValueError(f"{name} must be at most {LARGEST:,} in all, got {str(sum(counts))[:40]}")
+        largest = DEEPEST if name == "depths" else LARGEST
+        if sum(counts) > largest:
+            raise ValueError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
 
 
 def _is_int(value: object) -> bool:

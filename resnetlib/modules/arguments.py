@@ -5,15 +5,32 @@ from operator import index
 from typing import SupportsIndex
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
 """Which of some things: the last so many, or their numbers, negative ones counted from the end, or all."""
 
 
+LARGEST = 1_000_000
+"""Channels, blocks, draws and the like are not more than this: larger numbers are a mistake, or malice."""
+
+MOST_NUMBERS = 2_000_000_000
+"""Parameters of a layer, and of a network, are not more than this: 8 GB in float32."""
+
+
+def check_module(module: object) -> None:
+    """Raise TypeError for what is no module."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+
+
 def check_probability(name: str, value: float) -> None:
     """Raise ValueError unless `value` is at least 0 and below 1."""
-    if not 0 <= value < 1:
+    try:
+        fits = not isinstance(value, str) and 0 <= float(value) < 1
+    except (TypeError, ValueError, RuntimeError):
+        fits = False
+    if not fits:
         raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
 
 
@@ -26,11 +43,27 @@ def as_integer(value: object) -> int | None:
 
 
 def check_count(name: str, value: SupportsIndex, *, least: int) -> int:
-    """Return `value` as Python's integer; raise ValueError unless it is one of at least `least`."""
+    """Return `value` as Python's integer; raise ValueError unless it is one from `least` to `LARGEST`."""
     number = as_integer(value)
     if number is None or number < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if number > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:,}, got {str(number)[:40]}")
     return number
+
+
+def check_numbers(what: str, count: int) -> None:
+    """Raise ValueError, before memory is asked for, if something has more parameters than `MOST_NUMBERS`."""
+    if count > MOST_NUMBERS:
+        raise ValueError(f"{what} would have {count:,} parameters, more than {MOST_NUMBERS:,}: make it smaller")
+
+
+def check_device(device: torch.device | str | int) -> None:
+    """Raise ValueError for a device that there is not."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
 def wanted_indices(indices: Indices, available: int) -> set[int]:
@@ -56,6 +89,8 @@ def wanted_indices(indices: Indices, available: int) -> set[int]:
         if not 1 <= index(indices) <= available:
             raise ValueError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
         return set(range(available - index(indices), available))
+    if not isinstance(indices, Sequence) or isinstance(indices, str):
+        raise ValueError(f"indices must be a number of last maps, or some of {-available} to {available - 1}, got {indices!r}")
     numbers = [i for i in indices if isinstance(i, SupportsIndex) and -available <= index(i) < available]
     if len(numbers) < len(indices) or not numbers:
         raise ValueError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
@@ -72,9 +107,13 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
 
     Raises:
         ValueError: if it is no batch of such images.
+        TypeError: if it is no tensor, or one of integers.
     """
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return  # sizes are tensors there, and a branch on them would be lost
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"expected images, a tensor (N, {channels}, H, W) of floating point numbers, got {got}")
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
         raise ValueError(
             f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypedDict, overload
 import torch
 from torch import Tensor, nn
 
-from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
+from resnetlib.modules.arguments import Indices, check_count, check_images, check_numbers, check_probability, wanted_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.parts import Parts, run
 from resnetlib.modules.stage import Stage
@@ -241,8 +241,15 @@ class Backbone(nn.Module, ABC):
                 module.checkpointing = enable
 
 
+def check_network(net: object, *, compiled: bool = True) -> None:
+    """Raise TypeError unless this is a network of the library; by default it may be compiled."""
+    if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
+        raise TypeError(f"expected a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+
+
 def make_classifier(
     num_features: int, num_classes: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> nn.Module:
     """Make a linear classifier, or the identity where there are no classes."""
+    check_numbers("the classifier", num_features * num_classes)
     return nn.Linear(num_features, num_classes, device=device, dtype=dtype) if num_classes else nn.Identity()

@@ -5,6 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import check_count
 from resnetlib.modules.join import Join
 
 
@@ -22,6 +23,9 @@ class Block(nn.Module, ABC):
         in_channels: C_in.
         out_channels: C_out.
         stride: s.
+
+    Raises:
+        ValueError: for anything but positive integers.
     """
 
     expansion: ClassVar[int] = 1
@@ -32,9 +36,9 @@ class Block(nn.Module, ABC):
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.stride = stride
+        self.in_channels = check_count("in_channels", in_channels, least=1)
+        self.out_channels = check_count("out_channels", out_channels, least=1)
+        self.stride = check_count("stride", stride, least=1)
 
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import check_count, check_probability
 from resnetlib.modules.block import Block, zero_parameters_
-from resnetlib.modules.join import Concat, Join
-from resnetlib.modules.layers import BATCH, Layers
+from resnetlib.modules.join import Concat, Join, make_join
+from resnetlib.modules.layers import BATCH, Layers, check_layers
 from resnetlib.modules.recompute import recompute
 from resnetlib.modules.stage import Stage
 
@@ -48,6 +49,10 @@ class DenseLayer(Block):
         bottleneck: int = 4,
         drop: float = 0.0,
     ) -> None:
+        for name, value, least in (("c_in", c_in, 1), ("growth", growth, 1), ("bottleneck", bottleneck, 0)):
+            check_count(name, value, least=least)
+        check_probability("drop", drop)
+        check_layers(layers)
         super().__init__(c_in, c_in + growth)
         self.norm1 = layers.norm(c_in)
         self.relu1 = nn.ReLU()
@@ -60,7 +65,7 @@ class DenseLayer(Block):
             self.conv1 = layers.conv(c_in, growth, 3)
         self.has_bottleneck = bool(bottleneck)
         self.drop = nn.Dropout(drop)
-        self.join = join()
+        self.join = make_join(join)
         self.downsample = None
 
     def pre(self, x: Tensor) -> Tensor:
@@ -137,6 +142,9 @@ class Transition(nn.Sequential):
 
     def __init__(self, c_in: int, c_out: int, *, layers: Layers = BATCH) -> None:
         super().__init__()
+        check_count("c_in", c_in, least=1)
+        check_count("c_out", c_out, least=1)
+        check_layers(layers)
         self.norm = layers.norm(c_in)
         self.relu = nn.ReLU()
         self.conv = layers.conv(c_in, c_out, 1)

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnetlib.modules.backbone import Backbone
+from resnetlib.modules.arguments import check_count
+from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import Transition
 from resnetlib.modules.shortcut import PadShortcut
@@ -19,11 +20,14 @@ class DilatedAvgPool2d(nn.Module):
 
     Args:
         dilation: the distance, in pixels.
+
+    Raises:
+        ValueError: for anything but a positive integer.
     """
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.dilation = dilation
+        self.dilation = check_count("dilation", dilation, least=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average."""
@@ -50,10 +54,12 @@ def dilate(net: Backbone, output_stride: int) -> None:
 
     Raises:
         ValueError: for a stride that no stage's map has, and for a network that is dilated already.
+        TypeError: for something that is no network.
 
     Source:
         arXiv 1606.00915, sec. 3.1.
     """
+    check_network(net)
     strides = [info["reduction"] for info in net.feature_info]
     choices = sorted(set(strides[1:]))
     if is_dilated(net):
@@ -70,6 +76,7 @@ def dilate(net: Backbone, output_stride: int) -> None:
 
 def is_dilated(net: Backbone) -> bool:
     """Tell whether `dilate` changed a network: only then two stages have maps of one size."""
+    check_network(net)
     strides = [info["reduction"] for info in net.feature_info[1:]]
     return len(set(strides)) < len(strides)
 

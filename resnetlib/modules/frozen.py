@@ -6,6 +6,8 @@ from typing import Any, Self
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnetlib.modules.arguments import check_module
+
 
 class _Frozen(_BatchNorm):
     """A batch norm in evaluation mode for good.
@@ -60,6 +62,7 @@ def hold_(module: nn.Module, holder: str) -> None:
         module: any; what it contains is not held with it.
         holder: whose hold it is.
     """
+    check_module(module)
     holders = vars(module).setdefault("_holders", set())
     if not holders:
         vars(module)["_learned"] = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
@@ -79,6 +82,7 @@ def release_(module: nn.Module, holder: str | None, *, training: bool) -> None:
         holder: whose hold it was; None for all of them.
         training: the mode that a batch norm shall then be in.
     """
+    check_module(module)
     holders = vars(module).get("_holders")
     if holders is None or (holder is not None and holder not in holders):
         return

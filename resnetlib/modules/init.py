@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from resnetlib.modules.backbone import Backbone
+from resnetlib.modules.arguments import check_module
+from resnetlib.modules.backbone import Backbone, check_network
 
 
 def init_he_(module: nn.Module) -> None:
@@ -17,6 +18,7 @@ def init_he_(module: nn.Module) -> None:
     Source:
         arXiv 1502.01852, sec. 2.2, "backward propagation case".
     """
+    check_module(module)
     if all(parameter.is_meta for parameter in module.parameters()):
         return
     for layer in module.modules():
@@ -38,6 +40,7 @@ def init_zero_residual_(net: Backbone) -> None:
     Source:
         arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
     """
+    check_network(net)
     for block in net.blocks():
         block.zero_branch_()
 
@@ -53,6 +56,7 @@ def init_fixup_(net: Backbone) -> None:
     Source:
         arXiv 1901.09321, sec. 3.
     """
+    check_network(net)
     init_he_(net)
     blocks = list(net.blocks())
     for block in blocks:

@@ -5,6 +5,7 @@ as `join(skip, branch)`, in every family, so that a hook on a join sees the two 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -28,6 +29,13 @@ class Join(nn.Module, ABC):
     @abstractmethod
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Let `branch` meet `skip`."""
+
+
+def make_join(join: Callable[[], Join]) -> Join:
+    """Call what makes a join; raise TypeError if it makes none."""
+    if isinstance(join, nn.Module) or not callable(join) or not isinstance(made := join(), Join):
+        raise TypeError(f"join must be a class of joins, such as Add, or another function that makes a Join, got {join!r}")
+    return made
 
 
 class Replace(Join):

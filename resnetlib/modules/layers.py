@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import check_numbers
+
 
 class MakeConv(Protocol):
     """Makes a square convolution that keeps the size at stride 1."""
@@ -33,6 +35,12 @@ class Layers:
     norm: Callable[[int], nn.Module]
     last_norm: Callable[[int], nn.Module]
     skip_norm: Callable[[int], nn.Module]
+
+
+def check_layers(layers: object) -> None:
+    """Raise TypeError for what is no `Layers`."""
+    if not isinstance(layers, Layers):
+        raise TypeError(f"layers must be Layers, such as resnetlib.BATCH, got {layers!r}")
 
 
 class ShiftedConv2d(nn.Conv2d):
@@ -81,10 +89,12 @@ class ScaleShift(Shift):
 
 
 def _conv(bias: bool, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    check_numbers("a convolution", c_in * c_out * kernel**2 // groups)
     return nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
 def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    check_numbers("a convolution", c_in * c_out * kernel**2 // groups)
     return ShiftedConv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups)
 
 

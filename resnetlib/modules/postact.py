@@ -1,13 +1,14 @@
 """The post-activation blocks of ResNet and, with the join `Replace`, of plain networks."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
+from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, zero_parameters_
-from resnetlib.modules.join import Add, Join
-from resnetlib.modules.layers import BATCH, Layers, Shift
+from resnetlib.modules.join import Add, Join, make_join
+from resnetlib.modules.layers import BATCH, Layers, Shift, check_layers
 from resnetlib.modules.shortcut import Shortcut, make_shortcut
 
 StrideIn = Literal["3x3", "1x1"]
@@ -25,11 +26,24 @@ def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
     Returns:
         The channels of all groups together.
 
+    Raises:
+        ValueError: for anything but positive integers, or if no channels are left.
+
     Example:
         >>> bottleneck_width(128, groups=32, base_width=4)       # the second stage of ResNeXt 32x4d
         256
     """
+    for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
+        check_count(name, value, least=1)
+    if width * base_width < 64:
+        raise ValueError(f"base_width={base_width} leaves no channels at a width of {width}")
     return width * base_width // 64 * groups
+
+
+def check_stride_in(stride_in: str) -> None:
+    """Raise ValueError for a convolution that there is not."""
+    if stride_in not in get_args(StrideIn):
+        raise ValueError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
 
 
 class BasicBlock(Block):
@@ -67,12 +81,13 @@ class BasicBlock(Block):
         layers: Layers = BATCH,
     ) -> None:
         super().__init__(c_in, width, stride=stride)
+        check_layers(layers)
         self.conv1 = layers.conv(c_in, width, 3, stride=stride)
         self.bn1 = layers.norm(width)
         self.relu1 = nn.ReLU()
         self.conv2 = layers.conv(width, width, 3)
         self.bn2 = layers.last_norm(width)
-        self.join = join()
+        self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=True)
         self.relu2 = nn.ReLU()
 
@@ -134,9 +149,11 @@ class Bottleneck(Block):
         base_width: int = 64,
         stride_in: StrideIn = "3x3",
     ) -> None:
-        c_out = width * self.expansion
         c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
+        c_out = width * self.expansion
         super().__init__(c_in, c_out, stride=stride)
+        check_layers(layers)
+        check_stride_in(stride_in)
         self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
         self.bn1 = layers.norm(c_mid)
         self.relu1 = nn.ReLU()
@@ -145,7 +162,7 @@ class Bottleneck(Block):
         self.relu2 = nn.ReLU()
         self.conv3 = layers.conv(c_mid, c_out, 1)
         self.bn3 = layers.last_norm(c_out)
-        self.join = join()
+        self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=True)
         self.relu3 = nn.ReLU()
 

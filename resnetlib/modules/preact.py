@@ -6,9 +6,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from resnetlib.modules.block import Block, zero_parameters_
-from resnetlib.modules.join import Add, Join
-from resnetlib.modules.layers import BATCH, Layers
-from resnetlib.modules.postact import StrideIn, bottleneck_width
+from resnetlib.modules.join import Add, Join, make_join
+from resnetlib.modules.layers import BATCH, Layers, check_layers
+from resnetlib.modules.postact import StrideIn, bottleneck_width, check_stride_in
 from resnetlib.modules.shortcut import Shortcut, make_shortcut
 
 
@@ -50,13 +50,14 @@ class PreActBasicBlock(Block):
         layers: Layers = BATCH,
     ) -> None:
         super().__init__(c_in, width, stride=stride)
+        check_layers(layers)
         self.norm1 = layers.norm(c_in)
         self.relu1 = nn.ReLU()
         self.conv1 = layers.conv(c_in, width, 3, stride=stride)
         self.norm2 = layers.norm(width)
         self.relu2 = nn.ReLU()
         self.conv2 = layers.conv(width, width, 3)
-        self.join = join()
+        self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=False)
 
     def pre(self, x: Tensor) -> Tensor:
@@ -120,9 +121,11 @@ class PreActBottleneck(Block):
         base_width: int = 64,
         stride_in: StrideIn = "3x3",
     ) -> None:
-        c_out = width * self.expansion
         c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
+        c_out = width * self.expansion
         super().__init__(c_in, c_out, stride=stride)
+        check_layers(layers)
+        check_stride_in(stride_in)
         self.norm1 = layers.norm(c_in)
         self.relu1 = nn.ReLU()
         self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
@@ -132,7 +135,7 @@ class PreActBottleneck(Block):
         self.norm3 = layers.norm(c_mid)
         self.relu3 = nn.ReLU()
         self.conv3 = layers.conv(c_mid, c_out, 1)
-        self.join = join()
+        self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=False)
 
     def pre(self, x: Tensor) -> Tensor:

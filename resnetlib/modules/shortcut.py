@@ -1,10 +1,11 @@
 """What the skip path does where a block changes the shape (arXiv 1512.03385, sec. 3.3 and 4.1, options A, B and C)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.modules.arguments import check_count
 from resnetlib.modules.join import Join
 from resnetlib.modules.layers import Layers
 
@@ -26,11 +27,13 @@ class PadShortcut(nn.Module):
         at_end: add all zeros after the last channel, rather than half of them before the first.
 
     Raises:
-        ValueError: if there are fewer channels out than in, which zeros cannot do.
+        ValueError: if there are fewer channels out than in, which zeros cannot do; for anything but positive integers.
     """
 
     def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
         super().__init__()
+        for name, value in (("c_in", c_in), ("c_out", c_out), ("stride", stride)):
+            check_count(name, value, least=1)
         if c_out < c_in:
             raise ValueError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
         self.stride = stride
@@ -62,7 +65,12 @@ def make_shortcut(
 
     Returns:
         The module, or None for the identity.
+
+    Raises:
+        ValueError: for another option.
     """
+    if kind not in get_args(Shortcut):
+        raise ValueError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
     same_shape = stride == 1 and c_in == c_out
     if not join.uses_skip or (same_shape and kind != "C"):
         return None

@@ -8,6 +8,8 @@ from uuid import uuid4
 from torch import nn
 
 from resnetlib.modules import Backbone, hold_, is_norm, release_
+from resnetlib.modules.arguments import check_module
+from resnetlib.modules.threads import changing
 from resnetlib.tuning.units import count_upto, units
 
 
@@ -23,13 +25,15 @@ class Frozen:
     def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
         self.names = tuple(names)
         self._net, self._modules, self._holder = net, list(modules), uuid4().hex
-        for module in self._modules:
-            hold_(module, self._holder)
+        with changing(net):
+            for module in self._modules:
+                hold_(module, self._holder)
 
     def remove(self) -> None:
         """Undo this call: what no other one holds is as before, with its momentum and statistics, in the network's mode."""
-        for module in self._modules:
-            release_(module, self._holder, training=self._net.training)
+        with changing(self._net):
+            for module in self._modules:
+                release_(module, self._holder, training=self._net.training)
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -55,6 +59,7 @@ def freeze(net: Backbone, upto: str | None = None) -> Frozen:
     Raises:
         ValueError: for a part that the network does not have.
         TypeError: for a module that is no network of this library.
+        RuntimeError: if another thread evaluates or analyses the network.
 
     Example:
         >>> from resnetlib import create_model
@@ -82,6 +87,10 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         A handle: `names` are those of the norms; `remove()` undoes this call, to the bit, and so does the end of a `with` block.
         `unfreeze(net)` undoes all calls.
 
+    Raises:
+        TypeError: for what is no module.
+        RuntimeError: if another thread evaluates or analyses the network.
+
     Source:
         Batches of detectors are too small for statistics of their own, so they keep those of the backbone's training, as with
         torchvision's `FrozenBatchNorm2d`, which has no way back.
@@ -96,6 +105,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         >>> net.bn1.training
         True
     """
+    check_module(net)
     norms = {name: module for name, module in net.named_modules() if is_norm(module)}
     return Frozen(net, norms.values(), norms)
 
@@ -105,7 +115,13 @@ def unfreeze(net: nn.Module) -> None:
 
     Args:
         net: the network; changed in place.
+
+    Raises:
+        TypeError: for what is no module.
+        RuntimeError: if another thread evaluates or analyses the network.
     """
-    for module in net.modules():
-        release_(module, None, training=net.training)
-    net.requires_grad_(True)
+    check_module(net)
+    with changing(net):
+        for module in net.modules():
+            release_(module, None, training=net.training)
+        net.requires_grad_(True)

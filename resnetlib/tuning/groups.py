@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from resnetlib.modules import Backbone
+from resnetlib.modules.arguments import check_module
 from resnetlib.tuning.units import HEAD, STEM, units
 
 Group = dict[str, Any]
@@ -47,6 +48,7 @@ def parameter_groups(
         >>> groups[-2]["label"], groups[-2]["lr"], groups[-4]["label"], groups[-4]["lr"]
         ('head', 0.1, 'layer4.1', 0.05)
     """
+    check_module(net)
     if lr <= 0 or weight_decay < 0:
         raise ValueError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
     if not 0 < layer_decay <= 1:
@@ -89,6 +91,9 @@ def table_of(groups: list[Group]) -> str:
     Returns:
         A line for each group: label, rate, weight decay, tensors, numbers.
 
+    Raises:
+        TypeError: for something else.
+
     Example:
         >>> from resnetlib import create_model
         >>> print(table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1, weight_decay=1e-4)))
@@ -96,6 +101,8 @@ def table_of(groups: list[Group]) -> str:
         all                  0.1    0.0001       20      268,336
         all, no decay        0.1         0       39        1,386
     """
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise TypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {type(groups).__name__}")
     labels = [group.get("label", f"group {i}") for i, group in enumerate(groups)]
     width = max(16, *map(len, labels))
     lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]

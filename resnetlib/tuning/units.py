@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from resnetlib.modules import Backbone, Stage
+from resnetlib.modules.backbone import check_network
 
 STEM, HEAD = "stem", "head"
 
@@ -26,8 +27,8 @@ def units(net: nn.Module) -> list[tuple[str, nn.Module]]:
         >>> [name for name, _ in units(create_model("resnet18", device="meta"))][:4]
         ['conv1', 'bn1', 'layer1.0', 'layer1.1']
     """
-    if not isinstance(net, Backbone):
-        raise TypeError(f"expected a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    check_network(net, compiled=False)
+    assert isinstance(net, Backbone)  # noqa: S101 - or an error had said so
     names = {module: name for name, module in net.named_modules()}
     parts = [*net.stem(), *(part for stage in net.stages() for part in stage), *net.tail()]
     return [(names[unit], unit) for part in parts for unit in _split(part) if any(True for _ in unit.parameters())]

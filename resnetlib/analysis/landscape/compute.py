@@ -20,6 +20,8 @@ from resnetlib.analysis.landscape.team import join_team
 from resnetlib.analysis.streams import check_seed
 from resnetlib.modules.arguments import check_count
 
+_MOST_WORKERS = 1024
+
 
 def landscape(
     net: nn.Module,
@@ -75,6 +77,7 @@ def landscape(
 
     Raises:
         RuntimeError: with `compile`, if there is no C++ compiler, or the network cannot be compiled whole.
+        TypeError: if `every` is no number, or `loss` no function.
         ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
             `out` is of another call.
 
@@ -101,7 +104,10 @@ def landscape(
         net, draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
     )
     grid = check_grid(span, points, len(along))
-    check_count("workers", 1 if workers is None else workers, least=1)
+    if check_count("workers", 1 if workers is None else workers, least=1) > _MOST_WORKERS:
+        raise ValueError(f"workers must be at most {_MOST_WORKERS}, got {workers}")
+    if not isinstance(every, int | float) or not callable(loss):
+        raise TypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
     chunk = check_count("chunk", chunk, least=1)
     if compile and chunk > 1:
         raise ValueError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")

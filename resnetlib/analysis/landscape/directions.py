@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.streams import seeded
+from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
 """What is added to each parameter, by the parameter's name."""
@@ -89,7 +90,9 @@ def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: if there are none.
     """
-    parameters = {name: parameter.detach() for name, parameter in unwrapped(net).named_parameters()}
+    net = unwrapped(net)
+    with in_use(net, alone=False):  # an analysis in another thread may have put others in their place
+        parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
         raise ValueError(f"{type(net).__name__} has no parameters: there is nothing to move")
     return parameters
@@ -109,9 +112,12 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
         ValueError: if they are not one or two, not finite, or not of the network's names and shapes.
     """
     parameters = parameters_of(net)
-    if isinstance(directions, Mapping) or len(directions) not in (1, 2):
-        raise ValueError(f"directions must be a sequence of one or two, got {len(directions)}")
+    if isinstance(directions, str | Mapping) or not isinstance(directions, Sequence) or len(directions) not in (1, 2):
+        got = len(directions) if isinstance(directions, Sequence) else type(directions).__name__
+        raise ValueError(f"directions must be a sequence of one or two, got {got}")
     for direction in directions:
+        if not isinstance(direction, Mapping) or not all(isinstance(tensor, Tensor) for tensor in direction.values()):
+            raise ValueError(f"a direction must be a mapping of parameters' names to tensors, got {type(direction).__name__}")
         if direction.keys() != parameters.keys():
             odd = sorted(direction.keys() ^ parameters.keys())
             raise ValueError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")

@@ -61,6 +61,8 @@ def write_directions(
         (2, 4)
     """
     groups = zip(("xdirection", "ydirection"), check_directions(net, directions), strict=False)
+    if not (explained is None or isinstance(explained, Tensor)):
+        raise ValueError(f"explained must be a tensor or None, got {type(explained).__name__}")
     datasets = {f"{group}/{i}": d.cpu().numpy() for group, along in groups for i, d in enumerate(along.values())}
     if explained is not None:
         datasets["explained_variance_ratio_"] = explained.numpy()

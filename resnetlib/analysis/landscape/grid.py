@@ -14,6 +14,10 @@ Span = float | tuple[tuple[float, float], ...]
 """Coordinates go from -span to span; or the two ends of each."""
 
 
+_MOST = 10_000_000
+"""Points of a grid."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
     """Points at equal distances.
@@ -60,8 +64,10 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
         The grid.
 
     Raises:
-        ValueError: if it goes nowhere.
+        ValueError: if it goes nowhere, or has too many points.
     """
+    if points**dimensions > _MOST:
+        raise ValueError(f"points must make at most {_MOST:,} in all, got {points:,} along each of {dimensions} coordinates")
     ends = _ends(span, dimensions)
     if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
         raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")

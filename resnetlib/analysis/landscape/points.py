@@ -156,8 +156,9 @@ class Points:
         """Add up the losses and the right answers of a batch, given parameters and buffers with the norms folded."""
         logits = as_precise(torch.cat([check_logits(self.run(self.without, state, x)) for x in pieces]))
         loss = self.loss(logits, y)
-        if loss.ndim:
-            raise ValueError(f"loss must return the mean over a batch, a scalar, got a tensor of shape {tuple(loss.shape)}")
+        if not isinstance(loss, Tensor) or loss.ndim:
+            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss must return the mean over a batch, a scalar, got {got}")
         return torch.stack([loss.double() * len(y), (decided(logits) == y).sum().double()])
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -1,0 +1,101 @@
+"""Networks that several threads use at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock, get_ident
+
+from torch import nn
+
+
+@dataclass(slots=True, eq=False)
+class _Use:
+    alone: bool
+    thread: int = field(default_factory=get_ident)
+    modes: dict[nn.Module, bool] = field(default_factory=dict)
+
+
+_LOCK = RLock()
+_USES: list[_Use] = []
+"""What goes on, in the order in which it began; guarded by the lock, as all switching of modes is."""
+
+
+@contextmanager
+def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iterator[None]:
+    """Use a network in one mode; when nobody uses a module any more, it is back in its own.
+
+    A thread may do so inside of its own use. What another thread does to the network without this function is not seen, but for
+    `net.train()`.
+
+    Args:
+        net: the network.
+        alone: refuse other threads meanwhile. Not alone are those who all need the same mode, and change nothing else.
+        training: the mode; None to leave it as it is.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RuntimeError: if another thread uses a module of the network, and one of both needs it alone; at the end, if the mode was
+            changed meanwhile.
+    """
+    use = _Use(alone)
+    try:
+        with _LOCK:
+            _refuse_others(net, alone)
+            use.modes = {module: module.training for module in net.modules()}
+            _USES.append(use)
+            if training is not None:
+                net.train(training)
+            inside = {module: module.training for module in use.modes} if training is False else {}
+        yield
+        if not alone and any(module.training and not mode for module, mode in inside.items()):
+            raise RuntimeError(
+                "the network was put into training mode while it was evaluated, and the result would be wrong: let other threads "
+                "train a copy (copy.deepcopy(net))"
+            )
+    finally:
+        with _LOCK:
+            _end(use)
+
+
+@contextmanager
+def changing(net: nn.Module) -> Iterator[None]:
+    """Change a network, quickly; all other threads wait.
+
+    Args:
+        net: the network.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RuntimeError: if another thread uses the network.
+    """
+    with _LOCK:
+        _refuse_others(net, True)
+        yield
+
+
+def _refuse_others(net: nn.Module, alone: bool) -> None:
+    modules, thread = set(net.modules()), get_ident()
+    for use in _USES:
+        if use.thread != thread and (alone or use.alone) and not modules.isdisjoint(use.modes):
+            raise RuntimeError(
+                f"another thread is {'analysing' if use.alone else 'evaluating'} this network, which must not change meanwhile: "
+                "give each thread a copy of its own, made before (copy.deepcopy(net))"
+            )
+
+
+def _end(use: _Use) -> None:
+    """Give each module its mode back, or hand it to the next one that uses the module, to be given back then."""
+    if use not in _USES:
+        return
+    later = _USES[_USES.index(use) + 1 :]
+    for module, mode in use.modes.items():
+        heir = next((other for other in later if module in other.modes), None)
+        if heir is None:
+            module.training = mode
+        else:
+            heir.modes[module] = mode
+    _USES.remove(use)
