@@ -77,6 +77,11 @@ def noted_name(path: Path) -> str | None:
     return name if isinstance(name, str) and is_hub_hash(name) else None
 
 
+def is_commit(revision: str) -> bool:
+    """Tell whether a revision is a full commit, which never changes."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+
+
 def is_hub_hash(name: str) -> bool:
     """Tell whether a name is one that a hub gives to contents: a SHA-256, or git's SHA-1."""
     return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
