@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnetlib.disk import open_file
 from resnetlib.weights.fetch.deadline import Deadline
 from resnetlib.weights.fetch.errors import DamagedError, FetchError, UnreachableError
 from resnetlib.weights.fetch.guard import LIBRARY, guarded
@@ -86,6 +87,7 @@ def transfer(source: HubFile, there: Announced, endpoint: str, folder: Path, dea
         UnreachableError: when the time is over, or the revision has moved in between.
         Exception: what the client raises.
     """
+    _remove_leftovers(source, folder)
     path = _client_download(source, source.revision, endpoint, folder, deadline, there, again=again)
     if path.parents[source.file.count("/")].name != there.commit:
         raise UnreachableError(f"{source} changed on {endpoint} while it was asked for. Try again.")
@@ -112,6 +114,17 @@ def _client_download(
             library_name=LIBRARY,
         )
     return Path(path)
+
+
+def _remove_leftovers(source: HubFile, folder: Path) -> None:
+    """Remove what killed processes began to write of a repository's contents: what nobody holds the client's lock of."""
+    from filelock import FileLock
+    from huggingface_hub.file_download import repo_folder_name
+
+    repo = repo_folder_name(repo_id=source.repo, repo_type="model")
+    for begun in (folder / repo / "blobs").glob("*.incomplete"):
+        with suppress(OSError), FileLock(folder / ".locks" / repo / f"{begun.name.partition('.')[0]}.lock", timeout=0):
+            begun.unlink()
 
 
 def watched(name: str, size: int | None, deadline: Deadline) -> "type[tqdm]":
@@ -149,5 +162,5 @@ def watched(name: str, size: int | None, deadline: Deadline) -> "type[tqdm]":
 
 def _flush(path: Path) -> None:
     """Write a file to the disk, so that its hash is not remembered when its contents are lost."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError, ValueError), open_file(path) as file:
         os.fsync(file.fileno())
