@@ -49,11 +49,16 @@ class Fault:
     path: str
     times: float
     to: str
+    after: int
 
     def hits(self, method: str, path: str) -> bool:
-        hit = self.times > 0 and self.method in ("", method) and self.path in path
-        self.times -= hit
-        return hit
+        if self.times <= 0 or self.method not in ("", method) or self.path not in path:
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        self.times -= 1
+        return True
 
 
 @dataclass
@@ -106,10 +111,12 @@ class Hub(ThreadingHTTPServer):
         self.files[f"/files/{name}"] = content
         return f"{self.url}/files/{name}"
 
-    def fail(self, kind: str, *, method: str = "", path: str = "", times: float = float("inf"), to: str = "") -> None:
-        """Let requests fail, those of a method and a path that contains `path`."""
+    def fail(
+        self, kind: str, *, method: str = "", path: str = "", times: float = float("inf"), to: str = "", after: int = 0
+    ) -> None:
+        """Let requests fail, those of a method and a path that contains `path`, but for the first `after`."""
         assert kind in FAULTS, kind
-        self.faults.append(Fault(kind, method, path, times, to))
+        self.faults.append(Fault(kind, method, path, times, to, after))
 
     def count(self, method: str = "", path: str = "") -> int:
         """Count the requests of a method and a path that contains `path`."""
@@ -152,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_head(self, answer: Answer) -> None:
         """Send the status and the headers."""
-        self.send_response(answer.status)
+        self.send_response(answer.status, answer.reason)
         for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(key, value)
         self.end_headers()

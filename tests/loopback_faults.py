@@ -5,6 +5,7 @@ A function changes the answer, and returns nothing; or it returns how to send th
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    reason: str | None = None
 
 
 class Send(Protocol):
@@ -75,6 +77,13 @@ def _etag(handler: Handler, answer: Answer, fault: Fault) -> None:
 
 def _commit(handler: Handler, answer: Answer, fault: Fault) -> None:
     answer.headers["X-Repo-Commit"] = fault.to
+
+
+def _say(handler: Handler, answer: Answer, fault: Fault) -> None:
+    said = json.loads(fault.to)
+    answer.status, answer.reason = said.pop("status", answer.status), said.pop("reason", None)
+    answer.body = said.pop("body", answer.body.decode("latin-1")).encode("latin-1")
+    answer.headers |= said
 
 
 def _redirect(handler: Handler, answer: Answer, fault: Fault) -> None:
@@ -174,6 +183,7 @@ FAULTS: dict[str, Spoil] = {
     "etag": _etag,
     "commit": _commit,
     "redirect": _redirect,
+    "say": _say,
     "wrong-range": _wrong_range,
     "no-range": _no_range,
     "half": _sent(_half),
@@ -189,4 +199,5 @@ FAULTS: dict[str, Spoil] = {
 }
 """`redirect` goes to the fault's `to`, or round in a circle; `half` closes the connection in the middle, `reset` breaks it there,
 `stall` waits there; `vanish` closes it without any answer, `hang` waits. `etag` and `commit` say the fault's `to`, and `huge` this
-size; `endless` sends 1 MiB after another, and `in-parts` takes `to` seconds in all."""
+size; `say` answers with the headers of this JSON, and with its status, reason and body. `endless` sends 1 MiB after another, and
+`in-parts` takes `to` seconds in all."""

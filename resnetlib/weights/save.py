@@ -90,9 +90,11 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi, constants
 
+    from resnetlib.weights.fetch.guard import LIBRARY, guarded
+
     _described(net, classes, contract)  # before anything is made on the hub
-    with tempfile.TemporaryDirectory() as folder:
-        api = HfApi(endpoint=constants.ENDPOINT, library_name="resnetlib")
+    with tempfile.TemporaryDirectory() as folder, guarded():
+        api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
         place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
         _write(net, Path(folder), place, classes, contract, overwrite=False)

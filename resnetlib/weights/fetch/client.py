@@ -1,15 +1,15 @@
 """The hub's own client: what a hub announces, and a transfer that is watched."""
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnetlib.disk import open_file
 from resnetlib.weights.fetch.deadline import Deadline
-from resnetlib.weights.fetch.errors import DamagedError, FetchError, UnreachableError, UnverifiedError
-from resnetlib.weights.fetch.verified import is_hub_hash
+from resnetlib.weights.fetch.errors import DamagedError, FetchError, UnreachableError
+from resnetlib.weights.fetch.guard import LIBRARY, guarded
 from resnetlib.weights.sources import HubFile
 
 if TYPE_CHECKING:
@@ -31,15 +31,8 @@ class Announced:
     size: int | None
 
 
-def is_commit(revision: str) -> bool:
-    """Tell whether a revision is a full commit, which never changes."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
-
-
 def announced(source: HubFile, revision: str, endpoint: str, folder: Path, deadline: Deadline) -> Announced:
     """Ask a hub what it has, before anything is written.
-
-    The client makes paths of what the hub answers: nothing but hexadecimal digits may pass.
 
     Args:
         source: the file.
@@ -62,20 +55,16 @@ def announced(source: HubFile, revision: str, endpoint: str, folder: Path, deadl
     deadline.check()
     url = hf_hub_url(source.repo, source.file, revision=revision, endpoint=endpoint)
     try:
-        metadata = get_hf_file_metadata(url, timeout=deadline.timeout, endpoint=endpoint)
+        with guarded():
+            metadata = get_hf_file_metadata(url, timeout=deadline.timeout, endpoint=endpoint, library_name=LIBRARY)
     except RemoteEntryNotFoundError as error:
-        if is_commit(error.response.headers.get("X-Repo-Commit", "")):
+        if "X-Repo-Commit" in error.response.headers:
             with suppress(OSError, FetchError):  # the client asks once more, and notes the answer where it can
                 _client_download(source, revision, endpoint, folder, deadline, Announced(commit="", name="", size=0), again=False)
         raise
     commit, name = metadata.commit_hash or "", metadata.etag or ""
-    if not is_commit(commit) or not name:
+    if not commit or not name:
         raise UnreachableError(f"{endpoint} answers, but not as a hub does: check HF_ENDPOINT and the network's proxy.")
-    if not is_hub_hash(name):
-        raise UnverifiedError(
-            f"{source} cannot be verified: {endpoint} calls its contents {name[:80]!r}, expected the 64 hexadecimal digits of a "
-            f"SHA-256, or 40 of git's SHA-1. Take it from another hub, with HF_ENDPOINT, or give the path of a file."
-        )
     return Announced(commit=commit, name=name, size=metadata.size)
 
 
@@ -98,6 +87,7 @@ def transfer(source: HubFile, there: Announced, endpoint: str, folder: Path, dea
         UnreachableError: when the time is over, or the revision has moved in between.
         Exception: what the client raises.
     """
+    _remove_leftovers(source, folder)
     path = _client_download(source, source.revision, endpoint, folder, deadline, there, again=again)
     if path.parents[source.file.count("/")].name != there.commit:
         raise UnreachableError(f"{source} changed on {endpoint} while it was asked for. Try again.")
@@ -111,8 +101,8 @@ def _client_download(
     from huggingface_hub import hf_hub_download
 
     deadline.check()
-    return Path(
-        hf_hub_download(
+    with guarded():
+        path = hf_hub_download(
             source.repo,
             source.file,
             revision=revision,
@@ -121,8 +111,20 @@ def _client_download(
             etag_timeout=deadline.timeout,
             force_download=again,
             tqdm_class=watched(str(source), there.size, deadline),
+            library_name=LIBRARY,
         )
-    )
+    return Path(path)
+
+
+def _remove_leftovers(source: HubFile, folder: Path) -> None:
+    """Remove what killed processes began to write of a repository's contents: what nobody holds the client's lock of."""
+    from filelock import FileLock
+    from huggingface_hub.file_download import repo_folder_name
+
+    repo = repo_folder_name(repo_id=source.repo, repo_type="model")
+    for begun in (folder / repo / "blobs").glob("*.incomplete"):
+        with suppress(OSError), FileLock(folder / ".locks" / repo / f"{begun.name.partition('.')[0]}.lock", timeout=0):
+            begun.unlink()
 
 
 def watched(name: str, size: int | None, deadline: Deadline) -> "type[tqdm]":
@@ -160,5 +162,5 @@ def watched(name: str, size: int | None, deadline: Deadline) -> "type[tqdm]":
 
 def _flush(path: Path) -> None:
     """Write a file to the disk, so that its hash is not remembered when its contents are lost."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError, ValueError), open_file(path) as file:
         os.fsync(file.fileno())

@@ -4,7 +4,6 @@ import glob
 import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
@@ -30,8 +29,6 @@ from resnetlib.weights.sources import UrlFile
 
 LARGEST = 8 * 2**30
 """Bytes: nothing that is larger is downloaded. The largest residual network with published weights takes half of it."""
-
-DAY = 24 * 60 * 60
 
 
 class _Interrupted(Exception):  # noqa: N818 - it never leaves this file
@@ -67,6 +64,7 @@ def download(source: UrlFile, path: Path, deadline: Deadline) -> None:
         _remove_leftovers(path)
         partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
         file = partial.open("xb")
+    _lock(file)
     try:
         with file:
             _Transfer(source, file, deadline).finish()
@@ -203,11 +201,26 @@ def _storing(folder: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left, when nobody can still be writing to it."""
+    """Remove what killed processes left, and nobody is writing to."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > DAY:
+            with partial.open("r+b") as file:
+                dead = _lock(file)
+            if dead:
                 partial.unlink()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed, and tell whether that was possible; where a system has no such locks, it was."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # on Windows, a file that is open cannot be removed anyway
+        return True
+    try:
+        flock(file.fileno(), LOCK_EX | LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _progress(name: str, have: int, total: int | None) -> Any:

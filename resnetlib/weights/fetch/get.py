@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from resnetlib.weights.fetch.client import is_commit
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.errors import (
     CannotStoreError,
@@ -18,6 +17,7 @@ from resnetlib.weights.fetch.hub import HubPlace, is_offline
 from resnetlib.weights.fetch.lock import locked
 from resnetlib.weights.fetch.look import Fetched, Place, checked, forbidden, look, look_for_newest
 from resnetlib.weights.fetch.url import UrlPlace
+from resnetlib.weights.fetch.verified import is_commit
 from resnetlib.weights.sources import HubFile, UrlFile
 
 LARGEST_CONFIG = 16 * 2**20

@@ -37,6 +37,10 @@ def checked(place: Place, path: Path, *, fresh: bool = False) -> Fetched:
         sha256 = place.check(path, fresh=fresh)
     except FileNotFoundError:
         raise UnreachableError(f"{place.name} was removed from the cache while it was read. Try again.") from None
+    except FetchError:
+        raise
+    except ValueError as error:
+        raise DamagedError(f"{place.name} is not in the cache: {error}.") from None
     except OSError as error:
         raise UnreadableError(
             f"Cannot read {path}: {error.strerror or error}. Make it readable, or let {place.variable} name another folder."

@@ -6,9 +6,10 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from resnetlib.disk import write_atomically
+from resnetlib.disk import open_file, read_file, write_atomically
 
 TICK = 0.1
 """Seconds, more than a file system's clock takes to move on: two changes in one tick cannot be told apart."""
@@ -42,6 +43,7 @@ def sha256_of(path: Path, *, fresh: bool = False) -> str:
 
     Raises:
         OSError: if the file cannot be read.
+        ValueError: if it is a pipe, a socket or a device.
 
     Example:
         >>> import tempfile
@@ -57,8 +59,10 @@ def sha256_of(path: Path, *, fresh: bool = False) -> str:
     if isinstance(digest, str) and len(digest) == 64 and memory == {**_identity(path.stat()), "sha256": digest}:
         return digest
     _let_the_clock_move_on(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         before = _identity(os.fstat(file.fileno()))
+        with suppress(OSError):
+            os.fsync(file.fileno())  # what is written later through a mapping of the file changes its time only then
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         unchanged = before == _identity(os.fstat(file.fileno()))
     if unchanged:
@@ -75,6 +79,11 @@ def noted_name(path: Path) -> str | None:
     """Return what `note_name` remembered of a path; None if that is no hash."""
     name = _read(_memory("names", _place_of(path))).get("name")
     return name if isinstance(name, str) and is_hub_hash(name) else None
+
+
+def is_commit(revision: str) -> bool:
+    """Tell whether a revision is a full commit, which never changes."""
+    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def is_hub_hash(name: str) -> bool:
@@ -98,8 +107,8 @@ def has_hub_hash(path: Path, name: str, sha256: str) -> bool:
 
 def git_sha1_of(path: Path) -> str:
     """Return the name that git gives to a file's contents: the SHA-1 of a header and the bytes."""
-    header = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        header = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
         return hashlib.file_digest(file, lambda: header).hexdigest()
 
 
@@ -131,7 +140,7 @@ def _memory(kind: str, place: str) -> Path:
 def _read(place: Path) -> dict[str, object]:
     """Return what is remembered, if it makes sense."""
     try:
-        memory = json.loads(place.read_bytes())
+        memory = json.loads(read_file(place, 10_000))
     except (OSError, ValueError, RecursionError):
         return {}
     return memory if isinstance(memory, dict) else {}

@@ -15,7 +15,7 @@ from loopback import Hub
 
 from resnetlib.weights.fetch import fetch
 from resnetlib.weights.fetch.deadline import Deadline
-from resnetlib.weights.fetch.download import DAY, _Redirects, download
+from resnetlib.weights.fetch.download import _Redirects, download
 from resnetlib.weights.fetch.errors import (
     CannotStoreError,
     DamagedError,
@@ -222,14 +222,3 @@ def test_a_full_disk_says_so_and_keeps_nothing(source: UrlFile, tmp_path: Path, 
     with pytest.raises(CannotStoreError, match=r"checkpoints: No space left on device. Make room there, or let TORCH_HOME name"):
         fetch(source)
     assert checkpoints(tmp_path) == []
-
-
-def test_what_killed_processes_left_is_removed_later(source: UrlFile, tmp_path: Path) -> None:
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    old, new = folder / ".w.pth.01234567.partial", folder / ".w.pth.89abcdef.partial"
-    for path in (old, new):
-        path.write_bytes(CONTENT[:100])
-    os.utime(old, (time.time() - 2 * DAY,) * 2)
-    fetch(source)
-    assert sorted(path.name for path in folder.iterdir()) == [new.name, "w.pth"]
