@@ -149,7 +149,7 @@ def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | Non
 def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
     """Read a folder with config.json, or a file alone."""
     if path.is_dir():
-        file = read_repository(folder_getter(path), str(path), mmap=mmap)
+        file = read_repository(folder_getter(path), str(path), mmap=mmap, folder=path)
     elif path.is_file():
         file = read_weights(path, mmap=mmap)
     else:
