@@ -22,7 +22,7 @@ from resnetlib.weights.pickles import check_pickle
 METADATA_KEY = "resnetlib"
 """Under which a safetensors header keeps the contract."""
 
-LARGEST_HEADER, MOST_ENTRIES = 2**24, 100_000
+LARGEST_HEADER, MOST_ENTRIES = 2**24, 50_000
 """Bytes and tensors of the largest header of safetensors that is parsed; a ResNet-1202's has 8,000 tensors."""
 
 _SHARED = 4
@@ -154,6 +154,8 @@ def encode_state(state: Mapping[str, Tensor], contract: Contract | None = None, 
     """Return the contents of a file of safetensors, always the same for the same tensors; the arguments are `write_state`'s."""
     if dtype is not None and dtype not in FLOATS:
         raise ValueError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     plain = {}
     for key, tensor in state.items():
         check_plain(key, tensor)
@@ -180,7 +182,7 @@ def _begin(path: Path) -> bytes:
             entries = (start[8:] + file.read(size)).count(b"{") if size <= LARGEST_HEADER else 0
             if size > LARGEST_HEADER or entries > MOST_ENTRIES:
                 raise ValueError(
-                    f"{path} is damaged, or no network's: its header says that it has {size:,} bytes, and has {entries:,} entries; at "
+                    f"{path} is damaged, or no network's: its header has {size:,} bytes, and {entries:,} entries; at "
                     f"most {LARGEST_HEADER:,} and {MOST_ENTRIES:,} are read"
                 )
     return start
@@ -205,8 +207,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(
-            f"{path} is damaged, or holds more than tensors: {printable(error, 1000, lines=True)}\nNothing in it was run. Save it as "
-            "safetensors, or as a plain state dict, where it comes from."
+            f"{path} is damaged, or holds more than tensors: {printable(error, 1000, lines=True)}\nNothing in it was run. Save it "
+            "as safetensors, or as a plain state dict, where it comes from."
         ) from error
     state, size = unwrap(checkpoint), path.stat().st_size
     total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())

@@ -48,8 +48,8 @@ def read_repository(get: Get, label: str, *, mmap: bool, folder: Path | None = N
             preprocessor = None
     try:
         contract = contract_of_config(config, preprocessor)
-    except ValueError as error:
-        raise ValueError(f"{label}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
     file = read_weights(first_there(get, label), mmap=mmap)
     if file.contract is None or file.contract == contract or (folder is not None and _written_with(file.contract, folder)):
         return replace(file, contract=file.contract or contract)
@@ -82,7 +82,7 @@ def folder_getter(folder: Path) -> Get:
     """Return what gives a local folder's files."""
 
     def get(name: str) -> Path:
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise FileNotFoundError(f"there is no {name} in {folder}")
         return folder / name
 

@@ -236,7 +236,7 @@ def test_a_contract_that_is_not_true_is_refused(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, shutil, sys, torch
+import json, os, shutil, sys, torch
 from pathlib import Path
 from families import FAMILIES
 from resnetlib import build, create_model, save_model
@@ -271,7 +271,8 @@ def save(n, killed_at=0, **options):
 def found():
     net = create_model(folder)
     assert net.classes in (None, tuple(f"{net.num_classes} {i}" for i in range(net.num_classes))), net.classes
-    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), nets[net.num_classes].state_dict().values(), strict=True))
+    saved = nets[net.num_classes].state_dict()
+    assert all(torch.equal(tensor, saved[key]) for key, tensor in net.state_dict().items())
     return net.num_classes
 
 
@@ -281,8 +282,8 @@ def reset(old):
         save_model(nets[2], folder, classes=["2 0", "2 1"])
     else:  # as transformers writes it
         folder.mkdir()
-        (folder / "config.json").write_text('{"model_type": "resnet", "layer_type": "basic", "hidden_sizes": [8, 16], "depths": [2, 1], '
-            '"embedding_size": 8}')
+        config = {"model_type": "resnet", "layer_type": "basic", "hidden_sizes": [8, 16], "depths": [2, 1], "embedding_size": 8}
+        (folder / "config.json").write_text(json.dumps(config))
         torch.save(to_dialect(nets[2].state_dict(), nets[2].spec, "transformers"), folder / "pytorch_model.bin")
     (folder / "mine.txt").write_text("kept")
 
@@ -327,7 +328,7 @@ def test_a_refused_overwrite_leaves_the_old_network(tmp_path: Path, monkeypatch:
     before = {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()}
     other = build(FAMILIES["densenet"], num_classes=2)
     torch.nn.init.constant_(other.classifier.bias, torch.nan)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="classifier.bias holds numbers that are not finite"):
+    with pytest.raises(ValueError, match=r"classifier.bias holds numbers that are not finite"):
         save_model(other, tmp_path / "w", overwrite=True)
     (tmp_path / "w" / "README.md").unlink()
     (tmp_path / "w" / "README.md").mkdir()

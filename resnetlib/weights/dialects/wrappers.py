@@ -19,6 +19,9 @@ BESIDES = ("n_averaged",)
 DEEPEST = 8
 """So many wrappers or prefixes come off, and no more."""
 
+LONGEST, MOST_DIMENSIONS = 1000, 16
+"""Longer names, and tensors of more dimensions, are no network's."""
+
 FLOATS = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.bfloat16}
     | {getattr(torch, name) for name in dir(torch) if name.startswith("float8_")}
@@ -42,9 +45,7 @@ def check_plain(key: str, tensor: object) -> None:
         raise ValueError(f"{printable(key, 80)} is on the meta device, which holds shapes alone: it is no plain tensor of numbers")
     if tensor.layout != torch.strided or tensor.is_nested or tensor.dtype not in _DTYPES:
         kind = "nested, " if tensor.is_nested else ""
-        raise ValueError(
-            f"{printable(key, 80)} is no plain tensor of numbers: {kind}{tensor.dtype}, {tensor.layout}. Convert it where it comes from"
-        )
+        raise ValueError(f"{printable(key, 80)} is no plain tensor of numbers: {kind}{tensor.dtype}, {tensor.layout}")
 
 
 def unwrap(checkpoint: object) -> dict[str, Tensor]:
@@ -78,6 +79,11 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
         raise ValueError(f"expected a state dict of tensors alone, got {len(state)} tensors and the keys {other[:5]}")
     for key, tensor in state.items():
         check_plain(key, tensor)
+        if not key.isprintable() or len(key) > LONGEST or tensor.ndim > MOST_DIMENSIONS:
+            raise ValueError(
+                f"{printable(key, 80)}, of {tensor.ndim} dimensions, is no network's: a name has at most {LONGEST} characters, "
+                f"all printable, and a tensor at most {MOST_DIMENSIONS} dimensions"
+            )
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
             raise ValueError(f"{printable(key, 80)} says that it is {tuple(tensor.shape)}, and holds fewer numbers")
     state = {key: tensor for key, tensor in state.items() if key not in BESIDES} or state
