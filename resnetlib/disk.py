@@ -1,7 +1,11 @@
 """Files that are written whole or not at all, and read only if they are files."""
 
 import os
+import re
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -12,18 +16,63 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A file that is replaced keeps its permissions; a new one has those that `open` would give it.
     """
-    temporary = path.parent / f".{path.name}.{uuid4().hex[:8]}"
+    write_together(path.parent, {path.name: content})
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files of a folder beside their names, and give them these, in order, once all are on the disk.
+
+    Who is killed between two names leaves the rest where `unfinished` finds it; the next to write these names clears it away.
+    """
+    with _alone(folder) as alone:
+        old = [path for name in contents for path in unfinished(folder, name)] if alone else []
+        temporaries = {name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}
+        try:
+            for name, content in contents.items():
+                if (folder / name).is_dir():
+                    raise IsADirectoryError(f"{folder / name} is a folder: a file is to be written there")
+                _write(temporaries[name], content)
+                if (folder / name).is_file():
+                    temporaries[name].chmod(stat.S_IMODE((folder / name).stat().st_mode))
+            for name, temporary in temporaries.items():
+                temporary.replace(folder / name)
+        except BaseException:
+            if temporaries[next(iter(contents))].exists():  # or the first has its name, and the others are needed
+                for temporary in temporaries.values():
+                    temporary.unlink(missing_ok=True)
+            raise
+        for path in old:
+            path.unlink(missing_ok=True)
+
+
+def unfinished(folder: Path, name: str) -> list[Path]:
+    """Return what writers that were killed, or are still at work, left for a name."""
+    return [path for path in folder.glob(f".{escape(name)}.????????") if re.fullmatch("[0-9a-f]{8}", path.name[-8:])]
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Wait for other writers in a folder, and keep them out; False where the system, or the disk, cannot."""
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.is_file():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        import fcntl
+    except ImportError:  # Windows
+        yield False
+        return
+    with ExitStack() as stack:
+        alone = False
+        with suppress(OSError):  # a disk without locks
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            alone = True
+        yield alone
 
 
 def open_file(path: str | Path) -> BinaryIO:

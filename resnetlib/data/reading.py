@@ -141,5 +141,5 @@ def _try(path: Path) -> tuple[bytes, str | None]:
             _decode(file)
             file.seek(0)
             return hashlib.file_digest(cast("Any", file), "sha256").digest(), None
-    except Exception as error:  # Pillow's decoders promise no set of errors
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders promise no set of errors
         return b"", f"cannot be read: {printable(error)}"

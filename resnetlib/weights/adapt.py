@@ -50,6 +50,9 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
         tensor([1., 1., 1., 0.])
     """
     check_rule(rule)
+    if not isinstance(weight, Tensor) or weight.ndim != 4:
+        got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise TypeError(f"weight must be the tensor of a convolution, of four dimensions, got {got}")
     old = weight.shape[1]
     if channels == old:
         return weight

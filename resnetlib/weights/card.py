@@ -1,5 +1,10 @@
 """The model card: what a repository's README.md says of its weights."""
 
+import json
+import re
+from html import escape
+
+from resnetlib.text import printable
 from resnetlib.weights.contract import Contract
 
 _HEADER = """---
@@ -20,7 +25,7 @@ _USE = """
 ```python
 import resnetlib
 
-net = resnetlib.create_model("{place}").eval()
+net = resnetlib.create_model({place}).eval()
 {predict}```
 """
 
@@ -60,19 +65,19 @@ def model_card(contract: Contract, place: str, *, num_classes: int, in_timm: boo
     for what in ("evaluated_on", "recipe", "license", "origin"):
         if text := getattr(contract, what):
             rows.append(({"evaluated_on": "evaluated on", "license": "licence"}.get(what, what), text))
-    table = "\n".join(["| | |", "|-|-|", *(f"| {what} | {_cell(text)} |" for what, text in rows)])
+    table = "\n".join(["| | |", "|-|-|", *(f"| {what} | {text if what == 'spec' else _cell(text)} |" for what, text in rows)])
     predict = "guesses = resnetlib.classify(net, [image])  # a PIL image\n" if contract.preprocess is not None else ""
     header = _HEADER.format(
         timm="- timm\n" if in_timm else "",
         license=f"license: {_hub_license(contract.license)}\n" if contract.license else "",
         title=_cell(title),
     )
-    return header + table + "\n" + _USE.format(place=place, predict=predict)
+    return header + table + "\n" + _USE.format(place=json.dumps(printable(place, 1000), ensure_ascii=False), predict=predict)
 
 
 def _cell(text: str) -> str:
-    """Put a text on one line of a table."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Put a text on one line of a table, so that it is shown as it is: it may come from a file that somebody else made."""
+    return re.sub(r"([\\|\[\]`])", r"\\\1", escape(printable(" ".join(text.split()), 2000), quote=False))
 
 
 def _hub_license(license: str) -> str:  # noqa: A002 - what it is

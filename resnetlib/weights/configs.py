@@ -6,6 +6,7 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
+from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import ResNetSpec, Spec
 from resnetlib.weights.contract import Contract, contract_from_dict
@@ -40,12 +41,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: if it is too large, or something else.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than the {LARGEST:,} that a config may have")
+    content = read_file(path, LARGEST)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is no JSON: {error!r:.200}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
     return values

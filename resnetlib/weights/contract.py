@@ -7,9 +7,13 @@ from typing import Any
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.spec import Spec, spec_from_dict
 from resnetlib.modules import Backbone
+from resnetlib.text import printable
 from resnetlib.weights.dialects import simplest
+from resnetlib.weights.dialects.structure import MOST_STAGES
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.sources import Source
+
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,12 @@ class Contract:
         for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
             if not isinstance(getattr(self, field), str):
                 raise ValueError(f"a contract's {field} must be a str, got {getattr(self, field)!r}")
+        for field in ("name", "tag"):  # which errors show
+            if not getattr(self, field).isprintable() or len(getattr(self, field)) > LONGEST_NAME:
+                shown = printable(getattr(self, field), 80)
+                raise ValueError(f"a contract's {field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
+        if len(self.spec.depths) > MOST_STAGES:
+            raise ValueError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
         for field in ("classes", "class_ids"):
             names = getattr(self, field)
             if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
@@ -98,6 +108,8 @@ def check_contract(contract: Contract, net: Backbone) -> None:
     Raises:
         ValueError: if the spec, the name, the number of classes, of channels or of parameters is another network's.
     """
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
     if contract.spec != net.spec:
         raise ValueError(f"the contract is another network's:\n  {contract.spec}\n  {net.spec}")
     if contract.name in SPECS and simplest(SPECS[contract.name]) != simplest(net.spec):
@@ -129,7 +141,7 @@ def contract_from_json(text: str) -> Contract:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the contract cannot be read: {error!r}") from error
+        raise ValueError(f"the contract cannot be read: {printable(repr(error))}") from error
     return contract_from_dict(values)
 
 
@@ -157,8 +169,8 @@ def contract_from_dict(values: dict[str, Any]) -> Contract:
                 "preprocess": None if preprocess is None else Preprocessing(**_tuples(preprocess)),
             }
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"the contract cannot be read: {error!r}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"the contract cannot be read: {printable(repr(error), 1000)}") from error
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,23 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnetlib.disk import write_atomically
+from resnetlib.disk import open_file, write_atomically
 from resnetlib.modules import Backbone
+from resnetlib.text import printable
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.contract import Contract, check_contract, contract_from_json
 from resnetlib.weights.dialects import unwrap
+from resnetlib.weights.dialects.wrappers import FLOATS, check_plain
+from resnetlib.weights.pickles import check_pickle
 
 METADATA_KEY = "resnetlib"
 """Under which a safetensors header keeps the contract."""
+
+LARGEST_HEADER, MOST_ENTRIES = 2**24, 50_000
+"""Bytes and tensors of the largest header of safetensors that is parsed; a ResNet-1202's has 8,000 tensors."""
+
+_SHARED = 4
+"""So many times may the tensors of a file of `torch.save`, each with memory of its own, be as large as the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,17 @@ def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
         ValueError: if it is damaged, or holds more than tensors and plain data.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if _begins(path)[8:9] == b"{":
+    try:
+        start = _begin(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    if start[8:9] == b"{":
         return _read_safetensors(path, mmap)
+    if start[257:262] == b"ustar":
+        raise ValueError(
+            f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. Where you trust it, read it with "
+            "torch.load(path, weights_only=False), and save its state dict as safetensors."
+        )
     return WeightsFile(_read_pickle(path), None)
 
 
@@ -74,7 +90,7 @@ def parse_safetensors(content: bytes, source: str) -> WeightsFile:
         end = 8 + int.from_bytes(content[:8], "little")
         header: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__", {})
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{source} is damaged: {error}") from error
+        raise ValueError(f"{source} is damaged: {printable(error)}") from error
     return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
 
 
@@ -90,11 +106,12 @@ def read_contract(path: str | Path) -> Contract | None:
     Raises:
         ValueError: if the file is damaged.
     """
+    _begin(Path(path))
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header: Mapping[str, str] = file.metadata() or {}
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {printable(error)}") from error
     return contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None
 
 
@@ -128,24 +145,47 @@ def write_state(
         dtype: of the floating tensors in the file; their own by default.
 
     Raises:
-        ValueError: if a tensor is on the meta device, or a number is not finite, as it is or in this dtype.
+        ValueError: if a tensor is no plain one of numbers, or a number is not finite, as it is or in this dtype.
     """
+    write_atomically(Path(path), encode_state(state, contract, dtype=dtype))
+
+
+def encode_state(state: Mapping[str, Tensor], contract: Contract | None = None, *, dtype: torch.dtype | None = None) -> bytes:
+    """Return the contents of a file of safetensors, always the same for the same tensors; the arguments are `write_state`'s."""
+    if dtype is not None and dtype not in FLOATS:
+        raise ValueError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     plain = {}
     for key, tensor in state.items():
-        if tensor.is_meta:
-            raise ValueError(f"{key} is on the meta device, which holds shapes alone: there is nothing to write")
+        check_plain(key, tensor)
         if tensor.is_floating_point():
             tensor = tensor.to(dtype or tensor.dtype)
-            if not tensor.isfinite().all():
-                raise ValueError(f"{key} holds numbers that are not finite in {tensor.dtype}")
+            if not (tensor.float() if tensor.itemsize == 1 else tensor).isfinite().all():
+                raise ValueError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
-    write_atomically(Path(path), safetensors.torch.save(separate(plain), metadata))
+    content = safetensors.torch.save(separate(plain), metadata)
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])  # whose metadata come in any order
+    text = json.dumps({**header, "__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[end:]))
 
 
-def _begins(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
+def _begin(path: Path) -> bytes:
+    """Return a file's first bytes; raise ValueError for a header of safetensors that would take long, or much memory, to parse."""
+    with open_file(path) as file:
+        start = file.read(512)
+        size = int.from_bytes(start[:8], "little")
+        if start[8:9] == b"{":
+            entries = (start[8:] + file.read(size)).count(b"{") if size <= LARGEST_HEADER else 0
+            if size > LARGEST_HEADER or entries > MOST_ENTRIES:
+                raise ValueError(
+                    f"{path} is damaged, or no network's: its header has {size:,} bytes, and {entries:,} entries; at "
+                    f"most {LARGEST_HEADER:,} and {MOST_ENTRIES:,} are read"
+                )
+    return start
 
 
 @no_collection()
@@ -154,29 +194,33 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
         with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:
             header: Mapping[str, str] = file.metadata() or {}
             state = file.get_tensors()
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except Exception as error:  # dtypes that torch has not, and whatever else comes
+        raise ValueError(f"{path} is damaged: {printable(error)}") from error
     return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
-    if _begins(path)[257:262] == b"ustar":
-        raise ValueError(
-            f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. Where you trust it, read it with "
-            "torch.load(path, weights_only=False), and save its state dict as safetensors."
-        )
     try:
+        check_pickle(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(
-            f"{path} is damaged, or holds more than tensors: {error}\nNothing in it was run. Save it as safetensors, or as a plain "
-            "state dict, where it comes from."
+            f"{path} is damaged, or holds more than tensors: {printable(error, 1000, lines=True)}\nNothing in it was run. Save it "
+            "as safetensors, or as a plain state dict, where it comes from."
         ) from error
-    return separate(unwrap(checkpoint))
+    state, size = unwrap(checkpoint), path.stat().st_size
+    total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    if total > _SHARED * size:
+        raise ValueError(
+            f"{path} has {size:,} bytes, and its tensors would have {total:,}: more than {_SHARED} share the same memory"
+        )
+    return separate(state)
 
 
 def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors that share memory with one before them.
+    """Copy tensors that share memory with one before them, or hold on to more than twice as much as they need.
 
     Args:
         state: names and tensors.
@@ -191,7 +235,7 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     taken, own = set[int](), {}
     for key, tensor in state.items():
-        place = tensor.untyped_storage().data_ptr()
-        own[key] = tensor.clone() if place in taken else tensor
+        place, needed = tensor.untyped_storage().data_ptr(), tensor.numel() * tensor.element_size()
+        own[key] = tensor.clone() if place in taken or tensor.untyped_storage().nbytes() > 2 * needed else tensor
         taken.add(place)
     return own

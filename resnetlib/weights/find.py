@@ -133,7 +133,7 @@ def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | Non
         found = _on_hub(str(weights).split(":", 1)[1], dialect, mmap is not False)
     elif path.is_dir() and str(weights):
         found = _at_path(path, dialect, bool(mmap))
-    elif path.is_file():
+    elif path.exists() and str(weights):
         found = Found(label=str(weights), spec=None, file=read_weights(path, mmap=bool(mmap)), dialect=dialect)
     else:
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
@@ -149,8 +149,8 @@ def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | Non
 def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
     """Read a folder with config.json, or a file alone."""
     if path.is_dir():
-        file = read_repository(folder_getter(path), str(path), mmap=mmap)
-    elif path.is_file():
+        file = read_repository(folder_getter(path), str(path), mmap=mmap, folder=path)
+    elif path.exists():
         file = read_weights(path, mmap=mmap)
     else:
         raise FileNotFoundError(f"there is no file and no folder {path}")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from resnetlib.modules import Backbone
 from resnetlib.weights.dialects import ENDS, Recognised, check_spec, nearest_name, recognise
+from resnetlib.weights.dialects.wrappers import check_plain
 
 _LINE = 64
 """Bytes to which PyTorch aligns its own tensors on the CPU."""
@@ -34,6 +35,12 @@ def load_state(
     Raises:
         ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
     """
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
+    for key, tensor in state.items():
+        check_plain(key, tensor)
     if any(tensor.is_meta for tensor in net.parameters()):
         raise ValueError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
     found = recognise(state, dialect=dialect)
@@ -172,6 +179,8 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 
 def _is_finite(tensor: Tensor) -> bool:
     """Tell whether all numbers are finite; the sum, which is fast, is finite only then."""
+    if tensor.is_floating_point() and tensor.itemsize == 1:
+        tensor = tensor.float()  # the smallest floats cannot be added up
     return not tensor.is_floating_point() or bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 

@@ -20,6 +20,9 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 }
 """Mean and standard deviation of the colours, R G B, of pixels in [0, 1]."""
 
+LARGEST = 4096
+"""Pixels of the largest side to which images are resized: no network is evaluated on more, and one number fills the memory."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
@@ -57,9 +60,10 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
-        if not sizes_fit or not 1 <= self.size <= self.resize:
+        if not sizes_fit or not 1 <= self.size <= self.resize <= LARGEST:
             raise ValueError(
-                f"resize and size must be ints, and 1 <= size <= resize, got resize={self.resize!r}, size={self.size!r}"
+                f"resize and size must be ints, and 1 <= size <= resize <= {LARGEST:,}, got resize={self.resize!r}, "
+                f"size={self.size!r}"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)

@@ -1,10 +1,14 @@
 """A folder with config.json and weights, on the disk or on the hub: one layout, three schemas."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from resnetlib.disk import unfinished
+from resnetlib.text import printable
 from resnetlib.weights.configs import OURS, contract_of_config, read_json
+from resnetlib.weights.contract import Contract
 from resnetlib.weights.files import WeightsFile, read_weights
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -15,12 +19,14 @@ Get = Callable[[str], Path]
 """Gives the path of a repository's file, or raises FileNotFoundError if, and only if, it is known not to be there."""
 
 
-def read_repository(get: Get, label: str, *, mmap: bool) -> WeightsFile:
+def read_repository(get: Get, label: str, *, mmap: bool, folder: Path | None = None) -> WeightsFile:
     """Read config and weights.
 
     Args:
         get: gives the files.
         label: what to call the repository in errors.
+        folder: where it is, if it is on the disk: whoever was killed while replacing it may have left the config of the new weights
+            beside the old one.
         mmap: map the weights into memory, if they are safetensors.
 
     Returns:
@@ -42,12 +48,24 @@ def read_repository(get: Get, label: str, *, mmap: bool) -> WeightsFile:
             preprocessor = None
     try:
         contract = contract_of_config(config, preprocessor)
-    except ValueError as error:
-        raise ValueError(f"{label}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
     file = read_weights(first_there(get, label), mmap=mmap)
-    if file.contract is not None and OURS in config and file.contract != contract:
-        raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {contract}\n  {file.contract}")
+    if file.contract is None or file.contract == contract or (folder is not None and _written_with(file.contract, folder)):
+        return replace(file, contract=file.contract or contract)
+    if OURS in config:
+        ours, theirs = (printable(said, 2000) for said in (contract, file.contract))
+        raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
     return replace(file, contract=contract)
+
+
+def _written_with(contract: Contract, folder: Path) -> bool:
+    """Tell whether the config that was written together with some weights is there, under a name of its own or by now its own."""
+    for path in (*unfinished(folder, CONFIG), folder / CONFIG):
+        with suppress(OSError, ValueError):
+            if contract_of_config(read_json(path)) == contract:
+                return True
+    return False
 
 
 def first_there(get: Get, label: str) -> Path:
@@ -64,7 +82,7 @@ def folder_getter(folder: Path) -> Get:
     """Return what gives a local folder's files."""
 
     def get(name: str) -> Path:
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise FileNotFoundError(f"there is no {name} in {folder}")
         return folder / name
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from resnetlib.disk import write_atomically
+from resnetlib.disk import write_together
 from resnetlib.modules import Backbone
 from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, name_of, timm_name
 from resnetlib.weights.contract import Contract, check_contract
 from resnetlib.weights.dialects import to_dialect
-from resnetlib.weights.files import write_state
+from resnetlib.weights.files import encode_state
 from resnetlib.weights.preprocess import Preprocessing
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.unchanged import check_unchanged
@@ -39,7 +39,7 @@ def save_model(
         classes: what the logits stand for; the network's own `classes` by default.
         contract: what shall be said of the weights. By default what is certain: the spec, the classes, the preprocessing; and of
             the weights that the network began with the licence, and that these come from them.
-        overwrite: replace what the folder holds of an earlier network.
+        overwrite: replace what the folder holds of an earlier network. That one stays, whole, until the new one is on the disk.
 
     Raises:
         FileExistsError: if the folder holds weights, unless `overwrite`.
@@ -55,7 +55,14 @@ def save_model(
         ...     create_model(f"{folder}/").classes
         ('cat', 'dog')
     """
-    _write(net, Path(folder), f"./{Path(folder).name}", classes, contract, overwrite)
+    contract = _described(net, classes, contract)
+    folder = Path(folder)
+    there = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{folder} holds {', '.join(there)} already: give another folder, or overwrite=True")
+    files = {**_encoded(net, contract), **_card(net, contract, f"./{folder.name}")}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_together(folder, files)
 
 
 def push_to_hub(
@@ -92,37 +99,31 @@ def push_to_hub(
 
     from resnetlib.weights.fetch.guard import LIBRARY, guarded
 
-    _described(net, classes, contract)  # before anything is made on the hub
+    contract = _described(net, classes, contract)
+    files = _encoded(net, contract)  # before anything is made on the hub
     with tempfile.TemporaryDirectory() as folder, guarded():
         api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
-        _write(net, Path(folder), place, classes, contract, overwrite=False)
+        card = _card(net, contract, f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}")
+        write_together(Path(folder), {**files, **card})
         if revision != "main":
             api.create_branch(repo, branch=revision, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
     return str(commit.oid)
 
 
-def _write(
-    net: Backbone, folder: Path, place: str, classes: Sequence[str] | None, contract: Contract | None, overwrite: bool
-) -> None:
-    """Write the three files, the config last: a folder without it is no network's."""
-    contract = _described(net, classes, contract)
-    weights = folder / WEIGHTS_NAMES[0]
-    there = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
-    if there and not overwrite:
-        raise FileExistsError(f"{folder} holds {', '.join(there)} already: give another folder, or overwrite=True")
-    state, in_timm = net.state_dict(), timm_name(net.spec) is not None
-    if in_timm:
+def _encoded(net: Backbone, contract: Contract) -> dict[str, bytes]:
+    """Return the contents of the weights and of the config, in the order in which they must be given their names."""
+    state = net.state_dict()
+    if timm_name(net.spec) is not None:
         state = to_dialect(state, net.spec, "timm")
     config = config_of(contract, num_classes=net.num_classes, in_channels=net.in_channels, num_features=net.num_features)
-    card = model_card(contract, place, num_classes=net.num_classes, in_timm=in_timm)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).unlink(missing_ok=True)
-    write_state(state, weights, contract)
-    write_atomically(folder / CARD, card.encode())
-    write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    return {WEIGHTS_NAMES[0]: encode_state(state, contract), CONFIG: (json.dumps(config, indent=2) + "\n").encode()}
+
+
+def _card(net: Backbone, contract: Contract, place: str) -> dict[str, bytes]:
+    in_timm = timm_name(net.spec) is not None
+    return {CARD: model_card(contract, place, num_classes=net.num_classes, in_timm=in_timm).encode(errors="backslashreplace")}
 
 
 def _described(net: Backbone, classes: Sequence[str] | None, contract: Contract | None) -> Contract:

@@ -34,7 +34,7 @@ HF = {"model_type": "resnet"}
         (deep(100_000), "is no JSON"),
         ('{"resnetlib": ' + deep(500) + "}", "must hold an object under"),
         ("{}", "neither ours"),
-        ('{"a": "' + "x" * 17_000_000 + '"}', "more than the 16,777,216"),
+        ('{"a": "' + "x" * 17_000_000 + '"}', "larger than 16,777,216 bytes"),
         ({"resnetlib": {"spec": 5}}, "the contract cannot be read"),
         ({"resnetlib": {"name": "x", "tag": "", "spec": {"family": "vgg"}}}, "family must be one of"),
         ({"resnetlib": {"nmae": "x"}}, "unknown fields: nmae"),

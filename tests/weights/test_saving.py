@@ -1,12 +1,16 @@
 """A network in a folder: rebuilt from it alone, here, in timm, and by huggingface_hub's mixin."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import timm
 import torch
 import torchvision
@@ -231,18 +235,135 @@ def test_a_contract_that_is_not_true_is_refused(tmp_path: Path) -> None:
     assert create_model(tmp_path / "w").contract.class_ids is None
 
 
-def test_an_interrupted_overwrite_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = create_model("cifar_plain20", num_classes=2)
+KILLED = """
+import json, os, shutil, sys, torch
+from pathlib import Path
+from families import FAMILIES
+from resnetlib import build, create_model, save_model
+from resnetlib.weights import to_dialect
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1]) / "w"
+nets = {n: build(FAMILIES[name], num_classes=n) for n, name in ((2, "resnet"), (3, "densenet"), (4, "resnet-a"))}
+STEPS = ("open", "fsync", "chmod", "replace", "unlink")
+
+
+def save(n, killed_at=0, **options):
+    seen = 0
+
+    def step(call):
+        def counted(*args, **kwargs):
+            nonlocal seen
+            seen += 1
+            if seen == killed_at:
+                os._exit(9)
+            return call(*args, **kwargs)
+        return counted
+
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    for name in STEPS:
+        setattr(os, name, step(getattr(os, name)))
+    save_model(nets[n], folder, classes=[f"{n} {i}" for i in range(n)], overwrite=True, **options)
+    os._exit(0)
+
+
+def found():
+    net = create_model(folder)
+    assert net.classes in (None, tuple(f"{net.num_classes} {i}" for i in range(net.num_classes))), net.classes
+    saved = nets[net.num_classes].state_dict()
+    assert all(torch.equal(tensor, saved[key]) for key, tensor in net.state_dict().items())
+    return net.num_classes
+
+
+def reset(old):
+    shutil.rmtree(folder, ignore_errors=True)
+    if old == "ours":
+        save_model(nets[2], folder, classes=["2 0", "2 1"])
+    else:  # as transformers writes it
+        folder.mkdir()
+        config = {"model_type": "resnet", "layer_type": "basic", "hidden_sizes": [8, 16], "depths": [2, 1], "embedding_size": 8}
+        (folder / "config.json").write_text(json.dumps(config))
+        torch.save(to_dialect(nets[2].state_dict(), nets[2].spec, "transformers"), folder / "pytorch_model.bin")
+    (folder / "mine.txt").write_text("kept")
+
+
+if sys.argv[2] == "theirs":
+    from dataclasses import replace
+    nets[2] = build(replace(nets[2].spec, stem="imagenet"), num_classes=2)
+seen = set()
+for when in range(1, 100):
+    reset(sys.argv[2])
+    done = save(3, when) == 0
+    seen.add(found())
+    again = 1
+    while found() == 3 and any(folder.glob(".config.json.*")) and save(4, again) != 0:  # who comes next is killed as well
+        assert found() in (3, 4)
+        again += 1
+        reset(sys.argv[2]), save(3, when)
+    assert save(4) == 0
+    assert found() == 4
+    names = {path.name for path in folder.iterdir()} - {"pytorch_model.bin"}
+    assert names == {"README.md", "config.json", "model.safetensors", "mine.txt"}, names
+    if done:
+        break
+assert seen == {2, 3} and when > 8, (seen, when)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old", ["ours", "theirs"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_whoever_is_killed_while_replacing_a_network_leaves_the_old_or_the_new_one(old: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", KILLED, str(tmp_path), old], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_refused_overwrite_leaves_the_old_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = build(FAMILIES["resnet"], num_classes=2)
     save_model(net, tmp_path / "w", classes=["cat", "dog"])
+    before = {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()}
+    other = build(FAMILIES["densenet"], num_classes=2)
+    torch.nn.init.constant_(other.classifier.bias, torch.nan)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"classifier.bias holds numbers that are not finite"):
+        save_model(other, tmp_path / "w", overwrite=True)
+    (tmp_path / "w" / "README.md").unlink()
+    (tmp_path / "w" / "README.md").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"README.md is a folder"):
+        save_model(build(FAMILIES["densenet"]), tmp_path / "w", overwrite=True)
+    (tmp_path / "w" / "README.md").rmdir()
 
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("resnetlib.weights.save.write_atomically", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save_model(net, tmp_path / "w", classes=["iris", "rose"], overwrite=True)
-    with pytest.raises(FileNotFoundError, match=r"has no config.json"):
-        create_model(tmp_path / "w")
+    after = {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()}
+    assert after == {name: content for name, content in before.items() if name != "README.md"}
+    assert create_model(tmp_path / "w").classes == ("cat", "dog")
+
+
+def test_a_replaced_network_keeps_its_permissions(tmp_path: Path) -> None:
+    net = build(FAMILIES["resnet"], num_classes=2)
+    save_model(net, tmp_path)
+    for path in tmp_path.iterdir():
+        path.chmod(0o600)
+    save_model(net, tmp_path, overwrite=True)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_the_same_network_is_the_same_bytes(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    files = []
+    for i in range(8):  # safetensors orders its metadata at random
+        save_model(net, tmp_path / str(i) / "w")
+        files.append({path.name: path.read_bytes() for path in (tmp_path / str(i) / "w").iterdir()})
+    assert all(file == files[0] for file in files)
+    assert list(safetensors.safe_open(tmp_path / "0" / "w" / "model.safetensors", "pt").keys())
 
 
 def test_the_same_network_under_another_spec_is_the_same(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def recognise(state: Mapping[str, Tensor], *, dialect: str | None = None) -> Rec
         >>> found.dialects, found.family, {key: tuple(tensor.shape) for key, tensor in found.state.items()}
         (('timm',), 'preact', {'conv1.weight': (64, 3, 7, 7), 'fc.weight': (10, 64)})
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     dialects = tuple(DIALECTS.values()) if dialect is None else (dialect_named(dialect),)
     best: tuple[list[str | None], str, list[str], Table] | None = None
     fewest = len(state)
