@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 
@@ -31,6 +31,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             for name, content in contents.items():
                 if (folder / name).is_dir():
                     raise IsADirectoryError(f"{folder / name} is a folder: a file is to be written there")
+                if (folder / name).exists() and not (folder / name).is_file():
+                    raise ValueError(f"{folder / name} is a pipe, a socket or a device, which would be replaced: give another name")
                 _write(temporaries[name], content)
                 if (folder / name).is_file():
                     temporaries[name].chmod(stat.S_IMODE((folder / name).stat().st_mode))
@@ -75,7 +77,7 @@ def _alone(folder: Path) -> Iterator[bool]:
         yield alone
 
 
-def open_file(path: str | Path) -> BinaryIO:
+def open_file(path: str | Path) -> BufferedReader:
     """Open a regular file for reading.
 
     Args:

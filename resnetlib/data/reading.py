@@ -6,7 +6,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -140,6 +140,6 @@ def _try(path: Path) -> tuple[bytes, str | None]:
         with open_file(path) as file:
             _decode(file)
             file.seek(0)
-            return hashlib.file_digest(cast("Any", file), "sha256").digest(), None
+            return hashlib.file_digest(file, "sha256").digest(), None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders promise no set of errors
         return b"", f"cannot be read: {printable(error)}"

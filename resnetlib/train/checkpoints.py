@@ -64,7 +64,7 @@ class Checkpoints:
         damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
         for path in self.newest_first():
             with open_file(path) as file:
-                digest = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
                 if digest.startswith(path.stem.partition("-")[2]):
                     file.seek(0)
                     return _read(file, path), complaints

@@ -106,7 +106,7 @@ def _hash_of(content: dict[str, Any]) -> str:
 
 def _sha256(path: Path) -> str:
     with open_file(path) as file:
-        return hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_number(value: Any) -> bool:
