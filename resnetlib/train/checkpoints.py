@@ -4,7 +4,7 @@ import hashlib
 import io
 import re
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import torch
 

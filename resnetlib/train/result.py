@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.inference import Evaluation
