@@ -26,7 +26,7 @@ class Group(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError, ArithmeticError) as error:
+        except (ValueError, OSError, ArithmeticError, ImportError) as error:
             raise click.ClickException(printable(error, _LONGEST, lines=True)) from error
 
 
