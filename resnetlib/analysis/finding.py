@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from resnetlib.analysis.typed import misfits
-from resnetlib.disk import write_atomically
+from resnetlib.disk import read_file, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KIND = "finding"
+_LARGEST = 2 * 2**30
+"""Bytes of a saved finding."""
 
 
 class Finding(ABC):
@@ -56,10 +58,10 @@ class Finding(ABC):
 
         Raises:
             FileNotFoundError: if it is not there.
-            ValueError: if it is damaged, or another kind of finding.
+            ValueError: if it is damaged, another kind of finding, larger than 2 GiB, or no regular file.
         """
         path = Path(path)
-        content = path.read_bytes()
+        content = read_file(path, _LARGEST)
         try:
             data = _from_safetensors(content) if path.suffix == ".safetensors" else json.loads(content)
             kind = data.pop(_KIND)

@@ -1,5 +1,6 @@
 """What the commands that train share: options, recipes, and images."""
 
+import gc
 import json
 import os
 import re
@@ -28,6 +29,7 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt as error:
         if int(os.environ.get("RANK", "0")) == 0:
             click.echo(f"\n{error or 'interrupted; run the same again to go on'}", err=True)
+        gc.freeze()  # to collect what torch leaves at exit can take longer than anybody waits for Ctrl-C
         raise click.exceptions.Exit(130) from error
 
 

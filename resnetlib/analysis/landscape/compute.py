@@ -12,7 +12,7 @@ from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.landscape.compiled import Compiled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grid import Span, check_grid
-from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, made_of
+from resnetlib.analysis.landscape.keeping import begun, check_centre, check_path, kept, made_of
 from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precision, channels_last, check_choices
 from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
@@ -161,7 +161,7 @@ def landscape(
             values[(grid.points == 0).all(1)] = centre
             if before is not None:
                 check_centre(path, before.loss_at_centre, float(centre[0, 0]))
-                values = torch.stack([before.loss.flatten(), before.accuracy.flatten()], 1)
+                values = kept(path, grid.shape, before.loss, before.accuracy)
 
             def keep(values: Tensor) -> None:
                 if path is not None:

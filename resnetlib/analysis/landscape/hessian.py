@@ -17,7 +17,7 @@ from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
-from resnetlib.analysis.landscape.keeping import begun, check_path, made_of
+from resnetlib.analysis.landscape.keeping import begun, check_path, kept, made_of
 from resnetlib.analysis.landscape.pictures import draw_map
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
@@ -147,7 +147,7 @@ def hessian_map(
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
         values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
         if before is not None:
-            values = torch.stack([before.largest.flatten(), before.smallest.flatten()], 1)
+            values = kept(path, grid.shape, before.largest, before.smallest)
         pace = Pace(chunk=1, seconds=1, every=0)
         return found(survey(grid.points, values, [measure], team, pace, keep=keep, what="Hessian extremes"))
 

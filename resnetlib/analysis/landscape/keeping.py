@@ -76,6 +76,13 @@ def check_centre(path: Path | None, before: float, now: float) -> None:
         raise ValueError(f"{path} is of another call: there the loss at the centre is {before}, here {now}. Give another file.")
 
 
+def kept(path: Path | None, shape: tuple[int, ...], *values: Tensor) -> Tensor:
+    """Return a kept survey's values, a row for each point; raise ValueError if they are not of the grid's shape."""
+    if any(each.shape != shape or each.dtype != torch.float64 for each in values):
+        raise ValueError(f"{path} is damaged: its values are not of the shape {shape}, in float64. Give another file.")
+    return torch.stack([each.flatten() for each in values], 1)
+
+
 def check_path(out: str | Path | None) -> Path | None:
     """Make the folder of a file before hours are spent on what it shall hold.
 

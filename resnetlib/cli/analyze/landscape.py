@@ -49,6 +49,8 @@ def landscape(
     """
     from resnetlib.analysis import landscape as measure
 
+    if h5 and not find_spec("h5py"):
+        raise ValueError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
     choices = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
     try:
         found = measure(net, batches, **choices, seed=seed, batch_norm=batch_norm, precision=precision, out=out / "landscape.json")  # type: ignore[arg-type]
