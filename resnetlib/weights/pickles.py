@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from resnetlib.disk import open_file
 
@@ -101,6 +101,7 @@ def _walk(stream: BinaryIO) -> None:
     marks: list[int] = []
     memo: dict[int, _Object] = {}
     spent = 0
+    arg: Any  # it is of the type that the opcode has
     for opcode, arg, _ in pickletools.genops(stream):
         name = opcode.name
         spent += 1 + (

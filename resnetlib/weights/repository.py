@@ -25,9 +25,9 @@ def read_repository(get: Get, label: str, *, mmap: bool, folder: Path | None = N
     Args:
         get: gives the files.
         label: what to call the repository in errors.
+        mmap: map the weights into memory, if they are safetensors.
         folder: where it is, if it is on the disk: whoever was killed while replacing it may have left the config of the new weights
             beside the old one.
-        mmap: map the weights into memory, if they are safetensors.
 
     Returns:
         The tensors and the contract. What the config says counts; what a header of safetensors adds is checked against it.

@@ -60,6 +60,14 @@ def test_what_is_pushed_is_pulled(hub: Hub, net: Backbone, images: Tensor, monke
         create_model(f"hf-hub:org/name@{'0' * 40}")
 
 
+def test_nothing_is_made_on_the_hub_for_what_cannot_be_uploaded(hub: Hub, net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_any")
+    torch.nn.init.constant_(net.fc.bias, torch.nan)
+    with pytest.raises(ValueError, match=r"fc.bias holds numbers that are not finite"):
+        push_to_hub(net, "org/name")
+    assert "org/name" not in hub.repos
+
+
 def test_config_and_weights_are_of_one_commit(hub: Hub, net: Backbone, tmp_path: Path, images: Tensor) -> None:
     save_model(net, tmp_path / "old")
     old = folder_files(tmp_path / "old")

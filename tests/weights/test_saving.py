@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Contract, Preprocessing, read_weights, write_weights
+from resnetlib.weights import Contract, Preprocessing, convert_file, read_weights, write_weights
 from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
@@ -345,6 +345,16 @@ def test_a_refused_overwrite_leaves_the_old_network(tmp_path: Path, monkeypatch:
     after = {path.name: path.read_bytes() for path in (tmp_path / "w").iterdir()}
     assert after == {name: content for name, content in before.items() if name != "README.md"}
     assert create_model(tmp_path / "w").classes == ("cat", "dog")
+
+
+def test_a_refused_conversion_leaves_the_target(tmp_path: Path) -> None:
+    net = build(FAMILIES["resnet"], num_classes=2)
+    torch.nn.init.constant_(net.fc.bias, torch.nan)  # type: ignore[arg-type]
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    (tmp_path / "w.safetensors").write_bytes(b"old")
+    with pytest.raises(ValueError, match=r"fc.bias holds numbers that are not finite"):
+        convert_file(tmp_path / "w.pth", tmp_path / "w.safetensors", "resnetlib", spec=net.spec, overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".pth"} == {"w.safetensors": b"old"}
 
 
 def test_a_replaced_network_keeps_its_permissions(tmp_path: Path) -> None:
