@@ -40,6 +40,13 @@ class _Redirects(HTTPRedirectHandler):
 
     max_redirections = 5
 
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
+        """Follow a redirect without reading its text, which may have no end."""
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         """Refuse other protocols than https, and http where it was http before."""
         scheme = urlsplit(newurl).scheme
@@ -136,7 +143,7 @@ class _Transfer:
     def _begin(self, response: HTTPResponse) -> None:
         """Read the headers: how much comes, and whether it goes on where the last answer broke off."""
         length = response.headers.get("Content-Length", "")
-        size = int(length) if length.isdecimal() else None
+        size = int(length) if length.isdecimal() and len(length) < 20 else None
         if response.status == 206:
             answer = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
             if not self.have or answer is None or int(answer[1]) != self.have or answer[2] not in ("*", str(self.total)):
@@ -182,7 +189,7 @@ class _Transfer:
                 raise _Interrupted(f"the server answered {error.code}") from None
             what = without_secrets(self.source.url)
             if error.code < 400:
-                reason = showable(str(error.msg).splitlines()[0])
+                reason = showable(str(error.msg).partition("\n")[0])
                 raise UnreachableError(f"{what} could not be downloaded: {reason}") from None
             raise error_for_status(error.code, what, "It may have moved, or want another network.") from None
         except FetchError:

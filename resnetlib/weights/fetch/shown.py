@@ -3,6 +3,8 @@
 import re
 from urllib.parse import urlsplit
 
+from resnetlib.text import printable
+
 
 def without_secrets(url: str) -> str:
     """Return a URL without what may be a password or a key: the user's name, and what follows a question mark.
@@ -22,7 +24,7 @@ def without_secrets(url: str) -> str:
 
 
 def showable(text: str) -> str:
-    """Return a sentence of somebody else without the secrets of the URLs in it.
+    """Return a sentence of somebody else, escaped and cut, without the secrets of the URLs in it.
 
     Args:
         text: any.
@@ -34,5 +36,6 @@ def showable(text: str) -> str:
         >>> showable("no answer from 'https://me:password@example.org/w.pth?key=1': timed out")
         "no answer from 'https://example.org/w.pth': timed out"
     """
-    text = re.sub(r"(\w://)[^\s/?#'\"]*@", r"\1", text)
-    return re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=:?(?:[\s'\"]|$))", r"\1", text)
+    text = re.sub(r"(\w://)[^\s/?#'\"]*@", r"\1", text[:5000].strip())
+    text = re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=:?(?:[\s'\"]|$))", r"\1", text)
+    return printable(text, 300)
