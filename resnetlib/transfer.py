@@ -94,7 +94,7 @@ def finetune(
         parts = data
     else:
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
-        raise TypeError(f"data must be a folder, or a tuple of training and validation images in memory, got {kinds!s:.200}")
+        raise TypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
     in_memory, classes = isinstance(parts[0], LabelledImages), parts[0].classes
     if len(classes) < 2:
         raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")

@@ -333,7 +333,7 @@ def test_odd_arguments(change: dict[str, Any], kind: type[Exception], message: s
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"data": None}, TypeError, "data must be a folder, or a tuple of training and validation images in memory, got None"),
+        ({"data": None}, TypeError, "data must be a folder, or training and validation images in memory, got None"),
         ({"data": (tiny.images(),)}, TypeError, r"got \['LabelledImages'\]$"),
         ({"data": ""}, ValueError, "data must name a folder, got ''"),
         ({"validation": "x"}, TypeError, "validation must be a number between 0 and 1, got 'x'"),
