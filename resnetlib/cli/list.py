@@ -3,6 +3,7 @@
 import click
 
 from resnetlib.cli.loading import embedded_tags
+from resnetlib.text import printable
 
 
 @click.command("list")
@@ -16,6 +17,6 @@ def list_(pattern: str) -> None:
 
     names = list_models(pattern)
     if not names:
-        raise click.ClickException(f"no network's name matches {pattern!r}; `resnetlib list` shows all")
+        raise click.ClickException(f"no network's name matches '{printable(pattern)}'; `resnetlib list` shows all")
     for name in names:
         click.echo(" ".join([f"{name:24}", *embedded_tags(name)]).rstrip())

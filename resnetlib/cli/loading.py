@@ -95,7 +95,8 @@ def usable(device: str | None) -> str:
     import torch
 
     own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # under torchrun each process has its own
-    device = device or (own if torch.cuda.is_available() else "cpu")
+    if device is None:
+        device = own if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -7,6 +7,7 @@ import click
 from resnetlib.cli.evaluate import read_batches
 from resnetlib.cli.loading import load, weights_options
 from resnetlib.cli.options import PATH
+from resnetlib.text import printable
 
 _EXACT = 0.02
 """Percent within which figures are the same: processors round differently, and two images in 10,000 may tip over."""
@@ -37,4 +38,4 @@ def verify(name: str, data: Path, batch: int, weights: str | None, normalize: No
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {contract.full_name or name} says {contract.top1:.2f} %"
     if abs(result.top1 - contract.top1) > _EXACT + 1e-6:
         raise ValueError(f"{figures}, of {contract.evaluated_on or 'images that it does not name'}")
-    click.echo(f"{figures}: confirmed")
+    click.echo(f"{printable(figures)}: confirmed")

@@ -11,6 +11,7 @@ import click
 from resnetlib.cli.evaluate import check_classes
 from resnetlib.cli.loading import load, usable, weights_options
 from resnetlib.cli.options import FOLDER, PATH
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,7 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
     @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="The first so many; 0 for all.")
     @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
     @click.option("--untrained", is_flag=True, help="With random weights; norms have the images' statistics.")
-    @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all draws.")
+    @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of all draws.")
     @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of convolutions.")
     @weights_options
     @wraps(look)
@@ -99,7 +100,7 @@ def keep(finding: "Finding", out: Path, stem: str) -> None:
 
     finding.save(out / f"{stem}.json")
     draw(finding, out / f"{stem}.png")
-    click.echo(f"wrote {out / stem}.json and .png")
+    click.echo(f"wrote {printable(out / stem)}.json and .png")
 
 
 def draw_network(name: str, data: Path, normalize: "Normalization | None", device: str | None, seed: int) -> "Backbone":

@@ -7,6 +7,7 @@ import click
 
 from resnetlib.cli.loading import load, weights_options
 from resnetlib.cli.options import FOLDER
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from resnetlib.weights.preprocess import Normalization
@@ -38,6 +39,6 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "N
     blocks = (sum(1 for _ in each.blocks()) for each in (net, deeper))
     click.echo(
         "{} blocks became {}; on two images of noise the logits differ by {:.1e} at most; saved in {}".format(
-            *blocks, difference, out
+            *blocks, difference, printable(out)
         )
     )

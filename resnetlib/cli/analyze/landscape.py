@@ -9,6 +9,7 @@ import click
 
 from resnetlib.cli.analyze.common import Findings, analysis
 from resnetlib.disk import write_atomically
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,5 +71,5 @@ def landscape(
         write_atomically(out / "landscape-3d.png", content.getvalue())
         if find_spec("plotly"):
             found.to_html(out / "landscape.html")
-            click.echo(f"wrote {out / 'landscape.html'} and {out / 'landscape-3d.png'}")
+            click.echo(f"wrote {printable(out / 'landscape.html')} and landscape-3d.png")
     return {"landscape": found}

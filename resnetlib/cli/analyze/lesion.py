@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from resnetlib.cli.analyze.common import Findings, analysis
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,5 +36,5 @@ def lesion(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int
     try:
         findings["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
     except ValueError as error:  # as in dense networks
-        click.echo(f"not reordered: {error}")
+        click.echo(f"not reordered: {printable(error)}")
     return findings

@@ -1,0 +1,153 @@
+"""Command lines that nobody should type: a line says so, without a traceback."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from commands import call, right
+from pictures import COLOURS, fill
+
+from resnetlib import ResNetSpec, save_model
+from resnetlib.cli import main
+
+NET = "cifar_resnet20"
+ANALYSES = sorted(main.commands["analyze"].commands)  # type: ignore[attr-defined]
+
+
+def refused(*args: str | Path) -> str:
+    result = call(*args)
+    assert result.exit_code != 0, (args, result.output)
+    assert result.exception is None or isinstance(result.exception, SystemExit), (args, result.exception)
+    said = result.output[result.output.index("Error: ") :]
+    assert said.isprintable() or set(said) - {"\n"} == {c for c in said if c.isprintable()}
+    assert said.count("\n") <= 3
+    assert len(said) < 4_100
+    return said
+
+
+NAMES = [
+    "",
+    "resnet9999",
+    "\x1b[2J\r",
+    "a" * 5_000,
+    "../..",
+    ".",
+    "/dev/null",
+    "\u202ename",
+    "resnet18.",
+    "hf-hub:",
+    "-1",
+    "net\nname",
+]
+
+
+@pytest.mark.parametrize("command", [("info",), ("verify", "--data", "."), ("analyze", "telescope", "--data", ".", "--out", "o")])
+@pytest.mark.parametrize("name", NAMES)
+def test_names(command: tuple[str, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(*command, "--", name)
+
+
+@pytest.mark.parametrize("pattern", [name for name in NAMES if name != ""] + ["[", "no*such"])
+def test_patterns(pattern: str) -> None:
+    refused("list", "--", pattern)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("pictures"), 2)
+
+
+ODD = {
+    "--size": ("0", "-1", "x", "1.5", "", "1" * 20),
+    "--images": ("-1", "x", ""),
+    "--batch": ("0", "-1", "x", ""),
+    "--seed": ("-1", "x", "9" * 30),
+    "--device": ("tpu", "cuda:99", "", "\x1b[2J", "meta", "cpu:x"),
+    "--weights": ("no such", "", "\x1b", ".", "/dev/zero"),
+    "--normalize": ("x", ""),
+    "--split": ("x", ""),
+    "--precision": ("fp8", ""),
+    "--points": ("0", "-1", "x", "1000000", "9" * 30),
+    "--span": ("0", "-1", "nan", "inf", "x"),
+    "--dimensions": ("0", "3"),
+    "--batch-norm": ("x",),
+    "--draws": ("-1", "x", "9" * 20),
+    "--depths": ("", "a", "1,1,1", "-1,-1,-1", "9999999,3,3", "3;3;3", "1e9,3,3"),
+    "--out": ("/dev/null", "/dev/null/x"),
+    "--data": ("", "no such", "/dev/null", "\x1b[2J"),
+}
+
+
+def options() -> list[tuple[str, ...]]:
+    own = [(("info",), main.commands["info"]), (("verify",), main.commands["verify"])]
+    own += [(("analyze", name), main.commands["analyze"].commands[name]) for name in ANALYSES]  # type: ignore[attr-defined]
+    common = {"--device", "--weights", "--normalize", "--split", "--precision", "--images", "--batch", "--seed", "--out", "--data"}
+    return [
+        (*path, option)
+        for path, command in own
+        for option in ODD
+        if any(option in parameter.opts for parameter in command.params)
+        and (
+            option not in common or path[-1] in ("verify", "telescope", "landscape", "deepen")
+        )  # which others share with telescope
+    ]
+
+
+SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", stem="cifar", order="pre")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("network")
+    save_model(tiny.network(SPEC), folder, classes=list(COLOURS))
+    return folder
+
+
+def given_to(path: list[str], network: Path, pictures: Path, out: Path) -> dict[str, str]:
+    """Return options that are right."""
+    data, normalized, written = {"--data": str(pictures)}, {"--normalize": "cifar10"}, {"--out": str(out)}
+    if path[-1] == "info":
+        return {}
+    if path[-1] == "verify":
+        return data | normalized
+    own = {"deepen": {"--depths": "4,3"}, "landscape": {"--points": "1"}}.get(path[-1], {})
+    return normalized | written | own | ({} if path[-1] == "deepen" else data)
+
+
+@pytest.mark.parametrize("place", options(), ids=" ".join)
+def test_options(place: tuple[str, ...], network: Path, pictures: Path, tmp_path: Path) -> None:
+    *path, option = place
+    for value in ODD[option]:
+        given = given_to(path, network, pictures, tmp_path) | {option: value}
+        refused(*path, "cifar_resnet20" if path[-1] == "info" else network, *(part for pair in given.items() for part in pair))
+
+
+@pytest.mark.parametrize("command", ["telescope", "landscape", "deepen"])
+def test_without_the_odd_option_it_works(command: str, network: Path, pictures: Path, tmp_path: Path) -> None:
+    given = given_to([command], network, pictures, tmp_path)
+    right("analyze", command, network, *(part for pair in given.items() for part in pair))
+
+
+def test_a_folder_of_control_characters_does_not_reach_the_terminal(network: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "\x1b[2J"
+    for command in ("telescope", "deepen", "landscape"):
+        given = given_to([command], network, pictures, out)
+        said = right("analyze", command, network, *(part for pair in given.items() for part in pair))
+        assert "\x1b" not in said
+        assert "\\x1b" in said
+
+
+@pytest.mark.parametrize(("missing", "option"), [("h5py", "--h5"), ("matplotlib.figure", "--points")])
+def test_what_is_not_installed_is_named(
+    missing: str, option: str, network: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    given = given_to(["landscape"], network, pictures, tmp_path)
+    fixed = ("analyze", "landscape", network, *(part for pair in given.items() for part in pair))
+    said = refused(*fixed, *((option,) if option == "--h5" else ()))
+    assert missing in said
+    if option == "--h5":
+        assert "resnetlib[landscape]" in said
+        assert not (tmp_path / "landscape.json").exists()  # before hours were spent

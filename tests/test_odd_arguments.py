@@ -1,0 +1,212 @@
+"""What no caller should pass: an error says so, and none comes from deep inside."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from families import FAMILIES
+from torch import nn
+
+from resnetlib import (
+    Add,
+    BasicBlock,
+    Bottleneck,
+    DenseLayer,
+    DilatedAvgPool2d,
+    PadShortcut,
+    PreActBasicBlock,
+    PreActBottleneck,
+    StochasticAdd,
+    StochasticConcat,
+    Transition,
+    build,
+    classify,
+    create_model,
+    dilate,
+    evaluate,
+    freeze,
+    frozen_batchnorm,
+    hold_,
+    init_fixup_,
+    init_he_,
+    init_zero_residual_,
+    is_dilated,
+    list_models,
+    parameter_groups,
+    release_,
+    spec_of,
+    table_of,
+    unfreeze,
+)
+from resnetlib import analysis as A  # noqa: N812
+from resnetlib.features import pyramid
+from resnetlib.inference import transform_for
+from resnetlib.models.spec import spec_from_dict, spec_from_json
+from resnetlib.weights import Preprocessing
+
+IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+BATCH = IMAGES, torch.tensor([0, 1, 2, 3])
+NET = build(FAMILIES["resnet"], num_classes=5)
+NET.preprocess = Preprocessing.named("cifar10", resize=8, size=8)
+PIXELS = torch.zeros(3, 8, 8, dtype=torch.uint8)
+DIRECTION = A.filter_normalized_direction(NET)
+
+OF_NETWORKS: dict[str, Callable[[Any], object]] = {
+    "classify": lambda net: classify(net, [PIXELS]),
+    "evaluate": lambda net: evaluate(net, [BATCH]),
+    "transform_for": transform_for,
+    "freeze": freeze,
+    "frozen_batchnorm": frozen_batchnorm,
+    "unfreeze": unfreeze,
+    "parameter_groups": lambda net: parameter_groups(net, lr=0.1),
+    "layer-wise rates": lambda net: parameter_groups(net, lr=0.1, layer_decay=0.5),
+    "table_of": table_of,
+    "pyramid": pyramid,
+    "dilate": lambda net: dilate(net, 2),
+    "is_dilated": is_dilated,
+    "init_he_": init_he_,
+    "init_fixup_": init_fixup_,
+    "init_zero_residual_": init_zero_residual_,
+    "hold_": lambda net: hold_(net, "a"),
+    "release_": lambda net: release_(net, "a", training=True),
+    "build": build,
+    "spec_of": spec_of,
+    "spec_from_json": spec_from_json,
+    "spec_from_dict": spec_from_dict,
+    "list_models": lambda name: list_models(name) and None,
+    "draw": lambda finding: A.draw(finding, "finding.png"),
+    "recalibrated": lambda net: A.recalibrated(net, IMAGES).__enter__(),
+    "chains_of": lambda net: A.chains_of(net, IMAGES),
+    "measure_cost": lambda net: A.measure_cost(net, 8),
+    "deepen": lambda net: A.deepen(net, (3, 2)),
+    "path_gradient": lambda net: A.path_gradient(net, BATCH, []),
+    "hessian_map": lambda net: A.hessian_map(net, BATCH, points=1),
+    "landscape": lambda net: A.landscape(net, BATCH, points=1),
+    "project": lambda net: A.project(net, [DIRECTION], [DIRECTION]),
+    "trajectory": lambda net: A.trajectory(net, [DIRECTION] * 3),
+    **{
+        name: lambda net, name=name: getattr(A, name)(net, BATCH)
+        for name in (
+            "block_survival", "branch_noise", "branch_ratio", "effective_rank", "gradient_autocorrelation",
+            "gradient_decomposition", "gradient_flow", "input_noise", "lesion", "lesion_many", "path_gradients",
+                "reorder", "response_std",
+            "signal_propagation", "telescope", "weight_noise",
+        )
+    },
+}  # fmt: skip
+FIT_ANY_MODULE = {"frozen_batchnorm", "unfreeze", "parameter_groups", "init_he_", "hold_", "release_"}
+
+
+@pytest.mark.parametrize("odd", [None, nn.Linear(3, 3), object(), 3, "resnet99"], ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize("name", OF_NETWORKS)
+def test_no_network(name: str, odd: object) -> None:
+    if (name in FIT_ANY_MODULE and isinstance(odd, nn.Linear)) or (name == "list_models" and odd == "resnet99"):
+        OF_NETWORKS[name](odd)
+        return
+    with pytest.raises(
+        (TypeError, ValueError), match=r"expected|must|none|there is no|incomplete|cannot run|no blocks|NoneType|JSON"
+    ):
+        OF_NETWORKS[name](odd)
+
+
+COUNTS = (-1, 10**9, 2**70, 1.5, float("nan"), float("inf"), None, "3", [], torch.tensor([1, 2]))
+NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
+    **{
+        f"{kind.__name__} {name}": (
+            lambda value, kind=kind, name=name: kind(**{"c_in": 8, "width": 8} | {name: value}), (0, *COUNTS)
+        )
+        for kind in (BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck)
+        for name in ("c_in", "width", "stride", *(("groups", "base_width") if "neck" in kind.__name__ else ()))
+    },
+    **{
+        f"{kind.__name__} {name}": (lambda value, kind=kind, name=name: kind(8, 8, **{name: value}), values)
+        for kind in (BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck)
+        for name, values in (
+            ("join", (None, 3, "Add", nn.Identity, Add())), ("layers", (None, "batch", 3)), ("shortcut", (None, "D", "", 3)),
+            *((("stride_in", (None, "2x2", 3)),) if "neck" in kind.__name__ else ()),
+        )
+    },
+    "DenseLayer c_in": (lambda value: DenseLayer(value, 4), (0, *COUNTS)),
+    "DenseLayer growth": (lambda value: DenseLayer(8, value), (0, *COUNTS)),
+    "DenseLayer bottleneck": (lambda value: DenseLayer(8, 4, bottleneck=value), COUNTS),
+    "DenseLayer drop": (lambda value: DenseLayer(8, 4, drop=value), COUNTS),
+    "Transition c_in": (lambda value: Transition(value, 4), (0, *COUNTS)),
+    "Transition c_out": (lambda value: Transition(4, value), (0, *COUNTS)),
+    "PadShortcut c_in": (lambda value: PadShortcut(value, 16), (0, *COUNTS)),
+    "PadShortcut c_out": (lambda value: PadShortcut(8, value), (0, *COUNTS)),
+    "PadShortcut stride": (lambda value: PadShortcut(8, 8, stride=value), (0, *COUNTS)),
+    "DilatedAvgPool2d": (DilatedAvgPool2d, (0, *COUNTS)),
+    "StochasticAdd": (StochasticAdd, COUNTS),
+    "StochasticConcat": (StochasticConcat, COUNTS),
+    **{
+        f"build {name}": (lambda value, name=name: build(FAMILIES["resnet"], **{name: value}), values)
+        for name, values in (
+            ("num_classes", tuple(value for value in COUNTS if value is not None)), ("in_channels", (0, *COUNTS)),
+            ("drop_path", COUNTS), ("drop_rate", COUNTS), ("output_stride", (0, -1, 10**9, 1.5, "3", [])),
+            ("device", ("tpu", "", "cuda:99", -1, 1.5, "meta:x", [])),
+            ("dtype", ("float32", torch.int64, torch.bool, torch.complex64, 3)),
+        )
+    },
+    **{
+        f"create_model {name}": (lambda value, name=name: create_model("cifar_resnet20.resnetlib_c10", **{name: value}), values)
+        for name, values in (
+            ("num_classes", (-1, 10**9, 1.5, "3")), ("in_channels", (0, 10**9)), ("device", ("tpu", "cuda:99", -1)),
+        )
+    },
+    **{
+        f"spec {name}": (lambda value, name=name: replace(FAMILIES["resnet-bottleneck"], **{name: value}), values)
+        for name, values in (
+            ("depths", ((500_000, 500_000), (10**9, 1), (0, 1), (1.5, 2), None, "ab", [2, 1], (2**70, 1), ())),
+            ("widths", ((500_000, 500_000), (10**9, 1), (0, 1), None, "ab", (2**70, 1), ())),
+            ("groups", (0, -1, 10**9, 500_000, None, "3")), ("base_width", (0, -1, 10**9, 500_000, None, "3")),
+        )
+    },
+    **{
+        f"dense spec {name}": (lambda value, name=name: replace(FAMILIES["densenet"], **{name: value}), values)
+        for name, values in (
+            ("depths", ((500_000, 500_000), (10**6,), (2**70, 1))), ("growth", (10**6, 500_000, 0, None)),
+            ("bottleneck", (10**9, 10**7, -1, None)), ("compression", (0, float("nan"), 1e-9, None)),
+        )
+    },
+    "forward": (lambda value: NET(value), (None, "x", 3, torch.zeros(3), IMAGES.byte(), torch.zeros(1, 3, 0, 0))),
+    "indices": (lambda value: NET.forward_intermediates(IMAGES, value), (0, -1, 99, 1.5, "ab", [], [9], {})),
+    "top": (lambda value: classify(NET, [PIXELS], top=value), (0, *COUNTS)),
+    "images": (lambda value: classify(NET, value), (None, 3, "ab", [None], [3], PIXELS, {1: 2}, iter([PIXELS]))),
+    "batches": (
+        lambda value: evaluate(NET, value),
+        (None, 3, [], "ab", [3], [None], [(IMAGES, None)], [(IMAGES, BATCH[1][:2])], [(IMAGES, BATCH[1].float())], [(*BATCH, 3)]),
+    ),
+    "size": (lambda value: A.measure_cost(NET, value), (0, *COUNTS)),
+    "points": (lambda value: A.landscape(NET, BATCH, points=value), (0, 10**6, *COUNTS)),
+    "span": (
+        lambda value: A.landscape(NET, BATCH, value, points=1),
+        (0, -1, None, "ab", float("nan"), ((0, 1),), ((1, 0), (0, 1))),
+    ),
+    "directions": (
+        lambda value: A.landscape(NET, BATCH, points=1, directions=value),
+        (3, "ab", [], [None], [{}], [DIRECTION] * 3, DIRECTION, [dict.fromkeys(DIRECTION)], [dict.fromkeys(DIRECTION, 1.0)]),
+    ),
+    "workers": (lambda value: A.landscape(NET, BATCH, points=1, workers=value), (0, -1, 10**5, 1.5, "3")),
+    "every": (lambda value: A.landscape(NET, BATCH, points=1, every=value), (None, "3", [])),
+    "loss": (lambda value: A.landscape(NET, BATCH, points=1, loss=value), (None, 3, "ab", lambda x, y: None, lambda x, y: 3)),
+    "checkpoints": (lambda value: A.trajectory(NET, value), (None, 3, "ab", [], [None], [3], [{}])),
+    "draws": (lambda value: A.input_noise(NET, BATCH, [0.1], draws=value), (0, *COUNTS)),
+    "forks": (lambda value: A.share_of_paths(value, 1, 2), COUNTS),
+    "first": (lambda value: A.share_of_paths(4, value, 2), (None, "3", 1.5)),
+    "x": (lambda value: A.chains_of(NET, value), (None, 3, "ab", [], [IMAGES])),
+    "deeper": (lambda value: A.deepen(NET, value), ((10**9, 10**9), (3, 2**70), (-1, 2), "ab", 3)),
+    "json": (spec_from_json, ("", "{", "[]", "null", "[" * 100_000, '{"family": "resnet", "1": 2}')),
+    "dict": (spec_from_dict, ({"family": []}, {1: 2}, {"family": "resnet", 1: 2})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_impossible_values(name: str) -> None:
+    call, values = NUMBERS[name]
+    for value in values:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call(value)
+        said = str(caught.value)
+        assert 10 < len(said) < 4_000, said
