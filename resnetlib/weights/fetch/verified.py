@@ -63,7 +63,7 @@ def sha256_of(path: Path, *, fresh: bool = False) -> str:
         before = _identity(os.fstat(file.fileno()))
         with suppress(OSError):
             os.fsync(file.fileno())  # what is written later through a mapping of the file changes its time only then
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # it lacks only readinto in typing
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
         unchanged = before == _identity(os.fstat(file.fileno()))
     if unchanged:
         _write(place, {**before, "sha256": digest})
@@ -109,7 +109,7 @@ def git_sha1_of(path: Path) -> str:
     """Return the name that git gives to a file's contents: the SHA-1 of a header and the bytes."""
     with open_file(path) as file:
         header = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
-        return hashlib.file_digest(file, lambda: header).hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, lambda: header).hexdigest()
 
 
 def _identity(stat: os.stat_result) -> dict[str, int]:
