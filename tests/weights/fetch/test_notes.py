@@ -56,14 +56,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path: Path, 
 def test_a_file_that_cannot_be_read_says_so(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch(remote.source).path
     other = UrlFile(url=remote.hub.put("spare.pth", b"spare"), sha256=hashlib.sha256(b"spare").hexdigest())
-    open_file = Path.open
+    open_file = verified.open_file
 
-    def guarded(self: Path, *args: object, **kwargs: object) -> object:
-        if self == path:
-            raise PermissionError(13, "Permission denied", str(self))
-        return open_file(self, *args, **kwargs)  # type: ignore[arg-type, call-overload]
+    def guarded(wanted: Path) -> object:
+        if wanted == path:
+            raise PermissionError(13, "Permission denied", str(wanted))
+        return open_file(wanted)
 
-    monkeypatch.setattr(Path, "open", guarded)
+    monkeypatch.setattr(verified, "open_file", guarded)
     path.touch()  # so that nothing is remembered of it
     with pytest.raises(
         UnreadableError, match=rf"Cannot read {path}: Permission denied. Make it readable, or let {remote.variable}"
