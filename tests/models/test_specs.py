@@ -129,7 +129,7 @@ def test_json_is_plain() -> None:
     ids=["depths", "widths", "base_width", "groups"],
 )
 def test_numbers_beyond_reason_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must be at most 1,000,000 in all, got"):
+    with pytest.raises(ValueError, match=r"must be at most [\d,]+ in all, got"):
         replace(ResNetSpec(block="bottleneck", depths=(1, 1), widths=(64, 64)), **change)  # type: ignore[arg-type]
 
 

@@ -108,6 +108,6 @@ def test_a_config_of_a_huge_network_is_refused_before_it_is_built(tmp_path: Path
         {name: torch.zeros(8, 8, 3, 3) for name in names[:3]} | {"fc.weight": torch.zeros(3, 8)}, tmp_path / "model.safetensors"
     )
     start = time.perf_counter()
-    with pytest.raises(ValueError, match=r"too few for the|no such network can be built|at most 1,000,000 in all"):
+    with pytest.raises(ValueError, match=r"too few for the|no such network can be built|at most [\d,]+ in all"):
         create_model(tmp_path)
     assert time.perf_counter() - start < 10  # not the minutes and gigabytes that building them would take
