@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,10 +40,8 @@ _KEPT = ("seconds", "best", "best_at", "best_net", "stale")
 _HASHED = (WEIGHTS_NAMES[0], BEST, LOG)
 """Files whose hashes the result keeps."""
 
-_HALF = re.compile(
-    rf"\.({'|'.join(map(re.escape, (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)))})\.[0-9a-f]{{8}}"
-)
-"""What a process leaves that is killed while it writes."""
+_WRITTEN = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
+"""Files of the folder, besides the checkpoints."""
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""
@@ -149,8 +146,8 @@ class Run:
         """Take the folder, and delete what a killed process left."""
         claim(self._out / RUN, self._identity)
         self._checkpoints.clean()
-        for path in self._out.iterdir():
-            if _HALF.fullmatch(path.name):
+        for name in _WRITTEN:
+            for path in unfinished(self._out, name):
                 path.unlink()
 
     def _is_finished(self) -> bool:
