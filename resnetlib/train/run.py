@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from resnetlib.disk import unfinished
 from resnetlib.inference import Evaluation
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.curves import draw_curves
