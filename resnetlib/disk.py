@@ -3,12 +3,16 @@
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from io import BufferedReader
 from pathlib import Path
 from uuid import uuid4
+
+_PATIENCE = 10.0
+"""Seconds to wait for another writer in a folder; then both write, each its whole files."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -61,7 +65,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Wait for other writers in a folder, and keep them out; False where the system, or the disk, cannot."""
+    """Keep other writers out of a folder; False where that cannot be: no locks, or somebody who does not let go."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -72,8 +76,13 @@ def _alone(folder: Path) -> Iterator[bool]:
         with suppress(OSError):  # a disk without locks
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            alone = True
+            end = time.monotonic() + _PATIENCE
+            while not alone and time.monotonic() < end:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    alone = True
+                except BlockingIOError:
+                    time.sleep(0.02)
         yield alone
 
 

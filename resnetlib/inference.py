@@ -183,8 +183,9 @@ def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Raise ValueError unless this is inputs and their labels."""
     if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor) for each in batch):
         x, labels = batch
-        if labels.shape == x.shape[:1] and not labels.is_floating_point():
-            return x, labels
+        integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
+        if labels.shape == x.shape[:1] and integers:
+            return x, labels.long()
     raise ValueError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
 
 

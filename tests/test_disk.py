@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and read only if they are files."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -38,6 +39,15 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
         write_atomically(tmp_path / "pipe", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_lock_that_somebody_keeps_does_not_stop_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetlib.disk._PATIENCE", 0.1)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    write_atomically(tmp_path / "file", b"x")
+    os.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"x"
 
 
 def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:

@@ -96,3 +96,14 @@ def test_confusion_counts_what_is_taken_for_what() -> None:
     assert table is not None
     assert table.tolist() == [[1, 0, 0], [0, 1, 1], [1, 0, 1]]
     assert evaluate(net, [(torch.arange(5)[:, None], labels)]).confusion is None
+
+
+def test_labels_are_integers_of_any_width() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    x, labels = torch.zeros(2, 3, 32, 32), torch.tensor([3, 4])
+    expected = evaluate(net, [(x, labels)])
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert evaluate(net, [(x, labels.to(dtype))]) == expected
+    for dtype in (torch.bool, torch.float32, torch.complex64):
+        with pytest.raises(ValueError, match="labels"):
+            evaluate(net, [(x, labels.to(dtype))])

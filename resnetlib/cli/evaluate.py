@@ -42,6 +42,8 @@ def evaluate(
     from resnetlib.cli.confusion import draw_confusion
     from resnetlib.inference import evaluate as measure
 
+    if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
+        raise ValueError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
     net, preprocess = load(name, weights, normalize, device)
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:

@@ -57,6 +57,8 @@ def predict(
     if out is not None and out.suffix not in _WRITERS:
         raise ValueError(f"--out must end in {' or '.join(_WRITERS)}, got {out}")
     paths = find_paths(images)
+    if out is not None and sheet is not None and out.resolve() == sheet.resolve():
+        raise ValueError(f"--out and --sheet are the same file, {out}: give another one")
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
         raise ValueError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
     net, _ = load(name, weights, normalize, device)

@@ -28,7 +28,7 @@ def interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         if int(os.environ.get("RANK", "0")) == 0:
-            click.echo(f"\n{error or 'interrupted; run the same again to go on'}", err=True)
+            click.echo(f"\n{str(error) or 'interrupted; run the same again to go on'}", err=True)
         gc.freeze()  # to collect what torch leaves at exit can take longer than anybody waits for Ctrl-C
         raise click.exceptions.Exit(130) from error
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 _FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _PIXELS = 3 * 32 * 32
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LARGEST = 2**28
 """The most bytes read of a file: eight times the published ones."""
 
@@ -27,8 +28,8 @@ class LabelledImages:
 
     Args:
         images: `(N, 3, H, W)`, uint8, RGB.
-        labels: `(N,)`, int64.
-        classes: the name of each label.
+        labels: `(N,)`, integers; they become int64.
+        classes: the name of each label, a sequence; it becomes a tuple.
 
     Raises:
         TypeError: for other types.
@@ -41,17 +42,21 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         """Check types, dtypes and shapes."""
-        for name, expected in (("images", torch.uint8), ("labels", torch.int64)):
-            tensor = getattr(self, name)
-            if not isinstance(tensor, Tensor):
+        for name in ("images", "labels"):
+            if not isinstance(tensor := getattr(self, name), Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
-            if tensor.dtype != expected:
-                raise ValueError(f"{name} must be {expected}, got {tensor.dtype}: convert them with .to({expected})")
+        if self.images.dtype != torch.uint8:
+            raise ValueError(f"images must be torch.uint8, got {self.images.dtype}: convert them with .to(torch.uint8)")
+        if self.labels.dtype not in _INTEGERS:
+            raise ValueError(f"labels must be integers, got {self.labels.dtype}: convert them with .to(torch.int64)")
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             shapes = f"{tuple(self.images.shape)} and {tuple(self.labels.shape)}"
             raise ValueError(f"images must be (N, 3, H, W) and labels (N,), got {shapes}")
-        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
-            raise TypeError(f"classes must be a tuple of names, got {self.classes!r:.200}")
+        listed = isinstance(self.classes, Sequence) and not isinstance(self.classes, str)
+        if not listed or not all(isinstance(name, str) for name in self.classes):
+            raise TypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
+        object.__setattr__(self, "labels", self.labels.long())
+        object.__setattr__(self, "classes", tuple(self.classes))
 
     def __len__(self) -> int:
         """Count the images."""

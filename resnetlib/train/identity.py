@@ -94,12 +94,13 @@ def session(group: Group, dtype: torch.dtype, compiled: bool) -> dict[str, Any]:
     }
 
 
-def claim(path: Path, identity: Identity) -> None:
+def claim(path: Path, identity: Identity, *, finished: bool = False) -> None:
     """Write down whose a folder is, or make sure that it is this training's.
 
     Args:
         path: of the file in the folder.
         identity: of the training.
+        finished: whether the folder holds this very training's result, so that the network in it is its own.
 
     Raises:
         ValueError: if the folder is another training's.
@@ -112,7 +113,7 @@ def claim(path: Path, identity: Identity) -> None:
                 what = _difference(key, there.get(key), here)
                 raise ValueError(f"{path.parent} holds another training, whose {what}: give another folder")
         return
-    foreign = [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
+    foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
     if foreign:
         raise FileExistsError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
     _write(path, {**identity, "sessions": []})

@@ -84,8 +84,8 @@ def read_result(path: Path) -> tuple[Result, dict[str, str]]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def check_files(folder: Path, hashes: dict[str, str]) -> None:
-    """Raise for files that are not those that a result was written with.
+def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
+    """Return the files that are not those that a result was written with.
 
     Args:
         folder: where they are.
@@ -93,11 +93,8 @@ def check_files(folder: Path, hashes: dict[str, str]) -> None:
 
     Raises:
         OSError: if one cannot be read.
-        ValueError: if one is damaged.
     """
-    for name, digest in hashes.items():
-        if _sha256(folder / name) != digest:
-            raise ValueError(f"{folder / name} is damaged: its SHA-256 is not the one that was written down")
+    return [folder / name for name, digest in hashes.items() if _sha256(folder / name) != digest]
 
 
 def _hash_of(content: dict[str, Any]) -> str:

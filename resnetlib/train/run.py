@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from resnetlib.train.identity import Identity, begin_session, claim, digest_of
 from resnetlib.train.interrupts import check, heeding
 from resnetlib.train.journal import Journal, read_log
 from resnetlib.train.measure import evaluate_together
-from resnetlib.train.result import Result, check_files, contract_of, error_of, read_result, write_result
+from resnetlib.train.result import Result, changed_files, contract_of, error_of, read_result, write_result
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import Contract
+from resnetlib.weights.configs import contract_of_config, read_json
 from resnetlib.weights.contract import contract_from_json
 from resnetlib.weights.files import write_state, write_weights
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
@@ -145,7 +146,10 @@ class Run:
 
     def _enter(self) -> None:
         """Take the folder, and delete what a killed process left."""
-        claim(self._out / RUN, self._identity)
+        finished = False
+        with suppress(OSError, ValueError):
+            finished = read_result(self._out / RESULT)[1].get("training") == digest_of(self._identity)
+        claim(self._out / RUN, self._identity, finished=finished)
         self._checkpoints.clean()
         for name in _WRITTEN:
             for path in unfinished(self._out, name):
@@ -156,19 +160,26 @@ class Run:
         path = self._out / RESULT
         if not os.path.lexists(path):
             return False
+        changed: list[Path] = []
         try:
             _, hashes = read_result(path)
             mine = digest_of(self._identity)
             if hashes.pop("training", mine) != mine:
                 raise ValueError(f"{path} is another training's")
-            if BEST in hashes and not (self._out / BEST).exists():
-                del hashes[BEST]  # who does not want it may delete it
-            check_files(self._out, hashes)
+            hashes = {name: digest for name, digest in hashes.items() if name not in (BEST, LOG) or (self._out / name).exists()}
+            changed = changed_files(self._out, hashes)
+            if changed:
+                names = ", ".join(map(str, changed))
+                raise ValueError(f"{names} is damaged: its SHA-256 is not the one that was written down")
+            contract_of_config(read_json(self._out / CONFIG))
         except (OSError, ValueError) as error:
             if not self._checkpoints.newest_first():
                 raise ValueError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
             if self._group.leads:
-                tqdm.write(f"{error}; it is written anew from the newest checkpoint")
+                for path in changed:  # somebody may have meant to
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+                kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
+                tqdm.write(f"{error}; it is written anew from the newest checkpoint{kept}")
             return False
         return True
 

@@ -157,6 +157,8 @@ def encode_state(state: Mapping[str, Tensor], contract: Contract | None = None, 
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     plain = {}
+    if "__metadata__" in state:
+        raise ValueError("a tensor cannot be called '__metadata__', which safetensors keeps for itself: rename it")
     for key, tensor in state.items():
         check_plain(key, tensor)
         if tensor.is_floating_point():

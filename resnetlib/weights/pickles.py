@@ -21,6 +21,8 @@ MOST_STEPS = 10_000_000
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two of the five pickles that begin a file of before PyTorch 1.6."""
 
+_PICKLE_PROTOCOL = 2
+
 _COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch.* (?!Tensor$)\w+Tensor")
 """Globals that `torch.load` would accept, and that make large objects of small ones; a network's tensors need none of them."""
 
@@ -45,16 +47,19 @@ def check_pickle(path: Path) -> None:
     with open_file(path) as file:
         start = file.read(4)
         file.seek(0)
-        if start == b"PK\3\4":
-            for pickled in _pickles_of_zip(file):
-                _walk(BytesIO(pickled))
-            return
-        for expected in (_MAGIC, _PROTOCOL):
-            first = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
-            if first != [expected]:
-                raise ValueError("it does not begin as a file of torch.save does")
-        for _ in range(3):
-            _walk(file)
+        try:
+            if start == b"PK\3\4":
+                for pickled in _pickles_of_zip(file):
+                    _walk(BytesIO(pickled))
+                return
+            for expected in (_MAGIC, _PROTOCOL):
+                first = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
+                if first != [expected]:
+                    raise ValueError("it does not begin as a file of torch.save does")
+            for _ in range(3):
+                _walk(file)
+        except LookupError as error:
+            raise ValueError("its pickle uses an object that is not there") from error
 
 
 def _pickles_of_zip(file: BinaryIO) -> Iterator[bytes]:
@@ -104,9 +109,12 @@ def _walk(stream: BinaryIO) -> None:
     arg: Any  # it is of the type that the opcode has
     for opcode, arg, _ in pickletools.genops(stream):
         name = opcode.name
-        spent += 1 + (
-            len(arg) // 64 if isinstance(arg, str | bytes) else 10_000 if name == "LONG1" and arg.bit_length() > 72 else 0
-        )
+        steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)
+        if name == "LONG1" and arg.bit_length() > 72:  # integers that hash to the same value are compared one by one
+            steps = 10_000
+        spent += steps
+        if name == "PROTO" and arg != _PICKLE_PROTOCOL:
+            raise ValueError(f"its pickle is of protocol {arg}, and torch.save writes protocol {_PICKLE_PROTOCOL}")
         if name == "GLOBAL" and _COPIES.fullmatch(arg):
             raise ValueError(f"it asks for {arg[:80]!r}, which no network's tensors need")
         if name == "MARK":
@@ -131,7 +139,7 @@ def _walk(stream: BinaryIO) -> None:
             raise ValueError("a dictionary in it has keys that are neither strings nor numbers")
         if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
             raise ValueError("it calls something without a tuple of arguments")
-        made = taken[0] if name in ("SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD") else _Object(kind=_kind(name))
+        made = taken[0] if name in ("SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD") else _Object(steps, _kind(name))
         added = sum(one.steps for one in taken if one is not made)
         made.steps, spent = made.steps + added, spent + added
         if spent > MOST_STEPS:

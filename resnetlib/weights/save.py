@@ -55,6 +55,8 @@ def save_model(
         ...     create_model(f"{folder}/").classes
         ('cat', 'dog')
     """
+    if not str(folder):
+        raise ValueError("folder must be a path, got ''; the current folder is '.'")
     contract = _described(net, classes, contract)
     folder = Path(folder)
     there = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]

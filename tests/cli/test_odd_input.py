@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from commands import call, right, wrong
 from PIL import Image
 
 from resnetlib import create_model
-from resnetlib.cli import confusion, main, sheet
+from resnetlib.cli import confusion, main, sheet, training
 from resnetlib.cli import options as paths
 
 SAMPLE = Path(__file__).parents[2] / "resnetlib" / "data" / "samples" / "test_0_cat.png"
@@ -145,6 +146,25 @@ def test_a_sheet_does_not_replace_an_image(tmp_path: Path) -> None:
     for given in (image, tmp_path, tmp_path / "link.png"):
         assert "is one of the images, and would replace it" in wrong("predict", NAME, given, "--sheet", image)
     assert image.read_bytes() == SAMPLE.read_bytes()
+
+
+def test_outputs_replace_neither_data_nor_each_other(tmp_path: Path) -> None:
+    for i in range(10):
+        (tmp_path / "data" / str(i)).mkdir(parents=True)
+        (tmp_path / "data" / str(i) / "a.png").write_bytes(SAMPLE.read_bytes())
+    image = tmp_path / "data" / "0" / "a.png"
+    assert "is a file of the data" in wrong("evaluate", NAME, "--data", tmp_path / "data", "--confusion", image)
+    assert image.read_bytes() == SAMPLE.read_bytes()
+    both = tmp_path / "both.json"
+    assert "are the same file" in wrong("predict", NAME, SAMPLE, "--out", both, "--sheet", both)
+    assert not both.exists()
+
+
+def test_ctrl_c_is_never_an_empty_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(click.exceptions.Exit) as ended, training.interruptible():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err.strip() == "interrupted; run the same again to go on"
 
 
 def test_a_sheet_is_made_of_thumbnails(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

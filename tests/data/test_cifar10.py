@@ -226,18 +226,22 @@ def test_any_bytes_are_read_or_refused(name: str, content: bytes, tmp_path: Path
 def test_labelled_images_of_other_kinds_are_refused() -> None:
     images, labels, classes = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), ("a", "b")
     assert len(LabelledImages(images[:, :1], labels, classes)) == 2
+    narrow = LabelledImages(images, labels.byte(), list(classes))  # type: ignore[arg-type]
+    assert narrow.labels.dtype == torch.int64
+    assert narrow.classes == classes
     for error, message, bad in (
         (TypeError, "images must be a tensor, got NoneType", {"images": None}),
         (TypeError, "images must be a tensor, got ndarray", {"images": images.numpy()}),
         (TypeError, "labels must be a tensor, got list", {"labels": [0, 1]}),
         (ValueError, "images must be torch.uint8, got torch.float32", {"images": images.float()}),
-        (ValueError, "labels must be torch.int64, got torch.uint8", {"labels": labels.byte()}),
+        (ValueError, "labels must be integers, got torch.float32", {"labels": labels.float()}),
+        (ValueError, "labels must be integers, got torch.bool", {"labels": labels.bool()}),
         (ValueError, r"images must be .*, got \(3, 4, 4\) and \(2,\)", {"images": images[0]}),
         (ValueError, r"labels \(N,\), got .* and \(1,\)", {"labels": labels[:1]}),
         (ValueError, r"labels \(N,\), got .* and \(2, 1\)", {"labels": labels[:, None]}),
-        (TypeError, r"classes must be a tuple of names, got \['a'\]", {"classes": ["a"]}),
-        (TypeError, r"classes must be a tuple of names, got \(1, 2\)", {"classes": (1, 2)}),
-        (TypeError, "classes must be a tuple of names, got None", {"classes": None}),
+        (TypeError, "classes must be a sequence of names, got 'ab'", {"classes": "ab"}),
+        (TypeError, r"classes must be a sequence of names, got \(1, 2\)", {"classes": (1, 2)}),
+        (TypeError, "classes must be a sequence of names, got None", {"classes": None}),
     ):
         with pytest.raises(error, match=message):
             LabelledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import draw, fill
 
-from resnetlib import Backbone, finetune
+from resnetlib import Backbone, create_model, finetune, save_model
 from resnetlib.train import Result, fit, recipe_from_json, recipe_of
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.journal import read_log
@@ -146,8 +146,35 @@ def test_other_json(name: str, text: str, whole: Path, half: Path, tmp_path: Pat
     assert what_matters(out) == what_matters(whole)
 
 
-def test_a_lost_run_json_is_written_again(half: Path, whole: Path, tmp_path: Path) -> None:
-    out = copy(half, "out", tmp_path)
+def test_weights_that_somebody_changed_are_kept(whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = copy(whole, "out", tmp_path)
+    edited = create_model(f"{out}/")
+    edited.fc.bias.data += 1
+    save_model(edited, out, overwrite=True)
+    mine = (out / "model.safetensors").read_bytes()
+    train(out)
+    assert what_matters(out) == what_matters(whole)
+    assert (out / "model.safetensors.damaged").read_bytes() == mine
+    assert "kept as model.safetensors.damaged" in "".join(capfd.readouterr())
+
+
+def test_a_damaged_config_of_a_finished_training_is_written_anew(whole: Path, tmp_path: Path) -> None:
+    out = copy(whole, "out", tmp_path)
+    (out / "config.json").write_text("{")
+    train(out)
+    assert create_model(f"{out}/").num_classes == 3
+
+
+def test_a_finished_training_needs_no_log(whole: Path, tmp_path: Path) -> None:
+    out = copy(whole, "out", tmp_path)
+    shutil.rmtree(out / "checkpoints")
+    (out / "log.jsonl").unlink()
+    assert train(out) == train(whole)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_lost_run_json_is_written_again(finished: bool, half: Path, whole: Path, tmp_path: Path) -> None:
+    out = copy(whole if finished else half, "out", tmp_path)
     (out / "run.json").unlink()
     train(out)
     assert what_matters(out) == what_matters(whole)

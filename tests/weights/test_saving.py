@@ -429,3 +429,10 @@ def test_a_folder_needs_config_and_weights(family: type[Spec], tmp_path: Path) -
     (tmp_path / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no config.json"):
         create_model(tmp_path)
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="folder must be a path, got ''"):
+        save_model(build(FAMILIES["resnet"]), "")
+    assert not list(tmp_path.iterdir())
