@@ -146,6 +146,9 @@ class Run:
 
     def _enter(self) -> None:
         """Take the folder, and delete what a killed process left."""
+        for name in _WRITTEN:
+            if (self._out / name).exists() and not (self._out / name).is_file():
+                raise ValueError(f"{self._out / name} is a pipe, a socket, a device or a folder, expected a regular file")
         finished = False
         with suppress(OSError, ValueError):
             finished = read_result(self._out / RESULT)[1].get("training") == digest_of(self._identity)
