@@ -91,6 +91,9 @@ def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
         folder: where they are.
         hashes: of each name.
 
+    Returns:
+        Their paths.
+
     Raises:
         OSError: if one cannot be read.
     """
