@@ -12,7 +12,7 @@ from click.testing import Result
 from commands import call, right
 from pictures import draw, fill
 
-from resnetlib import create_model, save_model
+from resnetlib import create_model
 from resnetlib.cli.training import read_images
 from resnetlib.data import LabelledImages
 
@@ -65,16 +65,6 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path) -> None:
         assert message in result.output
         assert "Traceback" not in result.output
     assert not (tmp_path / "out").exists()
-
-
-def test_a_missing_extra_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    data = fill(tmp_path / "photos", 2)
-    save_model(create_model("cifar_resnet20", num_classes=3), tmp_path / "net", classes=("blue", "green", "red"))
-    options = ("--data", data, "--normalize", "cifar10", "--out", tmp_path / "out", "--points", 3, "--dimensions", 1, "--h5")
-    said = call("analyze", "landscape", tmp_path / "net", *map(str, options))
-    assert said.exit_code == 1
-    assert said.output.splitlines()[-1] == "Error: h5 files need h5py: pip install 'resnetlib[landscape]'"
 
 
 def test_recipes_that_are_none(tmp_path: Path) -> None:
