@@ -151,5 +151,5 @@ def _write(place: Path, memory: Mapping[str, object]) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, json.dumps(memory).encode())
-    except OSError:
+    except (OSError, ValueError):
         return
