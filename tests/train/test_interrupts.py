@@ -25,6 +25,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(root / "val", 2, first=4).parent
 
 
+@pytest.fixture(autouse=True)
+def _heed_interrupts() -> Iterator[None]:
+    """Undo what a shell does to commands in the background, which ignore Ctrl-C, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def wait_for(what: Callable[[], bool], seconds: float) -> bool:
     end = time.monotonic() + seconds
     while not what() and time.monotonic() < end:
@@ -95,7 +103,12 @@ assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 print("left", len(multiprocessing.active_children()))
 """
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["reached"] * 12 + ["left", "0"]

@@ -131,6 +131,8 @@ def test_what_another_process_is_writing_stays(hub: Hub, tmp_path: Path) -> None
     hub.fail("stall", method="GET", times=1)
     process = leave(tmp_path, repr(source))
     try:
+        while not hub.count("GET", "w.pth"):  # by then it has locked its file
+            assert process.poll() is None
         (tmp_path / "own").rename(tmp_path / "its own")  # where it holds its lock
         assert fetch(source, deadline=20).path.read_bytes() == content
         assert len(begun(tmp_path)) == 1
