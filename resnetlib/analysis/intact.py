@@ -12,7 +12,7 @@ from resnetlib.modules.threads import in_use
 
 _LOCK = RLock()
 _ENTERED: list[ExitStack] = []
-"""What the analyses that go on changed of the process, in the order in which they did."""
+"""Process-wide settings that running analyses have changed, oldest first."""
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -87,7 +87,7 @@ def _as_it_was(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _process_as_it_was(net: nn.Module) -> Iterator[None]:
-    """Keep the random state, and run nothing compiled; whoever leaves first, the last one leaves all as the first one found it."""
+    """Keep the random state, and run nothing compiled. The last analysis to end restores what the first one found."""
     devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
     with ExitStack() as stack:
         with _LOCK:

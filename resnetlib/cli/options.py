@@ -1,4 +1,4 @@
-"""The types of the options that are paths."""
+"""Option types for paths."""
 
 import os
 import tempfile

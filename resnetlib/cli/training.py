@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from resnetlib.train import Recipe
 
 _LARGEST = 2**20
-"""Bytes of a recipe that are read."""
+"""The largest recipe file, in bytes."""
 
 
 @contextmanager

@@ -160,7 +160,7 @@ class DenseNetSpec:
         check_numbers("the network", self._numbers())
 
     def _numbers(self) -> int:
-        """Count the parameters of the layers' convolutions, roughly."""
+        """Estimate the number of parameters."""
         read = sum(d * w + self.growth * d * (d - 1) // 2 for d, w in zip(self.depths, self.stage_widths(), strict=True))
         wide = self.bottleneck * self.growth
         return read * wide + 9 * sum(self.depths) * wide * self.growth if wide else 9 * read * self.growth

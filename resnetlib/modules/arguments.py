@@ -59,7 +59,7 @@ def check_numbers(what: str, count: int) -> None:
 
 
 def check_device(device: torch.device | str | int) -> None:
-    """Raise ValueError for a device that there is not."""
+    """Raise ValueError if the device is not available."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:

@@ -41,7 +41,7 @@ def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
 
 
 def check_stride_in(stride_in: str) -> None:
-    """Raise ValueError for a convolution that there is not."""
+    """Raise ValueError unless this names a convolution of the block."""
     if stride_in not in get_args(StrideIn):
         raise ValueError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
 

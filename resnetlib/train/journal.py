@@ -10,7 +10,7 @@ from resnetlib.disk import read_file, write_atomically
 Record = dict[str, Any]
 
 _LARGEST = 2**28
-"""Bytes of a log that are read."""
+"""The largest log that is read, in bytes."""
 
 
 class Journal:
@@ -52,7 +52,7 @@ class Journal:
 
 
 def read_log(path: Path) -> list[Record]:
-    """Read the whole records of a log; the last line may have been cut off with the process that wrote it.
+    """Read the complete records of a log; an interrupted write may have cut off the last line.
 
     Args:
         path: of the file; it need not be there.

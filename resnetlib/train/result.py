@@ -85,7 +85,7 @@ def read_result(path: Path) -> tuple[Result, dict[str, str]]:
 
 
 def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
-    """Return the files that are not those that a result was written with.
+    """Return the files whose hashes have changed.
 
     Args:
         folder: where they are.

@@ -43,7 +43,7 @@ _HASHED = (WEIGHTS_NAMES[0], BEST, LOG)
 """Files whose hashes the result keeps."""
 
 _WRITTEN = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
-"""Files of the folder, besides the checkpoints."""
+"""The files in a run's folder, besides the checkpoints."""
 
 _REDRAWN = 20.0
 """Seconds between two drawings of the curves."""

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, looked at before it is loaded: a small file must not unpack to a large one, or load for ever."""
+"""Check files of `torch.save` before loading them: for zip bombs, and for pickles that never end."""
 
 import pickletools
 import re

@@ -21,7 +21,7 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 """Mean and standard deviation of the colours, R G B, of pixels in [0, 1]."""
 
 LARGEST = 4096
-"""Pixels of the largest side to which images are resized: no network is evaluated on more, and one number fills the memory."""
+"""The largest `resize`, in pixels. A larger one would let a config file exhaust the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from httpx2 import Client, Request, Response, SyncByteStream
 
 LIBRARY = "resnetlib"
-"""What this library's requests are known by, in whichever thread the client sends them: give it as `library_name`."""
+"""The `library_name` of our requests, by which the guard recognises them in any thread."""
 
 LONGEST = 2**20
 """Bytes that are read of an answer of the API; of one that should be a file, and is an error, none are."""
