@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from resnetlib import __version__, build, list_models, spec_of
 from resnetlib.analysis import measure_cost
 from resnetlib.weights import describe
-from resnetlib.weights import list as list_weights
+from resnetlib.weights import list as list_pretrained
 
 project = "resnetlib"
 author = "the resnetlib maintainers"
@@ -44,14 +44,14 @@ def write_network_table() -> None:
 
 
 def write_catalogue() -> None:
-    """Tabulate the contracts of all weights, for the page of the catalogue."""
+    """Tabulate the pretrained configs of all weights, for the page of the catalogue."""
     rows = ["| name | parameters | top-1 | input | recipe | licence |", "|-|-:|-:|-:|-|-|"]
-    for name in list_weights():
-        contract = describe(name)
-        params = f"{contract.params:,}" if contract.params else ""
-        top1 = f"{contract.top1:.2f} %" if contract.top1 is not None else ""
-        size = contract.preprocess.size if contract.preprocess else ""
-        rows.append(f"| `{name}` | {params} | {top1} | {size} | {contract.recipe} | {contract.license} |")
+    for name in list_pretrained():
+        cfg = describe(name)
+        params = f"{cfg.params:,}" if cfg.params else ""
+        top1 = f"{cfg.top1:.2f} %" if cfg.top1 is not None else ""
+        size = cfg.preprocess.size if cfg.preprocess else ""
+        rows.append(f"| `{name}` | {params} | {top1} | {size} | {cfg.recipe} | {cfg.license} |")
     (Path(__file__).parent / "_generated" / "catalogue.md").write_text("\n".join(rows) + "\n")
 
 

@@ -41,16 +41,17 @@ def main() -> None:
     args = cli.parse_args()
     about = json.loads((args.run / "run.json").read_text())
     net = resnetlib.create_model(f"{args.run}/")
-    contract = net.contract
+    cfg = net.pretrained_cfg
+    assert cfg is not None and cfg.top1 is not None  # noqa: PT018, S101 - `fit` measured it
     net = net.half().float()  # what is measured is what is stored
     with torch.inference_mode():
         test, train = (resnetlib.evaluate(net, batches(net, args.data, split, about["images"])) for split in ("test", "train"))
-    cost = contract.top1 - test.top1
-    print(f"test images: {contract.top1:.2f} % in fp32, {test.top1:.2f} % in fp16; training images: {train.top1:.2f} %")
+    cost = cfg.top1 - test.top1
+    print(f"test images: {cfg.top1:.2f} % in fp32, {test.top1:.2f} % in fp16; training images: {train.top1:.2f} %")
     if cost > args.cost:
         raise SystemExit(f"fp16 costs {cost:.2f} %, more than {args.cost} %")
-    contract = replace(
-        contract,
+    cfg = replace(
+        cfg,
         tag=args.tag,
         top1=test.top1,
         top5=test.top5,
@@ -59,10 +60,10 @@ def main() -> None:
         license=args.license,
         origin=f"resnetlib train, on {about['sessions'][-1]['hardware']}",
     )
-    path = args.out / f"{contract.full_name}.safetensors"
-    write_weights(net, path, contract, dtype=torch.float16)
+    path = args.out / f"{cfg.full_name}.safetensors"
+    write_weights(net, path, cfg, dtype=torch.float16)
     print(f"{path}: {path.stat().st_size:,} bytes")
-    print(f'("{contract.name}", "{contract.tag}"): "{hashlib.sha256(path.read_bytes()).hexdigest()}",')
+    print(f'("{cfg.name}", "{cfg.tag}"): "{hashlib.sha256(path.read_bytes()).hexdigest()}",')
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def ways(dropout: float, depth: float) -> dict[str, tuple[float, float]]:
 
 
 def make(name: str, dropout: float, depth: float) -> resnetlib.Backbone:
-    net = resnetlib.create_model(name, drop_path=depth)
+    net = resnetlib.create_model(name, drop_path_rate=depth)
     for block in net.blocks():
         if dropout and isinstance(block, resnetlib.BasicBlock):
             block.relu1.register_forward_hook(lambda relu, _, y: functional.dropout(y, dropout, relu.training))

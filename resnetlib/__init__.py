@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, data, features, inference, models, modules, train, tuning, weights, zoo
+    from resnetlib import analysis, config, data, features, finetuning, inference, models, modules, train, weights, zoo
     from resnetlib.experiments import *
+    from resnetlib.finetuning import *
+    from resnetlib.finetuning.finetune import *
     from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
     from resnetlib.modules import *
-    from resnetlib.transfer import *
-    from resnetlib.tuning import *
     from resnetlib.zoo import *
 
 __version__ = "0.1.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference", "tuning", "transfer", "experiments")
+_ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
 """The modules whose `__all__` is public here."""
 
-_SUBMODULES = ("analysis", "data", "features", "inference", "models", "modules", "train", "tuning", "weights", "zoo")
+_SUBMODULES = ("analysis", "config", "data", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo")
 """What is public here by its own name."""
 
 if not TYPE_CHECKING:

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from resnetlib.config import Preprocessing
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
-from resnetlib.weights.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torchvision.transforms.v2 import Compose
 
-__all__ = ["Evaluation", "Guess", "classify", "evaluate", "transform_for"]
+__all__ = ["Evaluation", "Prediction", "classify", "evaluate", "transform_for"]
 
 _AT_ONCE = 32
 """Images that are classified together."""
@@ -28,7 +28,7 @@ _UNKNOWN = "this network does not know its preprocessing: set net.preprocess to 
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class Prediction:
     """A class, and how probable the network holds it to be.
 
     Args:
@@ -87,7 +87,7 @@ def transform_for(net: Backbone) -> "Compose":
     return net.preprocess.transform()
 
 
-def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Guess]]:
+def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Prediction]]:
     """Name what is in images.
 
     Threads may share a network here and in `evaluate`, but not with one that trains it: that one needs a copy (`copy.deepcopy`).
@@ -131,7 +131,7 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
             for x in [torch.stack(inputs)] if alike else [x[None] for x in inputs]:
                 ranked = net(x.to(like.device, like.dtype)).float().softmax(1).topk(min(top, net.num_classes))
                 for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
-                    guesses.append([Guess(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
+                    guesses.append([Prediction(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
     return guesses
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
+from resnetlib.config import PretrainedConfig
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_device
 from resnetlib.weights.adapt import InputRule, adapt_channels, check_rule
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.configs import name_of
-from resnetlib.weights.contract import Contract
 from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest
 from resnetlib.weights.find import Found, find, names_weights
 from resnetlib.weights.load import adopt_state, channels_in, classes_in
@@ -28,9 +28,9 @@ def create_model(
     weights: str | Path | None = None,
     dialect: str | None = None,
     num_classes: int | None = None,
-    in_channels: int | None = None,
+    in_chans: int | None = None,
     input_rule: InputRule | None = None,
-    drop_path: float = 0.0,
+    drop_path_rate: float = 0.0,
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
@@ -50,11 +50,11 @@ def create_model(
         dialect: whose names the tensors of a file have; None to find it out.
         num_classes: logits; 0 for none, and then the pooled features are the output; None for the weights' own, or without
             weights 1000 for ImageNet names and 10 for `cifar_` names. A number that is not the weights' own gets a new classifier.
-        in_channels: channels of the images; None for the weights' own, or 3. Another number than the weights' adapts the first
+        in_chans: channels of the images; None for the weights' own, or 3. Another number than the weights' adapts the first
             convolution, and the mean and deviation of `preprocess`.
         input_rule: how: "sum", "repeat", "zeros", or a function (`resnetlib.weights.adapt_input`); None for the sum for one
             channel, otherwise to repeat.
-        drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
+        drop_path_rate: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
@@ -68,7 +68,7 @@ def create_model(
 
     Returns:
         The network, in training mode, as every new `torch.nn.Module` is. With weights that say so, its `preprocess` turns an image
-        into its input, its `classes` name the logits, and its `contract` says the rest.
+        into its input, its `classes` name the logits, and its `cfg` says the rest.
 
     Raises:
         ValueError: for an unknown name or tag, for weights that do not fit, that are damaged or ambiguous, and for numbers out of
@@ -80,7 +80,7 @@ def create_model(
         >>> net = create_model("cifar_resnet20.resnetlib_c10").eval()
         >>> net.classes[:3]
         ('airplane', 'automobile', 'bird')
-        >>> create_model("cifar_resnet20.resnetlib_c10", num_classes=5, in_channels=1).fc
+        >>> create_model("cifar_resnet20.resnetlib_c10", num_classes=5, in_chans=1).fc
         Linear(in_features=64, out_features=5, bias=True)
     """
     if weights is not None or names_weights(name):
@@ -89,19 +89,19 @@ def create_model(
     found = find(name, weights, dialect=dialect, mmap=mmap)
     make = partial(
         build,
-        drop_path=drop_path,
+        drop_path_rate=drop_path_rate,
         drop_rate=drop_rate,
         proj_drop_rate=proj_drop_rate,
         memory_efficient=memory_efficient,
         output_stride=output_stride,
     )
     if found.file is not None:
-        return _with_weights(found, make, num_classes, in_channels, input_rule, device, dtype, channels_last)
+        return _with_weights(found, make, num_classes, in_chans, input_rule, device, dtype, channels_last)
     assert found.spec is not None  # noqa: S101 - what has no file has a name
     if input_rule is not None:
         raise ValueError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
-    channels = 3 if in_channels is None else in_channels
-    net = make(found.spec, num_classes=num_classes, in_channels=channels, device=device, dtype=dtype)
+    channels = 3 if in_chans is None else in_chans
+    net = make(found.spec, num_classes=num_classes, in_chans=channels, device=device, dtype=dtype)
     return net.to(memory_format=torch.channels_last) if channels_last else net
 
 
@@ -111,7 +111,7 @@ def load_file(
     spec: Spec | None = None,
     dialect: str | None = None,
     num_classes: int | None = None,
-    in_channels: int | None = None,
+    in_chans: int | None = None,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
     channels_last: bool = False,
@@ -127,7 +127,7 @@ def load_file(
         spec: the architecture, where nothing else tells it.
         dialect: whose names the tensors have; None to find it out.
         num_classes: logits; None for the weights' own.
-        in_channels: channels of the images; None for the weights' own.
+        in_chans: channels of the images; None for the weights' own.
         device: where the parameters shall be.
         dtype: of the parameters; float32 unless torch's default is another.
         channels_last: lay the parameters out for channels-last images.
@@ -154,7 +154,7 @@ def load_file(
         if found.spec is not None and simplest(found.spec) != simplest(spec):
             raise ValueError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
         found = replace(found, spec=spec)
-    return _with_weights(found, build, num_classes, in_channels, None, device, dtype, channels_last)
+    return _with_weights(found, build, num_classes, in_chans, None, device, dtype, channels_last)
 
 
 def _refuse_meta(device: torch.device | str | int | None) -> None:
@@ -169,7 +169,7 @@ def _with_weights(
     found: Found,
     make: Callable[..., Backbone],
     num_classes: int | None,
-    in_channels: int | None,
+    in_chans: int | None,
     input_rule: InputRule | None,
     device: torch.device | str | int | None,
     dtype: torch.dtype | None,
@@ -177,26 +177,26 @@ def _with_weights(
 ) -> Backbone:
     """Build a network around weights."""
     assert found.file is not None  # noqa: S101 - it is not called without
-    contract = found.file.contract
+    cfg = found.file.pretrained_cfg
     weights = recognise(found.file.state, dialect=found.dialect)
     spec = infer_spec(weights, dialect=found.dialect).spec if found.spec is None else found.spec
     check_size(weights, spec, source=found.label)
     check_spec(weights, spec, source=found.label, by_name=found.by_name)
     own_classes, own_channels = classes_in(weights), channels_in(weights)
-    channels = own_channels if in_channels is None else in_channels
+    channels = own_channels if in_chans is None else in_chans
     try:
-        net = make(spec, num_classes=own_classes, in_channels=channels, device="meta")
+        net = make(spec, num_classes=own_classes, in_chans=channels, device="meta")
     except (RuntimeError, TypeError, OverflowError) as error:
         raise ValueError(f"{found.label}: no such network can be built, {spec}: {error}") from error
     adapted, done = adapt_channels(weights, channels, input_rule)
     adopt_state(net, adapted, dtype=dtype, source=found.label, trusted=found.pinned)
-    if contract is None and done:
-        contract = Contract(name=name_of(spec), tag="", spec=spec)
-    if contract is not None:
-        net.contract = contract if not done else replace(contract, origin="; ".join(filter(None, (contract.origin, done))))
+    if cfg is None and done:
+        cfg = PretrainedConfig(name=name_of(spec), tag="", spec=spec)
+    if cfg is not None:
+        net.pretrained_cfg = cfg if not done else replace(cfg, origin="; ".join(filter(None, (cfg.origin, done))))
         average = input_rule in (None, "sum")
-        net.preprocess = contract.preprocess and contract.preprocess.for_channels(channels, average=average)
-        net.classes = contract.classes
+        net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=average)
+        net.classes = cfg.classes
         if net.classes is not None and len(net.classes) != own_classes:
             raise ValueError(f"{found.label} names {len(net.classes)} classes, and has {own_classes} logits")
     if num_classes is not None and num_classes != own_classes:

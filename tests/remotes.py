@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loopback import Hub
 
-from resnetlib.weights.sources import HubFile, UrlFile
+from resnetlib.config import HubFile, UrlFile
 
 
 @dataclass

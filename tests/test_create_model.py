@@ -53,12 +53,12 @@ def test_the_weights_own_classes_are_the_default(tmp_path: Path) -> None:
 
 
 def test_options_reach_the_network() -> None:
-    net = create_model("resnet50", num_classes=10, in_channels=1, device="meta", dtype=torch.bfloat16)
+    net = create_model("resnet50", num_classes=10, in_chans=1, device="meta", dtype=torch.bfloat16)
     assert net.conv1.weight.shape == (64, 1, 7, 7)
     assert net.conv1.weight.dtype == torch.bfloat16
     assert net.fc.weight.shape == (10, 2048)
     dense = create_model(
-        "cifar_densenet40_k12", drop_path=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True, device="meta"
+        "cifar_densenet40_k12", drop_path_rate=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True, device="meta"
     )
     assert dense.head_drop.p == 0.2
     assert list(dense.blocks())[-1].join.p == 0.1
@@ -83,7 +83,7 @@ def test_weights_have_no_place_on_meta() -> None:
 
 def test_one_channel_sees_grey_images_as_three_did() -> None:
     full = create_model("cifar_resnet20.resnetlib_c10", dtype=torch.float64).eval()
-    net = create_model("cifar_resnet20.resnetlib_c10", in_channels=1, dtype=torch.float64).eval()
+    net = create_model("cifar_resnet20.resnetlib_c10", in_chans=1, dtype=torch.float64).eval()
     assert net.classes == full.classes
     grey = torch.rand(2, 1, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(net(grey), full(grey.expand(2, 3, 32, 32)), rtol=1e-9, atol=1e-9)
@@ -101,35 +101,35 @@ def test_rules_for_the_input(tmp_path: Path) -> None:
     name = "cifar_resnet20.resnetlib_c10"
     colour = create_model(name).eval()
     images = torch.rand(2, 3, 32, 32)
-    with_depth = create_model(name, in_channels=4, input_rule="zeros").eval()
+    with_depth = create_model(name, in_chans=4, input_rule="zeros").eval()
     torch.testing.assert_close(with_depth(torch.cat((images, torch.rand(2, 1, 32, 32)), 1)), colour(images))
-    repeated = create_model(name, in_channels=6, input_rule="repeat").eval()
+    repeated = create_model(name, in_chans=6, input_rule="repeat").eval()
     torch.testing.assert_close(repeated(torch.cat((images, images), 1)), colour(images), rtol=1e-4, atol=1e-4)
-    assert create_model(name, in_channels=2).preprocess.mean == (0.4914, 0.4822)
+    assert create_model(name, in_chans=2).preprocess.mean == (0.4914, 0.4822)
     grey = torch.rand(2, 1, 32, 32)
-    alone = create_model(name, in_channels=1, input_rule="sum").eval()
+    alone = create_model(name, in_chans=1, input_rule="sum").eval()
     torch.testing.assert_close(alone(grey), colour(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
 
     def green(weight: torch.Tensor, channels: int) -> torch.Tensor:
         return weight[:, 1:2].expand(-1, channels, -1, -1)
 
-    net = create_model(name, in_channels=5, input_rule=green)
+    net = create_model(name, in_chans=5, input_rule=green)
     assert torch.equal(net.conv1.weight, colour.conv1.weight[:, [1] * 5])
     resnetlib.save_model(net, tmp_path / "green")
-    assert "input's 3 channels made 5 (green)" in resnetlib.create_model(tmp_path / "green").contract.origin
-    assert resnetlib.create_model(tmp_path / "green").in_channels == 5
+    assert "input's 3 channels made 5 (green)" in resnetlib.create_model(tmp_path / "green").pretrained_cfg.origin
+    assert resnetlib.create_model(tmp_path / "green").in_chans == 5
 
 
 def test_the_colours_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) -> None:
     name = "cifar_resnet20.resnetlib_c10"
-    assert create_model(name, in_channels=1, input_rule="repeat").preprocess.mean == (0.4914,)
-    assert create_model(name, in_channels=1).preprocess.mean == pytest.approx((0.4734,), abs=1e-4)
+    assert create_model(name, in_chans=1, input_rule="repeat").preprocess.mean == (0.4914,)
+    assert create_model(name, in_chans=1).preprocess.mean == pytest.approx((0.4734,), abs=1e-4)
     torch.save(create_model("cifar_plain20").state_dict(), tmp_path / "w.pth")
-    net = create_model("cifar_plain20", weights=tmp_path / "w.pth", in_channels=1)
+    net = create_model("cifar_plain20", weights=tmp_path / "w.pth", in_chans=1)
     save_model(net, tmp_path / "grey")
-    assert create_model(tmp_path / "grey").contract.origin == "the input's 3 channels made 1 (sum)"
+    assert create_model(tmp_path / "grey").pretrained_cfg.origin == "the input's 3 channels made 1 (sum)"
     with pytest.raises(ValueError, match="input_rule='sum' adapts weights, and cifar_plain20 has none"):
-        create_model("cifar_plain20", in_channels=1, input_rule="sum")
+        create_model("cifar_plain20", in_chans=1, input_rule="sum")
 
 
 @pytest.mark.parametrize(
@@ -144,31 +144,31 @@ def test_the_colours_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) -
 )
 def test_rules_that_do_not_go(channels: int, rule: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        create_model("cifar_resnet20.resnetlib_c10", in_channels=channels, input_rule=rule)  # type: ignore[arg-type]
+        create_model("cifar_resnet20.resnetlib_c10", in_chans=channels, input_rule=rule)  # type: ignore[arg-type]
 
 
 def test_the_first_convolution_of_every_family_is_adapted(spec: Spec, tmp_path: Path) -> None:
     net = build(spec, num_classes=3)
     torch.save(net.state_dict(), tmp_path / "w.pth")
-    adapted = load_file(tmp_path / "w.pth", spec=spec, in_channels=2)
-    assert adapted.in_channels == 2
+    adapted = load_file(tmp_path / "w.pth", spec=spec, in_chans=2)
+    assert adapted.in_chans == 2
     conv = next(module for module in adapted.modules() if isinstance(module, nn.Conv2d))
     old = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
     assert torch.equal(conv.weight, adapt_input(old.weight, 2))
-    with pytest.raises(ValueError, match="in_channels must be"):
-        load_file(tmp_path / "w.pth", spec=spec, in_channels=0)
+    with pytest.raises(ValueError, match="in_chans must be"):
+        load_file(tmp_path / "w.pth", spec=spec, in_chans=0)
 
 
 def test_the_file_s_own_channels_are_the_default(tmp_path: Path) -> None:
-    torch.save(create_model("cifar_plain20", in_channels=4).state_dict(), tmp_path / "w.pth")
-    assert create_model("cifar_plain20", weights=tmp_path / "w.pth").in_channels == 4
+    torch.save(create_model("cifar_plain20", in_chans=4).state_dict(), tmp_path / "w.pth")
+    assert create_model("cifar_plain20", weights=tmp_path / "w.pth").in_chans == 4
 
 
 def test_a_name_with_a_tag_is_its_weights() -> None:
     a, b = create_model("cifar_resnet20.resnetlib_c10"), create_model("cifar_resnet20", weights="resnetlib_c10")
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-    assert a.contract == describe("cifar_resnet20.resnetlib_c10")
-    assert create_model("cifar_resnet20").contract is None
+    assert a.pretrained_cfg == describe("cifar_resnet20.resnetlib_c10")
+    assert create_model("cifar_resnet20").pretrained_cfg is None
 
 
 def test_nothing_is_on_meta_and_nothing_is_shared(spec: Spec, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_memory_format_and_dtype_are_asked_for() -> None:
 
 
 def test_regularisation_reaches_a_network_with_weights() -> None:
-    net = create_model("cifar_resnet20.resnetlib_c10", drop_path=0.1, drop_rate=0.2, memory_efficient=True)
+    net = create_model("cifar_resnet20.resnetlib_c10", drop_path_rate=0.1, drop_rate=0.2, memory_efficient=True)
     assert net.head_drop.p == 0.2
     assert list(net.blocks())[-1].join.p == 0.1
     assert net.layer1.checkpointing
@@ -341,7 +341,7 @@ def test_files_that_are_not_the_network_s_are_not_converted(tmp_path: Path) -> N
     convert_file(tmp_path / "m" / "model.safetensors", tmp_path / "k.safetensors", "akamaster")
     again = load_file(tmp_path / "k.safetensors")
     assert again.classes is not None
-    assert again.contract.name == "cifar_resnet20"
+    assert again.pretrained_cfg.name == "cifar_resnet20"
 
 
 def test_timm_s_names_are_understood() -> None:

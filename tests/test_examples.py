@@ -87,7 +87,7 @@ def test_transfer(tmp_path: Path) -> None:
     assert list(results) == [f"{way}, 5 a class" for way in ways]
     assert all(len(result["errors"]) == 2 for result in results.values())
     states = [create_model(f"{tmp_path}/runs/{way}-5-0/").state_dict() for way in ("linear-probe", "fine-tuned")]
-    begin = create_model("cifar_resnet20.resnetlib_c10", in_channels=1).state_dict()
+    begin = create_model("cifar_resnet20.resnetlib_c10", in_chans=1).state_dict()
     assert [torch.equal(state["layer3.2.conv2.weight"], begin["layer3.2.conv2.weight"]) for state in states] == [True, False]
 
 
@@ -125,9 +125,9 @@ def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None
     path = tmp_path / "cifar_resnet20.toy.safetensors"
     assert f'("cifar_resnet20", "toy"): "{hashlib.sha256(path.read_bytes()).hexdigest()}",' in said
     file = read_weights(path)
-    assert file.contract is not None
-    assert f"{file.contract.top1:.2f} % in fp16" in said
-    assert file.contract.evaluated_on == "the 10,000 test images of CIFAR-10; train_top1: the 64 training images"
+    assert file.pretrained_cfg is not None
+    assert f"{file.pretrained_cfg.top1:.2f} % in fp16" in said
+    assert file.pretrained_cfg.evaluated_on == "the 10,000 test images of CIFAR-10; train_top1: the 64 training images"
     assert {tensor.dtype for key, tensor in file.state.items() if not key.endswith("num_batches_tracked")} == {torch.float16}
     assert torch.equal(file.state["fc.weight"], create_model(f"{folder}/").fc.weight.half())
 

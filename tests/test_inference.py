@@ -57,7 +57,7 @@ class Answers(Backbone):
     """A network that gives out what it is told to."""
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(in_channels=1, num_classes=logits.shape[1])
+        super().__init__(in_chans=1, num_classes=logits.shape[1])
         self.logits = nn.Parameter(logits)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -41,9 +41,9 @@ from resnetlib import (
     unfreeze,
 )
 from resnetlib import analysis as A  # noqa: N812
+from resnetlib.config import spec_from_dict, spec_from_json
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
-from resnetlib.models.spec import spec_from_dict, spec_from_json
 from resnetlib.weights import Preprocessing
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -143,8 +143,8 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     **{
         f"build {name}": (lambda value, name=name: build(FAMILIES["resnet"], **{name: value}), values)
         for name, values in (
-            ("num_classes", tuple(value for value in COUNTS if value is not None)), ("in_channels", (0, *COUNTS)),
-            ("drop_path", COUNTS), ("drop_rate", COUNTS), ("output_stride", (0, -1, 10**9, 1.5, "3", [])),
+            ("num_classes", tuple(value for value in COUNTS if value is not None)), ("in_chans", (0, *COUNTS)),
+            ("drop_path_rate", COUNTS), ("drop_rate", COUNTS), ("output_stride", (0, -1, 10**9, 1.5, "3", [])),
             ("device", ("tpu", "", "cuda:99", -1, 1.5, "meta:x", [])),
             ("dtype", ("float32", torch.int64, torch.bool, torch.complex64, 3)),
         )
@@ -152,7 +152,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     **{
         f"create_model {name}": (lambda value, name=name: create_model("cifar_resnet20.resnetlib_c10", **{name: value}), values)
         for name, values in (
-            ("num_classes", (-1, 10**9, 1.5, "3")), ("in_channels", (0, 10**9)), ("device", ("tpu", "cuda:99", -1)),
+            ("num_classes", (-1, 10**9, 1.5, "3")), ("in_chans", (0, 10**9)), ("device", ("tpu", "cuda:99", -1)),
         )
     },
     **{

@@ -14,7 +14,7 @@ SPECS = resnet_specs(most=12) | densenet_specs()
 def make(spec: Spec) -> tuple[Backbone, torch.Tensor]:
     """Return a network, and images that are large enough for it to train on."""
     torch.manual_seed(0)
-    net = build(spec, num_classes=5, in_channels=2)
+    net = build(spec, num_classes=5, in_chans=2)
     size = max(net.smallest_input, 2 * net.feature_info[-1]["reduction"])
     return net, torch.randn(3, 2, size, size + 1)
 
@@ -63,7 +63,7 @@ def test_images_of_a_batch_do_not_see_each_other_in_evaluation(spec: Spec) -> No
 def test_a_state_dict_makes_the_same_network(spec: Spec) -> None:
     net, images = make(spec)
     net(images)  # so that the statistics are not what they begin as
-    twin = build(spec, num_classes=5, in_channels=2)
+    twin = build(spec, num_classes=5, in_chans=2)
     twin.load_state_dict(net.state_dict())
     assert torch.equal(twin.eval()(images), net.eval()(images))
 

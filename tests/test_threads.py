@@ -74,7 +74,7 @@ def one_core() -> Iterator[None]:
 
 @pytest.mark.parametrize("family", FOUR)
 def test_many_threads_classify_and_evaluate_as_one_does(family: str) -> None:
-    net = network(family, drop_path=0.5 if family != "plain" else 0.0, drop_rate=0.5)
+    net = network(family, drop_path_rate=0.5 if family != "plain" else 0.0, drop_rate=0.5)
     expected, counted = classify(net, IMAGES), evaluate(net, [INPUTS])
     before = picture(net)
 

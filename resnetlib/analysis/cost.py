@@ -109,8 +109,8 @@ def _measure_all(net: Backbone, size: int) -> Cost:
     stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
     sections = {"stem": net.stem(), **stages, "tail": net.tail(), "head": head}
     # Two images, since batch norm cannot train on a single 1x1 map; all counts are halved.
-    x = torch.empty(2, net.in_channels, size, size, device="meta", dtype=next(net.parameters()).dtype)
-    check_images(x, net.in_channels, net.smallest_input)
+    x = torch.empty(2, net.in_chans, size, size, device="meta", dtype=next(net.parameters()).dtype)
+    check_images(x, net.in_chans, net.smallest_input)
     kept = {StorageWeakRef(tensor.untyped_storage()): tensor for tensor in (*net.parameters(), *net.buffers())}
     parts = []
     for name, modules in sections.items():

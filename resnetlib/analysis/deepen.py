@@ -67,7 +67,7 @@ def _deepened(net: Backbone, depths: tuple[int, ...], batches: Batches | None) -
     like = like_of(net)
     precise = torch.promote_types(like.dtype, torch.float32)  # to compare in: numbers of 16 bits are rounded at the end
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # its parameters are to be trained
-        deeper = family(replace(net.spec, depths=depths), num_classes=net.num_classes, in_channels=net.in_channels)
+        deeper = family(replace(net.spec, depths=depths), num_classes=net.num_classes, in_chans=net.in_chans)
         deeper.to(like.device, precise)
     deeper.head_drop.p = net.head_drop.p
     if is_dilated(net):

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.recording import check_ordinary
-from resnetlib.modules import is_norm
+from resnetlib.modules import is_norm_layer
 from resnetlib.modules.threads import in_use
 
 
@@ -78,7 +78,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
 @contextmanager
 def _recalibrated(net: nn.Module, inputs: list[Tensor]) -> Iterator[None]:
     with norms_in(net, training=True), torch.no_grad():
-        norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm(module) and module.training]
+        norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm_layer(module) and module.training]
         momenta = [norm.momentum for norm in norms]
         try:
             for norm in norms:

@@ -23,7 +23,7 @@ def copy_dense(net: Backbone, deeper: Backbone) -> None:
         raise ValueError("a dense network without a classifier cannot be deepened: it would give out more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):
         raise ValueError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
-    _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_channels))
+    _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_chans))
     seen = torch.arange(net.feature_info[0]["num_chs"])
     for old_parts, new_parts in zip(net.stages(), deeper.stages(), strict=True):
         for old, new in zip(old_parts, new_parts, strict=True):

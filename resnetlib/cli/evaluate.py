@@ -13,8 +13,7 @@ from resnetlib.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnetlib.modules.backbone import Preprocess
-    from resnetlib.weights.preprocess import Normalization
+    from resnetlib.config import Normalization, Preprocessing
 
 
 @click.command()
@@ -54,7 +53,9 @@ def evaluate(
         click.echo(f"wrote {printable(confusion)}")
 
 
-def read_batches(data: Path, preprocess: "Preprocess", classes: int, batch: int) -> tuple[int, Iterable[tuple["Tensor", "Tensor"]]]:
+def read_batches(
+    data: Path, preprocess: "Preprocessing", classes: int, batch: int
+) -> tuple[int, Iterable[tuple["Tensor", "Tensor"]]]:
     """Find out what kind of folder this is, and read it.
 
     Args:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @changes_option("the recipe")
 @click.option("--validation", default=0.2, show_default=True, help="Share of the images held out, where there is no val/.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the split, and of all draws.")
-@click.option("--in-channels", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: the weights' own]")
+@click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: the weights' own]")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 @training_options
 @interruptible()
@@ -46,7 +46,7 @@ def finetune(
     changes: tuple[str, ...],
     validation: float,
     seed: int,
-    in_channels: str | None,
+    in_chans: str | None,
     input_rule: Literal["sum", "repeat", "zeros"] | None,
     device: str | None,
     precision: "Precision",
@@ -59,8 +59,8 @@ def finetune(
     images are kept. The same command again goes on where the last one was stopped. Then: `resnetlib predict OUT photo.jpg`.
     """
     from resnetlib.data import is_cifar10
-    from resnetlib.train.group import leads
-    from resnetlib.transfer import finetune as tune
+    from resnetlib.distributed import is_main_process
+    from resnetlib.finetuning.finetune import finetune as tune
 
     in_memory = is_cifar10(data)
     if in_memory and recipe == "finetune":
@@ -72,7 +72,7 @@ def finetune(
         out,
         recipe=read_recipe(recipe, {field: value_of(text) for field, text in map(pair, changes)}),
         validation=validation,
-        in_channels=int(in_channels) if in_channels else None,
+        in_chans=int(in_chans) if in_chans else None,
         input_rule=input_rule,
         seed=seed,
         device=device,
@@ -80,5 +80,5 @@ def finetune(
         compiled=compiled,
         every=every,
     )
-    if leads():
+    if is_main_process():
         click.echo(f"training error {result.train_error:.2f} %, validation error {result.test_error:.2f} %; saved in {out}")

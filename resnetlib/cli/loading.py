@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from resnetlib.config import Normalization, Preprocessing
     from resnetlib.modules import Backbone
-    from resnetlib.modules.backbone import Preprocess
-    from resnetlib.weights.preprocess import Normalization
 
 
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +35,9 @@ def embedded_tags(name: str) -> list[str]:
     return [tag for network, tag in EMBEDDED if network == name]
 
 
-def load(name: str, weights: str | None, normalize: "Normalization | None", device: str | None) -> tuple["Backbone", "Preprocess"]:
+def load(
+    name: str, weights: str | None, normalize: "Normalization | None", device: str | None
+) -> tuple["Backbone", "Preprocessing"]:
     """Create a network with trained weights, and with preprocessing.
 
     Args:

@@ -16,8 +16,8 @@ from resnetlib.text import printable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from resnetlib.inference import Guess
-    from resnetlib.weights.preprocess import Normalization
+    from resnetlib.config import Normalization
+    from resnetlib.inference import Prediction
 
 _AT_ONCE, _PIXELS = 64, 2**28
 """Images in memory at a time: so many, or so many that together they have that many pixels."""
@@ -62,7 +62,7 @@ def predict(
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
         raise ValueError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
     net, _ = load(name, weights, normalize, device)
-    rows: list[tuple[Path, list[Guess]]] = []
+    rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image] = []
     passed_over: list[str] = []
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
@@ -165,7 +165,7 @@ def _text(value: object) -> str:
     return str(value).encode(errors="backslashreplace").decode()
 
 
-def _to_csv(rows: "Sequence[tuple[Path, list[Guess]]]") -> str:
+def _to_csv(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
     """Write a line for each image: its path, and classes and probabilities, the most probable first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -177,7 +177,7 @@ def _to_csv(rows: "Sequence[tuple[Path, list[Guess]]]") -> str:
     return text.getvalue()
 
 
-def _to_json(rows: "Sequence[tuple[Path, list[Guess]]]") -> str:
+def _to_json(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
     """Write a list with an object for each image."""
     listed = [
         {

@@ -71,11 +71,11 @@ def train(
         raise ValueError(f"give one network, or --grid and its axes, got {' '.join(what)}")
     import torch
 
+    from resnetlib.config import spec_from_dict
+    from resnetlib.distributed import is_main_process
     from resnetlib.models import build, spec_of
-    from resnetlib.models.spec import spec_from_dict
     from resnetlib.train import Recipe, fit
     from resnetlib.train.grid import follow_grid
-    from resnetlib.train.group import leads
 
     follow_grid()
     spec = spec_of(what[0])
@@ -103,7 +103,7 @@ def train(
         sample=sample,
         keep=keep,
     )
-    if leads():
+    if is_main_process():
         click.echo(
             f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %, "
             f"{result.seconds:.0f} s; saved in {out}"

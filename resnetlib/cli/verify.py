@@ -26,16 +26,16 @@ def verify(name: str, data: Path, batch: int, weights: str | None, normalize: No
     from tqdm import tqdm
 
     from resnetlib.inference import evaluate
-    from resnetlib.weights import Contract
+    from resnetlib.weights import PretrainedConfig
 
     net, preprocess = load(name, weights, normalize, device)
-    contract = net.contract
-    if not isinstance(contract, Contract) or contract.top1 is None:
+    cfg = net.pretrained_cfg
+    if not isinstance(cfg, PretrainedConfig) or cfg.top1 is None:
         raise ValueError(f"{weights or name} says nothing of its accuracy: `resnetlib evaluate` measures it")
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
         result = evaluate(net, progress)
-    figures = f"{result.top1:.2f} % of {result.images:,} images right; {contract.full_name or name} says {contract.top1:.2f} %"
-    if abs(result.top1 - contract.top1) > _EXACT + 1e-6:
-        raise ValueError(f"{figures}, of {contract.evaluated_on or 'images that it does not name'}")
+    figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"
+    if abs(result.top1 - cfg.top1) > _EXACT + 1e-6:
+        raise ValueError(f"{figures}, of {cfg.evaluated_on or 'images that it does not name'}")
     click.echo(f"{printable(figures)}: confirmed")

@@ -1,10 +1,10 @@
 """Which networks exist: specs, names, and the classes that they are built as."""
 
+from resnetlib.config import DenseNetSpec, ResNetSpec, Spec, spec_from_json
 from resnetlib.models.build import build
 from resnetlib.models.catalog import list_models, spec_of
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
-from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec, spec_from_json
 
 __all__ = [
     "BlockNet",

@@ -4,9 +4,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
-from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
 from resnetlib.modules.unfilled import Unfilled
@@ -19,8 +19,8 @@ def build(
     spec: Spec,
     *,
     num_classes: int | None = None,
-    in_channels: int = 3,
-    drop_path: float = 0.0,
+    in_chans: int = 3,
+    drop_path_rate: float = 0.0,
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
@@ -33,8 +33,8 @@ def build(
     Args:
         spec: the architecture: one of `spec_of`'s, a changed one (`dataclasses.replace`), or your own.
         num_classes: logits; 0 for none, and then the pooled features are the output; None for the stem's: 1000 or 10.
-        in_channels: channels of the images.
-        drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
+        in_chans: channels of the images.
+        drop_path_rate: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
@@ -65,8 +65,8 @@ def build(
             net = DenseNet(
                 spec,
                 num_classes=classes,
-                in_channels=in_channels,
-                drop_path=drop_path,
+                in_chans=in_chans,
+                drop_path_rate=drop_path_rate,
                 drop_rate=drop_rate,
                 proj_drop_rate=proj_drop_rate,
                 memory_efficient=memory_efficient,
@@ -77,8 +77,8 @@ def build(
             net = network_class(spec)(
                 spec,
                 num_classes=classes,
-                in_channels=in_channels,
-                drop_path=drop_path,
+                in_chans=in_chans,
+                drop_path_rate=drop_path_rate,
                 drop_rate=drop_rate,
                 memory_efficient=memory_efficient,
             )

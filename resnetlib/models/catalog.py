@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
-from resnetlib.models.spec import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 
 _BASIC = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
 _BOTTLENECK = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from resnetlib.config import DenseNetSpec
 from resnetlib.models.regularise import join_makers
-from resnetlib.models.spec import DenseNetSpec
 from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
 from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.layers import LAYERS
@@ -20,13 +20,13 @@ class DenseNet(Backbone):
     classifier`; the bracketed ones belong to the large stem.
 
     Shapes:
-        `(N, in_channels, H, W)` -> `(N, num_classes)`.
+        `(N, in_chans, H, W)` -> `(N, num_classes)`.
 
     Args:
         spec: the architecture.
         num_classes: logits; 0 for none, and then the pooled features are the output.
-        in_channels: channels of the images.
-        drop_path: probability to leave out the last layer's branch while training, and in proportion the earlier ones'.
+        in_chans: channels of the images.
+        drop_path_rate: probability to leave out the last layer's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each layer's branch (torchvision's `drop_rate`, timm's name).
         memory_efficient: keep only what the layers add in training, and compute the rest twice.
@@ -45,6 +45,7 @@ class DenseNet(Backbone):
         torch.Size([2, 10])
     """
 
+    spec: DenseNetSpec
     classifier_name = "classifier"
 
     def __init__(
@@ -52,23 +53,23 @@ class DenseNet(Backbone):
         spec: DenseNetSpec,
         *,
         num_classes: int = 1000,
-        in_channels: int = 3,
-        drop_path: float = 0.0,
+        in_chans: int = 3,
+        drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
         memory_efficient: bool = False,
     ) -> None:
-        super().__init__(in_channels=in_channels, num_classes=num_classes)
+        super().__init__(in_chans=in_chans, num_classes=num_classes)
         check_probability("proj_drop_rate", proj_drop_rate)
         self.spec = spec
         layers = LAYERS[spec.norm]
-        joins = iter(join_makers(Concat, sum(spec.depths), drop_path=drop_path))
+        joins = iter(join_makers(Concat, sum(spec.depths), drop_path_rate=drop_path_rate))
         large = spec.stem == "imagenet"
 
         widths = spec.stage_widths()
         channels, reduction = spec.stem_width, 2 if large else 1
         features: OrderedDict[str, nn.Module] = OrderedDict()
-        features["conv0"] = layers.conv(in_channels, channels, 7 if large else 3, stride=reduction)
+        features["conv0"] = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
         if large:
             features["norm0"] = layers.norm(channels)
             features["relu0"] = nn.ReLU()

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import nn
 
+from resnetlib.config import BlockKind, JoinKind, Order, ResNetSpec
 from resnetlib.models.regularise import join_makers
-from resnetlib.models.spec import BlockKind, JoinKind, Order, ResNetSpec
 from resnetlib.modules import (
     FIXUP,
     Add,
@@ -39,19 +39,21 @@ class BlockNet(Backbone):
     stem's is `relu1`. To put a block of your own on this skeleton, subclass one of the networks and give it other `block_types`.
 
     Shapes:
-        `(N, in_channels, H, W)` -> `(N, num_classes)`.
+        `(N, in_chans, H, W)` -> `(N, num_classes)`.
 
     Args:
         spec: the architecture.
         num_classes: logits; 0 for none, and then the pooled features are the output.
-        in_channels: channels of the images.
-        drop_path: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
+        in_chans: channels of the images.
+        drop_path_rate: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
         drop_rate: probability of the dropout before the classifier.
         memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
 
     Raises:
         ValueError: for a spec that is not this class's, and for numbers out of range.
     """
+
+    spec: ResNetSpec
 
     joins: ClassVar[tuple[JoinKind, ...]]
     """The joins of which this class is the network."""
@@ -74,8 +76,8 @@ class BlockNet(Backbone):
         spec: ResNetSpec,
         *,
         num_classes: int = 1000,
-        in_channels: int = 3,
-        drop_path: float = 0.0,
+        in_chans: int = 3,
+        drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
         memory_efficient: bool = False,
     ) -> None:
@@ -84,14 +86,14 @@ class BlockNet(Backbone):
                 f"{type(self).__name__} is the network of join in {self.joins} and order in {self.orders}, "
                 f"got join={spec.join!r} and order={spec.order!r}; build(spec) finds the class"
             )
-        super().__init__(in_channels=in_channels, num_classes=num_classes)
+        super().__init__(in_chans=in_chans, num_classes=num_classes)
         self.spec = spec
         layers = FIXUP if spec.init == "fixup" else LAYERS[spec.norm]
-        joins = iter(join_makers(JOINS[spec.join], sum(spec.depths), drop_path=drop_path))
+        joins = iter(join_makers(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
         large, post = spec.stem == "imagenet", spec.order == "post"
 
         channels, reduction = spec.widths[0], 2 if large else 1
-        self.conv1 = layers.conv(in_channels, channels, 7 if large else 3, stride=reduction)
+        self.conv1 = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
         if post:
             self.bn1 = layers.norm(channels)
             self.relu = nn.ReLU()

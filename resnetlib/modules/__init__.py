@@ -10,7 +10,7 @@ from resnetlib.modules.frozen import (
     FrozenBatchNorm3d,
     FrozenSyncBatchNorm,
     hold_,
-    is_norm,
+    is_norm_layer,
     release_,
 )
 from resnetlib.modules.init import init_fixup_, init_he_, init_zero_residual_
@@ -58,7 +58,7 @@ __all__ = [
     "init_he_",
     "init_zero_residual_",
     "is_dilated",
-    "is_norm",
+    "is_norm_layer",
     "recompute",
     "release_",
 ]

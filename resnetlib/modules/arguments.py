@@ -7,15 +7,10 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from resnetlib.config.spec import LARGEST
+
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
 """Which of some things: the last so many, or their numbers, negative ones counted from the end, or all."""
-
-
-LARGEST = 1_000_000
-"""Channels, blocks, draws and the like are not more than this: larger numbers are a mistake, or malice."""
-
-MOST_NUMBERS = 2_000_000_000
-"""Parameters of a layer, and of a network, are not more than this: 8 GB in float32."""
 
 
 def check_module(module: object) -> None:
@@ -50,12 +45,6 @@ def check_count(name: str, value: SupportsIndex, *, least: int) -> int:
     if number > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST:,}, got {str(number)[:40]}")
     return number
-
-
-def check_numbers(what: str, count: int) -> None:
-    """Raise ValueError, before memory is asked for, if something has more parameters than `MOST_NUMBERS`."""
-    if count > MOST_NUMBERS:
-        raise ValueError(f"{what} would have {count:,} parameters, more than {MOST_NUMBERS:,}: make it smaller")
 
 
 def check_device(device: torch.device | str | int) -> None:

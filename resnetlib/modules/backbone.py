@@ -1,22 +1,21 @@
 """The one skeleton of every network: stem, stages, tail, head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any, ClassVar, Literal, TypedDict, overload
+from typing import ClassVar, Literal, TypedDict, overload
 
 import torch
 from torch import Tensor, nn
 
-from resnetlib.modules.arguments import Indices, check_count, check_images, check_numbers, check_probability, wanted_indices
+from resnetlib.config import Preprocessing, PretrainedConfig, Spec
+from resnetlib.config.spec import check_parameters
+from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.parts import Parts, run
 from resnetlib.modules.stage import Stage
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
-
-Preprocess = Callable[[Any], Tensor]
-"""Turns an image into a network's input."""
 
 
 class FeatureInfo(TypedDict):
@@ -35,10 +34,10 @@ class Backbone(nn.Module, ABC):
     what shrinks the map (the max pooling, a transition; the strided block of the later residual stages), as in the papers' tables.
 
     Shapes:
-        `(N, in_channels, H, W)` -> `(N, num_classes)`, or `(N, num_features)` where `num_classes` is 0.
+        `(N, in_chans, H, W)` -> `(N, num_classes)`, or `(N, num_features)` where `num_classes` is 0.
 
     Args:
-        in_channels: channels of the images.
+        in_chans: channels of the images.
         num_classes: logits; 0 for none, so that the network returns pooled features.
 
     Raises:
@@ -48,7 +47,7 @@ class Backbone(nn.Module, ABC):
     classifier_name: ClassVar[str] = "fc"
     """The registered name of the classifier."""
 
-    spec: Any
+    spec: Spec
     """The architecture, as a family describes it."""
 
     feature_info: list[FeatureInfo]
@@ -60,24 +59,24 @@ class Backbone(nn.Module, ABC):
     smallest_input: int
     """The least height and width of which a map is left at the end."""
 
-    preprocess: Preprocess | None
+    preprocess: Preprocessing | None
     """Turns an image into an input, as the weights were evaluated; None where that is not known."""
 
     classes: tuple[str, ...] | None
     """What the logits stand for; None where that is not known."""
 
-    contract: Any
-    """The `resnetlib.weights.Contract` of the weights that the network began with; None where there is none."""
+    pretrained_cfg: PretrainedConfig | None
+    """What is known of the weights that the network began with; None for random ones."""
 
-    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+    def __init__(self, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
-        check_count("in_channels", in_channels, least=1)
+        check_count("in_chans", in_chans, least=1)
         check_count("num_classes", num_classes, least=0)
-        self.in_channels = in_channels
+        self.in_chans = in_chans
         self.num_classes = num_classes
         self.preprocess = None
         self.classes = None
-        self.contract = None
+        self.pretrained_cfg = None
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -122,7 +121,7 @@ class Backbone(nn.Module, ABC):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Compute the last feature map, `(N, num_features, H', W')`."""
-        check_images(x, self.in_channels, self.smallest_input)
+        check_images(x, self.in_chans, self.smallest_input)
         for part in self.path():
             x = part(x)
         return x
@@ -175,7 +174,7 @@ class Backbone(nn.Module, ABC):
         """Compute the maps that `feature_info` lists.
 
         Args:
-            x: images, `(N, in_channels, H, W)`.
+            x: images, `(N, in_chans, H, W)`.
             indices: which of them: the last so many, or their numbers (negative ones count from the end), or None for all.
             norm: put the last stage's map through the tail.
             stop_early: run no further than the last of them.
@@ -190,7 +189,7 @@ class Backbone(nn.Module, ABC):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
-        check_images(x, self.in_channels, self.smallest_input)
+        check_images(x, self.in_chans, self.smallest_input)
         wanted = wanted_indices(indices, len(self.feature_info))
         sections = (self.stem(), *self.stages())
         last = len(sections) - 1
@@ -251,5 +250,5 @@ def make_classifier(
     num_features: int, num_classes: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> nn.Module:
     """Make a linear classifier, or the identity where there are no classes."""
-    check_numbers("the classifier", num_features * num_classes)
+    check_parameters("the classifier", num_features * num_classes)
     return nn.Linear(num_features, num_classes, device=device, dtype=dtype) if num_classes else nn.Identity()

@@ -50,7 +50,7 @@ def _frozen_class(kind: type[nn.Module]) -> Any:
     return _NAMED.get(kind) or type(f"Frozen{kind.__name__}", (_Frozen, kind), {})
 
 
-def is_norm(module: nn.Module) -> bool:
+def is_norm_layer(module: nn.Module) -> bool:
     """Tell whether a module is a batch norm that has running statistics to keep to, frozen or not."""
     return isinstance(module, _BatchNorm) and module.running_mean is not None
 
@@ -68,7 +68,7 @@ def hold_(module: nn.Module, holder: str) -> None:
         vars(module)["_learned"] = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
-        if is_norm(module):
+        if is_norm_layer(module):
             module.__class__ = _frozen_class(type(module))  # type: ignore[arg-type]
             module.eval()
     holders.add(holder)

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from resnetlib.modules.arguments import check_numbers
+from resnetlib.config.spec import check_parameters
 
 
 class MakeConv(Protocol):
@@ -89,12 +89,12 @@ class ScaleShift(Shift):
 
 
 def _conv(bias: bool, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    check_numbers("a convolution", c_in * c_out * kernel**2 // groups)
+    check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
     return nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
 def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    check_numbers("a convolution", c_in * c_out * kernel**2 // groups)
+    check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
     return ShiftedConv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups)
 
 

@@ -1,18 +1,16 @@
 """The post-activation blocks of ResNet and, with the join `Replace`, of plain networks."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from torch import Tensor, nn
 
+from resnetlib.config import Shortcut, StrideIn
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH, Layers, Shift, check_layers
-from resnetlib.modules.shortcut import Shortcut, make_shortcut
-
-StrideIn = Literal["3x3", "1x1"]
-"""The convolution of a bottleneck that takes the stride: the 3x3 ("v1.5", today's usage) or the first 1x1 ("v1", the paper's)."""
+from resnetlib.modules.shortcut import make_shortcut
 
 
 def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:

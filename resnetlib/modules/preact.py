@@ -5,11 +5,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from resnetlib.config import Shortcut, StrideIn
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH, Layers, check_layers
-from resnetlib.modules.postact import StrideIn, bottleneck_width, check_stride_in
-from resnetlib.modules.shortcut import Shortcut, make_shortcut
+from resnetlib.modules.postact import bottleneck_width, check_stride_in
+from resnetlib.modules.shortcut import make_shortcut
 
 
 class PreActBasicBlock(Block):

@@ -1,17 +1,14 @@
 """What the skip path does where a block changes the shape (arXiv 1512.03385, sec. 3.3 and 4.1, options A, B and C)."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.config import Shortcut
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.join import Join
 from resnetlib.modules.layers import Layers
-
-Shortcut = Literal["A", "A_end", "B", "C"]
-"""A: subsample, and pad with zero channels on both sides. A_end: the same, padded after the last channel. B: project where the
-shape changes. C: project everywhere."""
 
 
 class PadShortcut(nn.Module):

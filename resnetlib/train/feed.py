@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from resnetlib.data import LabelledImages, crop_flip, draw_crops
+from resnetlib.distributed import Processes
 from resnetlib.train.draws import generator
-from resnetlib.train.group import Group
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights import Preprocessing
 
@@ -75,7 +75,7 @@ class MemoryFeed:
         test: the test images.
         recipe: its batch and augmentation.
         seed: of order and augmentation.
-        group: this process, and its device.
+        processes: this process, and its device.
         preprocess: what makes an image an input; None for the mean and the deviation of the training images' own colours.
 
     Raises:
@@ -89,7 +89,7 @@ class MemoryFeed:
         recipe: Recipe,
         *,
         seed: int,
-        group: Group,
+        processes: Processes,
         preprocess: Preprocessing | None = None,
     ) -> None:
         if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
@@ -102,11 +102,11 @@ class MemoryFeed:
         self.digest = _digest(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
         self.preprocess = _as_they_are(train.images, preprocess)
-        self._train = train.images.to(group.device), train.labels.to(group.device)
-        self._test = test.images.to(group.device), test.labels.to(group.device)
-        self._recipe, self._seed, self._group = recipe, seed, group
+        self._train = train.images.to(processes.device), train.labels.to(processes.device)
+        self._test = test.images.to(processes.device), test.labels.to(processes.device)
+        self._recipe, self._seed, self._processes = recipe, seed, processes
         colours = (self.preprocess.mean, self.preprocess.std)
-        self._mean, self._std = (torch.tensor(values, device=group.device).view(-1, 1, 1) for values in colours)
+        self._mean, self._std = (torch.tensor(values, device=processes.device).view(-1, 1, 1) for values in colours)
 
     def __len__(self) -> int:
         """Count the training images."""
@@ -126,8 +126,8 @@ class MemoryFeed:
         order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))[: steps * batch]
         crops = draw_crops(steps * batch, pad=self._recipe.pad, generator=generator(self._seed, CROPS, epoch))
         images, labels = self._train
-        mine = (drawn[self._group.rank :: self._group.size].to(images.device) for drawn in (order, crops))
-        parts = zip(*(drawn.split(batch // self._group.size) for drawn in mine), strict=True)
+        mine = (drawn[self._processes.rank :: self._processes.world_size].to(images.device) for drawn in (order, crops))
+        parts = zip(*(drawn.split(batch // self._processes.world_size) for drawn in mine), strict=True)
         for here, where in islice(parts, first, None):
             pixels = images[here]
             if self._recipe.augmentation == "pad_crop_flip":
@@ -145,7 +145,7 @@ class MemoryFeed:
             The batches.
         """
         pixels, labels = self._train if split == "train" else self._test
-        chosen = spread(images, len(labels))[self._group.rank :: self._group.size]
+        chosen = spread(images, len(labels))[self._processes.rank :: self._processes.world_size]
         for here in torch.tensor(chosen, dtype=torch.int64, device=labels.device).split(_AT_ONCE):
             yield self._input(pixels[here]), labels[here]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from resnetlib.data import ImageFiles, LabelledImages
+from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.train.draws import own_draws
 from resnetlib.train.feed import Feed, MemoryFeed
 from resnetlib.train.folders import FolderFeed
-from resnetlib.train.group import Group, join_group
 from resnetlib.train.identity import identify, session
 from resnetlib.train.recipe import Recipe
 from resnetlib.train.result import Result
@@ -93,21 +93,21 @@ def fit(
         raise TypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {_kind(preprocess)}")
     if is_dilated(net):
         raise ValueError("a dilated network's figures would not be those of what is saved: build it without output_stride")
-    with join_group(device) as group, own_draws(group.device):
-        feed = _feed(train, test, recipe, seed, group, preprocess)
+    with process_group(choose_device(device)) as processes, own_draws(processes.device):
+        feed = _feed(train, test, recipe, seed, processes, preprocess)
         if len(feed.classes) != net.num_classes:
             raise ValueError(f"there are {len(feed.classes)} classes, and the network has {net.num_classes} logits")
-        dtype = dtype_of(precision, group.device)
-        net.to(group.device).to(memory_format=torch.channels_last)
+        dtype = dtype_of(precision, processes.device)
+        net.to(processes.device).to(memory_format=torch.channels_last)
         identity = identify(net, feed, recipe, seed, start)
         net.preprocess, net.classes = feed.preprocess, feed.classes
-        training = Training(net, feed, recipe, seed=seed, group=group, dtype=dtype, compiled=compiled)
-        about = identity, session(group, dtype, compiled)
+        training = Training(net, feed, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
+        about = identity, session(processes, dtype, compiled)
         try:
-            result = Run(training, feed, group, Path(out), *about, every=every, sample=sample, keep=keep).complete()
+            result = Run(training, feed, processes, Path(out), *about, every=every, sample=sample, keep=keep).complete()
         finally:
             training.release()
-    net.load_state_dict(create_model(Path(out), device=group.device).state_dict())
+    net.load_state_dict(create_model(Path(out), device=processes.device).state_dict())
     net.zero_grad()
     return result
 
@@ -140,19 +140,21 @@ def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, s
         raise NotADirectoryError(f"{out} is a file: give a folder to fill, or to go on in")
 
 
-def _feed(train: Images, test: Images, recipe: Recipe, seed: int, group: Group, preprocess: Preprocessing | None = None) -> Feed:
+def _feed(
+    train: Images, test: Images, recipe: Recipe, seed: int, processes: Processes, preprocess: Preprocessing | None = None
+) -> Feed:
     """Return the source of batches for this kind of images."""
-    if recipe.batch % group.size:
-        raise ValueError(f"a batch of {recipe.batch} cannot be shared equally among {group.size} processes")
+    if recipe.batch % processes.world_size:
+        raise ValueError(f"a batch of {recipe.batch} cannot be shared equally among {processes.world_size} processes")
     if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
-        return MemoryFeed(train, test, recipe, seed=seed, group=group, preprocess=preprocess)
+        return MemoryFeed(train, test, recipe, seed=seed, processes=processes, preprocess=preprocess)
     if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
         raise TypeError(f"train and test must both be in memory or both in folders, got {_kind(train)}, {_kind(test)}")
     for each in (train, test):
         if not isinstance(each, str | Path | ImageFiles):
             raise TypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {_kind(each)}")
     ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
-    return FolderFeed(ours, others, recipe, seed=seed, group=group, preprocess=preprocess)
+    return FolderFeed(ours, others, recipe, seed=seed, processes=processes, preprocess=preprocess)
 
 
 def _kind(images: object) -> str:

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset, default_collate
 
 from resnetlib.data import ImageDataset, ImageFiles, check_same_classes, find_images, read_image
+from resnetlib.distributed import Processes
 from resnetlib.train.draws import generator, mixed
 from resnetlib.train.feed import CROPS, ORDER, Batch, Split, spread
-from resnetlib.train.group import Group
 from resnetlib.train.interrupts import check, held
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights import Preprocessing
@@ -36,7 +36,7 @@ class FolderFeed:
         test: the same with test images.
         recipe: its batch, augmentation and sizes.
         seed: of order and augmentation.
-        group: this process, and its device.
+        processes: this process, and its device.
         preprocess: what makes an image an input, whose size is then that of training crops too; None for ImageNet's colours and the
             recipe's sizes.
         workers: processes that read; None for one on each core, at most 8.
@@ -53,7 +53,7 @@ class FolderFeed:
         recipe: Recipe,
         *,
         seed: int,
-        group: Group,
+        processes: Processes,
         preprocess: Preprocessing | None = None,
         workers: int | None = None,
     ) -> None:
@@ -68,9 +68,9 @@ class FolderFeed:
         self.classes = self._train.classes
         self._augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _digest(self._train, self._test)
-        self._recipe, self._seed, self._group = recipe, seed, group
+        self._recipe, self._seed, self._processes = recipe, seed, processes
         self._workers = min(8, _cores()) if workers is None else workers
-        self._context = _server() if group.size > 1 and self._workers else None
+        self._context = _server() if processes.world_size > 1 and self._workers else None
 
     def __len__(self) -> int:
         """Count the training images."""
@@ -89,7 +89,7 @@ class FolderFeed:
         batch, steps = self._recipe.batch, self._recipe.steps_per_epoch(len(self))
         order = torch.randperm(len(self), generator=generator(self._seed, ORDER, epoch))
         places = torch.arange(len(self)).split(batch)[first:steps]
-        mine = [part[self._group.rank :: self._group.size] for part in places]
+        mine = [part[self._processes.rank :: self._processes.world_size] for part in places]
         drawn = _Drawn(self._train, self._augmentation, (self._seed, CROPS, epoch))
         return self._load(drawn, batch_sampler=_Parts(order, mine))
 
@@ -104,11 +104,11 @@ class FolderFeed:
             The batches.
         """
         files = self._train if split == "train" else self._test
-        chosen = spread(images, len(files))[self._group.rank :: self._group.size]
+        chosen = spread(images, len(files))[self._processes.rank :: self._processes.world_size]
         return self._load(Subset(ImageDataset(files, self.preprocess), chosen), batch_size=_AT_ONCE)
 
     def _load(self, images: Dataset[tuple[Tensor, int]], **order: Any) -> Generator[Batch, None, None]:
-        device = self._group.device
+        device = self._processes.device
         draws = generator(self._seed)  # the loader's own, so that it leaves torch's alone
         stop = torch.zeros(1, dtype=torch.bool).share_memory_()
         loader = DataLoader(

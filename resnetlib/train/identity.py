@@ -13,9 +13,9 @@ import torch
 
 from resnetlib import __version__
 from resnetlib.disk import read_file, write_atomically
+from resnetlib.distributed import Processes
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Feed
-from resnetlib.train.group import Group
 from resnetlib.train.recipe import Recipe
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 
@@ -29,7 +29,7 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, start: str = 
     """Say which training it is: what cannot be different where it goes on.
 
     Args:
-        net: the network, with the contract of the weights that it begins with.
+        net: the network, with the pretrained config of the weights that it begins with.
         feed: its images.
         recipe: how.
         seed: of its draws.
@@ -47,7 +47,7 @@ def identify(net: Backbone, feed: Feed, recipe: Recipe, seed: int, start: str = 
         "digest": feed.digest,
         "weights": _weights(net),
         "start": start,
-        "license": net.contract.license if net.contract is not None else "",
+        "license": net.pretrained_cfg.license if net.pretrained_cfg is not None else "",
         "preprocess": json.loads(json.dumps(asdict(feed.preprocess))),
     }
 
@@ -66,28 +66,28 @@ def digest_of(identity: Identity) -> str:
 
 def _weights(net: Backbone) -> str:
     """Say which weights a network begins with."""
-    if net.contract is None:
+    if net.pretrained_cfg is None:
         return ""
-    name, origin = net.contract.full_name, net.contract.origin
+    name, origin = net.pretrained_cfg.full_name, net.pretrained_cfg.origin
     return f"{name} ({origin})" if origin else str(name)
 
 
-def session(group: Group, dtype: torch.dtype, compiled: bool) -> dict[str, Any]:
+def session(processes: Processes, dtype: torch.dtype, compiled: bool) -> dict[str, Any]:
     """Say where and with what it is done this time.
 
     Args:
-        group: the processes.
+        processes: the processes.
         dtype: of the convolutions.
         compiled: whether the network is.
 
     Returns:
         Plain data.
     """
-    gpu = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else None
+    gpu = torch.cuda.get_device_name(processes.device) if processes.device.type == "cuda" else None
     return {
         "precision": str(dtype).removeprefix("torch."),
         "compiled": compiled,
-        "processes": group.size,
+        "processes": processes.world_size,
         "hardware": gpu or f"{_cpu()}, {torch.get_num_threads()} threads",
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "resnetlib": __version__},
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - it may be a flag, such as -c

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnetlib.finetuning.groups import layer_decay_for, parameter_groups
 from resnetlib.train.recipe import Recipe
-from resnetlib.tuning.groups import layer_decay_for, parameter_groups
 
 
 def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:

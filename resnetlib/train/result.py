@@ -13,7 +13,7 @@ from resnetlib.train.feed import Feed
 from resnetlib.train.identity import Identity
 from resnetlib.train.recipes import in_words
 from resnetlib.train.training import Training
-from resnetlib.weights import Contract
+from resnetlib.weights import PretrainedConfig
 from resnetlib.weights.configs import name_of
 
 _LARGEST = 2**20
@@ -113,7 +113,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def contract_of(training: Training, feed: Feed, identity: Identity, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:
+def pretrained_config_of_training(
+    training: Training, feed: Feed, identity: Identity, iteration: int, seen: Evaluation, test: Evaluation
+) -> PretrainedConfig:
     """Say what is known of a training's weights.
 
     Args:
@@ -125,11 +127,11 @@ def contract_of(training: Training, feed: Feed, identity: Identity, iteration: i
         test: its figures on test images.
 
     Returns:
-        The contract, without a tag, and with no licence but that of the weights that it began with.
+        The pretrained config, without a tag, and with no licence but that of the weights that it began with.
     """
     spec, began = training.result.spec, identity["weights"]
     chosen = "held-out images, by which the weights were chosen" if training.recipe.patience else "test images"
-    return Contract(
+    return PretrainedConfig(
         name=name_of(spec),
         tag="",
         spec=spec,

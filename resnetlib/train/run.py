@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from resnetlib.config import pretrained_config_from_json
 from resnetlib.disk import unfinished
+from resnetlib.distributed import Processes
 from resnetlib.inference import Evaluation
 from resnetlib.train.checkpoints import Checkpoints
 from resnetlib.train.curves import draw_curves
 from resnetlib.train.feed import SPLITS, Feed
-from resnetlib.train.group import Group
 from resnetlib.train.identity import Identity, begin_session, claim, digest_of
 from resnetlib.train.interrupts import check, heeding
 from resnetlib.train.journal import Journal, read_log
 from resnetlib.train.measure import evaluate_together
-from resnetlib.train.result import Result, changed_files, contract_of, error_of, read_result, write_result
+from resnetlib.train.result import Result, changed_files, error_of, pretrained_config_of_training, read_result, write_result
 from resnetlib.train.training import Training
 from resnetlib.train.window import DivergenceError, Means
-from resnetlib.weights import Contract
-from resnetlib.weights.configs import contract_of_config, read_json
-from resnetlib.weights.contract import contract_from_json
+from resnetlib.weights import PretrainedConfig
+from resnetlib.weights.configs import pretrained_config_of, read_json
 from resnetlib.weights.files import write_state, write_weights
 from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.save import CARD, save_model
@@ -55,7 +55,7 @@ class Run:
     Args:
         training: the network on its way.
         feed: its images.
-        group: the processes, of which the first one writes.
+        processes: the processes, of which the first one writes.
         out: the folder.
         identity: which training it is.
         session: where and with what it is done this time.
@@ -68,7 +68,7 @@ class Run:
         self,
         training: Training,
         feed: Feed,
-        group: Group,
+        processes: Processes,
         out: Path,
         identity: Identity,
         session: dict[str, Any],
@@ -77,13 +77,13 @@ class Run:
         sample: int,
         keep: int,
     ) -> None:
-        self._training, self._feed, self._group, self._out = training, feed, group, out
+        self._training, self._feed, self._processes, self._out = training, feed, processes, out
         self._identity, self._session = identity, session
         self._every, self._sample = every or training.steps_per_epoch, sample
         self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
         self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
         self._best_net: dict[str, Tensor] | None = None
-        self._best_contract = ""
+        self._best_config = ""
         self._drawn = time.monotonic()
 
     def complete(self) -> Result:
@@ -106,7 +106,7 @@ class Run:
                     self._train()
                     check()
                     self._finish()
-                self._group.wait()
+                self._processes.barrier()
         except KeyboardInterrupt as error:
             saved = self._checkpoints.newest_first()
             where = f"iteration {int(saved[0].name[:9])}" if saved else "the beginning"
@@ -132,7 +132,7 @@ class Run:
     @contextmanager
     def _hold(self) -> Iterator[None]:
         """Keep other trainings out of the folder."""
-        if not self._group.leads:
+        if not self._processes.is_main:
             yield
             return
         from filelock import FileLock, Timeout
@@ -174,11 +174,11 @@ class Run:
             if changed:
                 names = ", ".join(map(str, changed))
                 raise ValueError(f"{names} is damaged: its SHA-256 is not the one that was written down")
-            contract_of_config(read_json(self._out / CONFIG))
+            pretrained_config_of(read_json(self._out / CONFIG))
         except (OSError, ValueError) as error:
             if not self._checkpoints.newest_first():
                 raise ValueError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
-            if self._group.leads:
+            if self._processes.is_main:
                 for path in changed:  # somebody may have meant to
                     path.replace(path.with_name(f"{path.name}.damaged"))
                 kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
@@ -189,40 +189,44 @@ class Run:
     def _resume(self) -> None:
         """Go to where the newest checkpoint is, and write anew what belongs to it."""
         complaints: list[str] = []
-        for turn in (self._group.leads, not self._group.leads):  # the others read when the first one has put damaged ones aside
+        is_main = self._processes.is_main
+        for turn in (is_main, not is_main):  # the others read when the main process has put damaged ones aside
             if turn:
                 state, complaints = self._checkpoints.load()
-            self._group.wait()
+            self._processes.barrier()
         log: str | None = ""
         if state is not None:
             path, mine = self._checkpoints.newest_first()[0], digest_of(self._identity)
             if state.pop("training", mine) != mine:  # earlier versions did not write it down
                 what = "the seed, the network, the recipe, the images or the first weights"
                 raise ValueError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
-            log, self._best_contract = state.pop("log", None), state.pop("best_contract", "")
+            log, self._best_config = state.pop("log", None), state.pop("best_config", "")
             try:
                 self._seconds, self._best, self._best_at, self._best_net, self._stale = (state.pop(key) for key in _KEPT)
                 self._training.restore(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ValueError(f"{path} does not fit this training: {error}") from error
         iteration = self._training.iteration
-        if self._group.sum(torch.tensor(float(iteration), device=self._group.device)) != iteration * self._group.size:
+        if (
+            self._processes.sum(torch.tensor(float(iteration), device=self._processes.device))
+            != iteration * self._processes.world_size
+        ):
             raise ValueError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
-        if self._group.leads:
+        if self._processes.is_main:
             for line in complaints:
                 tqdm.write(f"{line}; going on from iteration {iteration}")
             if log is None:
                 records = [record for record in read_log(self._out / LOG) if record.get("iteration", 0) <= iteration]
                 log = "".join(json.dumps(record) + "\n" for record in records)
             self._journal.restore(log)
-            if self._best_net is not None and self._best_contract:
-                write_state(self._best_net, self._out / BEST, contract_from_json(self._best_contract))
+            if self._best_net is not None and self._best_config:
+                write_state(self._best_net, self._out / BEST, pretrained_config_from_json(self._best_config))
             begin_session(self._out / RUN, iteration, self._session)
 
     def _train(self) -> None:
         training, batch = self._training, self._training.recipe.batch
         done, total = training.iteration * batch, training.steps * batch
-        quiet = None if self._group.leads else True
+        quiet = None if self._processes.is_main else True
         with tqdm(total=total, initial=done, unit=" images", unit_scale=True, smoothing=0.1, disable=quiet) as bar:
             while training.iteration < training.steps and not self._lost_patience():
                 begin, start = training.iteration, time.perf_counter()
@@ -242,8 +246,8 @@ class Run:
         if better or not self._best_at:
             self._best, self._best_at, self._stale = error_of(test), training.iteration, 0
             self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
-            self._best_contract = self._contract(training.iteration, seen, test).to_json()
-        if not self._group.leads:
+            self._best_config = self._pretrained_config(training.iteration, seen, test).to_json()
+        if not self._processes.is_main:
             return
         record = {
             "iteration": training.iteration,
@@ -263,9 +267,9 @@ class Run:
         if time.monotonic() - self._drawn > _REDRAWN:
             self._draw()
         if self._best_at == training.iteration:
-            write_weights(net, self._out / BEST, self._contract(training.iteration, seen, test))
+            write_weights(net, self._out / BEST, self._pretrained_config(training.iteration, seen, test))
         kept = dict(zip(_KEPT, (self._seconds, self._best, self._best_at, self._best_net, self._stale), strict=True))
-        also = {"training": digest_of(self._identity), "log": self._journal.text, "best_contract": self._best_contract}
+        also = {"training": digest_of(self._identity), "log": self._journal.text, "best_config": self._best_config}
         self._checkpoints.save(training.iteration, {**training.state(), **kept, **also})
 
     def _lost_patience(self) -> bool:
@@ -281,11 +285,11 @@ class Run:
             net.load_state_dict(self._best_net)
             iteration = self._best_at
         seen, test = self._evaluate(0)
-        if not self._group.leads:
+        if not self._processes.is_main:
             return
         self._draw()
         self._journal.restore(self._journal.text)
-        save_model(net, self._out, contract=self._contract(iteration, seen, test), overwrite=True)
+        save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, seen, test), overwrite=True)
         result = Result(
             iterations=training.iteration,
             train_error=error_of(seen),
@@ -297,15 +301,15 @@ class Run:
         )
         write_result(self._out / RESULT, result, digest_of(self._identity), _HASHED)
 
-    def _contract(self, iteration: int, seen: Evaluation, test: Evaluation) -> Contract:
+    def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
         """Say what is known of the weights of an iteration."""
-        return contract_of(self._training, self._feed, self._identity, iteration, seen, test)
+        return pretrained_config_of_training(self._training, self._feed, self._identity, iteration, seen, test)
 
     def _evaluate(self, images: int) -> list[Evaluation]:
         """Measure the network on both sets, each process on its part."""
         net = self._training.result
-        self._group.share_statistics(net)
-        measured = [evaluate_together(net, self._feed.plain(split, images), self._group) for split in SPLITS]
+        self._processes.broadcast_buffers(net)
+        measured = [evaluate_together(net, self._feed.plain(split, images), self._processes) for split in SPLITS]
         for split, evaluation in zip(SPLITS, measured, strict=True):
             if not isfinite(evaluation.loss):  # however large: fresh running statistics can make it so
                 where = f"after iteration {self._training.iteration}: loss {evaluation.loss:g} on {split} images"
@@ -318,6 +322,6 @@ class Run:
 
     def _lead(self, task: Callable[[], None]) -> None:
         """Let one process do something, and the others wait."""
-        if self._group.leads:
+        if self._processes.is_main:
             task()
-        self._group.wait()
+        self._processes.barrier()

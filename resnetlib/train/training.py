@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from resnetlib.distributed import Processes
+from resnetlib.finetuning import Frozen, freeze
 from resnetlib.modules import Backbone
 from resnetlib.train.draws import mixed
 from resnetlib.train.feed import DRAWS, Feed
-from resnetlib.train.group import Group
 from resnetlib.train.interrupts import check
 from resnetlib.train.recipe import Recipe
 from resnetlib.train.schedule import learning_rate
 from resnetlib.train.step import Step
 from resnetlib.train.window import Means, Window
-from resnetlib.tuning import Frozen, freeze
 
 _WATCHED = 50
 """Iterations after which losses are looked at: to look more often would cost a GPU its pace."""
@@ -33,7 +33,7 @@ class Training:
         feed: its batches.
         recipe: how.
         seed: of everything that is drawn.
-        group: the processes.
+        processes: the processes.
         dtype: of the convolutions.
         compiled: whether the network is compiled; on one GPU with CUDA graphs.
     """
@@ -45,7 +45,7 @@ class Training:
         recipe: Recipe,
         *,
         seed: int,
-        group: Group,
+        processes: Processes,
         dtype: torch.dtype,
         compiled: bool = False,
     ) -> None:
@@ -53,9 +53,9 @@ class Training:
         self.steps = recipe.steps(len(feed))
         self.steps_per_epoch = recipe.steps_per_epoch(len(feed))
         self.recipe = recipe
-        self._net, self._feed, self._seed, self._group = net, feed, seed, group
+        self._net, self._feed, self._seed, self._processes = net, feed, seed, processes
         self._average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
-        self._step = Step(net, net, recipe, dtype=dtype, num_classes=net.num_classes, device=group.device)
+        self._step = Step(net, net, recipe, dtype=dtype, num_classes=net.num_classes, device=processes.device)
         self._forgives = dtype == torch.float16
         self._compiled, self._wrapped = compiled, False
         self._held: Frozen | None = None
@@ -88,13 +88,13 @@ class Training:
         Raises:
             DivergenceError: if a loss or a gradient is not finite.
         """
-        window, told = Window(self._group, self._forgives), self.iteration
+        window, told = Window(self._processes, self._forgives), self.iteration
         self._net.train()
         while self.iteration < until:
             with closing(self._feed.batches(*divmod(self.iteration, self.steps_per_epoch))) as batches:
                 for x, labels in batches:
                     check()
-                    torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._group.rank))
+                    torch.manual_seed(mixed(self._seed, DRAWS, self.iteration, self._processes.rank))
                     self._enter_phase()
                     rate = learning_rate(self.recipe, self.iteration, self.steps)
                     window.add(self._step(x.contiguous(memory_format=torch.channels_last), labels, rate))
@@ -115,7 +115,7 @@ class Training:
         self.release()
         if frozen:
             self._held = freeze(self._net)
-        self._step.forward = _forward(self._net, self._group, self._compiled)  # it asks once what learns
+        self._step.forward = _forward(self._net, self._processes, self._compiled)  # it asks once what learns
         self._wrapped = True
 
     @property
@@ -147,12 +147,12 @@ class Training:
         self._step.restore(state)
 
 
-def _forward(net: Backbone, group: Group, compiled: bool) -> Callable[[Tensor], Tensor]:
+def _forward(net: Backbone, processes: Processes, compiled: bool) -> Callable[[Tensor], Tensor]:
     """Return what is called for the network."""
     forward: nn.Module = net
-    on_gpu = group.device.type == "cuda"
-    if group.size > 1:
-        forward = nn.parallel.DistributedDataParallel(net, device_ids=[group.device.index] if on_gpu else None)
+    on_gpu = processes.device.type == "cuda"
+    if processes.world_size > 1:
+        forward = nn.parallel.DistributedDataParallel(net, device_ids=[processes.device.index] if on_gpu else None)
     if compiled:
-        return torch.compile(forward, mode="reduce-overhead" if on_gpu and group.size == 1 else None)
+        return torch.compile(forward, mode="reduce-overhead" if on_gpu and processes.world_size == 1 else None)
     return forward

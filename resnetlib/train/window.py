@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from resnetlib.train.group import Group
+from resnetlib.distributed import Processes
 from resnetlib.train.step import Seen
 
 _ABSURD = 1e4
@@ -34,12 +34,12 @@ class Window:
     """Collects what iterations see, without waiting for the device.
 
     Args:
-        group: the processes, over which losses and errors are averaged.
+        processes: the processes, over which losses and errors are averaged.
         forgives: whether a gradient that is not finite is no harm, since the optimizer leaves the step out, as in fp16.
     """
 
-    def __init__(self, group: Group, forgives: bool) -> None:
-        self._group, self._forgives = group, forgives
+    def __init__(self, processes: Processes, forgives: bool) -> None:
+        self._processes, self._forgives = processes, forgives
         self._new: list[Tensor] = []
         self._read: list[Tensor] = []
 
@@ -63,7 +63,7 @@ class Window:
         Raises:
             DivergenceError: if a loss or a gradient is not finite, or a loss is absurd.
         """
-        rows = self._group.mean(torch.stack(self._new)).cpu()
+        rows = self._processes.mean(torch.stack(self._new)).cpu()
         self._new.clear()
         self._check(rows, iteration - len(rows))
         self._read.append(rows)

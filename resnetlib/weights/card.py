@@ -4,8 +4,8 @@ import json
 import re
 from html import escape
 
+from resnetlib.config import PretrainedConfig
 from resnetlib.text import printable
-from resnetlib.weights.contract import Contract
 
 _HEADER = """---
 library_name: resnetlib
@@ -30,11 +30,11 @@ net = resnetlib.create_model({place}).eval()
 """
 
 
-def model_card(contract: Contract, place: str, *, num_classes: int, in_timm: bool) -> str:
+def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int, in_timm: bool) -> str:
     """Write a model card.
 
     Args:
-        contract: what is known of the weights.
+        cfg: what is known of the weights.
         place: what `create_model` finds them by.
         num_classes: logits.
         in_timm: whether timm can load the repository.
@@ -48,28 +48,28 @@ def model_card(contract: Contract, place: str, *, num_classes: int, in_timm: boo
         >>> [line for line in card.splitlines() if line.startswith("| licence")]
         ['| licence | Apache-2.0 |']
     """
-    title = contract.full_name or "A network of resnetlib"
-    rows = [("spec", f"`{contract.spec}`"), ("classes", f"{num_classes:,}")]
-    if contract.params is not None:
-        rows.append(("parameters", f"{contract.params:,}"))
-    if contract.gmacs is not None:
-        rows.append(("multiply-accumulates", f"{contract.gmacs:.3f} G"))
-    if (steps := contract.preprocess) is not None:
+    title = cfg.full_name or "A network of resnetlib"
+    rows = [("spec", f"`{cfg.spec}`"), ("classes", f"{num_classes:,}")]
+    if cfg.params is not None:
+        rows.append(("parameters", f"{cfg.params:,}"))
+    if cfg.gmacs is not None:
+        rows.append(("multiply-accumulates", f"{cfg.gmacs:.3f} G"))
+    if (steps := cfg.preprocess) is not None:
         rows += [
             ("input", f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"),
             ("mean, deviation", f"{steps.mean}, {steps.std}"),
         ]
-    for what, share in (("top-1", contract.top1), ("top-5", contract.top5)):
+    for what, share in (("top-1", cfg.top1), ("top-5", cfg.top5)):
         if share is not None:
             rows.append((what, f"{share:g} %"))
     for what in ("evaluated_on", "recipe", "license", "origin"):
-        if text := getattr(contract, what):
+        if text := getattr(cfg, what):
             rows.append(({"evaluated_on": "evaluated on", "license": "licence"}.get(what, what), text))
     table = "\n".join(["| | |", "|-|-|", *(f"| {what} | {text if what == 'spec' else _cell(text)} |" for what, text in rows)])
-    predict = "guesses = resnetlib.classify(net, [image])  # a PIL image\n" if contract.preprocess is not None else ""
+    predict = "guesses = resnetlib.classify(net, [image])  # a PIL image\n" if cfg.preprocess is not None else ""
     header = _HEADER.format(
         timm="- timm\n" if in_timm else "",
-        license=f"license: {_hub_license(contract.license)}\n" if contract.license else "",
+        license=f"license: {_hub_license(cfg.license)}\n" if cfg.license else "",
         title=_cell(title),
     )
     return header + table + "\n" + _USE.format(place=json.dumps(printable(place, 1000), ensure_ascii=False), predict=predict)

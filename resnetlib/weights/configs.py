@@ -1,4 +1,4 @@
-"""What a `config.json` says: ours, timm's and transformers', read into one contract, and ours written. Nothing in it is trusted."""
+"""Read the config.json of ours, of timm and of transformers, without trusting it; write ours."""
 
 import json
 from collections.abc import Mapping
@@ -6,15 +6,13 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
+from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
-from resnetlib.models.spec import ResNetSpec, Spec
-from resnetlib.weights.contract import Contract, contract_from_dict
 from resnetlib.weights.dialects import ENDS, simplest
-from resnetlib.weights.preprocess import Preprocessing
 
 OURS = "resnetlib"
-"""The key at the root of a config.json under which our contract stands; timm and transformers pass it over."""
+"""The key at the root of a config.json under which our pretrained config stands; timm and transformers pass it over."""
 
 LARGEST = 2**24
 """Bytes of the largest config.json that is read."""
@@ -51,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def contract_of_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> Contract:
+def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> PretrainedConfig:
     """Understand a config.json.
 
     Args:
@@ -67,7 +65,7 @@ def contract_of_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any
     if OURS in config:
         if not isinstance(config[OURS], dict):
             raise ValueError(f"config.json must hold an object under {OURS!r}, got {config[OURS]!r}")
-        return contract_from_dict(config[OURS])
+        return pretrained_config_from_dict(config[OURS])
     try:
         if config.get("model_type") == "resnet":
             return _of_transformers(config, preprocessor or {})
@@ -81,33 +79,33 @@ def contract_of_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any
     )
 
 
-def config_of(contract: Contract, *, num_classes: int, in_channels: int, num_features: int) -> dict[str, Any]:
-    """Write a config.json: our contract, and around it what timm reads.
+def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_features: int) -> dict[str, Any]:
+    """Write a config.json: our pretrained config, and around it what timm reads.
 
     Args:
-        contract: what is known of the weights.
+        cfg: what is known of the weights.
         num_classes: logits.
-        in_channels: channels of the images.
+        in_chans: channels of the images.
         num_features: channels of the last map.
 
     Returns:
         Its object. `architecture` is timm's where timm has the network, and timm then builds it from this file.
     """
-    architecture = timm_name(contract.spec)
-    densenet = contract.spec.family == "densenet"
+    architecture = timm_name(cfg.spec)
+    densenet = cfg.spec.family == "densenet"
     first_conv, classifier = (name.removesuffix(".weight") for name in ENDS["densenet" if densenet else "resnet"])
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
     pretrained: dict[str, Any] = {
-        "tag": contract.tag,
+        "tag": cfg.tag,
         "num_classes": num_classes,
         "first_conv": first_conv,
         "classifier": classifier,
-        "license": contract.license or None,
+        "license": cfg.license or None,
     }
-    if (steps := contract.preprocess) is not None:
+    if (steps := cfg.preprocess) is not None:
         pretrained |= {
-            "input_size": [in_channels, steps.size, steps.size],
+            "input_size": [in_chans, steps.size, steps.size],
             "interpolation": steps.interpolation,
             "crop_pct": steps.size / steps.resize,
             "crop_mode": "center",
@@ -115,16 +113,16 @@ def config_of(contract: Contract, *, num_classes: int, in_channels: int, num_fea
             "std": list(steps.std),
         }
     config: dict[str, Any] = {
-        "architecture": architecture or contract.name or contract.spec.family,
+        "architecture": architecture or cfg.name or cfg.spec.family,
         "num_classes": num_classes,
         "num_features": num_features,
         "global_pool": "avg",
-        "model_args": {"in_chans": in_channels} if in_channels != 3 else {},
+        "model_args": {"in_chans": in_chans} if in_chans != 3 else {},
         "pretrained_cfg": {key: value for key, value in pretrained.items() if value is not None},
-        OURS: json.loads(contract.to_json()),
+        OURS: json.loads(cfg.to_json()),
     }
-    if contract.classes is not None:
-        config["label_names"] = list(contract.classes)
+    if cfg.classes is not None:
+        config["label_names"] = list(cfg.classes)
     return config
 
 
@@ -162,7 +160,7 @@ def timm_name(spec: Spec) -> str | None:
     return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
 
 
-def _of_timm(config: Mapping[str, Any]) -> Contract:
+def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     architecture = config["architecture"]
     if architecture not in TIMM_NAMES:
         raise ValueError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
@@ -187,7 +185,7 @@ def _of_timm(config: Mapping[str, Any]) -> Contract:
             std=tuple(map(float, std)),
             interpolation=pretrained.get("interpolation", "bilinear"),
         )
-    return Contract(
+    return PretrainedConfig(
         name=name,
         tag=str(pretrained.get("tag") or ""),
         spec=SPECS[name],
@@ -198,10 +196,10 @@ def _of_timm(config: Mapping[str, Any]) -> Contract:
     )
 
 
-def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> Contract:
+def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> PretrainedConfig:
     spec = _spec_of_transformers(config)
     labels = config.get("id2label")
-    return Contract(
+    return PretrainedConfig(
         name=name_of(spec),
         tag="",
         spec=spec,

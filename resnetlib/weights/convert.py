@@ -49,12 +49,12 @@ def convert_file(
     file = read_weights(source)
     found = recognise(file.state, dialect=dialect)
     if spec is None:
-        spec = file.contract.spec if file.contract is not None else infer_spec(found, dialect=dialect).spec
-    elif file.contract is not None and simplest(file.contract.spec) != simplest(spec):
-        raise ValueError(f"{source} says that it is of another network:\n  {file.contract.spec}\n  {spec}")
+        spec = file.pretrained_cfg.spec if file.pretrained_cfg is not None else infer_spec(found, dialect=dialect).spec
+    elif file.pretrained_cfg is not None and simplest(file.pretrained_cfg.spec) != simplest(spec):
+        raise ValueError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
     check_size(found, spec, source=str(source))
     check_spec(found, spec, source=str(source))
-    net = build(spec, num_classes=classes_in(found), in_channels=channels_in(found), device="meta")
+    net = build(spec, num_classes=classes_in(found), in_chans=channels_in(found), device="meta")
     state = fitting(net, found, found.state, source=str(source))
-    write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.contract)
+    write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.pretrained_cfg)
     return spec

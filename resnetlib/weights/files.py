@@ -10,17 +10,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import open_file, write_atomically
+from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
 from resnetlib.weights.collection import no_collection
-from resnetlib.weights.contract import Contract, check_contract, contract_from_json
-from resnetlib.weights.dialects import unwrap
+from resnetlib.weights.dialects import simplest, unwrap
 from resnetlib.weights.dialects.wrappers import FLOATS, check_plain
 from resnetlib.weights.pickles import check_pickle
 
 METADATA_KEY = "resnetlib"
-"""Under which a safetensors header keeps the contract."""
+"""Under which a safetensors header keeps the pretrained config."""
 
 LARGEST_HEADER, MOST_ENTRIES = 2**24, 50_000
 """Bytes and tensors of the largest header of safetensors that is parsed; a ResNet-1202's has 8,000 tensors."""
@@ -35,11 +36,11 @@ class WeightsFile:
 
     Args:
         state: names and tensors, in the file's dialect.
-        contract: what it says of itself, if it says so.
+        pretrained_cfg: what it says of itself; None for a file that says nothing.
     """
 
     state: dict[str, Tensor]
-    contract: Contract | None
+    pretrained_cfg: PretrainedConfig | None
 
 
 def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
@@ -51,7 +52,7 @@ def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
             file: a process whose mapped file is cut off dies.
 
     Returns:
-        Its tensors, on the CPU, and its contract.
+        Its tensors, on the CPU, and its pretrained config.
 
     Raises:
         FileNotFoundError: if it is not there.
@@ -80,7 +81,7 @@ def parse_safetensors(content: bytes, source: str) -> WeightsFile:
         source: where they come from, for errors.
 
     Returns:
-        Its tensors and its contract.
+        Its tensors and its pretrained config.
 
     Raises:
         ValueError: if they are damaged.
@@ -91,17 +92,17 @@ def parse_safetensors(content: bytes, source: str) -> WeightsFile:
         header: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__", {})
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{source} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
+    return WeightsFile(unwrap(state), pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
 
 
-def read_contract(path: str | Path) -> Contract | None:
+def read_pretrained_config(path: str | Path) -> PretrainedConfig | None:
     """Read what a file of safetensors says of itself, and nothing more of it.
 
     Args:
         path: the file.
 
     Returns:
-        The contract, or None if it has none.
+        The pretrained config, or None if it has none.
 
     Raises:
         ValueError: if the file is damaged.
@@ -112,45 +113,45 @@ def read_contract(path: str | Path) -> Contract | None:
             header: Mapping[str, str] = file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is damaged: {printable(error)}") from error
-    return contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None
+    return pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None
 
 
-def write_weights(net: Backbone, path: str | Path, contract: Contract, *, dtype: torch.dtype | None = None) -> None:
-    """Write a network's weights as safetensors, with their contract in the header.
+def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dtype: torch.dtype | None = None) -> None:
+    """Write a network's weights as safetensors, with their pretrained config in the header.
 
     The file appears whole or not at all, also where the disk is full or the process is killed.
 
     Args:
         net: the network.
         path: the file; one that is there is replaced.
-        contract: what the file shall say of itself.
+        cfg: what the file shall say of itself.
         dtype: of the floating tensors in the file; their own by default.
 
     Raises:
-        ValueError: if the contract is not true of the network, or a number is not finite, as it is or in this dtype.
+        ValueError: if the pretrained config is not true of the network, or a number is not finite, as it is or in this dtype.
     """
-    check_contract(contract, net)
-    write_state(net.state_dict(), path, contract, dtype=dtype)
+    check_pretrained_config(cfg, net)
+    write_state(net.state_dict(), path, cfg, dtype=dtype)
 
 
 def write_state(
-    state: Mapping[str, Tensor], path: str | Path, contract: Contract | None = None, *, dtype: torch.dtype | None = None
+    state: Mapping[str, Tensor], path: str | Path, cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None
 ) -> None:
     """Write tensors as safetensors.
 
     Args:
         state: names and tensors.
         path: the file; one that is there is replaced.
-        contract: what the file shall say of itself.
+        cfg: what the file shall say of itself.
         dtype: of the floating tensors in the file; their own by default.
 
     Raises:
         ValueError: if a tensor is no plain one of numbers, or a number is not finite, as it is or in this dtype.
     """
-    write_atomically(Path(path), encode_state(state, contract, dtype=dtype))
+    write_atomically(Path(path), encode_state(state, cfg, dtype=dtype))
 
 
-def encode_state(state: Mapping[str, Tensor], contract: Contract | None = None, *, dtype: torch.dtype | None = None) -> bytes:
+def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None) -> bytes:
     """Return the contents of a file of safetensors, always the same for the same tensors; the arguments are `write_state`'s."""
     if dtype is not None and dtype not in FLOATS:
         raise ValueError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
@@ -166,7 +167,7 @@ def encode_state(state: Mapping[str, Tensor], contract: Contract | None = None, 
             if not (tensor.float() if tensor.itemsize == 1 else tensor).isfinite().all():
                 raise ValueError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
         plain[key] = tensor.detach().contiguous().cpu()
-    metadata = {"format": "pt"} | ({} if contract is None else {METADATA_KEY: contract.to_json()})
+    metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
     content = safetensors.torch.save(separate(plain), metadata)
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])  # whose metadata come in any order
@@ -198,7 +199,7 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
             state = file.get_tensors()
     except Exception as error:  # dtypes that torch has not, and whatever else comes
         raise ValueError(f"{path} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), contract_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
+    return WeightsFile(unwrap(state), pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -241,3 +242,31 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         own[key] = tensor.clone() if place in taken or tensor.untyped_storage().nbytes() > 2 * needed else tensor
         taken.add(place)
     return own
+
+
+def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
+    """Raise ValueError for a pretrained config that is not true of a network.
+
+    Args:
+        cfg: what is said.
+        net: of this network.
+
+    Raises:
+        ValueError: if the spec, the name, the number of classes, of channels or of parameters is another network's.
+    """
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    if cfg.spec != net.spec:
+        raise ValueError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
+    if cfg.name in SPECS and simplest(SPECS[cfg.name]) != simplest(net.spec):
+        raise ValueError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
+    if cfg.classes is not None and len(cfg.classes) != net.num_classes:
+        raise ValueError(f"there are {len(cfg.classes)} classes, and the network has {net.num_classes} logits")
+    if cfg.preprocess is not None and cfg.preprocess.channels != net.in_chans:
+        raise ValueError(
+            f"the preprocessing makes {cfg.preprocess.channels} channels, and the network takes {net.in_chans}: set "
+            "net.preprocess to another one, or to None"
+        )
+    params = sum(parameter.numel() for parameter in net.parameters())
+    if cfg.params not in (None, params):
+        raise ValueError(f"the pretrained config says {cfg.params:,} parameters, and the network has {params:,}")

@@ -4,13 +4,13 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnetlib.config import EmbeddedFile, HubFile
 from resnetlib.models import Spec, spec_of
-from resnetlib.weights.catalog import contracts, describe, read_embedded, tags_of
+from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.configs import TIMM_NAMES
 from resnetlib.weights.dialects import dialect_named, simplest
 from resnetlib.weights.files import WeightsFile, read_weights
 from resnetlib.weights.repository import CONFIG, folder_getter, read_repository
-from resnetlib.weights.sources import EmbeddedFile, HubFile
 
 HUB = ("hf-hub:", "hf_hub:")
 LOCAL = "local-dir:"
@@ -23,7 +23,7 @@ class Found:
     Args:
         label: what to call them in errors.
         spec: of the network; None where only the names and shapes can tell.
-        file: the tensors and the contract; None for a network without weights.
+        file: the tensors and the pretrained config; None for a network without weights.
         dialect: the names of the tensors, where it is known.
         pinned: whether their contents are known beforehand, by a hash in the catalogue.
         by_name: whether the spec is known by the name alone, which somebody gave together with a file.
@@ -70,7 +70,7 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
     try:
         return _in_catalogue(text, mmap) if names_weights(name) else Found(label=text, spec=spec_of(text), file=None)
     except ValueError as error:
-        if text and len(text) < 256 and text not in contracts() and Path(text).exists():
+        if text and len(text) < 256 and text not in pretrained_configs() and Path(text).exists():
             raise ValueError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it") from error
         raise
 
@@ -105,17 +105,17 @@ def _is_path(name: str | Path) -> bool:
 
 def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     """Read weights of the catalogue, from the first of their sources that has them."""
-    contract = describe(full_name)
-    if any(isinstance(source, EmbeddedFile) for source in contract.sources):
-        embedded = read_embedded(contract.name, contract.tag)
-        return Found(label=full_name, spec=contract.spec, file=WeightsFile(embedded.state, contract), pinned=True)
+    cfg = describe(full_name)
+    if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
+        embedded = read_embedded(cfg.name, cfg.tag)
+        return Found(label=full_name, spec=cfg.spec, file=WeightsFile(embedded.state, cfg), pinned=True)
     from resnetlib.weights.fetch import fetch_first
 
-    fetched = fetch_first([source for source in contract.sources if not isinstance(source, EmbeddedFile)])
+    fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
     return Found(
         label=full_name,
-        spec=contract.spec,
-        file=WeightsFile(read_weights(fetched.path, mmap=mmap is not False).state, contract),
+        spec=cfg.spec,
+        file=WeightsFile(read_weights(fetched.path, mmap=mmap is not False).state, cfg),
         dialect=fetched.source.dialect,
         pinned=fetched.source.sha256 is not None,
     )
@@ -138,12 +138,10 @@ def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | Non
     else:
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
         raise ValueError(f"{name} has {known}, and there is no file {weights}")
-    contract = found.file.contract if found.file else None
-    if contract is not None and simplest(contract.spec) != simplest(spec):
-        raise ValueError(
-            f"{weights} holds a {contract.name or 'network without a name'}, not a {name}:\n  {contract.spec}\n  {spec}"
-        )
-    return replace(found, spec=spec, by_name=contract is None)
+    cfg = found.file.pretrained_cfg if found.file else None
+    if cfg is not None and simplest(cfg.spec) != simplest(spec):
+        raise ValueError(f"{weights} holds a {cfg.name or 'network without a name'}, not a {name}:\n  {cfg.spec}\n  {spec}")
+    return replace(found, spec=spec, by_name=cfg is None)
 
 
 def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
@@ -154,7 +152,7 @@ def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
         file = read_weights(path, mmap=mmap)
     else:
         raise FileNotFoundError(f"there is no file and no folder {path}")
-    return Found(label=str(path), spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)
+    return Found(label=str(path), spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 
 
 def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
@@ -176,4 +174,4 @@ def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
             raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
 
     file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
-    return Found(label=f"hf-hub:{text}", spec=file.contract.spec if file.contract else None, file=file, dialect=dialect)
+    return Found(label=f"hf-hub:{text}", spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)

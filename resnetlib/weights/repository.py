@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from resnetlib.config import PretrainedConfig
 from resnetlib.disk import unfinished
 from resnetlib.text import printable
-from resnetlib.weights.configs import OURS, contract_of_config, read_json
-from resnetlib.weights.contract import Contract
+from resnetlib.weights.configs import OURS, pretrained_config_of, read_json
 from resnetlib.weights.files import WeightsFile, read_weights
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -30,7 +30,7 @@ def read_repository(get: Get, label: str, *, mmap: bool, folder: Path | None = N
             beside the old one.
 
     Returns:
-        The tensors and the contract. What the config says counts; what a header of safetensors adds is checked against it.
+        The tensors and the pretrained config. What the config says counts; what a header of safetensors adds is checked against it.
 
     Raises:
         FileNotFoundError: if there is no config, or there are no weights.
@@ -47,23 +47,27 @@ def read_repository(get: Get, label: str, *, mmap: bool, folder: Path | None = N
         except FileNotFoundError:
             preprocessor = None
     try:
-        contract = contract_of_config(config, preprocessor)
+        cfg = pretrained_config_of(config, preprocessor)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
     file = read_weights(first_there(get, label), mmap=mmap)
-    if file.contract is None or file.contract == contract or (folder is not None and _written_with(file.contract, folder)):
-        return replace(file, contract=file.contract or contract)
+    if (
+        file.pretrained_cfg is None
+        or file.pretrained_cfg == cfg
+        or (folder is not None and _written_with(file.pretrained_cfg, folder))
+    ):
+        return replace(file, pretrained_cfg=file.pretrained_cfg or cfg)
     if OURS in config:
-        ours, theirs = (printable(said, 2000) for said in (contract, file.contract))
+        ours, theirs = (printable(said, 2000) for said in (cfg, file.pretrained_cfg))
         raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
-    return replace(file, contract=contract)
+    return replace(file, pretrained_cfg=cfg)
 
 
-def _written_with(contract: Contract, folder: Path) -> bool:
+def _written_with(cfg: PretrainedConfig, folder: Path) -> bool:
     """Tell whether the config that was written together with some weights is there, under a name of its own or by now its own."""
     for path in (*unfinished(folder, CONFIG), folder / CONFIG):
         with suppress(OSError, ValueError):
-            if contract_of_config(read_json(path)) == contract:
+            if pretrained_config_of(read_json(path)) == cfg:
                 return True
     return False
 

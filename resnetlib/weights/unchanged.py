@@ -21,9 +21,7 @@ def check_unchanged(net: Backbone) -> None:
     Raises:
         ValueError: with the first module that is another one.
     """
-    rebuilt = build(
-        net.spec, num_classes=net.num_classes, in_channels=net.in_channels, output_stride=net.output_stride, device="meta"
-    )
+    rebuilt = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(rebuilt) is not type(net):
         raise ValueError(
             f"the spec is a {type(rebuilt).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt"

@@ -142,7 +142,7 @@ def test_what_it_takes_over() -> None:
     assert not deeper.training
     assert deeper.classes == net.classes
     assert deeper.preprocess == net.preprocess
-    assert deeper.contract is None
+    assert deeper.pretrained_cfg is None
     assert deeper.head_drop.p == 0.25
     assert next(deeper.parameters()).dtype == torch.float64
     images = IMAGES.double()

@@ -72,7 +72,7 @@ def test_frozen_parameters_have_norms_and_frozen_norms_stay_frozen() -> None:
 
 
 def test_dropout_does_not_make_it_a_matter_of_chance() -> None:
-    net = build(FAMILIES["densenet"], num_classes=5, proj_drop_rate=0.5, drop_path=0.5)
+    net = build(FAMILIES["densenet"], num_classes=5, proj_drop_rate=0.5, drop_path_rate=0.5)
     one, other = (gradient_flow(net, IMAGES, LABELS) for _ in range(2))
     assert torch.equal(one.feature_norm, other.feature_norm)
 

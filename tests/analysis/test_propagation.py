@@ -75,7 +75,7 @@ def test_a_plain_network_keeps_its_variance() -> None:
 
 
 def test_its_own_images() -> None:
-    net = build(FAMILIES["densenet"], in_channels=5)
+    net = build(FAMILIES["densenet"], in_chans=5)
     found = signal_propagation(net, images=3, image_size=8, seed=4)
     images = torch.randn(3, 5, 8, 8, generator=torch.Generator().manual_seed(4))
     assert torch.equal(found.variance, signal_propagation(net, [images]).variance)

@@ -110,7 +110,7 @@ def test_the_first_plain_block_of_a_stage_keeps_its_place() -> None:
 
 
 def test_blocks_that_are_dropped_at_random_can_change_places() -> None:
-    net = build(replace(FAMILIES["resnet"], depths=(3, 1)), num_classes=5, drop_path=0.5)
+    net = build(replace(FAMILIES["resnet"], depths=(3, 1)), num_classes=5, drop_path_rate=0.5)
     assert reorder(net, DATA, [1], draws=1).groups == (("layer1.0", "layer1.1", "layer1.2"),)
 
 

@@ -12,7 +12,7 @@ from commands import call, right, wrong
 from PIL import Image
 
 from resnetlib import classify, create_model, list_models, save_model, spec_of
-from resnetlib.weights import Contract, Preprocessing, write_weights
+from resnetlib.weights import Preprocessing, PretrainedConfig, write_weights
 
 SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
 
@@ -175,9 +175,9 @@ def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_contract_with_its_own_preprocessing_is_used(tmp_path: Path) -> None:
+def test_a_pretrained_config_with_its_own_preprocessing_is_used(tmp_path: Path) -> None:
     net = create_model("cifar_plain20", num_classes=2)
-    contract = Contract(
+    cfg = PretrainedConfig(
         name="cifar_plain20",
         tag="t",
         spec=spec_of("cifar_plain20"),
@@ -189,7 +189,7 @@ def test_a_contract_with_its_own_preprocessing_is_used(tmp_path: Path) -> None:
         license="",
         origin="",
     )
-    write_weights(net, tmp_path / "w.safetensors", contract)
+    write_weights(net, tmp_path / "w.safetensors", cfg)
     out = right("predict", "cifar_plain20", SAMPLES / "test_0_cat.png", "--weights", tmp_path / "w.safetensors")
     assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["left", "right"]
 

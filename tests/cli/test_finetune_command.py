@@ -44,11 +44,11 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
 
 
 def test_grey_networks(tmp_path: Path) -> None:
-    said = tune(fill(tmp_path / "photos", 8), tmp_path / "grey", "--in-channels", "1", "--input-rule", "repeat")
+    said = tune(fill(tmp_path / "photos", 8), tmp_path / "grey", "--in-chans", "1", "--input-rule", "repeat")
     assert said.exit_code == 0, said.output
     net = create_model(tmp_path / "grey")
-    assert net.in_channels == 1
-    assert "3 channels made 1 (repeat)" in net.contract.origin
+    assert net.in_chans == 1
+    assert "3 channels made 1 (repeat)" in net.pretrained_cfg.origin
 
 
 def test_what_is_wrong_is_said_in_a_line(tmp_path: Path) -> None:
@@ -92,5 +92,5 @@ def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pyt
     result = tune(cifar10_folder, tmp_path / "out", "--set", "frozen=1")
     assert result.exit_code == 0, result.output
     net = create_model(tmp_path / "out")
-    assert net.contract.recipe.startswith("finetune_cifar, epochs=2")
-    assert net.contract.top1 > 80  # the classifier of these very classes is kept
+    assert net.pretrained_cfg.recipe.startswith("finetune_cifar, epochs=2")
+    assert net.pretrained_cfg.top1 > 80  # the classifier of these very classes is kept

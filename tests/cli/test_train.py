@@ -61,7 +61,7 @@ def test_the_real_images(cifar10_folder: Path, tmp_path: Path) -> None:
     assert recipe_from_json(json.dumps(run["recipe"])) == recipe_of("one_cycle_cifar", iterations=2)
     assert (run["seed"], run["images"]) == (3, 256)
     net = create_model(f"{tmp_path}/")
-    assert f"test error {100 - net.contract.top1:.2f} %" in out
+    assert f"test error {100 - net.pretrained_cfg.top1:.2f} %" in out
     assert right("cifar_resnet20", *fixed) == out  # nothing is left to do
 
 
@@ -155,7 +155,7 @@ def test_verify(small: Path, tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     assert said.output.endswith("confirmed\n")
     net = create_model(f"{tmp_path}/out/")
-    save_model(net, tmp_path / "boast", contract=replace(net.contract, top1=99.0))
+    save_model(net, tmp_path / "boast", pretrained_cfg=replace(net.pretrained_cfg, top1=99.0))
     said = CliRunner().invoke(main, ["verify", f"{tmp_path}/boast/", "--data", str(small / "val")])
     assert said.exit_code == 1
     assert " % of 8 images right; resnet18 says 99.00 %, of 8 test images" in said.output

@@ -11,7 +11,7 @@ from loopback import Hub
 
 from resnetlib import create_model, resnet18, save_model
 from resnetlib.cli import main
-from resnetlib.weights import list as list_weights
+from resnetlib.weights import list as list_pretrained
 from resnetlib.weights import read_weights
 
 NAME = "resnet18.a1_in1k"
@@ -33,7 +33,7 @@ def content(hub: Hub) -> bytes:
 
 
 def test_list(hub: Hub) -> None:
-    assert [line.split()[0] for line in run("list").splitlines()] == list_weights()
+    assert [line.split()[0] for line in run("list").splitlines()] == list_pretrained()
     [line] = run("list", "resnet50.tv2*").splitlines()
     assert line.split() == ["resnet50.tv2_in1k", "25.56", "M", "80.86", "%", "224"]
     here = [line.split()[0] for line in run("list", "--here").splitlines()]

@@ -13,10 +13,10 @@ from pictures import draw, fill
 from PIL import Image
 
 from resnetlib.data import find_images, hold_out, read_image, try_images
+from resnetlib.distributed import Processes
+from resnetlib.finetuning.finetune import find_split
 from resnetlib.train import recipe_of
 from resnetlib.train.folders import FolderFeed
-from resnetlib.train.group import Group
-from resnetlib.transfer import find_split
 
 
 @pytest.fixture
@@ -206,7 +206,9 @@ def test_names_that_are_no_text(folder: Path) -> None:
     train, held = find_split(folder)
     assert len(train) + len(held) == 15
     assert train.report.endswith("red/\\udcfe.png")
-    feed = FolderFeed(train, held, recipe_of("finetune", batch=2), seed=0, group=Group(0, 1, torch.device("cpu")))
+    feed = FolderFeed(
+        train, held, recipe_of("finetune", batch=2), seed=0, processes=Processes(0, 1, torch.device("cpu"), torch.device("cpu"))
+    )
     assert len(feed.digest) == 64
 
 

@@ -172,7 +172,7 @@ def test_networks_that_begin_at_zero_learn(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("resnet", StochasticAdd), ("preact", StochasticAdd), ("densenet", StochasticConcat)])
 def test_stochastic_depth_decays_linearly_to_the_last_block(name: str, kind: type) -> None:
-    net = build(FAMILIES[name], drop_path=0.5)
+    net = build(FAMILIES[name], drop_path_rate=0.5)
     joins = [block.join for block in net.blocks()]
     assert all(type(join) is kind for join in joins)
     assert [join.p for join in joins] == pytest.approx([0.5 * i / len(joins) for i in range(1, len(joins) + 1)])  # type: ignore[union-attr]
@@ -184,20 +184,20 @@ def test_stochastic_depth_decays_linearly_to_the_last_block(name: str, kind: typ
 
 def test_a_network_of_one_block_can_have_stochastic_depth() -> None:
     spec = ResNetSpec(block="basic", depths=(1,), widths=(8,), stem="cifar")
-    assert next(build(spec, drop_path=0.3).blocks()).join.p == 0.3
+    assert next(build(spec, drop_path_rate=0.3).blocks()).join.p == 0.3
     assert type(next(build(spec).blocks()).join) is Add
 
 
 @pytest.mark.parametrize("name", ["plain", "resnet-scaled"])
 def test_what_cannot_drop_its_branch_says_so(name: str) -> None:
-    with pytest.raises(ValueError, match=r"drop_path works with the joins Add and Concat, got drop_path=0.1 with"):
-        build(FAMILIES[name], drop_path=0.1)
+    with pytest.raises(ValueError, match=r"drop_path_rate works with the joins Add and Concat, got drop_path_rate=0.1 with"):
+        build(FAMILIES[name], drop_path_rate=0.1)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
 def test_probabilities_out_of_range_are_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match="drop_path must be at least 0 and below 1"):
-        build(FAMILIES["resnet"], drop_path=rate)
+    with pytest.raises(ValueError, match="drop_path_rate must be at least 0 and below 1"):
+        build(FAMILIES["resnet"], drop_path_rate=rate)
     with pytest.raises(ValueError, match="proj_drop_rate must be at least 0 and below 1"):
         build(FAMILIES["densenet"], proj_drop_rate=rate)
     with pytest.raises(ValueError, match="drop_rate must be at least 0 and below 1"):

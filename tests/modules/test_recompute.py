@@ -39,7 +39,7 @@ def test_outputs_gradients_and_statistics_are_the_plain_modes_bit_for_bit(spec: 
 
 @pytest.mark.parametrize("name", ["resnet", "preact", "densenet"])
 def test_random_draws_are_the_plain_modes(name: str) -> None:
-    net = build(FAMILIES[name], drop_path=0.6, drop_rate=0.3, proj_drop_rate=0.4 if name == "densenet" else 0.0)
+    net = build(FAMILIES[name], drop_path_rate=0.6, drop_rate=0.3, proj_drop_rate=0.4 if name == "densenet" else 0.0)
     assert_same(net, torch.randn(6, 3, 32, 32))
 
 

@@ -130,9 +130,9 @@ def test_the_smallest_input_is_no_larger_than_it_must_be() -> None:
 
 
 def test_channels_and_classes(spec: Spec) -> None:
-    net = build(spec, in_channels=5, num_classes=0)
+    net = build(spec, in_chans=5, num_classes=0)
     assert net(torch.randn(2, 5, 32, 32)).shape == (2, net.num_features)
-    for wrong in ({"in_channels": 0}, {"num_classes": -1}):
+    for wrong in ({"in_chans": 0}, {"num_classes": -1}):
         with pytest.raises(ValueError, match="must be an integer of at least"):
             build(spec, **wrong)  # type: ignore[arg-type]
 

@@ -222,7 +222,7 @@ def test_checkpoints_of_earlier_versions_go_on(half: Path, whole: Path, tmp_path
     kept = Checkpoints(out / "checkpoints")
     state, _ = kept.load()
     assert state is not None
-    for key in ("training", "log", "best_contract"):
+    for key in ("training", "log", "best_config"):
         del state[key]
     kept.save(18, {**state, "best_net": None})
     train(out)

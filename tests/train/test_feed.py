@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, pad_crop_flip
+from resnetlib.distributed import Processes
 from resnetlib.train import recipe_of
 from resnetlib.train.draws import generator, mixed, own_draws
 from resnetlib.train.feed import MemoryFeed, colours_of, spread
 from resnetlib.train.folders import FolderFeed
-from resnetlib.train.group import Group
 
 CPU = torch.device("cpu")
 
@@ -27,7 +27,7 @@ def numbered(n: int) -> LabelledImages:
 
 
 def memory(n: int = 25, *, seed: int = 0, rank: int = 0, size: int = 1, **changes: object) -> MemoryFeed:
-    return MemoryFeed(numbered(n), numbered(9), tiny.recipe(**changes), seed=seed, group=Group(rank, size, CPU))
+    return MemoryFeed(numbered(n), numbered(9), tiny.recipe(**changes), seed=seed, processes=Processes(rank, size, CPU, CPU))
 
 
 def numbers_of(feed: MemoryFeed, epoch: int, first: int = 0) -> list[list[int]]:
@@ -137,7 +137,7 @@ def test_colours_of_what_has_none() -> None:
 
 def test_sets_that_do_not_belong_together() -> None:
     with pytest.raises(ValueError, match="of one size, and have the same classes"):
-        MemoryFeed(numbered(20), tiny.images(), tiny.recipe(), seed=0, group=Group(0, 1, CPU))
+        MemoryFeed(numbered(20), tiny.images(), tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def folder(tmp_path: Path) -> Path:
 
 def folders(path: Path, *, workers: int = 0, rank: int = 0, size: int = 1) -> FolderFeed:
     recipe = recipe_of("rsb_a3", batch=4, train_size=16, test_size=16, test_resize=18)
-    return FolderFeed(path / "train", path / "val", recipe, seed=5, group=Group(rank, size, CPU), workers=workers)
+    return FolderFeed(path / "train", path / "val", recipe, seed=5, processes=Processes(rank, size, CPU, CPU), workers=workers)
 
 
 def test_folders_draw_the_same_whoever_reads_them(folder: Path) -> None:
@@ -198,7 +198,7 @@ def test_folders_flip_and_change_images(folder: Path) -> None:
     kinds = {type(step) for step in folders(folder)._augmentation.transforms}
     assert {v2.RandomResizedCrop, v2.RandomHorizontalFlip, v2.RandAugment} <= kinds
     recipe = recipe_of("he2015_imagenet", batch=4, train_size=16)
-    plain = FolderFeed(folder / "train", folder / "val", recipe, seed=0, group=Group(0, 1, CPU), workers=0)
+    plain = FolderFeed(folder / "train", folder / "val", recipe, seed=0, processes=Processes(0, 1, CPU, CPU), workers=0)
     assert v2.RandAugment not in {type(step) for step in plain._augmentation.transforms}
 
 

@@ -83,11 +83,11 @@ def test_the_folder_is_a_network_that_evaluates_as_the_result_says(tmp_path: Pat
     test = tiny.images(30, seed=1)
     assert again.preprocess is not None
     measured = evaluate(again, [(again.preprocess(test.images), test.labels)])
-    assert again.contract.top1 == measured.top1
+    assert again.pretrained_cfg.top1 == measured.top1
     assert again.classes == test.classes
-    assert again.contract.recipe.startswith("one_cycle_cifar, epochs=4, batch=10")
+    assert again.pretrained_cfg.recipe.startswith("one_cycle_cifar, epochs=4, batch=10")
     best = load_file(tmp_path / "best.safetensors")
-    assert best.contract.top1 == 100 - min(record["test_error"] for record in records(tmp_path))
+    assert best.pretrained_cfg.top1 == 100 - min(record["test_error"] for record in records(tmp_path))
 
 
 def test_the_callers_generator_is_left_alone(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_callers_generator_is_left_alone(tmp_path: Path) -> None:
     [
         {},
         {"recipe": {"ema": 0.9, "clip_norm": 0.5, "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1}},
-        {"network": {"drop_path": 0.3, "drop_rate": 0.2}, "every": 5},
+        {"network": {"drop_path_rate": 0.3, "drop_rate": 0.2}, "every": 5},
     ],
     ids=["simple", "everything", "dropping"],
 )

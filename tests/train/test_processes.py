@@ -12,9 +12,9 @@ import tiny
 import torch
 
 from resnetlib import create_model
+from resnetlib.distributed import Processes
 from resnetlib.train import fit
 from resnetlib.train.fit import _feed
-from resnetlib.train.group import Group
 from resnetlib.weights import read_weights
 
 CODE = f"""
@@ -87,6 +87,6 @@ def test_a_killed_process_ends_all_of_them_and_the_same_command_goes_on_to_the_s
 
 
 def test_a_batch_that_cannot_be_shared() -> None:
-    group = Group(0, 2, torch.device("cpu"))
+    processes = Processes(0, 2, torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="a batch of 9 cannot be shared equally among 2 processes"):
-        _feed(tiny.images(), tiny.images(), tiny.recipe(batch=9), 0, group)
+        _feed(tiny.images(), tiny.images(), tiny.recipe(batch=9), 0, processes)

@@ -18,13 +18,12 @@ from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
 import resnetlib
 from resnetlib import build
 from resnetlib.analysis import measure_cost
+from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile, pretrained_config_from_json
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.catalog import EMBEDDED, contracts, describe, list_weights, read_embedded, tags_of
+from resnetlib.weights.catalog import EMBEDDED, describe, list_pretrained, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.catalog.classes import imagenet_classes, imagenet_ids
 from resnetlib.weights.catalog.hashes import SHA256, named_file
-from resnetlib.weights.contract import Contract, contract_from_json
 from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
-from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 TORCHVISION = {
     f"{name}.{'tv2' if weights.name.endswith('V2') else 'tv'}_in1k": weights
@@ -44,71 +43,71 @@ TIMM: dict[str, PretrainedCfg] = {
 OF_TIMM_ALONE = sorted(TIMM.keys() - TORCHVISION.keys())
 
 
-def hub_of(contract: Contract) -> HubFile | None:
-    return next((source for source in contract.sources if isinstance(source, HubFile)), None)
+def hub_of(cfg: PretrainedConfig) -> HubFile | None:
+    return next((source for source in cfg.sources if isinstance(source, HubFile)), None)
 
 
-def url_of(contract: Contract) -> UrlFile | None:
-    return next((source for source in contract.sources if isinstance(source, UrlFile)), None)
+def url_of(cfg: PretrainedConfig) -> UrlFile | None:
+    return next((source for source in cfg.sources if isinstance(source, UrlFile)), None)
 
 
 def test_no_weights_of_torchvision_or_timm_are_missing() -> None:
     assert len(TORCHVISION) >= 21
     assert len(OF_TIMM_ALONE) >= 61
-    urls = {name: url_of(contract) for name, contract in contracts().items()}
+    urls = {name: url_of(cfg) for name, cfg in pretrained_configs().items()}
     assert {name for name, url in urls.items() if url and url.dialect.startswith("torchvision")} == TORCHVISION.keys()
-    hubs = {name: hub_of(contract) for name, contract in contracts().items()}
+    hubs = {name: hub_of(cfg) for name, cfg in pretrained_configs().items()}
     assert {name for name, hub in hubs.items() if hub and hub.repo.startswith("timm/")} == TIMM.keys()
 
 
 @pytest.mark.parametrize("full_name", TORCHVISION)
 def test_torchvisions_weights_are_as_torchvision_says(full_name: str) -> None:
-    contract, theirs = describe(full_name), TORCHVISION[full_name]
-    url = url_of(contract)
+    cfg, theirs = describe(full_name), TORCHVISION[full_name]
+    url = url_of(cfg)
     assert url is not None
     assert url.url == theirs.url
     assert url.mib == theirs.meta["_file_size"]
     assert url.dialect == ("torchvision-legacy" if "densenet" in full_name else "torchvision")
     transform = theirs.transforms()
-    assert contract.preprocess is not None
-    input_ = contract.preprocess
+    assert cfg.preprocess is not None
+    input_ = cfg.preprocess
     assert ([input_.resize], [input_.size]) == (transform.resize_size, transform.crop_size)
     assert (list(input_.mean), list(input_.std)) == (transform.mean, transform.std)
     assert (input_.interpolation, input_.antialias) == (transform.interpolation.value, transform.antialias)
-    assert contract.classes == tuple(theirs.meta["categories"])
-    assert contract.params == theirs.meta["num_params"]
-    assert contract.gmacs == theirs.meta["_ops"]
-    assert {"acc@1": contract.top1, "acc@5": contract.top5} == theirs.meta["_metrics"]["ImageNet-1K"]
-    assert contract.recipe == theirs.meta["recipe"]
-    assert contract.license == "BSD-3-Clause"
-    hub = hub_of(contract)
+    assert cfg.classes == tuple(theirs.meta["categories"])
+    assert cfg.params == theirs.meta["num_params"]
+    assert cfg.gmacs == theirs.meta["_ops"]
+    assert {"acc@1": cfg.top1, "acc@5": cfg.top5} == theirs.meta["_metrics"]["ImageNet-1K"]
+    assert cfg.recipe == theirs.meta["recipe"]
+    assert cfg.license == "BSD-3-Clause"
+    hub = hub_of(cfg)
     assert hub is not None
     assert hub.repo == TIMM[full_name].hf_hub_id
-    assert contract.sources == (hub, url)
+    assert cfg.sources == (hub, url)
 
 
 @pytest.mark.parametrize("full_name", OF_TIMM_ALONE)
 def test_timms_weights_are_as_timm_says(full_name: str) -> None:
-    contract, theirs = describe(full_name), TIMM[full_name]
-    hub, url = hub_of(contract), url_of(contract)
+    cfg, theirs = describe(full_name), TIMM[full_name]
+    hub, url = hub_of(cfg), url_of(cfg)
     assert hub is not None
     assert (hub.repo, hub.file) == (theirs.hf_hub_id, theirs.hf_hub_filename or "model.safetensors")
     assert hub.dialect == ("timm-resnetv2" if full_name.startswith("preact_") else "timm")
     assert (url.url if url else None) == (theirs.url or None)
     assert url is None or url.dialect == hub.dialect
-    input_ = contract.preprocess
+    input_ = cfg.preprocess
     assert input_ is not None
     assert (3, input_.size, input_.size) == theirs.input_size
     assert input_.resize == floor(input_.size / theirs.crop_pct)
     assert (input_.mean, input_.std, input_.interpolation) == (theirs.mean, theirs.std, theirs.interpolation)
     assert theirs.crop_mode == "center"
-    assert contract.classes is not None
-    assert len(contract.classes) == theirs.num_classes
-    assert contract.license.lower() == theirs.license
+    assert cfg.classes is not None
+    assert len(cfg.classes) == theirs.num_classes
+    assert cfg.license.lower() == theirs.license
     if theirs.origin_url:
-        assert theirs.origin_url in contract.origin
+        assert theirs.origin_url in cfg.origin
     if theirs.paper_ids and "ra4" not in full_name:  # whose own recipe is a later one
-        assert theirs.paper_ids.removeprefix("arXiv:") in contract.recipe
+        assert theirs.paper_ids.removeprefix("arXiv:") in cfg.recipe
 
 
 def test_imagenets_classes_are_timms_and_torchvisions() -> None:
@@ -119,51 +118,49 @@ def test_imagenets_classes_are_timms_and_torchvisions() -> None:
     assert other == [134, 639]  # "crane bird" and "maillot tank suit", to tell them from two others
 
 
-@pytest.mark.parametrize("name", sorted({contract.name for contract in contracts().values()}))
+@pytest.mark.parametrize("name", sorted({cfg.name for cfg in pretrained_configs().values()}))
 def test_params_are_those_of_the_network(name: str) -> None:
-    own = [contract for contract in contracts().values() if contract.name == name]
-    for classes in {len(contract.classes or ()) for contract in own}:
+    own = [cfg for cfg in pretrained_configs().values() if cfg.name == name]
+    for classes in {len(cfg.classes or ()) for cfg in own}:
         net = build(SPECS[name], num_classes=classes, device="meta")
         count = sum(parameter.numel() for parameter in net.parameters())
-        for contract in own:
-            if len(contract.classes or ()) == classes and contract.full_name not in {".".join(key) for key in EMBEDDED}:
-                assert contract.params == count
+        for cfg in own:
+            if len(cfg.classes or ()) == classes and cfg.full_name not in {".".join(key) for key in EMBEDDED}:
+                assert cfg.params == count
 
 
 COUNTED = ["resnet18.tv_in1k", "wide_resnet50_2.tv_in1k", "densenet121.tv_in1k", "resnext101_32x4d.gluon_in1k", "resnet26.bt_in1k"]
-COUNTED += [next(iter(list_weights(f"preact_resnet{depth}.*"))) for depth in (18, 34, 50, 101)]
+COUNTED += [next(iter(list_pretrained(f"preact_resnet{depth}.*"))) for depth in (18, 34, 50, 101)]
 
 
-@pytest.mark.parametrize("full_name", [*COUNTED, *list_weights("*.chenyaofo_c10*")])
+@pytest.mark.parametrize("full_name", [*COUNTED, *list_pretrained("*.chenyaofo_c10*")])
 def test_published_gmacs_are_the_counted_ones(full_name: str) -> None:
-    contract = describe(full_name)
-    assert contract.classes is not None
-    net = build(contract.spec, num_classes=len(contract.classes), device="meta")
+    cfg = describe(full_name)
+    assert cfg.classes is not None
+    net = build(cfg.spec, num_classes=len(cfg.classes), device="meta")
     digits = 5 if "cifar" in full_name else 3
     size = 32 if "cifar" in full_name else 224
-    assert round(measure_cost(net, size).macs / 1e9, digits) == contract.gmacs
+    assert round(measure_cost(net, size).macs / 1e9, digits) == cfg.gmacs
 
 
-@pytest.mark.parametrize("full_name", contracts())
-def test_a_contract_is_consistent_and_survives_json(full_name: str) -> None:
-    contract = contracts()[full_name]
-    assert full_name == contract.full_name == f"{contract.name}.{contract.tag}"
-    assert contract.spec == SPECS[contract.name]
-    assert contract.classes is not None
-    assert (
-        len(contract.classes) == len(set(contract.classes)) == (1000 if "in1k" in contract.tag else int(full_name.split("_c")[-1]))
-    )
-    assert (contract.class_ids is not None) == contract.tag.endswith("in1k")
-    assert contract.preprocess is not None
-    assert bool(contract.evaluated_on) == (contract.top1 is not None)
-    assert contract.top5 is None or (contract.top1 or 100) < contract.top5
-    assert contract.sources
-    assert {source.dialect for source in contract.sources if not isinstance(source, EmbeddedFile)} <= {*DIALECTS, *ALIASES}
-    assert contract_from_json(contract.to_json()) == replace(contract, sources=())
+@pytest.mark.parametrize("full_name", pretrained_configs())
+def test_a_pretrained_config_is_consistent_and_survives_json(full_name: str) -> None:
+    cfg = pretrained_configs()[full_name]
+    assert full_name == cfg.full_name == f"{cfg.name}.{cfg.tag}"
+    assert cfg.spec == SPECS[cfg.name]
+    assert cfg.classes is not None
+    assert len(cfg.classes) == len(set(cfg.classes)) == (1000 if "in1k" in cfg.tag else int(full_name.split("_c")[-1]))
+    assert (cfg.class_ids is not None) == cfg.tag.endswith("in1k")
+    assert cfg.preprocess is not None
+    assert bool(cfg.evaluated_on) == (cfg.top1 is not None)
+    assert cfg.top5 is None or (cfg.top1 or 100) < cfg.top5
+    assert cfg.sources
+    assert {source.dialect for source in cfg.sources if not isinstance(source, EmbeddedFile)} <= {*DIALECTS, *ALIASES}
+    assert pretrained_config_from_json(cfg.to_json()) == replace(cfg, sources=())
 
 
 def test_hashes_begin_as_the_files_names_end() -> None:
-    urls = [url for contract in contracts().values() if (url := url_of(contract))]
+    urls = [url for cfg in pretrained_configs().values() if (url := url_of(cfg))]
     assert len({url.url for url in urls}) == len(urls)
     for url in urls:
         assert url.url.rpartition("-")[2].partition(".")[0] == url.sha256[:8]
@@ -175,7 +172,7 @@ def test_hashes_begin_as_the_files_names_end() -> None:
 
 
 def test_real_files_have_the_hashes_of_the_catalogue(akamaster_folder: Path) -> None:
-    urls = [url for contract in contracts().values() if (url := url_of(contract)) and url.dialect == "akamaster"]
+    urls = [url for cfg in pretrained_configs().values() if (url := url_of(cfg)) and url.dialect == "akamaster"]
     local = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in akamaster_folder.glob("*.th")}
     assert local
     hashes = {url.url.rpartition("/")[2]: url.sha256 for url in urls}
@@ -183,7 +180,7 @@ def test_real_files_have_the_hashes_of_the_catalogue(akamaster_folder: Path) -> 
 
 
 def test_microsofts_repositories_are_those_of_the_same_depth() -> None:
-    repos = {name.partition(".")[0]: hub_of(describe(name)).repo for name in list_weights("*.microsoft_in1k")}
+    repos = {name.partition(".")[0]: hub_of(describe(name)).repo for name in list_pretrained("*.microsoft_in1k")}
     assert repos == {f"resnet{depth}": f"microsoft/resnet-{depth}" for depth in (18, 26, 34, 50, 101, 152)}
 
 
@@ -194,9 +191,9 @@ def test_embedded_weights_are_described_by_their_file() -> None:
         content = folder.joinpath(source.file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == source.sha256
         assert len(content) < 2_000_000
-        contract = read_embedded(name, tag).contract
-        assert (contract.name, contract.tag) == (name, tag)
-        assert describe(f"{name}.{tag}") == replace(contract, sources=(source,))
+        cfg = read_embedded(name, tag).pretrained_cfg
+        assert (cfg.name, cfg.tag) == (name, tag)
+        assert describe(f"{name}.{tag}") == replace(cfg, sources=(source,))
         assert tags_of(name)[0] == tag
     with pytest.raises(ValueError, match=r"no weights 'akamaster_c10' for cifar_resnet20, but \['resnetlib_c10'\]"):
         read_embedded("cifar_resnet20", "akamaster_c10")
@@ -205,16 +202,16 @@ def test_embedded_weights_are_described_by_their_file() -> None:
 
 
 def test_names_are_listed_in_natural_order_and_nobody_changes_them() -> None:
-    assert sorted(list_weights()) == sorted(contracts())
-    assert contracts() is contracts()
+    assert sorted(list_pretrained()) == sorted(pretrained_configs())
+    assert pretrained_configs() is pretrained_configs()
     with pytest.raises(TypeError):
-        contracts()["x"] = describe("resnet18.a1_in1k")  # type: ignore[index]
-    assert list_weights("resnet[15]*.a1_in1k") == [f"resnet{depth}.a1_in1k" for depth in (18, 50, 101, 152)]
-    assert list_weights("nothing*") == []
+        pretrained_configs()["x"] = describe("resnet18.a1_in1k")  # type: ignore[index]
+    assert list_pretrained("resnet[15]*.a1_in1k") == [f"resnet{depth}.a1_in1k" for depth in (18, 50, 101, 152)]
+    assert list_pretrained("nothing*") == []
     assert tags_of("cifar_resnet20b") == ["chenyaofo_c10", "chenyaofo_c100"]
     assert tags_of("plain18") == []
     for name in SPECS:
-        assert sorted(f"{name}.{tag}" for tag in tags_of(name)) == sorted(list_weights(f"{name}.*"))
+        assert sorted(f"{name}.{tag}" for tag in tags_of(name)) == sorted(list_pretrained(f"{name}.*"))
 
 
 def test_a_name_that_is_not_there_is_an_error_with_a_way_out() -> None:
@@ -222,9 +219,9 @@ def test_a_name_that_is_not_there_is_an_error_with_a_way_out() -> None:
         describe("resnet50.tv3_in1k")
     with pytest.raises(ValueError, match=r"cifar_resnet20b is a network: add .* tags, chenyaofo_c10, chenyaofo_c100, as in"):
         describe("cifar_resnet20b")
-    with pytest.raises(ValueError, match=r"plain18 is a network without weights: list_weights\(\)"):
+    with pytest.raises(ValueError, match=r"plain18 is a network without weights: list_pretrained\(\)"):
         describe("plain18")
-    with pytest.raises(ValueError, match=r"no weights named '%'; nearest: see list_weights\(\)"):
+    with pytest.raises(ValueError, match=r"no weights named '%'; nearest: see list_pretrained\(\)"):
         describe("%")
     with pytest.raises(TypeError, match="must be a str, got int"):
         describe(50)  # type: ignore[arg-type]
@@ -243,11 +240,11 @@ def test_from_a_zip_the_catalogue_is_the_same_and_needs_nobody_elses_library(tmp
         sys.path.insert(0, {str(archive)!r})
         import resnetlib.weights.catalog as catalog
         assert {str(archive)!r} in catalog.__file__
-        for name in catalog.list_weights():
+        for name in catalog.list_pretrained():
             print(name, catalog.describe(name).to_json())
         print(*[name for name in {others} if name in sys.modules])
     """
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout  # noqa: S603
     *lines, loaded = out.splitlines()
-    assert lines == [f"{name} {describe(name).to_json()}" for name in list_weights()]
+    assert lines == [f"{name} {describe(name).to_json()}" for name in list_pretrained()]
     assert loaded == ""

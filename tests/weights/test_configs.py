@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetlib import create_model
+from resnetlib.config import PretrainedConfig
 from resnetlib.models import spec_of
 from resnetlib.weights import Preprocessing, write_state
-from resnetlib.weights.configs import config_of, contract_of_config
-from resnetlib.weights.contract import Contract
+from resnetlib.weights.configs import config_of, pretrained_config_of
 
 
 def deep(levels: int) -> str:
@@ -35,7 +35,7 @@ HF = {"model_type": "resnet"}
         ('{"resnetlib": ' + deep(500) + "}", "must hold an object under"),
         ("{}", "neither ours"),
         ('{"a": "' + "x" * 17_000_000 + '"}', "larger than 16,777,216 bytes"),
-        ({"resnetlib": {"spec": 5}}, "the contract cannot be read"),
+        ({"resnetlib": {"spec": 5}}, "the pretrained config cannot be read"),
         ({"resnetlib": {"name": "x", "tag": "", "spec": {"family": "vgg"}}}, "family must be one of"),
         ({"resnetlib": {"nmae": "x"}}, "unknown fields: nmae"),
         (GOOD | {"architecture": "vit_base"}, "timm's 'vit_base' is none of the networks here"),
@@ -59,8 +59,8 @@ def test_a_hostile_config_is_an_error(tmp_path: Path, config: str | dict[str, ob
 
 
 SMALL = Preprocessing.named("cifar10", resize=9, size=8)
-CONTRACT = Contract(name="resnet18", tag="x", spec=spec_of("resnet18"), classes=("a", "b"), preprocess=SMALL)
-OURS = config_of(CONTRACT, num_classes=2, in_channels=3, num_features=512)
+CONFIG = PretrainedConfig(name="resnet18", tag="x", spec=spec_of("resnet18"), classes=("a", "b"), preprocess=SMALL)
+OURS = config_of(CONFIG, num_classes=2, in_chans=3, num_features=512)
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -70,7 +70,9 @@ ANY = st.recursive(
 
 @settings(max_examples=300)
 @given(st.sampled_from([GOOD, OURS, HF | {"hidden_sizes": [64, 128], "depths": [1, 1]}]), st.data())
-def test_a_config_with_anything_in_it_is_a_contract_or_a_value_error(config: dict[str, object], data: st.DataObject) -> None:
+def test_a_config_with_anything_in_it_is_a_pretrained_config_or_a_value_error(
+    config: dict[str, object], data: st.DataObject
+) -> None:
     changed = json.loads(json.dumps(config))
     place = changed
     while True:
@@ -81,14 +83,14 @@ def test_a_config_with_anything_in_it_is_a_contract_or_a_value_error(config: dic
         place[key] = data.draw(ANY)
         break
     with suppress(ValueError):
-        assert isinstance(contract_of_config(changed, changed), Contract)
+        assert isinstance(pretrained_config_of(changed, changed), PretrainedConfig)
 
 
 def test_what_is_written_is_read() -> None:
-    assert contract_of_config(OURS) == CONTRACT
+    assert pretrained_config_of(OURS) == CONFIG
     without = {key: value for key, value in OURS.items() if key != "resnetlib"}
-    assert contract_of_config(without).spec == spec_of("resnet18")
-    assert contract_of_config(without).preprocess == contract_of_config(OURS).preprocess
+    assert pretrained_config_of(without).spec == spec_of("resnet18")
+    assert pretrained_config_of(without).preprocess == pretrained_config_of(OURS).preprocess
 
 
 HUGE = [

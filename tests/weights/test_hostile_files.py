@@ -25,9 +25,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from resnetlib import build, create_model, load_file, push_to_hub, save_model, spec_of
-from resnetlib.weights import Contract, Preprocessing, adapt_input, infer_spec, load_state, read_weights, write_state, write_weights
+from resnetlib.weights import (
+    Preprocessing,
+    PretrainedConfig,
+    adapt_input,
+    infer_spec,
+    load_state,
+    read_weights,
+    write_state,
+    write_weights,
+)
 from resnetlib.weights.card import model_card
-from resnetlib.weights.files import read_contract
+from resnetlib.weights.files import read_pretrained_config
 
 NET = build(FAMILIES["resnet"], num_classes=2)
 STATE = NET.state_dict()
@@ -192,7 +201,7 @@ def test_a_header_of_many_entries_is_refused_before_it_is_parsed(tmp_path: Path)
     path = tmp_path / "w.safetensors"
     path.write_bytes(header({str(i): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(60_000)}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for read in (read_weights, read_contract, load_file):
+    for read in (read_weights, read_pretrained_config, load_file):
         with pytest.raises(ValueError, match=r"60,001 entries; at most 16,777,216 and 50,000 are read"):
             read(path)
     path.write_bytes(header({"__metadata__": {"a": "x" * 2**24}}))
@@ -212,7 +221,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused(name: str, tmp_path: Path) -> 
     os.mkfifo(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
         create_model(tmp_path)
-    for read in (read_weights, read_contract, load_file):
+    for read in (read_weights, read_pretrained_config, load_file):
         with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
             read(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
@@ -327,7 +336,7 @@ def test_whatever_a_header_says_is_read_or_refused(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "w")
         path.write_bytes(header(entries, whole[8 + size :]))
-        for read in (read_weights, load_file, read_contract):
+        for read in (read_weights, load_file, read_pretrained_config):
             try:
                 read(path)  # type: ignore[operator]
             except ValueError as error:
@@ -381,12 +390,12 @@ def test_the_smallest_floats_are_written_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("net", [None, torch.nn.Linear(2, 2), {}], ids=["None", "Linear", "dict"])
 def test_what_is_no_network_is_named(net: Any, tmp_path: Path) -> None:
-    contract = Contract(name="", tag="", spec=FAMILIES["resnet"])
+    cfg = PretrainedConfig(name="", tag="", spec=FAMILIES["resnet"])
     for call in (
         lambda: load_state(net, STATE),
         lambda: save_model(net, tmp_path / "w"),
         lambda: push_to_hub(net, "org/name"),
-        lambda: write_weights(net, tmp_path / "w", contract),
+        lambda: write_weights(net, tmp_path / "w", cfg),
         lambda: load_state(NET, net if not isinstance(net, dict) else None),  # type: ignore[arg-type]
         lambda: write_state(net if not isinstance(net, dict) else None, tmp_path / "w"),  # type: ignore[arg-type]
         lambda: infer_spec(net if not isinstance(net, dict) else None),  # type: ignore[arg-type]
@@ -412,11 +421,11 @@ def test_images_are_not_made_huge(tmp_path: Path) -> None:
         create_model(tmp_path)
 
 
-def test_a_card_shows_what_a_contract_says_and_runs_none_of_it() -> None:
+def test_a_card_shows_what_a_pretrained_config_says_and_runs_none_of_it() -> None:
     evil = "x\n---\nlicense: mit\n---\n# <script>alert(1)</script> [a](javascript:b) | `c` ![d](http://e) \x1b[2J\u202e"
-    contract = Contract(name="", tag="", spec=FAMILIES["resnet"], license=evil, origin=evil, recipe=evil, evaluated_on=evil)
+    cfg = PretrainedConfig(name="", tag="", spec=FAMILIES["resnet"], license=evil, origin=evil, recipe=evil, evaluated_on=evil)
     place = 'a"); import os #\n```\n<script>'
-    card = model_card(contract, place, num_classes=2, in_timm=False)
+    card = model_card(cfg, place, num_classes=2, in_timm=False)
     head, table = card.split("\n---\n", 1)
     assert head.splitlines()[-1] == "license: other"
     assert card.count("\n---\n") == 1

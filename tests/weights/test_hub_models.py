@@ -158,8 +158,8 @@ def test_weights_of_the_catalogue_come_from_the_hub_once(hub: Hub) -> None:
     assert net.classes is not None
     assert net.classes[0] == "tench"
     assert net.preprocess is not None
-    head = create_model("resnet18.a1_in1k", num_classes=10, in_channels=1)
-    assert (head.num_classes, head.in_channels, len(hub.seen)) == (10, 1, asked)
+    head = create_model("resnet18.a1_in1k", num_classes=10, in_chans=1)
+    assert (head.num_classes, head.in_chans, len(hub.seen)) == (10, 1, asked)
 
 
 def test_weights_that_only_the_hub_vouches_for_are_looked_at(hub: Hub) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Contract, Preprocessing, convert_file, read_weights, write_weights
+from resnetlib.weights import Preprocessing, PretrainedConfig, convert_file, read_weights, write_weights
 from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
@@ -41,13 +41,13 @@ def outputs(net: nn.Module, images: Tensor) -> Tensor:
     return found
 
 
-@pytest.mark.parametrize("change", [{}, {"num_classes": 0}, {"in_channels": 5}])
+@pytest.mark.parametrize("change", [{}, {"num_classes": 0}, {"in_chans": 5}])
 def test_a_folder_is_enough(spec: Spec, change: dict[str, int], tmp_path: Path) -> None:
     net = trained(build(spec, **{"num_classes": 3, **change}))  # type: ignore[arg-type]
     names = ["a", "b", "c"] if net.num_classes else None
     save_model(net, tmp_path / "w", classes=names)
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["README.md", "config.json", "model.safetensors"]
-    images = torch.randn(2, net.in_channels, 32, 32)
+    images = torch.randn(2, net.in_chans, 32, 32)
     for again in (create_model(tmp_path / "w"), load_file(tmp_path / "w" / "model.safetensors")):
         assert type(again) is type(net)
         assert again.spec == spec
@@ -57,7 +57,7 @@ def test_a_folder_is_enough(spec: Spec, change: dict[str, int], tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet26", "densenet121", "preact_resnet18"])
 def test_timm_loads_the_folder(name: str, tmp_path: Path) -> None:
-    net = trained(create_model(name, num_classes=4, in_channels=2))
+    net = trained(create_model(name, num_classes=4, in_chans=2))
     net.preprocess = Preprocessing(resize=72, size=64, mean=(0.1, 0.2), std=(0.3, 0.4), interpolation="bicubic")
     save_model(net, tmp_path / "w", classes=["a", "b", "c", "d"])
     peer = timm.create_model(f"local-dir:{tmp_path / 'w'}", pretrained=True).eval()
@@ -115,35 +115,35 @@ def test_the_mixin_reads_what_is_saved_and_is_read(tmp_path: Path) -> None:
 def test_what_is_certain_is_said(tmp_path: Path) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10", num_classes=2)
     save_model(net, tmp_path / "w", classes=["cat", "dog"])
-    contract = create_model(tmp_path / "w").contract
-    assert contract.name == "cifar_resnet20"
-    assert contract.tag == ""
-    assert contract.top1 is None
-    assert contract.preprocess == CIFAR
-    assert contract.license == "Apache-2.0"
-    assert contract.origin.startswith("began as cifar_resnet20.resnetlib_c10")
-    assert contract.params == sum(parameter.numel() for parameter in net.parameters())
+    cfg = create_model(tmp_path / "w").pretrained_cfg
+    assert cfg.name == "cifar_resnet20"
+    assert cfg.tag == ""
+    assert cfg.top1 is None
+    assert cfg.preprocess == CIFAR
+    assert cfg.license == "Apache-2.0"
+    assert cfg.origin.startswith("began as cifar_resnet20.resnetlib_c10")
+    assert cfg.params == sum(parameter.numel() for parameter in net.parameters())
     card = (tmp_path / "w" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: resnetlib\n")
     assert "license: apache-2.0" in card
     assert 'create_model("./w")' in card
 
 
-def test_a_given_contract_is_written(tmp_path: Path) -> None:
+def test_a_given_pretrained_config_is_written(tmp_path: Path) -> None:
     net = create_model("cifar_plain20")
-    contract = Contract(
+    cfg = PretrainedConfig(
         name="cifar_plain20", tag="mine", spec=net.spec, classes=tuple("abcdefghij"), preprocess=CIFAR, top1=12.5, license="MIT | x"
     )
-    save_model(net, tmp_path / "w", contract=contract)
-    assert create_model(tmp_path / "w").contract == replace(contract, params=269_722)
+    save_model(net, tmp_path / "w", pretrained_cfg=cfg)
+    assert create_model(tmp_path / "w").pretrained_cfg == replace(cfg, params=269_722)
     assert "| top-1 | 12.5 % |" in (tmp_path / "w" / "README.md").read_text()
 
 
 def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
     net = create_model("cifar_plain20")
-    other = Contract(name="cifar_resnet20", tag="", spec=create_model("cifar_resnet20", device="meta").spec)
-    with pytest.raises(ValueError, match="the contract is another network's"):
-        save_model(net, tmp_path / "w", contract=other)
+    other = PretrainedConfig(name="cifar_resnet20", tag="", spec=create_model("cifar_resnet20", device="meta").spec)
+    with pytest.raises(ValueError, match="the pretrained config is another network's"):
+        save_model(net, tmp_path / "w", pretrained_cfg=other)
     with pytest.raises(ValueError, match="there are 2 classes, and the network has 10 logits"):
         save_model(net, tmp_path / "w", classes=["a", "b"])
     with pytest.raises(ValueError, match="classes must be a sequence of names"):
@@ -181,7 +181,7 @@ def test_a_changed_network_is_not_saved_as_another_one(what: str, tmp_path: Path
 
 
 def test_what_only_regularises_does_not_matter(tmp_path: Path) -> None:
-    net = create_model("cifar_densenet40_k12", drop_path=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True)
+    net = create_model("cifar_densenet40_k12", drop_path_rate=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True)
     net.features.norm5.momentum = 0.01
     save_model(net, tmp_path / "w")
     images = torch.randn(1, 3, 32, 32)
@@ -210,18 +210,20 @@ def test_the_origin_is_told_once(tmp_path: Path) -> None:
     for i in range(3):
         save_model(net, tmp_path / str(i))
         net = create_model(tmp_path / str(i))
-    assert net.contract.origin.count("began as") == 1
+    assert net.pretrained_cfg.origin.count("began as") == 1
     other = build(FAMILIES["resnet"])
     save_model(other, tmp_path / "other")
-    assert create_model(tmp_path / "other").contract.origin == ""
+    assert create_model(tmp_path / "other").pretrained_cfg.origin == ""
 
 
-def test_a_contract_that_is_not_true_is_refused(tmp_path: Path) -> None:
+def test_a_pretrained_config_that_is_not_true_is_refused(tmp_path: Path) -> None:
     net = create_model("cifar_plain20", num_classes=2)
-    true = Contract(name="cifar_plain20", tag="x", spec=net.spec, classes=("a", "b"), class_ids=("1", "2"), preprocess=CIFAR)
+    true = PretrainedConfig(
+        name="cifar_plain20", tag="x", spec=net.spec, classes=("a", "b"), class_ids=("1", "2"), preprocess=CIFAR
+    )
     for write in (
-        lambda contract: save_model(net, tmp_path / "w", contract=contract),
-        lambda contract: write_weights(net, tmp_path / "w.safetensors", contract),
+        lambda cfg: save_model(net, tmp_path / "w", pretrained_cfg=cfg),
+        lambda cfg: write_weights(net, tmp_path / "w.safetensors", cfg),
     ):
         for change, message in (
             ({"name": "cifar_plain32"}, "calls this network cifar_plain32, which is another one"),
@@ -231,8 +233,8 @@ def test_a_contract_that_is_not_true_is_refused(tmp_path: Path) -> None:
         ):
             with pytest.raises(ValueError, match=message):
                 write(replace(true, **change))  # type: ignore[arg-type]
-    save_model(net, tmp_path / "w", contract=true, classes=["c", "d"])
-    assert create_model(tmp_path / "w").contract.class_ids is None
+    save_model(net, tmp_path / "w", pretrained_cfg=true, classes=["c", "d"])
+    assert create_model(tmp_path / "w").pretrained_cfg.class_ids is None
 
 
 KILLED = """
@@ -379,7 +381,7 @@ def test_the_same_network_is_the_same_bytes(tmp_path: Path) -> None:
 def test_the_same_network_under_another_spec_is_the_same(tmp_path: Path) -> None:
     net = build(replace(spec_of("resnet18"), init="zero_init_residual"), num_classes=2)
     save_model(net, tmp_path / "w")
-    assert create_model(tmp_path / "w").contract.name == "resnet18"
+    assert create_model(tmp_path / "w").pretrained_cfg.name == "resnet18"
     assert create_model("resnet18", weights=tmp_path / "w" / "model.safetensors").num_classes == 2
     assert load_file(tmp_path / "w" / "model.safetensors", spec=spec_of("resnet18")).num_classes == 2
     assert timm.create_model(f"local-dir:{tmp_path / 'w'}", pretrained=True).num_classes == 2
@@ -411,8 +413,8 @@ def edited(folder: Path, **change: object) -> None:
 def test_a_folder_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     net: Backbone = create_model("cifar_plain20")
     save_model(net, tmp_path)
-    contract = json.loads((tmp_path / "config.json").read_text())["resnetlib"]
-    edited(tmp_path, resnetlib={**contract, "spec": {**contract["spec"], "join": "add"}})
+    cfg = json.loads((tmp_path / "config.json").read_text())["resnetlib"]
+    edited(tmp_path, resnetlib={**cfg, "spec": {**cfg["spec"], "join": "add"}})
     with pytest.raises(ValueError, match="contradicts itself"):
         create_model(tmp_path)
 

@@ -16,11 +16,11 @@ from families import FAMILIES
 from torch import Tensor
 
 from resnetlib import Backbone, build, create_model, load_file, spec_of
-from resnetlib.weights import Contract, Preprocessing, read_embedded, read_weights, write_state, write_weights
-from resnetlib.weights.contract import contract_from_json
-from resnetlib.weights.files import read_contract
+from resnetlib.config import pretrained_config_from_json
+from resnetlib.weights import Preprocessing, PretrainedConfig, read_embedded, read_weights, write_state, write_weights
+from resnetlib.weights.files import read_pretrained_config
 
-CONTRACT = Contract(
+CONFIG = PretrainedConfig(
     name="small",
     tag="random",
     spec=FAMILIES["resnet"],
@@ -44,16 +44,16 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def test_what_is_written_is_read(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    write_weights(net, tmp_path / "w.safetensors", CONFIG)
     file = read_weights(tmp_path / "w.safetensors")
-    assert file.contract == CONTRACT
+    assert file.pretrained_cfg == CONFIG
     assert file.state.keys() == net.state_dict().keys()
     assert all(torch.equal(file.state[key], tensor) for key, tensor in net.state_dict().items())
-    assert contract_from_json(CONTRACT.to_json()) == CONTRACT
+    assert pretrained_config_from_json(CONFIG.to_json()) == CONFIG
 
 
 def test_half_precision_keeps_counters(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONTRACT, dtype=torch.float16)
+    write_weights(net, tmp_path / "w.safetensors", CONFIG, dtype=torch.float16)
     state = read_weights(tmp_path / "w.safetensors").state
     assert {tensor.dtype for tensor in state.values()} == {torch.float16, torch.int64}
     assert torch.equal(state["conv1.weight"], net.conv1.weight.half())
@@ -62,7 +62,7 @@ def test_half_precision_keeps_counters(net: Backbone, tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_not_written(net: Backbone, tmp_path: Path) -> None:
     net.fc.bias.data[0] = 1e6
     with pytest.raises(ValueError, match=r"fc.bias holds numbers that are not finite in torch.float16"):
-        write_weights(net, tmp_path / "w.safetensors", CONTRACT, dtype=torch.float16)
+        write_weights(net, tmp_path / "w.safetensors", CONFIG, dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,7 +75,7 @@ def test_a_failed_write_leaves_the_old_file(net: Backbone, tmp_path: Path, monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_weights(net, path, CONTRACT)
+        write_weights(net, path, CONFIG)
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
     assert path.read_bytes() == b"old"
 
@@ -116,7 +116,7 @@ def test_a_whole_pickled_module_is_refused(net: Backbone, tmp_path: Path) -> Non
 
 def test_damaged_files_are_refused(net: Backbone, tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    write_weights(net, path, CONTRACT)
+    write_weights(net, path, CONFIG)
     whole = path.read_bytes()
     for damaged in (whole[:-10], whole[:100], whole + b"more", b"", b"not a file of weights at all"):
         path.write_bytes(damaged)
@@ -183,14 +183,14 @@ def test_a_classifier_that_is_none_is_refused(weight: Tensor, message: str, tmp_
 
 @pytest.mark.parametrize("mmap", [False, True])
 def test_reading_and_mapping_give_the_same(net: Backbone, tmp_path: Path, mmap: bool) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    write_weights(net, tmp_path / "w.safetensors", CONFIG)
     file = read_weights(tmp_path / "w.safetensors", mmap=mmap)
-    assert file.contract == CONTRACT
+    assert file.pretrained_cfg == CONFIG
     assert all(torch.equal(file.state[key], tensor) for key, tensor in net.state_dict().items())
 
 
 def test_training_does_not_reach_a_mapped_file(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
+    write_weights(net, tmp_path / "w.safetensors", CONFIG)
     before = (tmp_path / "w.safetensors").read_bytes()
     mapped = load_file(tmp_path / "w.safetensors", mmap=True)
     with torch.no_grad():
@@ -202,7 +202,7 @@ def test_training_does_not_reach_a_mapped_file(net: Backbone, tmp_path: Path) ->
 
 def test_a_file_that_is_cut_off_later_does_not_matter(net: Backbone, tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    write_weights(net, path, CONTRACT)
+    write_weights(net, path, CONFIG)
     loaded = load_file(path)
     with path.open("r+b") as file:
         file.truncate(100)
@@ -227,60 +227,60 @@ def test_an_absurd_header_is_refused_at_once(tmp_path: Path, size: int) -> None:
 
 
 def test_the_header_alone_can_be_read(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONTRACT)
-    assert read_contract(tmp_path / "w.safetensors") == CONTRACT
+    write_weights(net, tmp_path / "w.safetensors", CONFIG)
+    assert read_pretrained_config(tmp_path / "w.safetensors") == CONFIG
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
-    assert read_contract(tmp_path / "w.safetensors") is None
+    assert read_pretrained_config(tmp_path / "w.safetensors") is None
     (tmp_path / "w.safetensors").write_bytes(b"no")
     with pytest.raises(ValueError, match="is damaged"):
-        read_contract(tmp_path / "w.safetensors")
+        read_pretrained_config(tmp_path / "w.safetensors")
 
 
-def test_a_contract_of_another_network_is_not_written(net: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the contract is another network's"):
-        write_weights(net, tmp_path / "w.safetensors", replace(CONTRACT, spec=FAMILIES["plain"]))
+def test_a_pretrained_config_of_another_network_is_not_written(net: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the pretrained config is another network's"):
+        write_weights(net, tmp_path / "w.safetensors", replace(CONFIG, spec=FAMILIES["plain"]))
 
 
 @pytest.mark.parametrize("change", [{"name": 5}, {"classes": "abc"}, {"classes": (1, 2)}, {"top1": "x"}, {"top1": 101.0}])
-def test_a_contract_has_types(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="a contract's"):
-        replace(CONTRACT, **change)  # type: ignore[arg-type]
+def test_a_pretrained_config_has_types(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be a"):
+        replace(CONFIG, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("contract", ["", "[]", "{}", '{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "null"])
-def test_a_contract_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, contract: str) -> None:
-    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"resnetlib": contract})
-    with pytest.raises(ValueError, match="contract cannot be read"):
+@pytest.mark.parametrize("cfg", ["", "[]", "{}", '{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "null"])
+def test_a_pretrained_config_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, cfg: str) -> None:
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"resnetlib": cfg})
+    with pytest.raises(ValueError, match="pretrained config cannot be read"):
         read_weights(tmp_path / "w.safetensors")
 
 
-def test_safetensors_of_others_have_no_contract(net: Backbone, tmp_path: Path) -> None:
+def test_safetensors_of_others_have_no_pretrained_config(net: Backbone, tmp_path: Path) -> None:
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
-    assert read_weights(tmp_path / "w.safetensors").contract is None
+    assert read_weights(tmp_path / "w.safetensors").pretrained_cfg is None
 
 
 def test_the_embedded_weights_say_what_they_are() -> None:
-    contract = read_embedded("cifar_resnet20", "resnetlib_c10").contract
-    assert contract is not None
-    assert contract.spec == spec_of("cifar_resnet20")
-    assert (contract.name, contract.tag) == ("cifar_resnet20", "resnetlib_c10")
-    assert contract.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
-    assert len(contract.classes) == 10
-    assert contract.top1 >= 88
-    assert contract.train_top1 > contract.top1
-    assert contract.recipe == "one_cycle_cifar; 50,000 images, seed 0; weights of iteration 6,240 of 6,240"
+    cfg = read_embedded("cifar_resnet20", "resnetlib_c10").pretrained_cfg
+    assert cfg is not None
+    assert cfg.spec == spec_of("cifar_resnet20")
+    assert (cfg.name, cfg.tag) == ("cifar_resnet20", "resnetlib_c10")
+    assert cfg.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
+    assert len(cfg.classes) == 10
+    assert cfg.top1 >= 88
+    assert cfg.train_top1 > cfg.top1
+    assert cfg.recipe == "one_cycle_cifar; 50,000 images, seed 0; weights of iteration 6,240 of 6,240"
 
 
-def test_a_contract_that_miscounts_its_classes_is_refused(tmp_path: Path) -> None:
-    contract = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
+def test_a_pretrained_config_that_miscounts_its_classes_is_refused(tmp_path: Path) -> None:
+    cfg = replace(CONFIG, spec=spec_of("cifar_plain20"), name="cifar_plain20")
     net = create_model("cifar_plain20", num_classes=7)
-    write_state(net.state_dict(), tmp_path / "w.safetensors", contract)
+    write_state(net.state_dict(), tmp_path / "w.safetensors", cfg)
     with pytest.raises(ValueError, match="names 2 classes, and has 7 logits"):
         create_model("cifar_plain20", weights=tmp_path / "w.safetensors")
 
 
-def test_a_file_of_another_network_is_refused_by_its_contract(net: Backbone, tmp_path: Path) -> None:
-    other = replace(CONTRACT, spec=spec_of("cifar_plain20"), name="cifar_plain20")
+def test_a_file_of_another_network_is_refused_by_its_pretrained_config(net: Backbone, tmp_path: Path) -> None:
+    other = replace(CONFIG, spec=spec_of("cifar_plain20"), name="cifar_plain20")
     write_weights(create_model("cifar_plain20", num_classes=2), tmp_path / "w.safetensors", other)
     with pytest.raises(ValueError, match="holds a cifar_plain20, not a cifar_resnet20"):
         create_model("cifar_resnet20", weights=tmp_path / "w.safetensors")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from resnetlib.analysis import Finding
+    from resnetlib.config import Normalization
     from resnetlib.modules import Backbone
-    from resnetlib.weights.preprocess import Normalization
 
 Findings = Mapping[str, "Finding"]
 """What was found, by the names of the files to write."""

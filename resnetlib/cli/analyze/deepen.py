@@ -10,7 +10,7 @@ from resnetlib.cli.options import FOLDER
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
-    from resnetlib.weights.preprocess import Normalization
+    from resnetlib.config import Normalization
 
 
 @click.command()

@@ -10,7 +10,7 @@ def cache() -> None:
     from huggingface_hub import constants
 
     from resnetlib.weights import EmbeddedFile, describe
-    from resnetlib.weights import list as list_weights
+    from resnetlib.weights import list as list_pretrained
     from resnetlib.weights.fetch import find_cached
     from resnetlib.weights.fetch.verified import own_cache
 
@@ -18,7 +18,7 @@ def cache() -> None:
     click.echo(f"URLs  (TORCH_HOME)       {torch.hub.get_dir()}/checkpoints")
     click.echo(f"notes (RESNETLIB_CACHE)  {own_cache()}")
     total = 0
-    for name in list_weights():
+    for name in list_pretrained():
         for source in describe(name).sources:
             path = None if isinstance(source, EmbeddedFile) else find_cached(source)
             if path is not None:

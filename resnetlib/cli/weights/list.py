@@ -15,11 +15,11 @@ def list_(pattern: str, here: bool) -> None:
     from resnetlib.weights import describe
 
     for name in matching(pattern):
-        contract = describe(name)
-        place = where(contract)
+        cfg = describe(name)
+        place = where(cfg)
         if here and not place:
             continue
-        params = f"{contract.params / 1e6:8.2f} M" if contract.params else " " * 10
-        top1 = f"{contract.top1:6.2f} %" if contract.top1 is not None else " " * 8
-        size = f"{contract.preprocess.size:4}" if contract.preprocess else " " * 4
+        params = f"{cfg.params / 1e6:8.2f} M" if cfg.params else " " * 10
+        top1 = f"{cfg.top1:6.2f} %" if cfg.top1 is not None else " " * 8
+        size = f"{cfg.preprocess.size:4}" if cfg.preprocess else " " * 4
         click.echo(f"{name:42} {params} {top1} {size}  {place}".rstrip())

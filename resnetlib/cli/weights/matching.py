@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from resnetlib.weights import Contract
+    from resnetlib.weights import PretrainedConfig
 
 
 def matching(*patterns: str) -> list[str]:
@@ -23,11 +23,11 @@ def matching(*patterns: str) -> list[str]:
     """
     from resnetlib.models.catalog import natural_order
     from resnetlib.weights import describe
-    from resnetlib.weights import list as list_weights
+    from resnetlib.weights import list as list_pretrained
 
     found: set[str] = set()
     for pattern in patterns:
-        names = list_weights(pattern)
+        names = list_pretrained(pattern)
         if not names and not set(pattern) & set("*?["):
             describe(pattern)  # says what there is
         if not names:
@@ -58,14 +58,14 @@ def one_by_one(names: Sequence[str], work: Callable[[str], str]) -> None:
         raise ValueError(f"{failed} of {len(names)} failed")
 
 
-def where(contract: "Contract") -> str:
+def where(cfg: "PretrainedConfig") -> str:
     """Say where a set of weights is on this computer: "package", "cache" or ""."""
     from resnetlib.weights import EmbeddedFile
     from resnetlib.weights.fetch import find_cached
 
-    if any(isinstance(source, EmbeddedFile) for source in contract.sources):
+    if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
         return "package"
-    remote = [source for source in contract.sources if not isinstance(source, EmbeddedFile)]
+    remote = [source for source in cfg.sources if not isinstance(source, EmbeddedFile)]
     return "cache" if any(find_cached(source) for source in remote) else ""
 
 

@@ -1,4 +1,4 @@
-"""`resnetlib weights show`: the contract of a set of weights."""
+"""`resnetlib weights show`: the pretrained config of a set of weights."""
 
 import click
 
@@ -11,26 +11,26 @@ def show(name: str) -> None:
     from resnetlib.weights import EmbeddedFile, describe
     from resnetlib.weights.fetch import find_cached
 
-    contract = describe(name)
-    steps, classes = contract.preprocess, contract.classes or ()
-    click.echo(contract.full_name)
+    cfg = describe(name)
+    steps, classes = cfg.preprocess, cfg.classes or ()
+    click.echo(cfg.full_name)
     rows: list[tuple[str, object]] = [
-        ("spec", contract.spec),
-        ("parameters", contract.params and f"{contract.params:,}"),
-        ("MACs", contract.gmacs and f"{contract.gmacs:.3f} G"),
-        ("top-1", contract.top1 and f"{contract.top1:g} %"),
-        ("top-5", contract.top5 and f"{contract.top5:g} %"),
-        ("evaluated on", contract.evaluated_on),
+        ("spec", cfg.spec),
+        ("parameters", cfg.params and f"{cfg.params:,}"),
+        ("MACs", cfg.gmacs and f"{cfg.gmacs:.3f} G"),
+        ("top-1", cfg.top1 and f"{cfg.top1:g} %"),
+        ("top-5", cfg.top5 and f"{cfg.top5:g} %"),
+        ("evaluated on", cfg.evaluated_on),
         ("input", steps and f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"),
         ("mean", steps and steps.mean),
         ("deviation", steps and steps.std),
         ("classes", classes and f"{len(classes)}: {', '.join(classes[:3])} ... {classes[-1]}"),
-        ("recipe", contract.recipe),
-        ("licence", contract.license),
-        ("origin", contract.origin),
+        ("recipe", cfg.recipe),
+        ("licence", cfg.license),
+        ("origin", cfg.origin),
     ]
     click.echo(table(rows))
-    for source in contract.sources:
+    for source in cfg.sources:
         click.echo(table([("source", source)]))
         if not isinstance(source, EmbeddedFile):
             known: list[tuple[str, object]] = [

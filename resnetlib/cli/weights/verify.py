@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from resnetlib.weights import Contract
+    from resnetlib.weights import PretrainedConfig
 
 
 @click.command()
@@ -41,11 +41,11 @@ def check_file(path: str, dialect: str | None, network: str | None) -> str:
     return f"ok, a {type(net).__name__} with {sum(parameter.numel() for parameter in net.parameters()):,} parameters"
 
 
-def check_weights(contract: "Contract") -> str:
+def check_weights(cfg: "PretrainedConfig") -> str:
     """Check weights of the catalogue by their hash, their names and shapes, and their number of parameters.
 
     Args:
-        contract: what they should be.
+        cfg: what they should be.
 
     Returns:
         What was found.
@@ -59,17 +59,17 @@ def check_weights(contract: "Contract") -> str:
     from resnetlib.weights.fetch import check_cached
     from resnetlib.zoo import create_model, load_file
 
-    place = where(contract)
+    place = where(cfg)
     if not place:
-        raise FileNotFoundError(f"not here: `resnetlib weights fetch {contract.full_name}` downloads it")
+        raise FileNotFoundError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
     if place == "package":
-        nets = [(create_model(contract.full_name), "in the package")]
+        nets = [(create_model(cfg.full_name), "in the package")]
     else:
-        remote = [source for source in contract.sources if not isinstance(source, EmbeddedFile)]
+        remote = [source for source in cfg.sources if not isinstance(source, EmbeddedFile)]
         here = [fetched for fetched in map(check_cached, remote) if fetched is not None]
-        nets = [(load_file(fetched.path, spec=contract.spec), f"sha256 {fetched.sha256}") for fetched in here]
+        nets = [(load_file(fetched.path, spec=cfg.spec), f"sha256 {fetched.sha256}") for fetched in here]
     for net, _ in nets:
         params = sum(parameter.numel() for parameter in net.parameters())
-        if contract.params is not None and params != contract.params:
-            raise ValueError(f"{params:,} parameters, not {contract.params:,}")
+        if cfg.params is not None and params != cfg.params:
+            raise ValueError(f"{params:,} parameters, not {cfg.params:,}")
     return f"ok, {', '.join(said for _, said in nets)}"

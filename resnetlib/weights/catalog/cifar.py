@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
+from resnetlib.config import Preprocessing, PretrainedConfig
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.catalog.hashes import named_file
-from resnetlib.weights.contract import Contract
-from resnetlib.weights.preprocess import Preprocessing
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -53,21 +52,21 @@ _CHENYAOFO_INPUT = {
 }
 
 
-def akamaster_contracts() -> Iterator[Contract]:
-    """Make the contracts of akamaster's weights, which see CIFAR-10 with the mean and deviation of ImageNet.
+def akamaster_configs() -> Iterator[PretrainedConfig]:
+    """Make the pretrained configs of akamaster's weights, which see CIFAR-10 with the mean and deviation of ImageNet.
 
     Yields:
-        The contracts.
+        The pretrained configs.
 
     Source:
         https://github.com/akamaster/pytorch_resnet_cifar10: README.md, trainer.py.
 
     Example:
-        >>> next(akamaster_contracts()).full_name
+        >>> next(akamaster_configs()).full_name
         'cifar_resnet20.akamaster_c10'
     """
     for name, file, top1, params in _AKAMASTER_ROWS:
-        yield Contract(
+        yield PretrainedConfig(
             name=name,
             tag="akamaster_c10",
             spec=SPECS[name],
@@ -84,21 +83,21 @@ def akamaster_contracts() -> Iterator[Contract]:
         )
 
 
-def chenyaofo_contracts() -> Iterator[Contract]:
-    """Make the contracts of chenyaofo's weights.
+def chenyaofo_configs() -> Iterator[PretrainedConfig]:
+    """Make the pretrained configs of chenyaofo's weights.
 
     Yields:
-        The contracts.
+        The pretrained configs.
 
     Source:
         https://github.com/chenyaofo/pytorch-cifar-models: README.md, logs.
 
     Example:
-        >>> next(chenyaofo_contracts()).full_name
+        >>> next(chenyaofo_configs()).full_name
         'cifar_resnet20b.chenyaofo_c10'
     """
     for name, classes, file, top1, top5, mmacs, params in _CHENYAOFO_ROWS:
-        yield Contract(
+        yield PretrainedConfig(
             name=name,
             tag=f"chenyaofo_c{classes}",
             spec=SPECS[name],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from resnetlib.weights.sources import EmbeddedFile
+from resnetlib.config import EmbeddedFile
 
 
 def _files(hashes: Mapping[tuple[str, str], str]) -> Mapping[tuple[str, str], EmbeddedFile]:

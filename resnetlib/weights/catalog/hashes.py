@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from resnetlib.weights.sources import UrlFile
+from resnetlib.config import UrlFile
 
 _PREFIX = re.compile(r"-([0-9a-f]{8})\.\w+$")
 

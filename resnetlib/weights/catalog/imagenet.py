@@ -1,13 +1,11 @@
-"""What the contracts of all weights for ImageNet-1k share."""
+"""What the pretrained configs of all weights for ImageNet-1k share."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from resnetlib.config import Preprocessing, PretrainedConfig, Source
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.catalog.classes import imagenet_classes, imagenet_ids
-from resnetlib.weights.contract import Contract
-from resnetlib.weights.preprocess import Preprocessing
-from resnetlib.weights.sources import Source
 
 VALIDATION = "the 50,000 validation images of ImageNet-1k, {size} x {size}, by {by}"
 
@@ -65,7 +63,7 @@ GMACS: Mapping[str, float] = MappingProxyType(
 """Network -> multiply-accumulate operations at 224 x 224, in 10^9; as torchvision publishes them, the others counted."""
 
 
-def imagenet_contract(
+def imagenet_config(
     name: str,
     tag: str,
     *,
@@ -77,8 +75,8 @@ def imagenet_contract(
     top1: float | None = None,
     top5: float | None = None,
     recipe: str = "",
-) -> Contract:
-    """Make the contract of weights for ImageNet-1k.
+) -> PretrainedConfig:
+    """Make the pretrained config of weights for ImageNet-1k.
 
     Args:
         name: of the network.
@@ -93,12 +91,12 @@ def imagenet_contract(
         recipe: how the weights were trained.
 
     Returns:
-        The contract.
+        The pretrained config.
 
     Raises:
         KeyError: for a network that has no such weights.
     """
-    return Contract(
+    return PretrainedConfig(
         name=name,
         tag=tag,
         spec=SPECS[name],

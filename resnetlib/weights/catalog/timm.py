@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import floor
 
+from resnetlib.config import HubFile, Preprocessing, PretrainedConfig, Source
 from resnetlib.weights.catalog.hashes import named_file
-from resnetlib.weights.catalog.imagenet import imagenet_contract
-from resnetlib.weights.contract import Contract
-from resnetlib.weights.preprocess import Preprocessing
-from resnetlib.weights.sources import HubFile, Source
+from resnetlib.weights.catalog.imagenet import imagenet_config
 
 _HALF = (0.5, 0.5, 0.5)
 
@@ -134,19 +132,19 @@ _RECIPES = {
 """Tag -> how the weights were trained, where that is known."""
 
 
-def timm_contracts() -> Iterator[Contract]:
-    """Make the contracts of timm's weights.
+def timm_configs() -> Iterator[PretrainedConfig]:
+    """Make the pretrained configs of timm's weights.
 
     Their input is that of timm's `input_size`. Where timm also has a larger `test_input_size`, they do better at that.
 
     Yields:
-        The contracts.
+        The pretrained configs.
 
     Source:
         https://huggingface.co/timm; accuracies: results-imagenet.csv of timm, at 224 x 224.
 
     Example:
-        >>> next(timm_contracts()).full_name
+        >>> next(timm_configs()).full_name
         'densenet121.ra_in1k'
     """
     for name, tag, preprocess, url, top1, top5 in _ROWS:
@@ -156,7 +154,7 @@ def timm_contracts() -> Iterator[Contract]:
         if url is not None:
             sources.append(named_file(url, dialect=dialect))
         origin, license_ = next(_ORIGINS[start] for start in _ORIGINS if tag.startswith(start))
-        yield imagenet_contract(
+        yield imagenet_config(
             name,
             tag,
             preprocess=preprocess,

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
+from resnetlib.config import HubFile, Preprocessing, PretrainedConfig
 from resnetlib.weights.catalog.hashes import named_file
-from resnetlib.weights.catalog.imagenet import imagenet_contract
-from resnetlib.weights.contract import Contract
-from resnetlib.weights.preprocess import Preprocessing
-from resnetlib.weights.sources import HubFile
+from resnetlib.weights.catalog.imagenet import imagenet_config
 
 _URL = "https://download.pytorch.org/models/"
 
@@ -45,25 +43,25 @@ _ROWS = (
 )
 
 
-def torchvision_contracts() -> Iterator[Contract]:
-    """Make the contracts of torchvision's weights.
+def torchvision_configs() -> Iterator[PretrainedConfig]:
+    """Make the pretrained configs of torchvision's weights.
 
     The Hugging Face Hub holds the same tensors as the URLs, as safetensors.
 
     Yields:
-        The contracts.
+        The pretrained configs.
 
     Source:
         https://pytorch.org/vision/stable/models.html
 
     Example:
-        >>> next(torchvision_contracts()).full_name
+        >>> next(torchvision_configs()).full_name
         'densenet121.tv_in1k'
     """
     for name, tag, file, mib, top1, top5, resize, recipe in _ROWS:
         ported = recipe == _LUA_TORCH
         dialect = "torchvision-legacy" if ported else "torchvision"
-        yield imagenet_contract(
+        yield imagenet_config(
             name,
             tag,
             preprocess=Preprocessing.named("imagenet", resize=resize, size=224),

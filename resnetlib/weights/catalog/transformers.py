@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from resnetlib.weights.catalog.imagenet import imagenet_contract
-from resnetlib.weights.contract import Contract
-from resnetlib.weights.preprocess import Preprocessing
-from resnetlib.weights.sources import HubFile
+from resnetlib.config import HubFile, Preprocessing, PretrainedConfig
+from resnetlib.weights.catalog.imagenet import imagenet_config
 
 _INPUT = replace(Preprocessing.named("imagenet", resize=256, size=224), interpolation="bicubic")
 
@@ -21,23 +19,23 @@ _ROWS = (
 )
 
 
-def transformers_contracts() -> Iterator[Contract]:
-    """Make the contracts of the weights converted for transformers.
+def transformers_configs() -> Iterator[PretrainedConfig]:
+    """Make the pretrained configs of the weights converted for transformers.
 
     Their input is the one that was published with them: ConvNeXT's, whatever they were evaluated with.
 
     Yields:
-        The contracts.
+        The pretrained configs.
 
     Source:
         https://huggingface.co/microsoft/resnet-50, and the script in transformers that converted them.
 
     Example:
-        >>> next(transformers_contracts()).sources[0].repo
+        >>> next(transformers_configs()).sources[0].repo
         'microsoft/resnet-18'
     """
     for depth, file, license_ in _ROWS:
-        yield imagenet_contract(
+        yield imagenet_config(
             f"resnet{depth}",
             "microsoft_in1k",
             preprocess=_INPUT,

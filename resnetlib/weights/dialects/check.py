@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from resnetlib.models.spec import ResNetSpec, Spec
+from resnetlib.config import ResNetSpec, Spec
 from resnetlib.weights.dialects.recognise import Recognised, why_not
 
 

@@ -7,9 +7,8 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple, get_args
 
-from resnetlib.models.spec import DenseNetSpec, Spec
-from resnetlib.modules.postact import Bottleneck, StrideIn, bottleneck_width
-from resnetlib.modules.shortcut import Shortcut
+from resnetlib.config import DenseNetSpec, Shortcut, Spec, StrideIn
+from resnetlib.modules.postact import Bottleneck, bottleneck_width
 
 
 class Change(NamedTuple):

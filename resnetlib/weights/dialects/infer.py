@@ -7,9 +7,9 @@ from functools import cache, lru_cache
 
 from torch import Tensor
 
+from resnetlib.config import Spec
 from resnetlib.models.build import build
 from resnetlib.models.catalog import SPECS
-from resnetlib.models.spec import Spec
 from resnetlib.weights.dialects.equivalent import simplest
 from resnetlib.weights.dialects.recognise import Recognised, dialect_named, recognise, why_not
 from resnetlib.weights.dialects.renaming import ENDS
@@ -28,12 +28,12 @@ class Inferred:
     Args:
         spec: the architecture, the simplest of those that describe the network.
         num_classes: logits; 0 if there is no classifier.
-        in_channels: channels of the images.
+        in_chans: channels of the images.
     """
 
     spec: Spec
     num_classes: int
-    in_channels: int
+    in_chans: int
 
 
 def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None = None) -> Inferred:
@@ -57,7 +57,7 @@ def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None 
         >>> from resnetlib import build, spec_of
         >>> state = build(spec_of("resnet50"), num_classes=37, device="meta").state_dict()
         >>> inferred = infer_spec(state, dialect="torchvision")
-        >>> inferred.spec == spec_of("resnet50"), inferred.num_classes, inferred.in_channels
+        >>> inferred.spec == spec_of("resnet50"), inferred.num_classes, inferred.in_chans
         (True, 37, 3)
         >>> infer_spec(state)
         Traceback (most recent call last):
@@ -79,7 +79,7 @@ def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None 
     if len(specs) > 1:
         raise ValueError(_choices(specs, given.dialects))
     classes, channels = _ends(given)
-    return Inferred(spec=specs[0], num_classes=classes, in_channels=channels)
+    return Inferred(spec=specs[0], num_classes=classes, in_chans=channels)
 
 
 def fitting_specs(recognised: Recognised) -> tuple[Spec, ...]:
@@ -177,10 +177,10 @@ def _verified(found: Recognised) -> list[Spec]:
 
 
 @lru_cache(maxsize=4)
-def _expected(spec: Spec, num_classes: int, in_channels: int) -> Shapes:
+def _expected(spec: Spec, num_classes: int, in_chans: int) -> Shapes:
     """Return the names and shapes of a network's tensors."""
     try:
-        net = build(spec, num_classes=num_classes, in_channels=in_channels, device="meta")
+        net = build(spec, num_classes=num_classes, in_chans=in_chans, device="meta")
     except (RuntimeError, OverflowError, TypeError) as error:
         raise ValueError(f"these shapes are of no network that can be built: {error}") from error
     return {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}

@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from torch import Tensor
 
-from resnetlib.models.spec import DenseNetSpec, Spec
+from resnetlib.config import DenseNetSpec, Spec
 from resnetlib.weights.dialects.equivalent import same_networks
 from resnetlib.weights.dialects.names import REFUSALS
 from resnetlib.weights.dialects.renaming import LONGEST, Dialect, Family, Name, Rule, Table, rename, rename_all, split_name

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from itertools import product
 
-from resnetlib.models.spec import DenseNetSpec, JoinKind, Norm, Order, ResNetSpec, Spec, Stem
-from resnetlib.modules.postact import Bottleneck, StrideIn
-from resnetlib.modules.shortcut import Shortcut
+from resnetlib.config import MOST_STAGES, DenseNetSpec, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
+from resnetlib.modules.postact import Bottleneck
 from resnetlib.weights.dialects.equivalent import base_width_of, changes, share_of, simplest
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -14,7 +13,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 STEMS: Mapping[int, Stem] = {7: "imagenet", 3: "cifar"}
 """By the size of the convolution."""
 
-MOST_STAGES = 32
 """Each stage but the first halves the map, so that more would need images of billions of pixels a side."""
 
 

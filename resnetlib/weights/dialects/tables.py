@@ -7,7 +7,7 @@ the values that a spec's fields have in all of its networks. What it leaves open
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from resnetlib.models.spec import DenseNetSpec, ResNetSpec
+from resnetlib.config import DenseNetSpec, ResNetSpec
 from resnetlib.weights.dialects import names
 from resnetlib.weights.dialects.renaming import Dialect, Table
 

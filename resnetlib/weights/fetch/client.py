@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnetlib.config import HubFile
 from resnetlib.disk import open_file
 from resnetlib.weights.fetch.deadline import Deadline
 from resnetlib.weights.fetch.errors import DamagedError, FetchError, UnreachableError
 from resnetlib.weights.fetch.guard import LIBRARY, guarded
-from resnetlib.weights.sources import HubFile
 
 if TYPE_CHECKING:
     from huggingface_hub.utils.tqdm import tqdm

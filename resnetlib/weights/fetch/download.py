@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 from uuid import uuid4
 
+from resnetlib.config import UrlFile
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.errors import (
     RETRIABLE,
@@ -25,7 +26,6 @@ from resnetlib.weights.fetch.errors import (
     error_for_status,
 )
 from resnetlib.weights.fetch.shown import showable, without_secrets
-from resnetlib.weights.sources import UrlFile
 
 LARGEST = 8 * 2**30
 """Bytes: nothing that is larger is downloaded. The largest residual network with published weights takes half of it."""

@@ -4,6 +4,7 @@ import errno
 import ssl
 from pathlib import Path
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch.errors import (
     DamagedError,
     FetchError,
@@ -15,7 +16,6 @@ from resnetlib.weights.fetch.errors import (
     error_for_status,
 )
 from resnetlib.weights.fetch.shown import showable
-from resnetlib.weights.sources import HubFile
 
 STORING = {"ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"}
 """What a system says when a file cannot be written."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.errors import (
     CannotStoreError,
@@ -18,7 +19,6 @@ from resnetlib.weights.fetch.lock import locked
 from resnetlib.weights.fetch.look import Fetched, Place, checked, forbidden, look, look_for_newest
 from resnetlib.weights.fetch.url import UrlPlace
 from resnetlib.weights.fetch.verified import is_commit
-from resnetlib.weights.sources import HubFile, UrlFile
 
 LARGEST_CONFIG = 16 * 2**20
 """Bytes: a repository's small files are smaller."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch.client import Announced, announced, transfer
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.download import LARGEST
@@ -19,7 +20,6 @@ from resnetlib.weights.fetch.errors import (
 )
 from resnetlib.weights.fetch.explain import explain, no_such_file
 from resnetlib.weights.fetch.verified import git_sha1_of, has_hub_hash, is_hub_hash, note_name, noted_name, sha256_of
-from resnetlib.weights.sources import HubFile
 
 Result = TypeVar("Result")
 

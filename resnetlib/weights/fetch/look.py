@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.errors import DamagedError, FetchError, UnreachableError, UnreadableError, UnverifiedError
 from resnetlib.weights.fetch.hub import HubPlace, is_offline
 from resnetlib.weights.fetch.url import UrlPlace
 from resnetlib.weights.fetch.verified import sha256_of
-from resnetlib.weights.sources import HubFile, UrlFile
 
 Place = HubPlace | UrlPlace
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from resnetlib.config import UrlFile
 from resnetlib.weights.fetch.deadline import TRIES, Deadline
 from resnetlib.weights.fetch.download import download
 from resnetlib.weights.fetch.errors import DamagedError, NotThereError, cannot_store
 from resnetlib.weights.fetch.shown import without_secrets
 from resnetlib.weights.fetch.verified import sha256_of
-from resnetlib.weights.sources import UrlFile
 
 
 class UrlPlace:

@@ -29,7 +29,7 @@ def check_inference(found: Recognised, spec: Spec, classes: int) -> None:
     assert simplest(spec) in fitting
     if len(fitting) == 1:
         inferred = infer_spec(found)
-        assert (inferred.spec, inferred.num_classes, inferred.in_channels) == (simplest(spec), classes, 3)
+        assert (inferred.spec, inferred.num_classes, inferred.in_chans) == (simplest(spec), classes, 3)
     else:
         with pytest.raises(ValueError, match=f"the same for {len(fitting)} networks") as caught:
             infer_spec(found)
@@ -129,7 +129,7 @@ def test_pytorchcvs_networks_are_ours(theirs: str, ours: str | None) -> None:
 
 
 def test_the_nearest_name_is_that_of_the_same_network_or_of_the_likest() -> None:
-    state = dict(build(spec_of("resnet34"), num_classes=3, in_channels=1, device="meta").state_dict())
+    state = dict(build(spec_of("resnet34"), num_classes=3, in_chans=1, device="meta").state_dict())
     assert nearest_name(recognise(state)) == "resnet34"
     assert nearest_name(recognise({**state, "bn2.weight": torch.zeros(1)})) == "resnet34"
     del state["layer3.2.conv1.weight"]
@@ -160,7 +160,7 @@ Changes = dict[str, tuple[int, ...] | None]
         ({"conv1.weight": (8,)}, r"conv1.weight must have the four dimensions of a convolution, none of them 0, got \(8,\)"),
         ({"conv1.weight": None}, "there is no conv1.weight"),
         ({"conv1.weight": (16, 3, 3, 3)}, r"of another shape: conv1.weight \(16, 3, 3, 3\), not \(8, 3, 3, 3\)"),
-        ({"conv1.weight": (8, 0, 3, 3)}, "in_channels must be an integer of at least 1, got 0"),
+        ({"conv1.weight": (8, 0, 3, 3)}, "in_chans must be an integer of at least 1, got 0"),
         ({"layer1.0.conv2.weight": (0, 8, 3, 3)}, "none of them 0"),
         ({"layer1.0.conv2.weight": (10**15, 8, 3, 3)}, "must be at most 1,000,000 in all, got 1000000000000"),
         ({"layer1.1.downsample.0.weight": (8, 8, 1, 1)}, "not so at 1 blocks: layer1.1"),

@@ -14,8 +14,8 @@ from loopback import Hub
 from remotes import Remote
 
 from resnetlib import create_model, load_file, save_model
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch import check_cached, fetch, verified
-from resnetlib.weights.sources import HubFile, UrlFile
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 
@@ -104,7 +104,7 @@ def test_a_network_that_is_trained_does_not_change_the_file_that_it_was_mapped_f
 
 def leave(folder: Path, what: str) -> subprocess.Popen[bytes]:
     """Start a process that downloads, and wait until it has begun."""
-    code = f"from resnetlib.weights.fetch import fetch; from resnetlib.weights.sources import HubFile, UrlFile; fetch({what})"
+    code = f"from resnetlib.weights.fetch import fetch; from resnetlib.config import HubFile, UrlFile; fetch({what})"
     process = subprocess.Popen([sys.executable, "-c", code])  # noqa: S603
     while not begun(folder):
         assert process.poll() is None

@@ -8,6 +8,7 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
+from resnetlib.config import EmbeddedFile, HubFile, UrlFile
 from resnetlib.weights.fetch import fetch, fetch_first, fetch_repo_file, find_cached
 from resnetlib.weights.fetch.errors import (
     CannotStoreError,
@@ -19,7 +20,6 @@ from resnetlib.weights.fetch.errors import (
     UnreadableError,
     UnverifiedError,
 )
-from resnetlib.weights.sources import EmbeddedFile, HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

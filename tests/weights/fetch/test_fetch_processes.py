@@ -15,9 +15,9 @@ import pytest
 from loopback import point_at
 from remotes import Remote
 
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch import fetch, find_cached
 from resnetlib.weights.fetch.errors import CannotStoreError, UnreachableError
-from resnetlib.weights.sources import HubFile, UrlFile
 
 PROCESSES = 8
 

@@ -10,9 +10,9 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch import check_cached, fetch, fetch_repo_file, find_cached, verified
 from resnetlib.weights.fetch.errors import DamagedError, NotThereError
-from resnetlib.weights.sources import HubFile, UrlFile
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,6 +10,7 @@ from filelock import FileLock
 from loopback import Hub
 from remotes import Remote
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch import check_cached, fetch, fetch_repo_file, find_cached
 from resnetlib.weights.fetch import hub as hub_module
 from resnetlib.weights.fetch.errors import (
@@ -20,7 +21,6 @@ from resnetlib.weights.fetch.errors import (
     UnwantedError,
 )
 from resnetlib.weights.fetch.verified import own_cache
-from resnetlib.weights.sources import HubFile
 
 CONTENT, OTHER = bytes(range(256)) * 20, bytes(range(255)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

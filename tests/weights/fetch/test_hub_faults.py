@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from loopback import Hub
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch import fetch, find_cached
 from resnetlib.weights.fetch.errors import (
     CannotStoreError,
@@ -20,7 +21,6 @@ from resnetlib.weights.fetch.errors import (
     UnreachableError,
     UnwantedError,
 )
-from resnetlib.weights.sources import HubFile
 
 CONTENT = random.Random(0).randbytes(20_000)
 SOURCE = HubFile(repo="org/name")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from loopback import Hub
 
 from resnetlib import create_model, push_to_hub
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch import FetchError, UnreachableError, UnverifiedError, fetch, fetch_repo_file, guard
 from resnetlib.weights.fetch.guard import guarded
-from resnetlib.weights.sources import HubFile
 
 CONTENT = bytes(range(256)) * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from loopback import Hub
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch import client, fetch, fetch_repo_file
 from resnetlib.weights.fetch.client import watched
 from resnetlib.weights.fetch.deadline import Deadline
 from resnetlib.weights.fetch.errors import DamagedError, NotThereError, UnreachableError, UnverifiedError
-from resnetlib.weights.sources import HubFile
 
 CONTENT = bytes(range(256)) * 100
 SOURCE = HubFile(repo="org/name")

@@ -9,10 +9,10 @@ from typing import BinaryIO
 import pytest
 from remotes import Remote
 
+from resnetlib.config import UrlFile
 from resnetlib.weights.fetch import fetch, fetch_first, verified
 from resnetlib.weights.fetch.errors import UnreadableError
 from resnetlib.weights.fetch.verified import own_cache
-from resnetlib.weights.sources import UrlFile
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

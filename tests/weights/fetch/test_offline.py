@@ -11,9 +11,9 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
+from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights.fetch import fetch, fetch_first, fetch_repo_file, find_cached
 from resnetlib.weights.fetch.errors import DamagedError, NotThereError, UnreachableError
-from resnetlib.weights.sources import HubFile, UrlFile
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ opened = []
 sys.addaudithook(lambda event, args: opened.append(event) if event.startswith("socket.") else None)
 from resnetlib.weights.fetch.errors import UnreachableError
 from resnetlib.weights.fetch import fetch, fetch_repo_file
-from resnetlib.weights.sources import HubFile, UrlFile
+from resnetlib.config import HubFile, UrlFile
 fetch(HubFile(repo="org/name"))
 fetch(UrlFile(url=sys.argv[1] + "/files/weights.pth", sha256=sys.argv[2]))
 for missing in (HubFile(repo="org/other"), UrlFile(url=sys.argv[1] + "/files/other.pth", sha256=sys.argv[2])):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from loopback import point_at
 
+from resnetlib.config import HubFile
 from resnetlib.weights.fetch import fetch, fetch_repo_file
 from resnetlib.weights.fetch.errors import FetchError
-from resnetlib.weights.sources import HubFile
 
 CONTENT = random.Random(0).randbytes(50_000)
 

@@ -13,6 +13,7 @@ from urllib.request import Request
 import pytest
 from loopback import Hub
 
+from resnetlib.config import UrlFile
 from resnetlib.weights.fetch import fetch
 from resnetlib.weights.fetch.deadline import Deadline
 from resnetlib.weights.fetch.download import _Redirects, download
@@ -26,7 +27,6 @@ from resnetlib.weights.fetch.errors import (
     UnwantedError,
 )
 from resnetlib.weights.fetch.shown import showable, without_secrets
-from resnetlib.weights.sources import UrlFile
 
 CONTENT = random.Random(0).randbytes(20_000)
 

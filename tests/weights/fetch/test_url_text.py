@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loopback import Hub
 
+from resnetlib.config import UrlFile
 from resnetlib.weights.fetch import FetchError, UnreachableError, fetch
 from resnetlib.weights.fetch.explain import _reason
-from resnetlib.weights.sources import UrlFile
 
 ESCAPES = "\x1b[2J\x9b31m\x08"
 

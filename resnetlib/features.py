@@ -19,7 +19,7 @@ class Pyramid(nn.Module):
     """Computes the maps of some stages; it holds what they need of a network, under the same names.
 
     Shapes:
-        `(N, in_channels, H, W)` -> `(N, channels[i], H / strides[i], W / strides[i])` for each map.
+        `(N, in_chans, H, W)` -> `(N, channels[i], H / strides[i], W / strides[i])` for each map.
 
     Args:
         net: the network, whose modules it shares.
@@ -46,7 +46,7 @@ class Pyramid(nn.Module):
             for part in section:
                 _register(self, names[part], part)
         self._wanted, self._output = wanted, output
-        self._expected = net.in_channels, net.smallest_input
+        self._expected = net.in_chans, net.smallest_input
         self.feature_info: list[FeatureInfo] = [net.feature_info[i] for i in wanted]
         self.names = tuple(f"c{i + 1}" for i in wanted)
         self.channels = tuple(info["num_chs"] for info in self.feature_info)

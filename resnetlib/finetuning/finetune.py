@@ -8,10 +8,10 @@ from tqdm import tqdm
 
 from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, try_images
 from resnetlib.data.folder import ENDINGS
+from resnetlib.distributed import choose_device, is_main_process
 from resnetlib.modules import Backbone
 from resnetlib.train import Recipe, Result, fit, recipe_of
 from resnetlib.train.fit import check_arguments
-from resnetlib.train.group import device_of, leads
 from resnetlib.train.step import Precision
 from resnetlib.weights import InputRule, Preprocessing
 from resnetlib.zoo import create_model
@@ -26,7 +26,7 @@ def finetune(
     *,
     recipe: Recipe | None = None,
     validation: float = 0.2,
-    in_channels: int | None = None,
+    in_chans: int | None = None,
     input_rule: InputRule | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -47,7 +47,7 @@ def finetune(
         out: the folder to fill, or to go on in; not one inside the data.
         recipe: how; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
         validation: share of the images held out where there is no `val/`, of each class. By them the best weights are chosen.
-        in_channels: channels of the images; None for the weights' own. Images in folders have 1 or 3.
+        in_chans: channels of the images; None for the weights' own. Images in folders have 1 or 3.
         input_rule: how the first convolution is adapted to them (`resnetlib.weights.adapt_input`).
         seed: of the split, of the new classifier, and of all that is drawn in training.
         device: where; None for a GPU if there is one.
@@ -80,7 +80,7 @@ def finetune(
         ('even', 'odd')
     """
     check_arguments(recipe or recipe_of("finetune"), out, seed=seed, every=every, sample=sample)
-    device = device_of(device)
+    device = choose_device(device)
     if not isinstance(validation, int | float):
         raise TypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
     parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]
@@ -101,12 +101,12 @@ def finetune(
     recipe = recipe or recipe_of("finetune_cifar" if in_memory else "finetune")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = create_model(name, num_classes=len(classes), in_channels=in_channels, input_rule=input_rule)
+        net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
         if net.classes != classes:  # as many by chance are others all the same
             net.reset_classifier(len(classes))
     preprocess = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
     if preprocess is None and net.spec.stem == "cifar" and not in_memory:
-        preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_channels)
+        preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
     return fit(
         net,
         parts[0],
@@ -148,7 +148,7 @@ def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0) -> t
         ValueError: if `train/` and `val/` have different classes, `val/` is there alone, or there are other folders beside them.
     """
     found = [try_images(find_images(folder)) for folder in _parts(Path(data))]
-    if leads():
+    if is_main_process():
         for files in found:
             if files.report:
                 tqdm.write(files.report)

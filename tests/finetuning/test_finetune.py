@@ -52,10 +52,10 @@ def test_the_folder_is_a_complete_model(data: Path, tuned: Path) -> None:
     assert net.classes == ("blue", "green", "red")
     assert net.preprocess == create_model(NAME).preprocess
     result = json.loads((tuned / "result.json").read_text())
-    assert net.contract.top1 == pytest.approx(100 - result["test_error"], abs=1e-3)
-    assert net.contract.origin == f"resnetlib.train; began as {NAME} ({create_model(NAME).contract.origin})"
-    assert net.contract.license == create_model(NAME).contract.license
-    assert "6 held-out images, by which the weights were chosen" in net.contract.evaluated_on
+    assert net.pretrained_cfg.top1 == pytest.approx(100 - result["test_error"], abs=1e-3)
+    assert net.pretrained_cfg.origin == f"resnetlib.train; began as {NAME} ({create_model(NAME).pretrained_cfg.origin})"
+    assert net.pretrained_cfg.license == create_model(NAME).pretrained_cfg.license
+    assert "6 held-out images, by which the weights were chosen" in net.pretrained_cfg.evaluated_on
     [[guess]] = classify(net, [read_image(draw(tuned.parent / "new.png", 2, seed=77))], top=1)
     assert guess.name == "blue"
     assert f"began as {NAME}" in (tuned / "README.md").read_text()
@@ -68,7 +68,7 @@ def test_the_saved_weights_are_the_best_that_were_measured(data: Path, tmp_path:
     assert result.test_error == pytest.approx(min(errors), abs=1e-3)
     best = errors.index(min(errors))
     assert len(errors) == min(8, best + 1 + 3)
-    assert f"weights of iteration {3 * (best + 1)} of 24" in create_model(tmp_path / "out").contract.recipe
+    assert f"weights of iteration {3 * (best + 1)} of 24" in create_model(tmp_path / "out").pretrained_cfg.recipe
 
 
 def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,17 +154,17 @@ def test_grey_images(tmp_path: Path) -> None:
     recipe = recipe_of("finetune_cifar", epochs=3, batch=10)
     with pytest.raises(ValueError, match="images have 1 channels, and the preprocessing is for 3"):
         tune((grey, grey), tmp_path / "colour", recipe=recipe)
-    tune((grey, grey), tmp_path / "out", recipe=recipe, in_channels=1)
+    tune((grey, grey), tmp_path / "out", recipe=recipe, in_chans=1)
     net = create_model(tmp_path / "out")
-    assert net.in_channels == 1
-    assert "3 channels made 1 (sum)" in net.contract.origin
+    assert net.in_chans == 1
+    assert "3 channels made 1 (sum)" in net.pretrained_cfg.origin
 
 
 def test_from_scratch_by_a_name_without_weights(data: Path, tmp_path: Path) -> None:
     tune(data, tmp_path / "out", name="cifar_plain20", recipe=recipe(epochs=1))
     net = create_model(tmp_path / "out")
     assert net.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
-    assert net.contract.origin == "resnetlib.train"
+    assert net.pretrained_cfg.origin == "resnetlib.train"
 
 
 def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have(data: Path, tuned: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
 def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned: Path, tmp_path: Path) -> None:
     net = create_model(tuned)
     for name in ("a", "b"):
-        save_model(net, tmp_path / name, contract=net.contract)
+        save_model(net, tmp_path / name, pretrained_cfg=net.pretrained_cfg)
         torch.nn.init.zeros_(net.conv1.weight)
     tune(data, tmp_path / "out", name=tmp_path / "a", recipe=recipe(epochs=1))
     with pytest.raises(ValueError, match="holds another training, whose start is"):
@@ -191,10 +191,10 @@ def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned:
 
 def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="images in folders have 1 or 3 channels, and the preprocessing is for 4"):
-        tune(data, tmp_path / "four", in_channels=4)
+        tune(data, tmp_path / "four", in_chans=4)
     assert not (tmp_path / "four").exists()
-    tune(data, tmp_path / "one", in_channels=1, recipe=recipe(epochs=1))
-    assert create_model(tmp_path / "one").in_channels == 1
+    tune(data, tmp_path / "one", in_chans=1, recipe=recipe(epochs=1))
+    assert create_model(tmp_path / "one").in_chans == 1
 
 
 def test_data_of_another_kind(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_the_best_weights_are_the_checkpoints_own(tmp_path: Path, monkeypatch: p
     errors = [record["test_error"] for record in records(tmp_path)]
     assert result.test_error == pytest.approx(min(errors), abs=1e-3)
     best = records(tmp_path)[errors.index(min(errors))]["iteration"]
-    assert f"weights of iteration {best} of" in create_model(tmp_path).contract.recipe
+    assert f"weights of iteration {best} of" in create_model(tmp_path).pretrained_cfg.recipe
 
 
 def test_a_dilated_network_is_not_trained_for_a_folder_that_forgets_it(tmp_path: Path) -> None:

@@ -6,18 +6,18 @@ from typing import Any
 
 from torch import nn
 
+from resnetlib.finetuning.units import HEAD, STEM, units
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_module
-from resnetlib.tuning.units import HEAD, STEM, units
 
-Group = dict[str, Any]
+Processes = dict[str, Any]
 """As optimizers take them: `params` (names and parameters), `lr`, `weight_decay`; and for the reader `label` and `lr_scale`."""
 
 
 def parameter_groups(
     net: nn.Module, *, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0, decay_all: bool = False
-) -> list[Group]:
-    """Group a network's parameters for an optimizer: norms and biases without weight decay, early layers with smaller rates.
+) -> list[Processes]:
+    """Processes a network's parameters for an optimizer: norms and biases without weight decay, early layers with smaller rates.
 
     The rate is `lr` at the classifier, and `layer_decay` times the next one's in everything before it: the last norm, each block,
     each transition, the stem. It works with any optimizer of `torch.optim`, and with its schedulers.
@@ -54,7 +54,7 @@ def parameter_groups(
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
     depth_of, labels = _depths(net) if layer_decay < 1 else (defaultdict(int), ["all"])
-    groups: dict[tuple[int, bool], Group] = {}
+    groups: dict[tuple[int, bool], Processes] = {}
     for name, parameter in net.named_parameters():
         depth, decays = depth_of[name], decay_all or parameter.ndim > 1
         scale = layer_decay ** (len(labels) - 1 - depth)
@@ -82,7 +82,7 @@ def layer_decay_for(net: nn.Module, stem_rate: float) -> float:
     return float(stem_rate ** (1 / (len(_depths(net)[1]) - 1)))
 
 
-def table_of(groups: list[Group]) -> str:
+def table_of(groups: list[Processes]) -> str:
     """Say what groups of parameters hold.
 
     Args:

@@ -5,18 +5,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
-from resnetlib.modules.arguments import LARGEST, check_numbers
-from resnetlib.modules.postact import StrideIn
-from resnetlib.modules.shortcut import Shortcut
-
 Stem = Literal["imagenet", "cifar"]
 """imagenet: conv7 at stride 2, later a max pooling at stride 2. cifar: conv3 at stride 1."""
 
 Norm = Literal["batch", "group", "none"]
 """none: no norms, and convolutions with biases."""
 
-DEEPEST = 10_000
-"""Blocks of a network are not more than this: larger numbers are a mistake, or malice."""
+LARGEST = 1_000_000
+"""The most channels, groups and the like that anything may have: a larger number is a mistake, or malice."""
+
+MOST_BLOCKS = 10_000
+"""The most blocks that a network may have."""
+
+MOST_PARAMETERS = 2_000_000_000
+"""The most parameters that a layer or a network may have: 8 GB in float32."""
+
+Shortcut = Literal["A", "A_end", "B", "C"]
+"""The skip where the shape changes (arXiv 1512.03385, sec. 4.1): zero padding, the same at the end, or projections."""
+
+StrideIn = Literal["3x3", "1x1"]
+"""The convolution of a bottleneck that has the stride: torchvision's choice, or the paper's."""
 
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
@@ -101,7 +109,7 @@ class ResNetSpec:
                 f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
                 "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
             )
-        check_numbers("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
+        check_parameters("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
             raise ValueError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
@@ -157,7 +165,7 @@ class DenseNetSpec:
             raise ValueError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
             raise ValueError(f"compression={self.compression} leaves a transition no channels")
-        check_numbers("the network", self._numbers())
+        check_parameters("the network", self._numbers())
 
     def _numbers(self) -> int:
         """Estimate the number of parameters."""
@@ -252,9 +260,15 @@ def check_counts(spec: object, *names: str) -> None:
         if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
             kind = "a tuple of ints" if plural else "an int"
             raise ValueError(f"{name} must be {kind} of at least 1, got {value!r}")
-        largest = DEEPEST if name == "depths" else LARGEST
+        largest = MOST_BLOCKS if name == "depths" else LARGEST
         if sum(counts) > largest:
             raise ValueError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
+
+
+def check_parameters(what: str, count: int) -> None:
+    """Raise ValueError, before memory is asked for, if something has more parameters than `MOST_PARAMETERS`."""
+    if count > MOST_PARAMETERS:
+        raise ValueError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
 
 
 def _is_int(value: object) -> bool:

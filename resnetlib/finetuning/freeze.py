@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from torch import nn
 
-from resnetlib.modules import Backbone, hold_, is_norm, release_
+from resnetlib.finetuning.units import count_upto, units
+from resnetlib.modules import Backbone, hold_, is_norm_layer, release_
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.threads import changing
-from resnetlib.tuning.units import count_upto, units
 
 
 class Frozen:
@@ -106,7 +106,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         True
     """
     check_module(net)
-    norms = {name: module for name, module in net.named_modules() if is_norm(module)}
+    norms = {name: module for name, module in net.named_modules() if is_norm_layer(module)}
     return Frozen(net, norms.values(), norms)
 
 

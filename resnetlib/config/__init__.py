@@ -1,0 +1,55 @@
+"""Pure data: architectures, preprocessing, and what is known of pretrained weights."""
+
+from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
+from resnetlib.config.pretrained import (
+    MOST_STAGES,
+    EmbeddedFile,
+    HubFile,
+    PretrainedConfig,
+    Source,
+    UrlFile,
+    pretrained_config_from_dict,
+    pretrained_config_from_json,
+)
+from resnetlib.config.spec import (
+    BlockKind,
+    DenseNetSpec,
+    Init,
+    JoinKind,
+    Norm,
+    Order,
+    ResNetSpec,
+    Shortcut,
+    Spec,
+    Stem,
+    StrideIn,
+    spec_from_dict,
+    spec_from_json,
+)
+
+__all__ = [
+    "MEAN_STD",
+    "MOST_STAGES",
+    "BlockKind",
+    "DenseNetSpec",
+    "EmbeddedFile",
+    "HubFile",
+    "Init",
+    "JoinKind",
+    "Norm",
+    "Normalization",
+    "Order",
+    "Preprocessing",
+    "PretrainedConfig",
+    "ResNetSpec",
+    "Shortcut",
+    "Source",
+    "Spec",
+    "Stem",
+    "StrideIn",
+    "UrlFile",
+    "pretrained_config_from_dict",
+    "pretrained_config_from_json",
+    "spec_from_dict",
+    "spec_from_json",
+]

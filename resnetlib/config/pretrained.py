@@ -1,0 +1,256 @@
+"""What is known of a set of weights: where they are, the network, its input and classes, and the published figures."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from resnetlib.config.preprocess import Preprocessing
+from resnetlib.config.spec import Spec, spec_from_dict
+from resnetlib.text import printable
+
+_HEX = re.compile(r"[0-9a-f]{8,64}")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+LONGEST_NAME = 200
+MOST_STAGES = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedFile:
+    """A file that is part of the package.
+
+    Args:
+        file: its name.
+        sha256: of the contents, in hexadecimal.
+
+    Raises:
+        ValueError: for a hash that cannot be.
+    """
+
+    file: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_hash(self.sha256)
+
+    def __str__(self) -> str:
+        return f"{self.file} in the package"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """A file in a repository of the Hugging Face Hub, or of a mirror that `HF_ENDPOINT` names.
+
+    Args:
+        repo: organisation and name, `org/name`.
+        file: its name in the repository.
+        revision: a branch, a tag or a commit.
+        dialect: the names of its tensors.
+        sha256: of the contents, in hexadecimal, or the first digits of it; without it, what the hub says of the file.
+
+    Raises:
+        ValueError: for a repository, a file or a hash that cannot be.
+    """
+
+    repo: str
+    file: str = "model.safetensors"
+    revision: str = "main"
+    dialect: str = "torchvision"
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo) or ".." in self.repo:
+            raise ValueError(f"a repository of the hub is called org/name, got {self.repo!r}")
+        if not _is_relative(self.file):
+            raise ValueError(f"a file of a repository has a path inside it, got {self.file!r}")
+        if not _is_relative(self.revision):
+            raise ValueError(f"a revision is a branch, a tag or a commit, got {self.revision!r}")
+        _check_hash(self.sha256)
+
+    def __str__(self) -> str:
+        return f"hf-hub:{self.repo}{'@' + self.revision if self.revision != 'main' else ''} ({self.file})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UrlFile:
+    """A file behind a URL.
+
+    Args:
+        url: where it is.
+        sha256: of the contents, in hexadecimal, or the first digits of it, at least eight.
+        mib: its published size, in MiB.
+        dialect: the names of its tensors.
+
+    Raises:
+        ValueError: for another protocol, for a URL with a user's name or a password, and for a hash that cannot be.
+    """
+
+    url: str
+    sha256: str
+    mib: float | None = None
+    dialect: str = "torchvision"
+
+    def __post_init__(self) -> None:
+        if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
+            raise ValueError("a URL must be without a user's name and a password: whoever reads an error would read them too")
+        if not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"a URL must begin with https:// or http://, got {self.url!r}")
+        _check_hash(self.sha256)
+
+    def __str__(self) -> str:
+        return re.split(r"[?#]", self.url, maxsplit=1)[0]
+
+
+Source = EmbeddedFile | HubFile | UrlFile
+"""One of the places where a set of weights lies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainedConfig:
+    """What a set of weights says of itself.
+
+    Args:
+        name: of the network; "" for one that has none.
+        tag: of the weights, among those of this network; "" for weights that are in no catalogue.
+        spec: the architecture.
+        classes: what the logits stand for; None where that is not known.
+        class_ids: the classes' identifiers, where they have some: WordNet's for ImageNet.
+        preprocess: the network's input, as it was evaluated; None where that is not known.
+        params: numbers that the network learned.
+        gmacs: multiply-accumulate operations of the network for one image of 224 x 224 (ImageNet) or 32 x 32 (CIFAR), in 10^9.
+        top1: share of images classified right, in percent, published or measured; None where there is no figure.
+        top5: share of images whose class is among the first five guesses, in percent.
+        train_top1: share of the training images classified right, in percent, evaluated like the others.
+        evaluated_on: the images and the pipeline of those figures.
+        recipe: how the weights were trained.
+        license: under which the weights are given.
+        origin: who made them.
+        sources: where they lie, in the order in which they are tried.
+
+    Raises:
+        ValueError: for a value of another type.
+    """
+
+    name: str
+    tag: str
+    spec: Spec
+    classes: tuple[str, ...] | None = None
+    class_ids: tuple[str, ...] | None = None
+    preprocess: Preprocessing | None = None
+    params: int | None = None
+    gmacs: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+    train_top1: float | None = None
+    evaluated_on: str = ""
+    recipe: str = ""
+    license: str = ""
+    origin: str = ""
+    sources: tuple[Source, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
+            if not isinstance(getattr(self, field), str):
+                raise ValueError(f"{field} must be a str, got {getattr(self, field)!r}")
+        for field in ("name", "tag"):  # which errors show
+            if not getattr(self, field).isprintable() or len(getattr(self, field)) > LONGEST_NAME:
+                shown = printable(getattr(self, field), 80)
+                raise ValueError(f"{field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
+        if not isinstance(self.spec, Spec):
+            raise ValueError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(self.spec).__name__}")
+        if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
+            raise ValueError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
+        if len(self.spec.depths) > MOST_STAGES:
+            raise ValueError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
+        for field in ("classes", "class_ids"):
+            names = getattr(self, field)
+            if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
+                raise ValueError(f"{field} must be a tuple of strs, got {names!r}")
+        for field in ("top1", "top5", "train_top1"):
+            share = getattr(self, field)
+            if share is not None and (not isinstance(share, float) or not 0 <= share <= 100):
+                raise ValueError(f"{field} must be a float, in percent, got {share!r}")
+        if self.params is not None and (not isinstance(self.params, int) or self.params < 1):
+            raise ValueError(f"params must be an int above 0, got {self.params!r}")
+        if self.gmacs is not None and (not isinstance(self.gmacs, float) or not self.gmacs > 0):
+            raise ValueError(f"gmacs must be a float above 0, got {self.gmacs!r}")
+        if not isinstance(self.sources, tuple) or not all(isinstance(source, Source) for source in self.sources):
+            raise ValueError(f"sources must be a tuple of sources, got {self.sources!r}")
+        if self.class_ids is not None and len(self.class_ids) != len(self.classes or ()):
+            raise ValueError(f"a pretrained config names {len(self.classes or ())} classes and {len(self.class_ids)} class_ids")
+
+    @property
+    def full_name(self) -> str:
+        """Name and tag, as `create_model` takes them: `resnet50.tv2_in1k`."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
+
+    def to_json(self) -> str:
+        """Return the pretrained config as JSON, on one line; without the sources, which are where it was found, not what it is."""
+        values = asdict(self)
+        del values["sources"]
+        return json.dumps({**values, "spec": json.loads(self.spec.to_json())})
+
+
+def pretrained_config_from_json(text: str) -> PretrainedConfig:
+    """Read a pretrained config that `to_json` wrote.
+
+    Args:
+        text: the JSON.
+
+    Returns:
+        The pretrained config.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the pretrained config cannot be read: {printable(repr(error))}") from error
+    return pretrained_config_from_dict(values)
+
+
+def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
+    """Make a pretrained config from the object that its JSON holds.
+
+    Args:
+        values: the fields.
+
+    Returns:
+        The pretrained config.
+
+    Raises:
+        ValueError: for an unknown or missing field, or a value outside what is accepted.
+    """
+    try:
+        unknown = sorted(set(values) - ({field.name for field in fields(PretrainedConfig)} - {"sources"}))
+        if unknown:
+            raise ValueError(f"unknown fields: {', '.join(unknown)}")
+        preprocess = values.get("preprocess")
+        return PretrainedConfig(
+            **{
+                **_tuples(values),
+                "spec": spec_from_dict(values["spec"]),
+                "preprocess": None if preprocess is None else Preprocessing(**_tuples(preprocess)),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"the pretrained config cannot be read: {printable(repr(error), 1000)}") from error
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Give an object of JSON the tuples that it was made from."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _is_relative(path: object) -> bool:
+    """Tell whether a path stays inside the folder that it starts from, on every system."""
+    if not isinstance(path, str) or not path or "\\" in path or ":" in path or not path.isprintable():
+        return False
+    return all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def _check_hash(sha256: str | None) -> None:
+    if sha256 is not None and (not isinstance(sha256, str) or not _HEX.fullmatch(sha256)):
+        raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, in lower case, got {sha256!r}")

@@ -1,0 +1,119 @@
+"""Work shared by several processes: those that torchrun started, or this one alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes that work together, as one of them sees them.
+
+    Args:
+        rank: the number of this process; number 0 writes and reports.
+        world_size: how many processes there are.
+        device: where this process computes.
+        exchange: where tensors are while they are exchanged: the GPU with NCCL, else the CPU.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+    exchange: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum of each number over the processes, the same in all of them."""
+        total = values.clone()
+        if self.world_size > 1:
+            total = total.to(self.exchange)
+            dist.all_reduce(total)
+        return total.to(values.device)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of each number over the processes, the same in all of them."""
+        return self.sum(values) / self.world_size
+
+    def gather(self, value: T) -> list[T]:
+        """Return the value of each process, in order of rank."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
+    def broadcast_buffers(self, net: nn.Module) -> None:
+        """Copy the main process's buffers (running statistics) into every process's network, in place."""
+        if self.world_size > 1:
+            for buffer in net.buffers():
+                dist.broadcast(buffer, 0)
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def process_group(device: torch.device, backend: str | None = None) -> Iterator[Processes]:
+    """Join the process group that exists, or that torchrun asks for; without either, work alone.
+
+    Args:
+        device: where this process computes. Under torchrun a process that uses CUDA takes the GPU of its local rank.
+        backend: for a new group; NCCL on CUDA and Gloo elsewhere by default.
+
+    Yields:
+        The processes. A group that was made here ends with the block.
+    """
+    exists = dist.is_available() and dist.is_initialized()
+    if not exists and not (dist.is_available() and dist.is_torchelastic_launched()):
+        yield Processes(0, 1, device, device)
+        return
+    if dist.is_torchelastic_launched() and device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    if not exists:
+        dist.init_process_group(backend or ("nccl" if device.type == "cuda" else "gloo"))
+    try:
+        exchange = device if dist.get_backend() == "nccl" else torch.device("cpu")
+        yield Processes(dist.get_rank(), dist.get_world_size(), device, exchange)
+    finally:
+        if not exists:
+            dist.destroy_process_group()
+
+
+def is_main_process() -> bool:
+    """Tell whether this process writes and reports, also where there is no group."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def choose_device(device: torch.device | str | None) -> torch.device:
+    """Return a device that works.
+
+    Args:
+        device: the device; None for a GPU if there is one, else the CPU. Under torchrun each process has its own GPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: if nothing can be computed there.
+    """
+    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if dist.is_torchelastic_launched() else "cuda"
+    try:
+        chosen = torch.device((own if torch.cuda.is_available() else "cpu") if device is None else device)
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
+    return chosen
