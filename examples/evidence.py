@@ -17,14 +17,14 @@ from torch import Tensor
 
 import resnetlib
 from resnetlib import analysis
-from resnetlib.analysis import Finding
+from resnetlib.analysis import AnalysisResult
 from resnetlib.data import cifar10
 
 Batches = list[tuple[Tensor, Tensor]]
 
 COUNTS = (1, 2, 3, 5, 7, 10, 15, 20)
-ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], Finding]]] = {
-    "telescope": ("train", analysis.telescope),
+ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], AnalysisResult]]] = {
+    "residual_decomposition": ("train", analysis.residual_decomposition),
     "gradient_decomposition": ("train", analysis.gradient_decomposition),
     "gradient_flow": ("train", analysis.gradient_flow),
     "response_std": ("train", analysis.response_std),
@@ -52,7 +52,7 @@ def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batc
     return data.first(images).batches(resnetlib.transform_for(net))
 
 
-def draw(findings: dict[str, Finding], path: Path) -> None:
+def draw(findings: dict[str, AnalysisResult], path: Path) -> None:
     figure = Figure(figsize=(4.6 * min(3, len(findings)), 3.6 * -(-len(findings) // 3)), layout="constrained")
     panels = list(figure.subplots(-(-len(findings) // 3), min(3, len(findings)), squeeze=False).flat)
     for axes, (name, finding) in zip(panels, findings.items(), strict=False):
@@ -89,7 +89,7 @@ def main() -> None:
                 print(f"{name}: no {finding}: {error}")
     for finding in args.only:
         paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{finding}.json"))}
-        draw({name: Finding.load(path) for name, path in paths.items()}, args.out / f"{finding}.png")
+        draw({name: AnalysisResult.load(path) for name, path in paths.items()}, args.out / f"{finding}.png")
 
 
 if __name__ == "__main__":

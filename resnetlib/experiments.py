@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Literal
 
-from resnetlib.analysis.finding import Finding, new_axes
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.disk import write_atomically
 from resnetlib.models import spec_of
 from resnetlib.train.grid import Cell, cells_of, run_grid
@@ -23,7 +23,7 @@ _RECIPE = "recipe.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Degradation(Finding):
+class Degradation(AnalysisResult):
     """Errors of networks of several depths, trained alike: an entry for each training.
 
     Args:

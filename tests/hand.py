@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis import Finding
+from resnetlib.analysis import AnalysisResult
 from resnetlib.modules import Add, Block, Concat, Join
 
 
@@ -56,7 +56,7 @@ def nll(margin: float) -> float:
     return math.log1p(math.exp(-margin))
 
 
-def kept_exactly(found: Finding, folder: Path) -> None:
+def kept_exactly(found: AnalysisResult, folder: Path) -> None:
     """Fail unless a finding comes back as it was saved, in both formats."""
     for name in ("found.json", "found.safetensors"):
         found.save(folder / name)

@@ -176,8 +176,11 @@ def test_beginnings(cifar10_folder: Path, tmp_path: Path) -> None:
 def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
     weights = "tiny=cifar_plain20.resnetlib_c10"
     fixed = ("--data", cifar10_folder, "--images", 20, "--out", tmp_path)
-    assert run("evidence.py", weights, *fixed, "--only", "telescope", "lesion") == "tiny: telescope\ntiny: lesion\n"
+    assert (
+        run("evidence.py", weights, *fixed, "--only", "residual_decomposition", "lesion")
+        == "tiny: residual_decomposition\ntiny: lesion\n"
+    )
     said = run("evidence.py", weights, *fixed, "--only", "lesion", "reorder")
     assert said == "tiny: reorder\n"  # what is there is not computed again
-    assert {path.name for path in tmp_path.glob("*.png")} == {"telescope.png", "lesion.png", "reorder.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"residual_decomposition.png", "lesion.png", "reorder.png"}
     assert Lesion.load(tmp_path / "tiny" / "lesion.json").images == 20

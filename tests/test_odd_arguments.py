@@ -92,7 +92,7 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
             "block_survival", "branch_noise", "branch_ratio", "effective_rank", "gradient_autocorrelation",
             "gradient_decomposition", "gradient_flow", "input_noise", "lesion", "lesion_many", "path_gradients",
                 "reorder", "response_std",
-            "signal_propagation", "telescope", "weight_noise",
+            "signal_propagation", "residual_decomposition", "weight_noise",
         )
     },
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resnetlib.analysis import Finding, ToyAutocorrelation
+from resnetlib.analysis import AnalysisResult, ToyAutocorrelation
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
@@ -18,7 +18,7 @@ WAYS = ("deepened", "shallow", "deep, from scratch")
 
 @cache
 def finding(network: str, name: str) -> Any:
-    return Finding.load(WHY / network / f"{name}.json")
+    return AnalysisResult.load(WHY / network / f"{name}.json")
 
 
 @cache
@@ -38,10 +38,12 @@ def median_of(found: Any) -> float:
 
 
 def test_the_forward_sum() -> None:
-    exact = {name: max(finding(name, "telescope").deviation) for name in ("preact110", "densenet40")}
-    with_relus = {name: max(finding(name, "telescope").deviation_with_out) for name in ("resnet20", "resnet56", "resnet110")}
-    relus = max(finding("resnet56", "telescope").deviation)
-    plain = min(max(finding(name, "telescope").deviation_with_out) for name in ("plain20", "plain56"))
+    exact = {name: max(finding(name, "residual_decomposition").deviation) for name in ("preact110", "densenet40")}
+    with_relus = {
+        name: max(finding(name, "residual_decomposition").deviation_with_out) for name in ("resnet20", "resnet56", "resnet110")
+    }
+    relus = max(finding("resnet56", "residual_decomposition").deviation)
+    plain = min(max(finding(name, "residual_decomposition").deviation_with_out) for name in ("plain20", "plain56"))
     assert max(exact.values()) < 1e-5
     assert max(with_relus.values()) < 1e-5
     assert exact["densenet40"] == 0
@@ -180,7 +182,7 @@ def test_gradients_after_training() -> None:
 
 
 def test_the_toy_of_shattered_gradients() -> None:
-    found = Finding.load(DOCS / "results" / "shattered_toy.json")
+    found = AnalysisResult.load(DOCS / "results" / "shattered_toy.json")
     assert isinstance(found, ToyAutocorrelation)
     plain, residual, small = found.acf[:, :, 1].tolist()
     assert max(abs(plain[-1]), abs(plain[-2])) < 0.1 < 0.6 < min(residual) < min(small)
@@ -205,7 +207,7 @@ FOUR = ("plain20", "resnet20", "plain56", "resnet56")
 
 def losses(name: str, kind: str, seed: int) -> list[float]:
     """Return the points of accuracy that noise takes, for each size of it; of noise on branches, in the mean of the blocks."""
-    found: Any = Finding.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json")
+    found: Any = AnalysisResult.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json")
     lost = found.intact_accuracy - found.mean
     return list((lost.mean(0) if kind == "branch_noise" else lost).tolist())
 
@@ -222,7 +224,7 @@ def test_noise_of_three_seeds(kind: str) -> None:
 
 def test_lesions_and_residuals_of_three_seeds() -> None:
     def of(name: str, kind: str) -> list[Any]:
-        return [Finding.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json") for seed in SEEDS]
+        return [AnalysisResult.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json") for seed in SEEDS]
 
     lesions, ratios = [], []
     for name in FOUR:

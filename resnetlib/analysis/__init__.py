@@ -5,7 +5,6 @@ from resnetlib.analysis.branch_noise import BranchNoise, branch_noise
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
-from resnetlib.analysis.finding import Finding, draw
 from resnetlib.analysis.flow import GradientFlow, gradient_flow
 from resnetlib.analysis.forks import path_gradient, share_of_paths
 from resnetlib.analysis.joints import blocks_of, chains_of
@@ -28,18 +27,19 @@ from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
 from resnetlib.analysis.rank import EffectiveRank, effective_rank
 from resnetlib.analysis.ratios import BranchRatio, branch_ratio
 from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
+from resnetlib.analysis.residual_decomposition import ResidualDecomposition, residual_decomposition
 from resnetlib.analysis.responses import ResponseStd, response_std
+from resnetlib.analysis.result import AnalysisResult, draw
 from resnetlib.analysis.survival import BlockSurvival, block_survival
-from resnetlib.analysis.telescope import Telescope, telescope
 from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
 
 __all__ = [
+    "AnalysisResult",
     "BlockSurvival",
     "BranchNoise",
     "BranchRatio",
     "Cost",
     "EffectiveRank",
-    "Finding",
     "GradientAutocorrelation",
     "GradientDecomposition",
     "GradientFlow",
@@ -51,9 +51,9 @@ __all__ = [
     "PartCost",
     "PathGradients",
     "Reordering",
+    "ResidualDecomposition",
     "ResponseStd",
     "SignalPropagation",
-    "Telescope",
     "ToyAutocorrelation",
     "Trajectory",
     "block_survival",
@@ -80,10 +80,10 @@ __all__ = [
     "project",
     "recalibrated",
     "reorder",
+    "residual_decomposition",
     "response_std",
     "share_of_paths",
     "signal_propagation",
-    "telescope",
     "toy_autocorrelation",
     "trajectory",
     "weight_noise",

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, check_classifier, gather_inputs, run_finite
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import check_logits
 from resnetlib.analysis.streams import seeded
 from resnetlib.modules.arguments import as_integer, check_count
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GradientAutocorrelation(Finding):
+class GradientAutocorrelation(AnalysisResult):
     """The autocorrelation of input gradients along lines between images, at lags 0, 1, 2, ...
 
     Args:

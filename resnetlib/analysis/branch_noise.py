@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import Score, chance_error, score_intact
 from resnetlib.analysis.shrinking import one_at_a_time
 from resnetlib.analysis.streams import normal_like, streams
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BranchNoise(Finding):
+class BranchNoise(AnalysisResult):
     """A network's accuracy with noise on one branch.
 
     Args:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from resnetlib.analysis.finding import new_axes
+from resnetlib.analysis.result import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, images_in
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import incomes, meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.modules import Block
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GradientDecomposition(Finding):
+class GradientDecomposition(AnalysisResult):
     """The two terms of dE/dx_l, for the input x_l of every block; x_L is the last feature of the block's chain.
 
     Norms are over the features of all images: roots of the mean over images of the squared norm of the gradient of the summed loss.

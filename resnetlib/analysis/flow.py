@@ -9,20 +9,20 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, images_in
 from resnetlib.analysis.curves import draw_curve
-from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import incomes, outcomes
 from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.norms import norms_in
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GradientFlow(Finding):
+class GradientFlow(AnalysisResult):
     """The norms of a loss's gradients, block by block.
 
     Args:

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches, gather
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import Score, chance_error, evaluated, score_intact
 from resnetlib.analysis.shrinking import changes_shape, one_at_a_time, remains_of, shrunken
 from resnetlib.analysis.streams import streams
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesion(Finding):
+class Lesion(AnalysisResult):
     """What a network does without each of its blocks.
 
     Args:
@@ -67,7 +67,7 @@ class Lesion(Finding):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LesionMany(Finding):
+class LesionMany(AnalysisResult):
     """What a network does without several of its blocks.
 
     Args:

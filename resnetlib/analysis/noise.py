@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import Score, chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import normal_like, streams
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NoiseSweep(Finding):
+class NoiseSweep(AnalysisResult):
     """A network's accuracy under noise of several sizes.
 
     Args:

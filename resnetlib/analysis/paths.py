@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_integers
 from resnetlib.analysis.batches import Batches
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import score_intact
 from resnetlib.analysis.streams import streams
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PathGradients(Finding):
+class PathGradients(AnalysisResult):
     """The gradient at the image, through paths of each length.
 
     Args:

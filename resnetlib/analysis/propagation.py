@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, noise_images, run_finite
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
 from resnetlib.analysis.moments import Moments, of_channels
 from resnetlib.analysis.norms import norms_in
+from resnetlib.analysis.result import AnalysisResult, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SignalPropagation(Finding):
+class SignalPropagation(AnalysisResult):
     """Channel statistics at the end of each block, and of its branch.
 
     Args:

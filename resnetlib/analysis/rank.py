@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled, summed_loss
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.streams import seeded
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EffectiveRank(Finding):
+class EffectiveRank(AnalysisResult):
     """The ranks of the matrix A of gradients dE/dx, one row for each image, and of a Gaussian matrix of its shape.
 
     Args:

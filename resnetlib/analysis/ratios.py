@@ -9,17 +9,17 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
 from resnetlib.analysis.curves import draw_curve
-from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import meeting
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of
+from resnetlib.analysis.result import AnalysisResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BranchRatio(Finding):
+class BranchRatio(AnalysisResult):
     """The size of each block's change, relative to what it changes.
 
     Args:

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_integers, check_numbers
 from resnetlib.analysis.batches import Batches, gather
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import chance_error, evaluated, score_intact
 from resnetlib.analysis.streams import streams
 from resnetlib.modules import Block
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reordering(Finding):
+class Reordering(AnalysisResult):
     """What a network does with its blocks in other orders.
 
     Args:

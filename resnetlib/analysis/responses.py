@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run, run_finite
 from resnetlib.analysis.curves import draw_curve
-from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.hooks import outcomes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.moments import Moments
+from resnetlib.analysis.result import AnalysisResult
 from resnetlib.modules import Block
 from resnetlib.modules.layers import Shift
 
@@ -26,7 +26,7 @@ _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, Shift)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ResponseStd(Finding):
+class ResponseStd(AnalysisResult):
     """The standard deviations of the responses of a network's 3x3 convolutions.
 
     Args:

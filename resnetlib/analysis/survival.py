@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_numbers
 from resnetlib.analysis.batches import Batches, gather
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.scores import Score, chance_error, decided, score_intact
 from resnetlib.analysis.shrinking import Run, one_at_a_time, remains_of, shrunken
 
@@ -25,7 +25,7 @@ _ALL = ""  # no block is called so
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BlockSurvival(Finding):
+class BlockSurvival(AnalysisResult):
     """What a network predicts when branches are shrunk.
 
     Args:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from resnetlib.analysis.arguments import check_integers, check_numbers
 from resnetlib.analysis.autocorrelation import autocorrelation, check_lags, draw_noise
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.analysis.streams import seeded
 from resnetlib.modules.arguments import check_count
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ToyAutocorrelation(Finding):
+class ToyAutocorrelation(AnalysisResult):
     """The autocorrelation of df/dx of random networks f: R -> R, at lags 0, 1, 2, ...
 
     Args:

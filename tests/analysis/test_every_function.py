@@ -39,9 +39,9 @@ from resnetlib.analysis import (
     project,
     recalibrated,
     reorder,
+    residual_decomposition,
     response_std,
     signal_propagation,
-    telescope,
     trajectory,
     weight_noise,
     write_directions,
@@ -77,7 +77,7 @@ OF_BATCHES: dict[str, Callable[[Any, Any], object]] = {
     "reorder": lambda net, batches: reorder(net, batches, [1], draws=1),
     "response_std": response_std,
     "signal_propagation": signal_propagation,
-    "telescope": telescope,
+    "residual_decomposition": residual_decomposition,
     "weight_noise": lambda net, batches: weight_noise(net, batches, [0.1], draws=1),
 }
 """Calls with a network and its batches. Of those that follow, most read no images at all."""
@@ -104,7 +104,8 @@ NET = build(FAMILIES["resnet"], num_classes=5, memory_efficient=True)
 PATH = path(NET)
 OF_NO_NETWORK = {"draw", "kendall_tau", "share_of_paths", "toy_autocorrelation"}
 NEED_LABELS = set(OF_BATCHES) - {
-    "branch_ratio", "deepen", "gradient_autocorrelation", "recalibrated", "response_std", "signal_propagation", "telescope",
+    "branch_ratio", "deepen", "gradient_autocorrelation", "recalibrated", "response_std", "signal_propagation",
+    "residual_decomposition",
 }  # fmt: skip
 
 
@@ -209,7 +210,7 @@ def test_weights_that_are_not_finite(name: str, net: nn.Module) -> None:
 
 OF_BLOCKS = [
     "block_survival", "blocks_of", "branch_noise", "branch_ratio", "chains_of", "gradient_decomposition", "gradient_flow", "lesion",
-    "lesion_many", "path_gradient", "path_gradients", "reorder", "signal_propagation", "telescope",
+    "lesion_many", "path_gradient", "path_gradients", "reorder", "signal_propagation", "residual_decomposition",
 ]  # fmt: skip
 UNSUITABLE = {
     **dict.fromkeys(OF_BLOCKS, "Flatten has no blocks with joins: build it of resnetlib's blocks"),
@@ -288,7 +289,7 @@ def test_a_network_in_dataparallel(name: str, net: nn.Module, tmp_path: Path) ->
         assert same(call(name, wrapped, BATCHES, tmp_path), call(name, net, BATCHES, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["branch_ratio", "lesion", "response_std", "telescope"])
+@pytest.mark.parametrize("name", ["branch_ratio", "lesion", "response_std", "residual_decomposition"])
 def test_a_network_made_in_inference_mode(name: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         net = build(FAMILIES["resnet"], num_classes=5)

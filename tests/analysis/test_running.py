@@ -13,7 +13,7 @@ from untouched import untouched
 
 from resnetlib import BasicBlock, PreActBasicBlock, Replace, build
 from resnetlib.analysis import (
-    Finding,
+    AnalysisResult,
     block_survival,
     blocks_of,
     branch_noise,
@@ -31,9 +31,9 @@ from resnetlib.analysis import (
     path_gradient,
     path_gradients,
     reorder,
+    residual_decomposition,
     response_std,
     signal_propagation,
-    telescope,
 )
 from resnetlib.analysis.joints import running_blocks
 
@@ -76,7 +76,7 @@ def as_it_runs(net: Custom) -> Custom:
     return other
 
 
-OF_ONE_ORDER: dict[str, Callable[[nn.Module], Finding]] = {
+OF_ONE_ORDER: dict[str, Callable[[nn.Module], AnalysisResult]] = {
     "block_survival": lambda net: block_survival(net, BATCH),
     "branch_noise": lambda net: branch_noise(net, BATCH),
     "branch_ratio": lambda net: branch_ratio(net, IMAGES),
@@ -87,7 +87,7 @@ OF_ONE_ORDER: dict[str, Callable[[nn.Module], Finding]] = {
     "path_gradients": lambda net: path_gradients(net, BATCH),
     "reorder": lambda net: reorder(net, BATCH, draws=3),
     "signal_propagation": lambda net: signal_propagation(net, IMAGES),
-    "telescope": lambda net: telescope(net, IMAGES),
+    "residual_decomposition": lambda net: residual_decomposition(net, IMAGES),
 }
 
 
@@ -119,7 +119,7 @@ def test_they_are_found_in_the_order_in_which_they_run() -> None:
     with untouched(net):
         assert list(running_blocks(net, IMAGES)) == ["blocks.2", "blocks.0"]
         assert chains_of(net, IMAGES) == [["blocks.2", "blocks.0"]]
-    assert max(telescope(Custom(2, 0, block=PreActBasicBlock), IMAGES).deviation) < 1e-6
+    assert max(residual_decomposition(Custom(2, 0, block=PreActBasicBlock), IMAGES).deviation) < 1e-6
 
 
 def test_a_path_may_go_through_blocks_that_run() -> None:
@@ -177,7 +177,7 @@ def run_in_pairs(block: nn.Module, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", OF_ONE_ORDER)
 def test_how_a_block_is_called_does_not_matter(name: str, run: Callable[[nn.Module, Tensor], Tensor]) -> None:
     net, other = Custom(0, 1, 2), Custom(0, 1, 2)
-    if name in ("gradient_decomposition", "signal_propagation", "telescope") and run is run_in_pairs:
+    if name in ("gradient_decomposition", "signal_propagation", "residual_decomposition") and run is run_in_pairs:
         other.run = lambda block, x: block(x.clone())  # type: ignore[method-assign] # its blocks are chains of one
     net.run = run  # type: ignore[method-assign]
     with untouched(net):
@@ -222,7 +222,7 @@ def test_blocks_that_cannot_be_told_apart_are_refused() -> None:
     net = Custom(0, 1, 2)
     net.blocks[1] = Outer()
     with pytest.raises(ValueError, match=r"block blocks\.1\.inner is inside of block blocks\.1"):
-        telescope(net, IMAGES)
+        residual_decomposition(net, IMAGES)
     assert len(lesion(net, BATCH).blocks) == 4
     net = Custom(0, 1, 2)
     net.blocks[2].join = net.blocks[0].join  # type: ignore[union-attr]
@@ -243,7 +243,7 @@ class WritesIntoItsInput(nn.Sequential):
         return y
 
 
-OF_ANY_NETWORK: dict[str, Callable[[nn.Module], Finding]] = {
+OF_ANY_NETWORK: dict[str, Callable[[nn.Module], AnalysisResult]] = {
     "effective_rank": lambda net: effective_rank(net, BATCH),
     "gradient_autocorrelation": lambda net: gradient_autocorrelation(net, IMAGES),
     "hessian_map": lambda net: hessian_map(net, BATCH, points=1),
@@ -290,8 +290,8 @@ def test_outputs_written_into_inside_of_a_block(block: type[BasicBlock]) -> None
 
     one, other = (nn.Sequential(kind(3, 3, join=Replace), kind(3, 3, join=Replace)).double() for kind in (InPlace, Apart))
     other.load_state_dict(one.state_dict())
-    assert torch.equal(telescope(one, IMAGES).out_energy, telescope(other, IMAGES).out_energy)
-    assert torch.equal(telescope(one, IMAGES).branch_energy, telescope(other, IMAGES).branch_energy)
+    assert torch.equal(residual_decomposition(one, IMAGES).out_energy, residual_decomposition(other, IMAGES).out_energy)
+    assert torch.equal(residual_decomposition(one, IMAGES).branch_energy, residual_decomposition(other, IMAGES).branch_energy)
 
 
 CHANGED_WHEREVER_THEY_RUN = ["block_survival", "branch_noise", "lesion", "lesion_many"]

@@ -13,7 +13,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import (
-    Finding,
+    AnalysisResult,
     branch_ratio,
     effective_rank,
     gradient_autocorrelation,
@@ -27,7 +27,7 @@ from resnetlib.analysis import (
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 3])
 
-ANALYSES: dict[str, Callable[[nn.Module], Finding]] = {
+ANALYSES: dict[str, Callable[[nn.Module], AnalysisResult]] = {
     "branch_ratio": lambda net: branch_ratio(net, IMAGES),
     "effective_rank": lambda net: effective_rank(net, IMAGES, LABELS),
     "gradient_autocorrelation": lambda net: gradient_autocorrelation(net, IMAGES, points=6, lags=2),
@@ -106,7 +106,7 @@ def test_norms_of_parameters_are_drawn_too() -> None:
     assert found.plot().lines[0].get_ydata().tolist() == found.feature_norm.tolist()
 
 
-def same(one: Finding, other: Finding) -> None:
+def same(one: AnalysisResult, other: AnalysisResult) -> None:
     for field in fields(one):  # type: ignore[arg-type]
         left, right = getattr(one, field.name), getattr(other, field.name)
         if isinstance(left, torch.Tensor):

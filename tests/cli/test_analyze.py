@@ -11,12 +11,12 @@ from pictures import COLOURS, draw, fill
 from torch._dynamo.utils import counters
 
 from resnetlib import ResNetSpec, analysis, create_model, save_model
-from resnetlib.analysis import Finding
+from resnetlib.analysis import AnalysisResult
 
 SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", stem="cifar", order="pre")
 
 FINDINGS = {
-    "telescope": {"telescope"},
+    "residual-decomposition": {"residual_decomposition"},
     "gradients": {"gradient_flow", "gradient_decomposition"},
     "response": {"response_std", "branch_ratio"},
     "propagation": {"propagation"},
@@ -45,7 +45,7 @@ def test_each_analysis_writes_what_it_finds(command: str, network: Path, picture
     said = right("analyze", command, network, "--data", pictures, "--out", out, "--normalize", "cifar10", "--batch", 5)
     assert {path.stem for path in out.glob("*.json")} == FINDINGS[command]
     for stem in FINDINGS[command]:
-        assert isinstance(Finding.load(out / f"{stem}.json"), Finding)
+        assert isinstance(AnalysisResult.load(out / f"{stem}.json"), AnalysisResult)
         assert (out / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         assert f"wrote {out / stem}.json and .png" in said
 
@@ -121,11 +121,21 @@ def test_deepen(network: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) -> None:
     two = fill(tmp_path / "two", 1, classes=("red", "blue"))
     assert "has 2 classes, and the network 3 logits" in wrong(
-        "analyze", "telescope", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
+        "analyze", "residual-decomposition", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
     )
     assert "how it rounds" in wrong(
-        "analyze", "telescope", network, "--data", pictures, "--out", tmp_path, "--normalize", "cifar10", "--precision", "bf16"
+        "analyze",
+        "residual_decomposition",
+        network,
+        "--data",
+        pictures,
+        "--out",
+        tmp_path,
+        "--normalize",
+        "cifar10",
+        "--precision",
+        "bf16",
     )
     assert "no weights for cifar_resnet110" in wrong(
-        "analyze", "telescope", "cifar_resnet110", "--data", pictures, "--out", tmp_path
+        "analyze", "residual-decomposition", "cifar_resnet110", "--data", pictures, "--out", tmp_path
     )

@@ -42,7 +42,9 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("command", [("info",), ("verify", "--data", "."), ("analyze", "telescope", "--data", ".", "--out", "o")])
+@pytest.mark.parametrize(
+    "command", [("info",), ("verify", "--data", "."), ("analyze", "residual-decomposition", "--data", ".", "--out", "o")]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_names(command: tuple[str, ...], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -90,8 +92,8 @@ def options() -> list[tuple[str, ...]]:
         for option in ODD
         if any(option in parameter.opts for parameter in command.params)
         and (
-            option not in common or path[-1] in ("verify", "telescope", "landscape", "deepen")
-        )  # which others share with telescope
+            option not in common or path[-1] in ("verify", "residual_decomposition", "landscape", "deepen")
+        )  # which others share with residual_decomposition
     ]
 
 
@@ -124,7 +126,7 @@ def test_options(place: tuple[str, ...], network: Path, pictures: Path, tmp_path
         refused(*path, "cifar_resnet20" if path[-1] == "info" else network, *(part for pair in given.items() for part in pair))
 
 
-@pytest.mark.parametrize("command", ["telescope", "landscape", "deepen"])
+@pytest.mark.parametrize("command", ["residual_decomposition", "landscape", "deepen"])
 def test_without_the_odd_option_it_works(command: str, network: Path, pictures: Path, tmp_path: Path) -> None:
     given = given_to([command], network, pictures, tmp_path)
     right("analyze", command, network, *(part for pair in given.items() for part in pair))
@@ -132,7 +134,7 @@ def test_without_the_odd_option_it_works(command: str, network: Path, pictures: 
 
 def test_a_folder_of_control_characters_does_not_reach_the_terminal(network: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "\x1b[2J"
-    for command in ("telescope", "deepen", "landscape"):
+    for command in ("residual_decomposition", "deepen", "landscape"):
         given = given_to([command], network, pictures, out)
         said = right("analyze", command, network, *(part for pair in given.items() for part in pair))
         assert "\x1b" not in said

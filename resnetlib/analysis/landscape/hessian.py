@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch, Batches, images_in, run
-from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.labelled import gather_labelled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
@@ -22,6 +21,7 @@ from resnetlib.analysis.landscape.pictures import draw_map
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
 from resnetlib.analysis.recording import recording
+from resnetlib.analysis.result import AnalysisResult
 from resnetlib.analysis.scores import check_logits
 from resnetlib.analysis.streams import check_seed, seeded
 from resnetlib.modules.arguments import check_count
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HessianMap(Finding):
+class HessianMap(AnalysisResult):
     """The largest and smallest eigenvalue of the Hessian of the loss, over a plane through the parameters.
 
     Args:

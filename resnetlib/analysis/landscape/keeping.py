@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import Batch
-from resnetlib.analysis.finding import Finding
 from resnetlib.analysis.landscape.directions import Direction
 from resnetlib.analysis.landscape.team import Team
+from resnetlib.analysis.result import AnalysisResult
 
-F = TypeVar("F", bound=Finding)
+F = TypeVar("F", bound=AnalysisResult)
 
 
 def made_of(net: nn.Module, batches: list[Batch], directions: tuple[dict[str, Tensor], ...], **choices: Any) -> dict[str, str]:

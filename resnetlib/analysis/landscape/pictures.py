@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnetlib.analysis.finding import new_axes
+from resnetlib.analysis.result import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.landscape.pictures import draw_contours, draw_line, draw_surface
 from resnetlib.analysis.landscape.survey import UNKNOWN
+from resnetlib.analysis.result import AnalysisResult, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Landscape(Finding):
+class Landscape(AnalysisResult):
     """loss(theta + x dx + y dy), and the accuracy there.
 
     Args:

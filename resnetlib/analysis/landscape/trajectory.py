@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.arguments import listed
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
+from resnetlib.analysis.result import AnalysisResult, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ Checkpoint = nn.Module | Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trajectory(Finding):
+class Trajectory(AnalysisResult):
     """Where checkpoints lie in a plane through a network.
 
     Args:

@@ -1,4 +1,4 @@
-"""`resnetlib analyze telescope | gradients | ...`: why skip connections work, measured."""
+"""`resnetlib analyze residual-decomposition | gradients | ...`: why skip connections work, measured."""
 
 import click
 
@@ -9,10 +9,10 @@ from resnetlib.cli.analyze.lesion import lesion
 from resnetlib.cli.analyze.noise import noise
 from resnetlib.cli.analyze.paths import paths
 from resnetlib.cli.analyze.propagation import propagation
+from resnetlib.cli.analyze.residual_decomposition import residual_decomposition
 from resnetlib.cli.analyze.response import response
 from resnetlib.cli.analyze.shattered import shattered
 from resnetlib.cli.analyze.survival import survival
-from resnetlib.cli.analyze.telescope import telescope
 
 
 @click.group()
@@ -20,5 +20,17 @@ def analyze() -> None:
     """Why skip connections work: measure it on a network and images, and write what is found as JSON and PNG."""
 
 
-for command in (telescope, gradients, deepen, survival, response, lesion, paths, shattered, propagation, noise, landscape):
+for command in (
+    residual_decomposition,
+    gradients,
+    deepen,
+    survival,
+    response,
+    lesion,
+    paths,
+    shattered,
+    propagation,
+    noise,
+    landscape,
+):
     analyze.add_command(command)

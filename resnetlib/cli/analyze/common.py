@@ -16,11 +16,11 @@ from resnetlib.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnetlib.analysis import Finding
+    from resnetlib.analysis import AnalysisResult
     from resnetlib.config import Normalization
     from resnetlib.modules import Backbone
 
-Findings = Mapping[str, "Finding"]
+Findings = Mapping[str, "AnalysisResult"]
 """What was found, by the names of the files to write."""
 
 
@@ -88,7 +88,7 @@ def check_exact(precision: str) -> None:
         raise ValueError(f"--precision {precision} would measure how it rounds: sums are compared in fp32")
 
 
-def keep(finding: "Finding", out: Path, stem: str) -> None:
+def keep(finding: "AnalysisResult", out: Path, stem: str) -> None:
     """Write a finding as JSON and as PNG, and say so.
 
     Args:

@@ -10,7 +10,7 @@ from resnetlib.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnetlib.analysis import Finding
+    from resnetlib.analysis import AnalysisResult
     from resnetlib.modules import Backbone
 
 
@@ -26,7 +26,7 @@ def lesion(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int
     click.echo(f"error {found.intact_error:.2f} %, of guessing {found.chance_error:.2f} %; without one block:")
     for name, remains, error in zip(found.blocks, found.remains, found.error.tolist(), strict=True):
         click.echo(f"  {name}  {error:6.2f} %  ({remains} stays)")
-    findings: dict[str, Finding] = {"lesion": found}
+    findings: dict[str, AnalysisResult] = {"lesion": found}
     if not draws:
         return findings
     many = analysis.lesion_many(net, batches, draws=draws, seed=seed)

@@ -1,4 +1,4 @@
-"""`resnetlib analyze telescope`: x_L = x_l + sum F(x_i)."""
+"""`resnetlib analyze residual-decomposition`: x_L = x_l + sum F(x_i)."""
 
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 @analysis
-def telescope(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], precision: str) -> Findings:
+def residual_decomposition(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], precision: str) -> Findings:
     """Is a deep feature the shallow one plus what the blocks add? Measures x_L = x_l + sum F(x_i) in each stage of NAME."""
-    from resnetlib.analysis import telescope as measure
+    from resnetlib.analysis import residual_decomposition as measure
 
     check_exact(precision)
     found = measure(net, batches)
@@ -25,4 +25,4 @@ def telescope(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], precisi
             f"relus as terms by {found.deviation_with_out[i]:.1e}; shares of x_L: x_l {found.share_of_skip[i]:.2f}, blocks "
             f"{found.share[first:last].sum():.2f}, relus {found.share_of_out[i]:.2f}"
         )
-    return {"telescope": found}
+    return {"residual_decomposition": found}

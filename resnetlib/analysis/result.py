@@ -17,12 +17,12 @@ from resnetlib.disk import read_file, write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_KIND = "finding"
+_KIND = "result"
 _LARGEST = 2 * 2**30
 """Bytes of a saved finding."""
 
 
-class Finding(ABC):
+class AnalysisResult(ABC):
     """The result of an analysis: a frozen dataclass of tensors on the CPU and plain data.
 
     Plain data are numbers, strings, None, and tuples and dicts (by strings) of them.
@@ -48,7 +48,7 @@ class Finding(ABC):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; `Finding.load` itself reads any kind of finding whose class is imported.
+        """Read what `save` wrote; `AnalysisResult.load` itself reads any kind of finding whose class is imported.
 
         Args:
             path: the file.
@@ -70,7 +70,7 @@ class Finding(ABC):
             raise ValueError(f"{path} is no saved finding, or damaged: {error}") from error
         if not isinstance(kind, str):
             raise ValueError(f"{path} is no saved finding, or damaged: its kind is {kind!r}")
-        kinds = {each.__name__: each for each in ([cls] if cls is not Finding else cls.__subclasses__())}
+        kinds = {each.__name__: each for each in ([cls] if cls is not AnalysisResult else cls.__subclasses__())}
         if kind not in kinds:
             raise ValueError(f"{path} holds a {kind}: load it with {kind}.load, not {cls.__name__}.load")
         names = {field.name for field in fields(kinds[kind])}  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def draw(finding: Finding, path: str | Path) -> None:
+def draw(finding: AnalysisResult, path: str | Path) -> None:
     """Draw a finding into a PNG.
 
     Args:
@@ -123,8 +123,8 @@ def draw(finding: Finding, path: str | Path) -> None:
     Raises:
         TypeError: for something that is no finding.
     """
-    if not isinstance(finding, Finding):
-        raise TypeError(f"finding must be a resnetlib.analysis.Finding, got {type(finding).__name__}")
+    if not isinstance(finding, AnalysisResult):
+        raise TypeError(f"finding must be a resnetlib.analysis.AnalysisResult, got {type(finding).__name__}")
     content = io.BytesIO()
     finding.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
     write_atomically(Path(path), content.getvalue())

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.analysis.batches import Batches, gather_inputs, images_in, run_finite
-from resnetlib.analysis.finding import Finding, new_axes
 from resnetlib.analysis.hooks import meeting, outcomes
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.joints import blocks_in, chains_of, spans_of
+from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.modules import Block
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Telescope(Finding):
+class ResidualDecomposition(AnalysisResult):
     """How each chain's last feature comes together.
 
     A chain is a stage, or a part of one inside of which nothing but blocks changes x (`chains_of`). x_l is what skips its first
@@ -76,7 +76,7 @@ class Telescope(Finding):
         return ax
 
 
-def telescope(net: nn.Module, batches: Batches) -> Telescope:
+def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecomposition:
     """Measure x_L = x_l + sum F(x_i) in every chain of blocks, and how much of x_L each block contributes.
 
     What a block adds is what its join makes of zeros and the branch: F(x), alpha F(x) where it is scaled, the new channels where it
@@ -98,7 +98,7 @@ def telescope(net: nn.Module, batches: Batches) -> Telescope:
 
     Example:
         >>> from resnetlib import cifar_preact_resnet20
-        >>> found = telescope(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
+        >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
         >>> max(found.deviation) < 1e-6
         True
     """
@@ -159,12 +159,12 @@ class _Sums:
         self.of_chain["dot"][i] += float((last * start).sum())
         self.of_chain["energy"][i] += float(last.square().sum())
 
-    def result(self, images: int) -> Telescope:
+    def result(self, images: int) -> ResidualDecomposition:
         """Divide what was added up."""
         energy = torch.tensor(self.of_chain["energy"], dtype=torch.float64)
         chain_of = [i for i, chain in enumerate(self.chains) for _ in chain]
         dots = torch.tensor(list(self.of_block["dot"].values()), dtype=torch.float64)
-        return Telescope(
+        return ResidualDecomposition(
             blocks=tuple(self.blocks),
             chains=spans_of(self.chains),
             images=images,

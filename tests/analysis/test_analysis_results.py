@@ -19,7 +19,7 @@ from untouched import picture, same, untouched
 
 from resnetlib import PreActBasicBlock, build
 from resnetlib.analysis import (
-    Finding,
+    AnalysisResult,
     branch_ratio,
     chains_of,
     draw,
@@ -32,16 +32,16 @@ from resnetlib.analysis import (
     lesion,
     lesion_many,
     reorder,
+    residual_decomposition,
     response_std,
     signal_propagation,
-    telescope,
     toy_autocorrelation,
     trajectory,
     weight_noise,
 )
 from resnetlib.analysis.batches import gather, gather_inputs
-from resnetlib.analysis.finding import new_axes
 from resnetlib.analysis.intact import intact
+from resnetlib.analysis.result import new_axes
 
 NET = build(FAMILIES["resnet"], num_classes=5)
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -49,7 +49,7 @@ LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Anything(Finding):
+class Anything(AnalysisResult):
     """Of everything a finding may hold."""
 
     numbers: Tensor
@@ -85,7 +85,7 @@ def test_a_finding_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -
     assert again.pairs[0] == (1, 0.5)
     assert math.isnan(again.pairs[1][1])
     assert [path.name for path in tmp_path.iterdir()] == [f"found.{ending}"]
-    assert type(Finding.load(tmp_path / f"found.{ending}")) is Anything
+    assert type(AnalysisResult.load(tmp_path / f"found.{ending}")) is Anything
 
 
 def test_the_json_is_strict(tmp_path: Path) -> None:
@@ -108,16 +108,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match="is no saved finding, or damaged"):
             Anything.load(tmp_path / name)
-    (tmp_path / "kind.json").write_text('{"finding": "Telescope"}')
-    with pytest.raises(ValueError, match=r"holds a Telescope: load it with Telescope\.load"):
+    (tmp_path / "kind.json").write_text('{"result": "ResidualDecomposition"}')
+    with pytest.raises(ValueError, match=r"holds a ResidualDecomposition: load it with ResidualDecomposition\.load"):
         Anything.load(tmp_path / "kind.json")
-    (tmp_path / "listed.json").write_text('{"finding": [1]}')
+    (tmp_path / "listed.json").write_text('{"result": [1]}')
     with pytest.raises(ValueError, match=r"is no saved finding, or damaged: its kind is \[1\]"):
-        Finding.load(tmp_path / "listed.json")
-    (tmp_path / "unknown.json").write_text('{"finding": "Nothing"}')
+        AnalysisResult.load(tmp_path / "listed.json")
+    (tmp_path / "unknown.json").write_text('{"result": "Nothing"}')
     with pytest.raises(ValueError, match=r"holds a Nothing"):
-        Finding.load(tmp_path / "unknown.json")
-    (tmp_path / "less.json").write_text('{"finding": "Anything", "limit": 1.0}')
+        AnalysisResult.load(tmp_path / "unknown.json")
+    (tmp_path / "less.json").write_text('{"result": "Anything", "limit": 1.0}')
     with pytest.raises(ValueError, match="damaged, or of another version"):
         Anything.load(tmp_path / "less.json")
     with pytest.raises(FileNotFoundError):
@@ -265,11 +265,11 @@ def test_several_tensors_are_several_batches() -> None:
 def test_networks_that_cannot_be_measured() -> None:
     for net in (None, "resnet50", [NET]):
         with pytest.raises(ValueError, match=r"the network must be a torch\.nn\.Module, got (NoneType|str|list)"):
-            telescope(net, IMAGES)  # type: ignore[arg-type]
+            residual_decomposition(net, IMAGES)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ResNet is on the device meta: it has no numbers"):
-        telescope(build(FAMILIES["resnet"], device="meta"), IMAGES)
+        residual_decomposition(build(FAMILIES["resnet"], device="meta"), IMAGES)
     with pytest.raises(ValueError, match=r"batches must be tensors of images .* of shape \(\)$"):
-        telescope(NET, torch.tensor(1.0))
+        residual_decomposition(NET, torch.tensor(1.0))
     pooled = nn.Sequential(PreActBasicBlock(3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(0), nn.Unflatten(0, (1, -1)))
     with pytest.raises(ValueError, match="must return logits for each of 6 images, got 1"):
         lesion(pooled, (IMAGES, LABELS))
@@ -315,12 +315,12 @@ def test_images_made_in_inference_mode() -> None:
 def test_compiled_networks_are_measured_as_others() -> None:
     """Compiled code does not see hooks: it must not be run."""
     net = deepcopy(NET).eval()
-    expected = telescope(net, IMAGES), lesion(net, (IMAGES, LABELS))
+    expected = residual_decomposition(net, IMAGES), lesion(net, (IMAGES, LABELS))
     whole, inside = torch.compile(deepcopy(net), backend="eager"), deepcopy(net)
     inside.compile(backend="eager")
     for compiled in (whole, inside):
         compiled(IMAGES)  # which compiles it
-        assert telescope(compiled, IMAGES).deviation == expected[0].deviation
+        assert residual_decomposition(compiled, IMAGES).deviation == expected[0].deviation
         assert torch.equal(lesion(compiled, (IMAGES, LABELS)).loss, expected[1].loss)
 
 
@@ -342,7 +342,7 @@ def test_networks_on_several_devices_are_measured_as_others(wrap: Callable[[nn.M
     wrapped = wrap(deepcopy(net))
     steps = [{name: t.detach() + torch.randn_like(t) for name, t in net.named_parameters()} for _ in range(3)]
     with untouched(wrapped):
-        assert telescope(wrapped, IMAGES).blocks == telescope(net, IMAGES).blocks
+        assert residual_decomposition(wrapped, IMAGES).blocks == residual_decomposition(net, IMAGES).blocks
         assert torch.equal(gradient_flow(wrapped, IMAGES, LABELS).feature_norm, gradient_flow(net, IMAGES, LABELS).feature_norm)
         assert torch.equal(reorder(wrapped, batch, [1], draws=1).error, reorder(net, batch, [1], draws=1).error)
         assert torch.equal(weight_noise(wrapped, batch, draws=1).accuracy, weight_noise(net, batch, draws=1).accuracy)
@@ -358,7 +358,7 @@ def test_networks_that_give_nothing_finite_are_refused() -> None:
     net = deepcopy(NET)
     with torch.no_grad():
         net.conv1.weight.fill_(math.nan)
-    for analyse in (telescope, branch_ratio, response_std, signal_propagation, gradient_autocorrelation):
+    for analyse in (residual_decomposition, branch_ratio, response_std, signal_propagation, gradient_autocorrelation):
         with pytest.raises(ValueError, match="not finite"):
             analyse(net, IMAGES)
 
@@ -366,7 +366,7 @@ def test_networks_that_give_nothing_finite_are_refused() -> None:
 def test_chains_end_at_anything_else_than_a_block() -> None:
     net = nn.Sequential(PreActBasicBlock(3, 3), nn.MaxPool2d(2), PreActBasicBlock(3, 3), nn.Conv2d(3, 3, 1), PreActBasicBlock(3, 3))
     assert chains_of(net, IMAGES) == [["0"], ["2"], ["4"]]
-    assert max(telescope(net, IMAGES).deviation) < 1e-6
+    assert max(residual_decomposition(net, IMAGES).deviation) < 1e-6
 
 
 def test_chains_begin_where_something_else_than_a_block_changes_x() -> None:
@@ -412,7 +412,7 @@ def test_intact_restores_buffers_that_a_network_replaces() -> None:
 
     net = nn.Sequential(Counts(), deepcopy(NET))
     with untouched(net):
-        telescope(net, IMAGES)
+        residual_decomposition(net, IMAGES)
         gradient_flow(net, IMAGES, LABELS)
     assert (int(net[0].runs), net[0].first) == (0, None)  # type: ignore[arg-type]
 
