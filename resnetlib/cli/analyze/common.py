@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from resnetlib.cli.common import FOLDER, PATH, load, preprocessing_for, weights_options
 from resnetlib.cli.evaluate import check_classes
-from resnetlib.cli.loading import load, usable, weights_options
-from resnetlib.cli.options import FOLDER, PATH
+from resnetlib.distributed import choose_device
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -119,15 +119,12 @@ def draw_network(name: str, data: Path, normalize: "Normalization | None", devic
     import torch
 
     from resnetlib.data import CIFAR10_CLASSES, find_images, is_cifar10
-    from resnetlib.weights import Preprocessing
     from resnetlib.zoo import create_model
 
     classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
     torch.manual_seed(seed)
-    net = create_model(name, num_classes=len(classes)).to(usable(device))
-    large = net.spec.stem == "imagenet"
-    resize, size = (256, 224) if large else (32, 32)
-    net.preprocess = Preprocessing.named(normalize or ("imagenet" if large else "cifar10"), resize=resize, size=size)
+    net = create_model(name, num_classes=len(classes)).to(choose_device(device))
+    net.preprocess = preprocessing_for(net, normalize)
     return net
 
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.loading import load, weights_options
-from resnetlib.cli.options import FOLDER
+from resnetlib.cli.common import FOLDER, load, weights_options
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
