@@ -62,7 +62,11 @@ class Evaluation:
 def transform_for(net: Backbone) -> "Compose":
     """Return a network's preprocessing as a torchvision v2 transform, for a data set or to be taken apart.
 
-    It takes a PIL image, or uint8 `(..., C, H, W)`, and returns float32 `(..., C, size, size)`.
+    Args:
+        net: a network with `preprocess`.
+
+    Returns:
+        The transform from a PIL image, or uint8 `(..., C, H, W)`, to float32 `(..., C, size, size)`.
 
     Example:
         >>> from resnetlib import create_model
@@ -162,8 +166,10 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 def _preprocess_of(net: Backbone) -> Preprocessing:
     check_network(net)
     if not isinstance(net.preprocess, Preprocessing):
-        unknown = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
-        raise ValueError(f"{unknown}, got {net.preprocess!r}")
+        raise ValueError(
+            "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing, "
+            f"got {net.preprocess!r}"
+        )
     return net.preprocess
 
 

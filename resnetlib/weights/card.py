@@ -35,14 +35,7 @@ _HUB_LICENSES = {
 
 
 def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int, in_timm: bool) -> str:
-    """Return the card as Markdown, with the header that the hub reads; `place` is the argument for `create_model`.
-
-    Example:
-        >>> from resnetlib.weights import describe
-        >>> card = model_card(describe("resnet50.a1_in1k"), "hf-hub:me/mine", num_classes=1000, in_timm=True)
-        >>> [line for line in card.splitlines() if line.startswith("| licence")]
-        ['| licence | Apache-2.0 |']
-    """
+    """Return the card as Markdown, with the header that the hub reads; `place` is the argument for `create_model`."""
     rows = {
         "spec": f"`{cfg.spec}`",
         "classes": f"{num_classes:,}",

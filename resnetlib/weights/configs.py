@@ -99,23 +99,13 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
 
 
 def name_of(spec: Spec) -> str:
-    """Return the name of a network, or "" if it has none.
-
-    Example:
-        >>> name_of(SPECS["resnet34"])
-        'resnet34'
-    """
+    """Return the name of a network, or "" if it has none."""
     wanted = simplest(spec)
     return next((name for name, known in SPECS.items() if simplest(known) == wanted), "")
 
 
 def timm_name(spec: Spec) -> str | None:
-    """Return timm's name of a network, or None if timm does not have the network.
-
-    Example:
-        >>> timm_name(SPECS["preact_resnet50"])
-        'resnetv2_50'
-    """
+    """Return timm's name of a network, or None if timm does not have the network."""
     wanted = simplest(spec)
     return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
 

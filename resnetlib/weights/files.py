@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -70,16 +69,6 @@ def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
     return WeightsFile(_read_pickle(path), None)
 
 
-def parse_safetensors(content: bytes, source: str) -> WeightsFile:
-    """Read the bytes of a safetensors file; `source` names them in errors."""
-    try:
-        state = safetensors.torch.load(content)
-        metadata = _header(content)[0].get("__metadata__")
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{source} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), _config_in(metadata))
-
-
 def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dtype: torch.dtype | None = None) -> None:
     """Write a network's weights as safetensors, with their pretrained config in the header.
 
@@ -135,8 +124,8 @@ def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = Non
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
     content = safetensors.torch.save(separate(plain), metadata)
-    header, end = _header(content)
-    # safetensors writes the metadata in random order
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])  # whose metadata are in random order
     text = json.dumps({**header, "__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[end:]))
@@ -157,24 +146,15 @@ def _read_start(path: Path) -> bytes:
     return start
 
 
-def _header(content: bytes) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file, and the position of its end."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    return json.loads(content[8:end]), end
-
-
-def _config_in(metadata: Mapping[str, str] | None) -> PretrainedConfig | None:
-    return pretrained_config_from_json(metadata[METADATA_KEY]) if metadata and METADATA_KEY in metadata else None
-
-
 @no_collection()
 def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
     try:
         with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:
-            metadata, state = file.metadata(), file.get_tensors()
+            metadata: Mapping[str, str] = file.metadata() or {}
+            state = file.get_tensors()
     except Exception as error:  # also raised for dtypes that torch does not have
         raise ValueError(f"{path} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), _config_in(metadata))
+    return WeightsFile(unwrap(state), pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None)
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -198,13 +178,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy each tensor that shares memory with an earlier one, or that needs less than half of its storage.
-
-    Example:
-        >>> one = torch.zeros(3)
-        >>> separate({"a": one, "b": one})["b"].data_ptr() == one.data_ptr()
-        False
-    """
+    """Copy each tensor that shares memory with an earlier one, or that needs less than half of its storage."""
     taken, own = set[int](), {}
     for key, tensor in state.items():
         place, needed = tensor.untyped_storage().data_ptr(), tensor.numel() * tensor.element_size()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, partial
-from importlib.resources import files
+from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_f
 from resnetlib.models.catalog import SPECS, natural_order
 from resnetlib.weights.catalog.cifar import cifar_builders
 from resnetlib.weights.catalog.imagenet import imagenet_builders
-from resnetlib.weights.files import METADATA_KEY, WeightsFile, parse_safetensors
+from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
 
@@ -51,12 +51,7 @@ class _Catalogue(Mapping[str, PretrainedConfig]):
 
 @cache
 def pretrained_configs() -> Mapping[str, PretrainedConfig]:
-    """Return all pretrained configs by full name, as a read-only mapping that builds each one on first access.
-
-    Example:
-        >>> pretrained_configs()["resnet50.tv2_in1k"].top1
-        80.858
-    """
+    """Return all pretrained configs by full name, as a read-only mapping that builds each one on first access."""
     embedded = {f"{name}.{tag}": partial(_embedded_config, source) for (name, tag), source in EMBEDDED.items()}
     return _Catalogue({**embedded, **cifar_builders(), **imagenet_builders()})
 
@@ -145,7 +140,8 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
         raise ValueError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
-    return parse_safetensors(_resource(EMBEDDED[name, tag].file).read_bytes(), f"{name}.{tag}")
+    with as_file(_resource(EMBEDDED[name, tag].file)) as path:
+        return read_weights(path)
 
 
 def _embedded_config(source: EmbeddedFile) -> PretrainedConfig:

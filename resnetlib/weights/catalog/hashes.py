@@ -17,12 +17,7 @@ def sha256_sums() -> dict[str, str]:
 
 
 def url_file(url: str, *, dialect: str, mib: float | None = None) -> UrlFile:
-    """Return the source behind a URL, with its full SHA-256 where that is known, otherwise the eight digits in its name.
-
-    Example:
-        >>> url_file("https://download.pytorch.org/models/densenet169-b2777c0a.pth", dialect="torchvision-legacy").sha256
-        'b2777c0a'
-    """
+    """Return the source behind a URL, with its full SHA-256 where that is known, otherwise the eight digits in its name."""
     prefix = _PREFIX.search(url)
     if prefix is None:
         raise ValueError(f"a file's name must end in -, eight hexadecimal digits, and an extension, got {url!r}")

@@ -206,22 +206,12 @@ def imagenet_builders() -> dict[str, Callable[[], PretrainedConfig]]:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """Return the 1000 class names in the order of the logits, with torchvision's words.
-
-    Example:
-        >>> imagenet_classes()[:3]
-        ('tench', 'goldfish', 'great white shark')
-    """
+    """Return the 1000 class names in the order of the logits, with torchvision's words."""
     return _columns()[1]
 
 
 def imagenet_ids() -> tuple[str, ...]:
-    """Return the 1000 WordNet identifiers in the order of the logits; they are also the names of the data set's folders.
-
-    Example:
-        >>> imagenet_ids()[:3]
-        ('n01440764', 'n01443537', 'n01484850')
-    """
+    """Return the 1000 WordNet identifiers in the order of the logits; they are also the names of the data set's folders."""
     return _columns()[0]
 
 
