@@ -18,14 +18,13 @@ from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
 
-_PLAIN20 = "aa2a348db034f05d84293a04e1df3595057c11a57e9db8ce97a8f61b24d500e6"
-_RESNET20 = "f61f9726fc5d9e732a8dcccc361d70b362e93aad0d5f4ac948be266391d66b5c"
+_SHA256 = {
+    ("cifar_plain20", "resnetlib_c10"): "aa2a348db034f05d84293a04e1df3595057c11a57e9db8ce97a8f61b24d500e6",
+    ("cifar_resnet20", "resnetlib_c10"): "f61f9726fc5d9e732a8dcccc361d70b362e93aad0d5f4ac948be266391d66b5c",
+}
 
 EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
-    {
-        ("cifar_plain20", "resnetlib_c10"): EmbeddedFile(file="cifar_plain20.resnetlib_c10.safetensors", sha256=_PLAIN20),
-        ("cifar_resnet20", "resnetlib_c10"): EmbeddedFile(file="cifar_resnet20.resnetlib_c10.safetensors", sha256=_RESNET20),
-    }
+    {key: EmbeddedFile(file=f"{'.'.join(key)}.safetensors", sha256=sha256) for key, sha256 in _SHA256.items()}
 )
 """(name, tag) -> the file in this package. Its header holds the rest of the pretrained config."""
 
