@@ -9,7 +9,7 @@ from typing import Any, Literal
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects import ENDS, simplest
+from resnetlib.weights.dialects import simplest
 
 OURS = "resnetlib"
 """The key of our pretrained config in a config.json; timm and transformers ignore it."""
@@ -64,8 +64,7 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
 def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_features: int) -> dict[str, Any]:
     """Return the content of a config.json: our pretrained config, and around it the keys from which timm builds the network."""
     architecture = timm_name(cfg.spec)
-    densenet = cfg.spec.family == "densenet"
-    first_conv, classifier = (name.removesuffix(".weight") for name in ENDS["densenet" if densenet else "resnet"])
+    first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
     pretrained: dict[str, Any] = {
