@@ -98,7 +98,7 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi, constants
 
-    from resnetlib.weights.fetch.guard import LIBRARY, guarded
+    from resnetlib.weights.guard import LIBRARY, guarded
 
     pretrained_cfg = _described(net, classes, pretrained_cfg)
     files = _encoded(net, pretrained_cfg)  # before anything is made on the hub

@@ -1,9 +1,13 @@
-"""Several processes that fetch, one that is killed, one that may not write, one that is interrupted."""
+"""Several processes that fetch, one that is killed, one that is interrupted, one that may use no network."""
 
-import _thread
+import hashlib
 import multiprocessing
+import os
+import random
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,31 +16,31 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from loopback import point_at
+from loopback import Hub, point_at
 from remotes import Remote
 
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.weights.fetch import fetch, find_cached
-from resnetlib.weights.fetch.errors import CannotStoreError, UnreachableError
+from resnetlib.weights.errors import DownloadError
+from resnetlib.weights.hub import fetch, find_cached
 
 PROCESSES = 8
 
 
 @pytest.fixture(scope="module")
 def context() -> multiprocessing.context.BaseContext:
-    """Processes that start fast: what is slow to import is imported once, before they fork."""
+    """Processes that start fast: slow modules are imported once, before they fork."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnetlib.weights.fetch", "huggingface_hub.file_download", "loopback"])
+    context.set_forkserver_preload(["resnetlib.weights.hub", "huggingface_hub.file_download", "loopback"])
     return context
 
 
 def fetch_in_child(url: str, folder: Path, source: HubFile | UrlFile, largest: int, answers: Connection) -> None:
-    """Fetch, with a limit to the size of files, and say how it went."""
+    """Fetch, with a limit to the size of files, and tell the result."""
     with pytest.MonkeyPatch.context() as patch:
         point_at(url, folder, patch)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
         try:
-            answers.send(fetch(source, deadline=60))
+            answers.send(fetch(source))
         except Exception as error:  # noqa: BLE001 - the parent looks at it
             answers.send(error)
 
@@ -53,7 +57,7 @@ def start(
 
 
 def finish(child: multiprocessing.Process, answers: Connection) -> object:
-    """Return how a process's fetch went."""
+    """Return the result of a process."""
     assert answers.poll(60)
     answer = answers.recv()
     child.join(20)
@@ -71,11 +75,13 @@ def test_processes_that_fetch_one_file_download_it_once(remote: Remote, context:
     assert answers[0].path.read_bytes() == remote.content  # type: ignore[attr-defined]
 
 
-def test_threads_that_fetch_one_file_download_it_once(remote: Remote) -> None:
-    remote.hub.fail("slow-start", method="GET")
+@pytest.mark.parametrize("damaged", [False, True])
+def test_threads_that_fetch_one_file_download_it_once(remote: Remote, damaged: bool) -> None:
+    if damaged:
+        fetch(remote.source).path.write_bytes(b"damaged")
     with ThreadPoolExecutor(PROCESSES) as pool:
         answers = list(pool.map(fetch, [remote.source] * PROCESSES))
-    assert remote.hub.count("GET", remote.part) == 1
+    assert remote.hub.count("GET", remote.part) == 1 + damaged
     assert len(set(answers)) == 1
 
 
@@ -84,7 +90,7 @@ def begun(remote: Remote) -> list[Path]:
     return [path for path in remote.folder.rglob("*") if path.suffix in (".partial", ".incomplete")]
 
 
-def test_what_a_killed_process_leaves_is_not_taken_for_whole(remote: Remote, context: multiprocessing.context.BaseContext) -> None:
+def test_a_download_of_a_killed_process_is_not_used(remote: Remote, context: multiprocessing.context.BaseContext) -> None:
     remote.hub.fail("stall", method="GET", times=1)
     child, answers = start(context, remote)
     end = time.monotonic() + 30
@@ -96,26 +102,16 @@ def test_what_a_killed_process_leaves_is_not_taken_for_whole(remote: Remote, con
     answers.close()
     assert [path.stat().st_size < len(remote.content) for path in begun(remote)] == [True]
     assert find_cached(remote.source) is None
-    assert fetch(remote.source, deadline=20).path.read_bytes() == remote.content
+    assert fetch(remote.source).path.read_bytes() == remote.content
+    assert remote.kind == "hub" or begun(remote) == [], "the client leaves its temporary files"
 
 
 def test_a_disk_that_takes_no_more_says_so_and_keeps_nothing(remote: Remote, context: multiprocessing.context.BaseContext) -> None:
     error = finish(*start(context, remote, largest=50_000))
-    assert isinstance(error, CannotStoreError)
+    assert isinstance(error, DownloadError)
     assert "File too large. Make room there" in str(error)
-    assert f"let {remote.variable} name another folder" in str(error)
+    assert f"set {remote.variable} to another folder" in str(error)
     assert remote.left() == []
-
-
-def test_a_process_that_waits_for_another_has_an_end_too(remote: Remote) -> None:
-    remote.hub.fail("stall", method="GET")
-    first = threading.Thread(target=pytest.raises, args=(UnreachableError, fetch, remote.source), kwargs={"deadline": 1})
-    first.start()
-    while not remote.hub.count("GET", remote.part):
-        time.sleep(0.01)
-    with pytest.raises(UnreachableError, match=r"was not there after 0.3 seconds: another process has been fetching it"):
-        fetch(remote.source, deadline=0.3)
-    first.join()
 
 
 @pytest.fixture
@@ -127,32 +123,58 @@ def _keyboard() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_keyboard")
-def test_an_interrupt_from_the_keyboard_is_heard(remote: Remote) -> None:
+def test_an_interrupt_from_the_keyboard_is_heard(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", 20)
     remote.hub.fail("hang")
     begin = time.monotonic()
-    threading.Timer(0.3, _thread.interrupt_main).start()
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        fetch(remote.source, deadline=30)
-    assert time.monotonic() - begin < 5
-
-
-def test_a_cache_that_cannot_be_written_is_read(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = fetch(remote.source).path
-    requests = remote.hub.count()
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise PermissionError(30, "Read-only file system")
-
-    for name in ("mkdir", "replace", "unlink", "touch"):
-        monkeypatch.setattr(Path, name, refuse)
-    monkeypatch.setattr("os.mkdir", refuse)
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
-    monkeypatch.setenv("RESNETLIB_CACHE", str(remote.folder / "another"))
-    assert fetch(remote.source).path == path
-    assert remote.hub.count() == requests
-    with path.open("r+b") as file:
-        file.write(bytes([remote.content[0] ^ 1]))
-    with pytest.raises(
-        CannotStoreError, match=rf"Read-only file system. Make room there, or let {remote.variable} name another folder"
-    ):
         fetch(remote.source)
+    assert time.monotonic() - begin < 5
+    assert begun(remote) == []
+
+
+CHILD = """
+import sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(event) if event.startswith("socket.") else None)
+from resnetlib.weights.errors import DownloadError
+from resnetlib.weights.hub import fetch
+from resnetlib.config import HubFile, UrlFile
+fetch(HubFile(repo="org/name"))
+fetch(UrlFile(url=sys.argv[1] + "/files/weights.pth", sha256=sys.argv[2]))
+missing = UrlFile(url=sys.argv[1] + "/files/other.pth", sha256=sys.argv[2])
+for source in (HubFile(repo="org/other"), missing, HubFile(repo="org/name", file="other.json")):
+    try:
+        fetch(source, refresh=True)
+    except DownloadError as error:
+        print(error)
+print(opened)
+import socket
+socket.socket().close()
+print(len(opened) > 0)
+"""
+
+
+def test_a_process_with_the_variable_opens_no_socket_at_all(hub: Hub) -> None:
+    content = random.Random(0).randbytes(5000)
+    hub.add("org/name", {"model.safetensors": content})
+    url = UrlFile(url=hub.put("weights.pth", content), sha256=hashlib.sha256(content).hexdigest())
+    fetch(url)
+    fetch(HubFile(repo="org/name"))
+    requests = hub.count()
+    out = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", CHILD, hub.url, url.sha256],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [line.split(" is not in the cache")[0] for line in out[:3]] == [
+        "hf-hub:org/other (model.safetensors)",
+        f"{hub.url}/files/other.pth",
+        "hf-hub:org/name (other.json)",
+    ]
+    assert out[3:] == ["[]", "True"], "the last line shows that the hook sees sockets"
+    assert hub.count() == requests
