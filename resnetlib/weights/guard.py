@@ -149,7 +149,7 @@ def _limit_size(response: "Response", *, compressed: bool) -> None:
         response.stream = _limited(response.stream, 0 if is_file or compressed else MAX_ANSWER, None)
         return
     limit = MAX_JSON if request.url.path.endswith(".json") else MAX_FILE
-    announced = headers.get("X-Linked-Size") or headers.get("Content-Length", "")
+    announced = headers.get("X-Linked-Size") or headers.get("Content-Length") or ""
     too_large = DownloadError(f"{_host(request)}{request.url.path} has more than {limit:,} bytes, the most that is downloaded.")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise too_large

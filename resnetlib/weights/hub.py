@@ -1,26 +1,23 @@
 """Find a file of weights in the cache or let the client download it, and check its content by its hash.
 
-Files of the hub are huggingface_hub's: it downloads them, into its cache, with its locks, timeouts (HF_HUB_ETAG_TIMEOUT,
-HF_HUB_DOWNLOAD_TIMEOUT), offline mode (HF_HUB_OFFLINE) and token (HF_TOKEN). A file behind a URL is downloaded by the same client to where
-torch.hub and torchvision look for it.
+huggingface_hub downloads files of the hub into its cache, with its locks, timeouts (HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT),
+offline mode (HF_HUB_OFFLINE) and token (HF_TOKEN), and files behind URLs to where torch.hub and torchvision look for them.
 
-A file of the hub is compared with the hash that the hub announced, which is the name of the blob in the cache: a SHA-256, or git's SHA-1
-of a small file. A file behind a URL is compared with the first digits of its SHA-256 that its publisher gives; so is a file of the hub
-if its source has a SHA-256.
+A file of the hub is compared with the hash that the hub announced, which is the name of its blob in the cache: a SHA-256, or git's
+SHA-1 of a small file. A file behind a URL is compared with the first digits of its SHA-256, which its publisher gives; so is a
+file of the hub whose source has a SHA-256.
 """
 
-import errno
 import glob
 import hashlib
 import json
 import os
-import re
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -28,14 +25,16 @@ import torch
 
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.disk import open_file, read_file, write_atomically
-from resnetlib.text import printable
-from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, combined_error
+from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
 from resnetlib.weights.guard import LIBRARY, guarded, is_commit, is_content_hash
 
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
 
-DISK_ERRORS = {"ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"}
+OFFLINE_ADVICE = (
+    "HF_HUB_OFFLINE forbids to download it: unset it; or run `resnetlib weights fetch NAME` on a computer with a network, and copy "
+    "the cache from there; or pass the path of a file."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +66,8 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
 
     Args:
         source: where the file comes from.
-        refresh: ask the hub whether a branch or a tag has a newer commit, even if the cache has the file. The cache still answers if
-            the hub cannot be reached.
+        refresh: ask the hub whether a branch or a tag has a newer commit, even if the cache has the file. The cache still
+            answers if the hub cannot be reached.
 
     Returns:
         The file.
@@ -91,7 +90,7 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
             return _checked(source, cached, ask=not offline, accept_unknown=True)
         except DamagedFileError as error:
             if offline:
-                raise DamagedFileError(f"{error} {_offline_advice()}") from None
+                raise DamagedFileError(f"{error} {OFFLINE_ADVICE}") from None
     if offline:
         raise _missing_offline(source)
     try:
@@ -104,7 +103,7 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
 
 
 def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
-    """Return a file that several sources provide: from the first one that is cached, else from the first one that can be downloaded.
+    """Return a file that several sources provide, from the first that is cached, else from the first that can be downloaded.
 
     Args:
         sources: where the file comes from, in order of preference.
@@ -129,7 +128,10 @@ def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
             return fetch(source)
         except FetchError as error:
             errors.append(error)
-    raise combined_error(errors)
+    if len(errors) == 1:
+        raise errors[0]
+    kind = next(k for k in (DownloadError, DamagedFileError, NotFoundError) if any(isinstance(error, k) for error in errors))
+    raise kind("None of the sources provides the file:\n" + "\n".join(f"  {error}" for error in errors))
 
 
 def find_cached(source: HubFile | UrlFile) -> Path | None:
@@ -228,14 +230,13 @@ def _download(source: HubFile | UrlFile) -> Path:
             if isinstance(source, UrlFile):
                 return _download_url(source, _url_path(source))
             return Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name=LIBRARY))
-    except Exception as error:
-        raise _translated(error, source) from None
+    except Exception as error:  # noqa: BLE001 - unforeseen ones are raised again
+        raise translate(error, source, *_cache_of(source)) from None
 
 
 def _download_url(source: UrlFile, path: Path) -> Path:
     """Download a file under a temporary name, and rename it if it has the right hash."""
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
 
     if path.is_file():
         return path
@@ -245,7 +246,7 @@ def _download_url(source: UrlFile, path: Path) -> Path:
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
         with partial.open("xb") as file:
-            http_get(source.url, file, headers=build_hf_headers(token=False, library_name=LIBRARY), displayed_filename=path.name)
+            http_get(source.url, file, headers={"User-Agent": f"{LIBRARY}/"}, displayed_filename=path.name)
         sha256, _ = _sha256(partial)
         if not sha256.startswith(source.sha256):
             raise DamagedFileError(f"The download of {source} is damaged: its SHA-256 is {sha256}, expected {source.sha256}.")
@@ -294,72 +295,63 @@ def _checked(
 ) -> Fetched:
     """Check a file by every hash that is known of it, and remember it by its size, times and inode.
 
-    Args:
-        source: where it comes from.
-        path: its path.
-        fresh: read the file even if it is remembered.
-        ask: ask the hub for the hash of a file if the cache does not tell it.
-        accept_unknown: accept the file if no hash is known.
+    `fresh` reads it even if it is remembered; `ask` lets the hub tell a hash that the cache does not tell.
     """
-    note = _read_note(path)
-    blob = _blob_of(source, path)
+    place = _note_of(path)
+    note, blob = _read_note(place), _blob_of(source, path)
     try:
         identity: list[int] | None = _identity(path.stat())
         remembered = not fresh and note.get("identity") == identity
-        sha256, identity = (str(note["sha256"]), identity) if remembered else _sha256(path)
-        names = [str(note["name"])] if "name" in note else []
+        sha256, identity = (note["sha256"], identity) if remembered else _sha256(path)
+        names = [note["name"]] if "name" in note else []
         if blob is not None and is_content_hash(blob.name) and blob.name not in names:
             names.append(blob.name)
+        if not names and not source.sha256 and isinstance(source, HubFile):
+            names = _names_of_copy(source, path, sha256, ask=ask, accept_unknown=accept_unknown)
         for name in names:
             if not (remembered and name == note.get("name")) and not _has_hash(path, name, sha256):
                 raise DamagedFileError(f"{source} is damaged in {path}: its SHA-256 is {sha256}, expected the hash {name}.")
-        pin = source.sha256
-        if pin and not sha256.startswith(pin):
+        if source.sha256 and not sha256.startswith(source.sha256):
             kind, what = (_WrongFileError, "another file") if names else (DamagedFileError, "damaged")
-            raise kind(f"{source} is {what} in {path}: its SHA-256 is {sha256}, expected {pin}.")
-        if not names and not pin and isinstance(source, HubFile):
-            unknown = _name_of_copy(source, path, sha256, ask=ask, accept_unknown=accept_unknown)
-            if unknown is None:
-                identity = None
-            elif not _has_hash(path, unknown, sha256):
-                raise DamagedFileError(f"{source} is damaged in {path}: its SHA-256 is {sha256}, expected the hash {unknown}.")
-            else:
-                names = [unknown]
-    except FileNotFoundError:
-        raise DamagedFileError(f"{source} was deleted from {path} while it was read. Try again.") from None
+            raise kind(f"{source} is {what} in {path}: its SHA-256 is {sha256}, expected {source.sha256}.")
     except FetchError:
         raise
-    except ValueError as error:
+    except FileNotFoundError:
+        raise DamagedFileError(f"{source} was deleted from {path} while it was read. Try again.") from None
+    except ValueError as error:  # a pipe, a socket or a device
         raise DamagedFileError(f"{source} is damaged: {error}.") from None
     except OSError as error:
-        variable = _cache_of(source)[1]
-        raise DownloadError(f"Cannot read {path}: {error.strerror}. Make it readable, or set {variable} to another folder.") from None
-    if not remembered and identity is not None:
-        _write_note(path, {"identity": identity, "sha256": sha256} | ({"name": names[0]} if names else {}))
+        advice = f"Make it readable, or set {_cache_of(source)[1]} to another folder."
+        raise DownloadError(f"Cannot read {path}: {error.strerror}. {advice}") from None
+    if not remembered and identity is not None and (names or source.sha256):
+        note = {"identity": identity, "sha256": sha256} | ({"name": names[0]} if names else {})
+        with suppress(OSError, ValueError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, json.dumps(note).encode())
     revision = _snapshot_of(source, path).name if isinstance(source, HubFile) else None
     return Fetched(path=path, sha256=sha256, revision=revision, source=source)
 
 
-def _name_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> str | None:
-    """Return the hash of a file that is no link to a blob: from the blobs that lie beside it, or from the hub."""
+def _names_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
+    """Return the hash of a file that is no link to a blob: from the blobs beside it, or from the hub; [] to accept it unchecked."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     snapshot = _snapshot_of(source, path)
     for name in (sha256, _git_sha1(path)):
         if (snapshot.parents[1] / "blobs" / name).is_file():
-            return name
+            return [name]
     try:
         if ask:
             with guarded():
                 url = hf_hub_url(source.repo, source.file, revision=snapshot.name)
                 name = get_hf_file_metadata(url, library_name=LIBRARY).etag or ""
             if is_content_hash(name):
-                return name
-    except Exception as error:
+                return [name]
+    except Exception as error:  # noqa: BLE001 - unforeseen ones are raised again
         if not accept_unknown:
-            raise _translated(error, source) from None
+            raise translate(error, source, *_cache_of(source)) from None
     if accept_unknown:
-        return None
+        return []
     raise DamagedFileError(f"{source} cannot be verified in {path}: no hash of it is known. Fetch it online, or delete it.")
 
 
@@ -381,13 +373,13 @@ def _delete(source: HubFile | UrlFile, path: Path) -> None:
     """Delete a file from the cache, and its blob unless that is intact."""
     blob = _blob_of(source, path)
     try:
-        if blob is not None and not (
-            is_content_hash(blob.name) and blob.is_file() and _has_hash(blob, blob.name, _sha256(blob)[0])
-        ):
-            blob.unlink(missing_ok=True)
+        if blob is not None:
+            intact = is_content_hash(blob.name) and blob.is_file() and _has_hash(blob, blob.name, _sha256(blob)[0])
+            if not intact:
+                blob.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(error, source) from None
+        raise translate(error, source, *_cache_of(source)) from None
 
 
 def _sha256(path: Path) -> tuple[str, list[int] | None]:
@@ -426,29 +418,15 @@ def _note_of(path: Path) -> Path:
     return cache_dir() / "checked" / f"{hashlib.sha256(place).hexdigest()[:32]}.json"
 
 
-def _read_note(path: Path) -> dict[str, object]:
+def _read_note(place: Path) -> dict[str, Any]:
     """Return the identity, the SHA-256 and the hub's name of a checked file; {} if there is no valid note."""
     try:
-        note = json.loads(read_file(_note_of(path), 10_000))
+        note = json.loads(read_file(place, 10_000))
         hashes = [note["sha256"], note.get("name", note["sha256"])]
         valid = all(isinstance(name, str) and is_content_hash(name) for name in hashes) and len(note["sha256"]) == 64
         return dict(note) if valid else {}
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return {}
-
-
-def _write_note(path: Path, note: dict[str, object]) -> None:
-    with suppress(OSError, ValueError):
-        place = _note_of(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, json.dumps(note).encode())
-
-
-def _offline_advice() -> str:
-    return (
-        "HF_HUB_OFFLINE forbids to download it: unset it; or run `resnetlib weights fetch NAME` on a computer with a network, and copy "
-        "the cache from there; or pass the path of a file."
-    )
 
 
 def _missing_offline(source: HubFile | UrlFile) -> FetchError:
@@ -459,86 +437,5 @@ def _missing_offline(source: HubFile | UrlFile) -> FetchError:
         with suppress(OSError, UnicodeError):
             known = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
             if known is not None and not isinstance(known, str):
-                return _no_file(source)
-    return DownloadError(f"{source} is not in the cache, {_cache_of(source)[0]}. {_offline_advice()}")
-
-
-def _no_file(source: HubFile) -> NotFoundError:
-    return NotFoundError(f"There is no file {source.file} in hf-hub:{source.repo} at revision {source.revision!r}.")
-
-
-def _cannot_write(error: OSError, source: HubFile | UrlFile) -> DownloadError:
-    folder, variable = _cache_of(source)
-    reason = error.strerror or printable(error)
-    found = DownloadError(f"Cannot write to {folder}: {reason}. Make room there, or set {variable} to another folder.")
-    found.errno = error.errno
-    return found
-
-
-def _translated(error: BaseException, source: HubFile | UrlFile) -> BaseException:
-    """Return the error of this library for an error of the client; an unforeseen one is returned as it is."""
-    from httpx2 import HTTPError, InvalidURL
-    from huggingface_hub import constants, errors
-
-    wrappers = errors.LocalEntryNotFoundError | errors.FileMetadataError | ValueError
-    if isinstance(error, wrappers) and not isinstance(error, FetchError) and error.__cause__ is not None:
-        return _translated(error.__cause__, source)
-    if isinstance(error, FetchError | errors.HFValidationError):
-        return error
-    server = constants.ENDPOINT if isinstance(source, HubFile) else "the server"
-    if isinstance(error, errors.HfHubHTTPError):
-        return _answered(error, source, server)
-    if isinstance(error, errors.FileMetadataError):
-        return DownloadError(f"{server} answers, but not as a hub does. Check HF_ENDPOINT and the network's proxy.")
-    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | ConnectionError):
-        folder = _cache_of(source)[0]
-        place = Path(error.filename) if isinstance(error.filename, str) else folder
-        above = error.errno == errno.ENOTDIR and folder.is_relative_to(place.parent)  # a file, where a folder should be
-        if errno.errorcode.get(error.errno or 0) in DISK_ERRORS and (place.is_relative_to(folder) or above):
-            return _cannot_write(error, source)
-        if type(error) is OSError and error.errno is None:
-            return DamagedFileError(f"The download of {source} has another size than {server} announced.")
-    if isinstance(error, HTTPError | InvalidURL | OSError | RuntimeError | ValueError | ImportError):
-        return DownloadError(
-            f"{source} cannot be downloaded from {server}: {_reason(error).rstrip('.')}. Try again, or check the network, its proxy, "
-            f"HF_ENDPOINT, HF_TOKEN_PATH and SSL_CERT_FILE."
-        )
-    return error
-
-
-def _answered(error: Exception, source: HubFile | UrlFile, server: str) -> FetchError:
-    """Return the error for an HTTP status."""
-    from huggingface_hub import errors
-
-    response = error.response  # type: ignore[attr-defined] # of an HfHubHTTPError
-    status = response.status_code
-    answer = f"{server} answered {status}"
-    if status in (408, 425, 429) or status >= 500:
-        return DownloadError(f"{source} cannot be downloaded: {answer}. Try again later.")
-    if isinstance(source, UrlFile):
-        if status in (404, 410):
-            return NotFoundError(f"{source} is not there: {answer}.")
-        return DownloadError(f"{source} cannot be downloaded: {answer}. It may have moved, or be open to another network only.")
-    if isinstance(error, errors.GatedRepoError):
-        return DownloadError(f"hf-hub:{source.repo} is gated: accept its terms on {server}/{source.repo}, and set HF_TOKEN.")
-    if isinstance(error, errors.RevisionNotFoundError):
-        return DownloadError(f"There is no revision {source.revision!r} of hf-hub:{source.repo}.")
-    if isinstance(error, errors.RemoteEntryNotFoundError) and response.request.method == "HEAD":
-        return _no_file(source)
-    return DownloadError(
-        f"{source} cannot be downloaded: {answer}. Check its name; if it is private, set HF_TOKEN to a token that may read "
-        f"{source.repo}."
-    )
-
-
-def _reason(error: BaseException) -> str:
-    """Return the text of an error, without tokens and without the queries and passwords of URLs."""
-    from huggingface_hub import get_token
-
-    text, token = str(error)[:5000].strip(), None
-    with suppress(OSError):
-        token = get_token()
-    if not text or "Bearer" in text or (token and token in text):
-        return type(error).__name__
-    text = re.sub(r"(\w://)[^\s/?#'\"]*@", r"\1", text)
-    return printable(re.sub(r"(\w://[^\s?#'\"]*)[?#][^\s'\"]*?(?=:?(?:[\s'\"]|$))", r"\1", text), 300)
+                return no_such_file(source)
+    return DownloadError(f"{source} is not in the cache, {_cache_of(source)[0]}. {OFFLINE_ADVICE}")

@@ -12,8 +12,8 @@ from loopback import Hub
 from remotes import Remote
 
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError
-from resnetlib.weights.hub import _reason, fetch, find_cached
+from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, shown
+from resnetlib.weights.hub import fetch, find_cached
 
 SOURCE = HubFile(repo="org/name")
 TOKEN = "hf_this_is_a_secret"  # noqa: S105
@@ -267,8 +267,8 @@ def test_secrets_in_a_url_are_not_shown(hub: Hub) -> None:
             fetch(source)
         assert "secret" not in str(failed.value)
     for text in ("at https://h/w?k=secret: no", "at 'https://h/w?k=secret'", "https://me:secret@h/w", "(https://h/w#secret now"):
-        assert "secret" not in _reason(ValueError(text))
-        assert _reason(ValueError(text)).startswith(text[:5])
+        assert "secret" not in shown(ValueError(text))
+        assert shown(ValueError(text)).startswith(text[:5])
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from resnetlib import create_model, push_to_hub
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights import guard
 from resnetlib.weights.errors import DownloadError, FetchError, NotFoundError
+from resnetlib.weights.errors import shown as shown_error
 from resnetlib.weights.guard import guarded
-from resnetlib.weights.hub import _reason, fetch
+from resnetlib.weights.hub import fetch
 
 CONTENT = bytes(range(256)) * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -409,5 +410,5 @@ def test_any_answer_of_a_web_server_is_printable(hub: Hub) -> None:
 
 def test_an_error_of_the_client_is_escaped_and_cut() -> None:
     for text in (ESCAPES, "long " * 10**6, "http://h?" * 10**5, "a://" * 10**5):
-        assert _reason(ValueError(text)).isprintable()
-        assert len(_reason(ValueError(text))) < 600
+        assert shown_error(ValueError(text)).isprintable()
+        assert len(shown_error(ValueError(text))) < 600

@@ -13,8 +13,8 @@ import pytest
 from loopback import point_at
 
 from resnetlib.config import HubFile
-from resnetlib.weights.fetch import fetch, fetch_repo_file
-from resnetlib.weights.fetch.errors import FetchError
+from resnetlib.weights.errors import FetchError
+from resnetlib.weights.hub import fetch
 
 CONTENT = random.Random(0).randbytes(50_000)
 
@@ -59,12 +59,12 @@ def _answers(port: int) -> bool:
 
 
 def test_what_olah_serves_is_fetched_and_verified(commit: str) -> None:
-    config = fetch_repo_file("org/name", "config.json")
+    config = fetch(HubFile(repo="org/name", file="config.json"), refresh=True)
     assert (config.path.read_text(), config.revision) == ("{}", commit)
     for revision in ("main", commit):
-        fetched = fetch(HubFile(repo="org/name", revision=revision), deadline=30)
+        fetched = fetch(HubFile(repo="org/name", revision=revision))
         assert (fetched.path.read_bytes(), fetched.revision) == (CONTENT, commit)
     fetched.path.write_bytes(CONTENT[::-1])
     assert fetch(HubFile(repo="org/name")).path.read_bytes() == CONTENT
-    with pytest.raises(FetchError, match="the server answered 401"):
+    with pytest.raises(FetchError, match="answered 401"):
         fetch(HubFile(repo="org/other"))
