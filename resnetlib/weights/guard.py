@@ -145,15 +145,14 @@ def _limit_size(response: "Response", *, compressed: bool) -> None:
     is_file = request.method in ("GET", "HEAD") and not is_api
     if not re.fullmatch(r"[0-9]{1,18}", headers.get("X-Linked-Size", "")):
         headers.pop("X-Linked-Size", None)
+    limit = MAX_JSON if request.url.path.endswith(".json") else MAX_FILE
+    announced = headers.get("X-Linked-Size") or (headers.get("Content-Length") if status < 300 else "") or ""
+    too_large = DownloadError(f"{_host(request)}{request.url.path} has more than {limit:,} bytes, the most that is downloaded.")
+    if is_file and status < 400 and announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
+        raise too_large
     if status >= 300 or not is_file:
         response.stream = _limited(response.stream, 0 if is_file or compressed else MAX_ANSWER, None)
-        return
-    limit = MAX_JSON if request.url.path.endswith(".json") else MAX_FILE
-    announced = headers.get("X-Linked-Size") or headers.get("Content-Length") or ""
-    too_large = DownloadError(f"{_host(request)}{request.url.path} has more than {limit:,} bytes, the most that is downloaded.")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
-        raise too_large
-    if request.method == "GET":
+    elif request.method == "GET":
         response.stream = _limited(response.stream, limit, too_large)
 
 

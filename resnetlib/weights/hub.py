@@ -97,7 +97,7 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
         with _lock(source):
             return _download_checked(source)
     except DownloadError:
-        if cached is None or not refresh:
+        if cached is None or not refresh or not cached.is_file():
             raise
     return _checked(source, cached, ask=False, accept_unknown=True)
 

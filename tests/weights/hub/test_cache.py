@@ -76,12 +76,13 @@ def test_a_file_that_is_damaged_in_the_cache_is_downloaded_again(remote: Remote,
     assert remote.hub.count("GET", remote.part) == (1 if damage is replace_by_a_pipe and remote.kind == "hub" else 2)
 
 
-def test_a_damaged_file_that_cannot_be_downloaded_again_is_not_used(remote: Remote) -> None:
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_damaged_file_that_cannot_be_downloaded_again_is_not_used(remote: Remote, refresh: bool) -> None:
     path = fetch(remote.source).path
     flip(path)
     remote.hub.fail("404")
     with pytest.raises((NotFoundError, DownloadError), match=r"404.* The file in the cache was damaged, and has been deleted"):
-        fetch(remote.source)
+        fetch(remote.source, refresh=refresh)
     assert not path.exists()
     assert remote.left() == []
 

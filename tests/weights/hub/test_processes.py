@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import signal
-import subprocess
+import socket
 import sys
 import threading
 import time
@@ -135,46 +135,44 @@ def test_an_interrupt_from_the_keyboard_is_heard(remote: Remote, monkeypatch: py
     assert begun(remote) == []
 
 
-CHILD = """
-import sys
-opened = []
-sys.addaudithook(lambda event, args: opened.append(event) if event.startswith("socket.") else None)
-from resnetlib.weights.errors import DownloadError
-from resnetlib.weights.hub import fetch
-from resnetlib.config import HubFile, UrlFile
-fetch(HubFile(repo="org/name"))
-fetch(UrlFile(url=sys.argv[1] + "/files/weights.pth", sha256=sys.argv[2]))
-missing = UrlFile(url=sys.argv[1] + "/files/other.pth", sha256=sys.argv[2])
-for source in (HubFile(repo="org/other"), missing, HubFile(repo="org/name", file="other.json")):
-    try:
-        fetch(source, refresh=True)
-    except DownloadError as error:
-        print(error)
-print(opened)
-import socket
-socket.socket().close()
-print(len(opened) > 0)
-"""
+def fetch_offline(url: str, folder: Path, sha256: str, answers: Connection) -> None:
+    """Fetch offline, and tell the errors and the events of sockets, with one that is opened on purpose at the end."""
+    events: list[str] = []
+    said = []
+    sys.addaudithook(lambda event, args: events.append(event) if event.startswith("socket.") else None)
+    with pytest.MonkeyPatch.context() as patch:
+        point_at(url, folder, patch)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        fetch(HubFile(repo="org/name"))
+        fetch(UrlFile(url=f"{url}/files/weights.pth", sha256=sha256))
+        missing = UrlFile(url=f"{url}/files/other.pth", sha256=sha256)
+        for source in (HubFile(repo="org/other"), missing, HubFile(repo="org/name", file="other.json")):
+            try:
+                fetch(source, refresh=True)
+            except DownloadError as error:
+                said.append(str(error))
+    before = list(events)
+    socket.socket().close()
+    answers.send((said, before, events))
 
 
-def test_a_process_with_the_variable_opens_no_socket_at_all(hub: Hub) -> None:
+def test_an_offline_process_opens_no_socket_at_all(hub: Hub, tmp_path: Path, context: multiprocessing.context.BaseContext) -> None:
     content = random.Random(0).randbytes(5000)
     hub.add("org/name", {"model.safetensors": content})
     url = UrlFile(url=hub.put("weights.pth", content), sha256=hashlib.sha256(content).hexdigest())
     fetch(url)
     fetch(HubFile(repo="org/name"))
     requests = hub.count()
-    out = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", CHILD, hub.url, url.sha256],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    assert [line.split(" is not in the cache")[0] for line in out[:3]] == [
+    answers, end = context.Pipe(duplex=False)
+    child = context.Process(target=fetch_offline, args=(hub.url, tmp_path, url.sha256, end))  # type: ignore[attr-defined]
+    child.start()
+    end.close()
+    said, before, events = finish(child, answers)  # type: ignore[misc]
+    assert [line.split(" is not in the cache")[0] for line in said] == [
         "hf-hub:org/other (model.safetensors)",
         f"{hub.url}/files/other.pth",
         "hf-hub:org/name (other.json)",
     ]
-    assert out[3:] == ["[]", "True"], "the last line shows that the hook sees sockets"
+    assert before == []
+    assert events != [], "the hook sees sockets"
     assert hub.count() == requests
