@@ -106,13 +106,13 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         ("none.json", b"{}"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match="is no saved finding, or damaged"):
+        with pytest.raises(ValueError, match="is no saved result, or damaged"):
             Anything.load(tmp_path / name)
     (tmp_path / "kind.json").write_text('{"result": "ResidualDecomposition"}')
     with pytest.raises(ValueError, match=r"holds a ResidualDecomposition: load it with ResidualDecomposition\.load"):
         Anything.load(tmp_path / "kind.json")
     (tmp_path / "listed.json").write_text('{"result": [1]}')
-    with pytest.raises(ValueError, match=r"is no saved finding, or damaged: its kind is \[1\]"):
+    with pytest.raises(ValueError, match=r"is no saved result, or damaged: its kind is \[1\]"):
         AnalysisResult.load(tmp_path / "listed.json")
     (tmp_path / "unknown.json").write_text('{"result": "Nothing"}')
     with pytest.raises(ValueError, match=r"holds a Nothing"):
