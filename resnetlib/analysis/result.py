@@ -38,7 +38,8 @@ class AnalysisResult(ABC):
                 with every number exact, and NaN and the infinities as strings.
         """
         path = Path(path)
-        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        values = {field.name: value for field, value in given if value is not field.default}
         is_json = path.suffix != ".safetensors"
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
