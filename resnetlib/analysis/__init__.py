@@ -1,12 +1,25 @@
-"""Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
+"""Measure why skip connections work, and what networks cost.
 
-from resnetlib.analysis.autocorrelation import GradientAutocorrelation, gradient_autocorrelation
+Analyses run a network in evaluation mode (with batch statistics, where `training` says so) and leave it unchanged. They raise
+ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need one order of
+blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise RuntimeError while
+another thread uses the network.
+"""
+
 from resnetlib.analysis.branch_noise import BranchNoise, branch_noise
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
-from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
-from resnetlib.analysis.flow import GradientFlow, gradient_flow
-from resnetlib.analysis.forks import path_gradient, share_of_paths
+from resnetlib.analysis.forward import (
+    BranchRatio,
+    ResidualDecomposition,
+    ResponseStd,
+    SignalPropagation,
+    branch_ratio,
+    residual_decomposition,
+    response_std,
+    signal_propagation,
+)
+from resnetlib.analysis.gradients import GradientDecomposition, GradientFlow, gradient_decomposition, gradient_flow
 from resnetlib.analysis.joints import blocks_of, chains_of
 from resnetlib.analysis.landscape import (
     HessianMap,
@@ -22,16 +35,18 @@ from resnetlib.analysis.landscape import (
 from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
 from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
 from resnetlib.analysis.norms import recalibrated
-from resnetlib.analysis.paths import PathGradients, path_gradients
-from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
-from resnetlib.analysis.rank import EffectiveRank, effective_rank
-from resnetlib.analysis.ratios import BranchRatio, branch_ratio
+from resnetlib.analysis.paths import PathGradients, path_gradient, path_gradients, share_of_paths
 from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
-from resnetlib.analysis.residual_decomposition import ResidualDecomposition, residual_decomposition
-from resnetlib.analysis.responses import ResponseStd, response_std
 from resnetlib.analysis.result import AnalysisResult, draw
+from resnetlib.analysis.shattered import (
+    EffectiveRank,
+    GradientAutocorrelation,
+    ToyAutocorrelation,
+    effective_rank,
+    gradient_autocorrelation,
+    toy_autocorrelation,
+)
 from resnetlib.analysis.survival import BlockSurvival, block_survival
-from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
 
 __all__ = [
     "AnalysisResult",
