@@ -170,12 +170,14 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def plot_curve(ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False) -> "Axes":
+def plot_curve(
+    ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
+) -> "Axes":
     """Plot a number for each layer against its index, or sorted without NaN; give a label where several networks share the axes."""
     ax = new_axes(ax)
     if descending:
         values = values[~values.isnan()].sort(descending=True).values
-    ax.plot(range(len(values)), values.tolist(), marker=".", label=label)
+    ax.plot(range(len(values)), values.tolist(), style, marker=".", label=label)
     ax.set(xlabel=f"{of}, sorted" if descending else of, ylabel=name)
     if label is not None:
         ax.legend()

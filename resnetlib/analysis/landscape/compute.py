@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from resnetlib.analysis.batches import Batches, gather, images_in, run
-from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.inputs import Batches, check_seed, count_images, gather
 from resnetlib.analysis.landscape.compiled import Compiled
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grid import Span, check_grid
@@ -17,7 +16,7 @@ from resnetlib.analysis.landscape.points import BatchNorm, Loss, Points, Precisi
 from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, default_workers, one_core_each, survey, timed
 from resnetlib.analysis.landscape.team import join_team
-from resnetlib.analysis.streams import check_seed
+from resnetlib.analysis.network import preserve_state, run, unwrapped
 from resnetlib.modules.arguments import check_count
 
 _MOST_WORKERS = 1024
@@ -125,7 +124,7 @@ def landscape(
             loss_at_centre=float(centre[0, 0]),
             accuracy_at_centre=float(centre[0, 1]),
             cosine=cosine(*along) if len(along) == 2 else None,
-            images=images_in(data),
+            images=count_images(data),
             batch_norm=batch_norm,
             precision=precision,
             seed=seed if drawn else None,
@@ -133,7 +132,7 @@ def landscape(
         )
 
     count = workers or default_workers(device)
-    with join_team(device) as team, intact(net), one_core_each(count):
+    with join_team(device) as team, preserve_state(net), one_core_each(count):
         before = begun(path, Landscape, made, team)
         with torch.no_grad():
             run(net, data[0][0])  # or refuse it

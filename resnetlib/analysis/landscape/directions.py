@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.streams import seeded
+from resnetlib.analysis.inputs import seeded_generator
+from resnetlib.analysis.network import unwrapped
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
@@ -44,7 +44,7 @@ def filter_normalized_direction(
         >>> direction["bias"]
         tensor([0., 0.])
     """
-    generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
+    generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed)
     direction = {}
     for name, theta in parameters_of(net).items():
         at_least_fp32 = theta.cpu().to(torch.promote_types(theta.dtype, torch.float32))
@@ -74,7 +74,7 @@ def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and
     """
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions}")
-    generator = seeded(seed)
+    generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 
 

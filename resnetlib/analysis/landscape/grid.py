@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnetlib.analysis.arguments import listed
+from resnetlib.analysis.inputs import as_tuple
 
 Span = float | tuple[tuple[float, float], ...]
 """Coordinates go from -span to span; or the two ends of each."""
@@ -78,7 +78,7 @@ def check_grid(span: Span, points: int, dimensions: int) -> Grid:
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
     """Return the ends of each coordinate; none where they are no numbers."""
     try:
-        given = listed(span)
+        given = as_tuple(span)
         return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
     except (TypeError, ValueError):
         return ()

@@ -11,19 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, images_in, run
-from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grid import Span, check_grid
 from resnetlib.analysis.landscape.keeping import begun, check_path, kept, made_of
 from resnetlib.analysis.landscape.pictures import draw_map
 from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
 from resnetlib.analysis.landscape.team import join_team
-from resnetlib.analysis.recording import recording
+from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult
-from resnetlib.analysis.scores import check_logits
-from resnetlib.analysis.streams import check_seed, seeded
 from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
@@ -120,7 +116,7 @@ def hessian_map(
     """
     points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
-    data = gather_labelled(net, batches, None)
+    data = gather(net, batches, None)
     path = check_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
@@ -132,13 +128,13 @@ def hessian_map(
 
     def found(values: Tensor) -> HessianMap:
         largest, smallest = (values[:, i].view(grid.shape).clone() for i in (0, 1))
-        return HessianMap(grid.x, grid.plane, largest, smallest, images_in(data), None if directions else seed, made)
+        return HessianMap(grid.x, grid.plane, largest, smallest, count_images(data), None if directions else seed, made)
 
     def keep(values: Tensor) -> None:
         if path is not None:
             found(values).save(path)
 
-    with recording(net), join_team(data[0][0].device) as team, intact(net):
+    with enable_gradients(net), join_team(data[0][0].device) as team, preserve_state(net):
         before = begun(path, HessianMap, made, team)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
@@ -175,7 +171,7 @@ class Extremes:
         size = sum(parameter.numel() for parameter in self.learned)
         if size < 2:
             raise ValueError("the network has no parameters of more than one dimension, which the Hessian is taken of")
-        self.start = torch.randn(size, generator=seeded(seed), dtype=torch.float64).numpy()
+        self.start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
 
     def __call__(self, points: Tensor) -> Tensor:
         """Compute them at one point.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch
+from resnetlib.analysis.inputs import Batch
 from resnetlib.analysis.landscape.directions import Direction
 from resnetlib.analysis.landscape.team import Team
 from resnetlib.analysis.result import AnalysisResult

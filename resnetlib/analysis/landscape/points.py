@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnetlib.analysis.batches import Batch, images_in
+from resnetlib.analysis.inputs import Batch, count_images
 from resnetlib.analysis.landscape.compiled import Compiled, run
 from resnetlib.analysis.landscape.directions import parameters_of
 from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
 from resnetlib.analysis.landscape.pieces import looks_at_batches, pieces_of
-from resnetlib.analysis.scores import as_precise, check_logits, decided
+from resnetlib.analysis.network import as_float32, check_logits, predictions
 from resnetlib.modules import is_norm_layer
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
@@ -57,7 +57,7 @@ class Points:
         self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
         self.device = next(iter(self.theta.values())).device
         self.dtype = None if precision == "fp32" else {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self.images = images_in(batches)
+        self.images = count_images(batches)
         self.batches = batches
         self.learning = [] if batch_norm == "running" else learning_norms(self.net)
         if batch_norm == "batch":
@@ -154,12 +154,12 @@ class Points:
 
     def sums(self, state: dict[str, Tensor], pieces: tuple[Tensor, ...], y: Tensor) -> Tensor:
         """Add up the losses and the right answers of a batch, given parameters and buffers with the norms folded."""
-        logits = as_precise(torch.cat([check_logits(self.run(self.without, state, x)) for x in pieces]))
+        logits = as_float32(torch.cat([check_logits(self.run(self.without, state, x)) for x in pieces]))
         loss = self.loss(logits, y)
         if not isinstance(loss, Tensor) or loss.ndim:
             got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss must return the mean over a batch, a scalar, got {got}")
-        return torch.stack([loss.double() * len(y), (decided(logits) == y).sum().double()])
+        return torch.stack([loss.double() * len(y), (predictions(logits) == y).sum().double()])
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in the chosen precision."""
