@@ -1,8 +1,4 @@
-"""Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches.
-
-The network may be of any family and in any mode: it is measured in evaluation mode and left as it was. All functions raise
-ValueError if there are no images or labels, no block runs where blocks are perturbed, or the network's loss is not finite.
-"""
+"""Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -37,6 +33,7 @@ from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
 
 
@@ -115,7 +112,7 @@ class Perturbation(AnalysisResult):
         return self.error.quantile(q, dim=-1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot errors, of noise accuracies, and of `block_survival` changed predictions.
+        """Plot the error; for noise the accuracy, and for `block_survival` the changed predictions.
 
         Args:
             ax: matplotlib axes, perhaps with another network's curve; None for new ones.
@@ -209,14 +206,14 @@ def evaluate_under(
     )
 
 
-def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """Yield each block's name, and a function that computes the network's output from the block on; what precedes it runs once."""
+def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[int, str, Callable[[], Tensor]]]:
+    """Yield each block's number and name, and a function that computes the network's output; what precedes the block runs once."""
     parts = _parts_of(net)
-    names = {block: name for name, block in blocks.items()}
+    names = {block: (number, name) for number, (name, block) in enumerate(blocks.items())}
     for i, part in enumerate(parts):
         inside = [names.pop(module) for module in (part.modules() if isinstance(part, nn.Module) else ()) if module in names]
-        for name in inside:
-            yield name, partial(_run_parts, parts[i:], x)
+        for number, name in inside:
+            yield number, name, partial(_run_parts, parts[i:], x)
         if names:
             x = part(x)
 
@@ -226,8 +223,7 @@ def _parts_of(net: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     if not (net._forward_hooks or net._forward_pre_hooks or "forward" in vars(net)):
         if isinstance(net, nn.Sequential) and type(net).forward in (nn.Sequential.forward, Stage.forward, DenseBlock.forward):
             return [part for child in net for part in _parts_of(child)]
-        forwards = type(net).forward, getattr(type(net), "forward_features", None)
-        if isinstance(net, Backbone) and forwards == (Backbone.forward, Backbone.forward_features):
+        if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE_FORWARD:
             return [*(part for module in net.path() for part in _parts_of(module)), net.forward_head]
     return [net]
 
@@ -267,14 +263,13 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     net = unwrapped(net)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            for name, rest in from_each_block(net, blocks, x):
+            for number, name, rest in from_each_block(net, blocks, x):
                 with _scaled(blocks, [name], 0):
                     logits = rest()
-                yield (numbers[name],), batch, logits
+                yield (number,), batch, logits
 
     return evaluate_under(
         net,
@@ -335,7 +330,7 @@ def lesion_many(
                 logits = net(x)
             yield (i, j), batch, logits
 
-    return evaluate_under(net, data, perturb, (len(counts), draws), kind="lesion_many", blocks=tuple(names), values=counts)
+    return evaluate_under(net, data, perturb, (len(counts), len(orders)), kind="lesion_many", blocks=tuple(names), values=counts)
 
 
 def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = (1.0, 0.75, 0.5, 0.25, 0.0)) -> Perturbation:
@@ -365,13 +360,11 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     factors = check_numbers("factors", factors)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            whole: tuple[None, Callable[[], Tensor]] = None, partial(net, x)
-            for name, rest in chain(from_each_block(net, blocks, x), [whole]):
-                row, names = (len(blocks), list(blocks)) if name is None else (numbers[name], [name])
+            one_block = ((number, [name], rest) for number, name, rest in from_each_block(net, blocks, x))
+            for row, names, rest in chain(one_block, [(len(blocks), list(blocks), partial(net, x))]):
                 for i, factor in enumerate(factors):
                     with _scaled(blocks, names, factor):
                         logits = None if factor == 1 else rest()
@@ -466,7 +459,7 @@ def input_noise(
             for i, sigma in enumerate(sigmas):
                 yield (i, j), batch, net(x + sigma * noise)
 
-    return evaluate_under(net, data, perturb, (len(sigmas), draws), kind="input_noise", values=sigmas)
+    return evaluate_under(net, data, perturb, (len(sigmas), len(sources)), kind="input_noise", values=sigmas)
 
 
 def weight_noise(
@@ -509,7 +502,7 @@ def weight_noise(
                 for batch, x in enumerate(inputs):
                     yield (i, j), batch, functional_call(net, noisy, (x,))
 
-    return evaluate_under(net, data, perturb, (len(ratios), draws), kind="weight_noise", values=ratios)
+    return evaluate_under(net, data, perturb, (len(ratios), len(sources)), kind="weight_noise", values=ratios)
 
 
 def _relative_noise(weight: Tensor, source: torch.Generator) -> Tensor:
@@ -543,22 +536,22 @@ def branch_noise(
     net = unwrapped(net)
     data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
     sources = {name: generators(seed, draws) for name in blocks}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            for name, rest in from_each_block(net, blocks, x):
+            for number, name, rest in from_each_block(net, blocks, x):
                 for j, source in enumerate(sources[name]):
                     state = source.get_state()
                     for i, ratio in enumerate(ratios):
                         source.set_state(state)  # the same noise for every ratio
                         with hook_joins({name: blocks[name]}, partial(_add_noise, ratio=ratio, source=source)):
                             logits = rest()
-                        yield (numbers[name], i, j), batch, logits
+                        yield (number, i, j), batch, logits
 
-    shape = len(blocks), len(ratios), draws
-    return evaluate_under(net, data, perturb, shape, kind="branch_noise", blocks=tuple(blocks), values=ratios)
+    return evaluate_under(
+        net, data, perturb, (len(blocks), len(ratios), int(draws)), kind="branch_noise", blocks=tuple(blocks), values=ratios
+    )
 
 
 def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -570,16 +563,7 @@ def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source:
 
 
 def kendall_tau(order: Sequence[int]) -> float:
-    """Kendall's tau = (pairs in ascending order - pairs in descending order) / pairs.
-
-    Args:
-        order: two or more different numbers.
-
-    Returns:
-        From -1, descending, to 1, ascending.
-
-    Raises:
-        ValueError: for fewer than two numbers, or equal ones.
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs of two or more different numbers.
 
     Example:
         >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
@@ -647,34 +631,26 @@ def reorder(
             for batch, x in enumerate(inputs):
                 yield index, batch, functional_call(net, tensors, (x,)) if tensors else None
 
-    tau = torch.zeros(len(swaps), draws, dtype=torch.float64)
+    tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
     for index, order in orders.items():
         tau[index] = kendall_tau(order)
     return evaluate_under(
-        net, data, perturb, (len(swaps), draws), kind="reorder", blocks=tuple(names), values=swaps, groups=groups, tau=tau
+        net, data, perturb, tuple(tau.shape), kind="reorder", blocks=tuple(names), values=swaps, groups=groups, tau=tau
     )
 
 
 def _exchangeable(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:
     """Run images to find groups of blocks that can be swapped."""
-    skips: dict[str, torch.Size] = {}
-    outputs: dict[str, torch.Size] = {}
-
-    def see_join(name: str, skip: Tensor, branch: Tensor) -> None:
-        skips[name] = skip.shape
-
-    def see_output(name: str, y: Tensor) -> None:
-        outputs[name] = y.shape
-
-    with preserve_state(net), torch.inference_mode(), hook_joins(blocks, see_join), hook_outputs(blocks, see_output):
+    shapes: dict[str, torch.Size] = {}
+    with preserve_state(net), torch.inference_mode(), hook_outputs(blocks, lambda name, y: shapes.update({name: y.shape})):
         net(x)
     alike: dict[Any, list[str]] = {}
     for name, block in blocks.items():
-        if block.downsample is None and skips[name] == outputs[name]:
+        if block.downsample is None and block.stride == 1 and block.in_channels == block.out_channels:
             # The repr of a stochastic join has the block's own rate of dropping it, which does not matter in evaluation mode.
             children = tuple((key, type(child) if child is block.join else repr(child)) for key, child in block.named_children())
-            shapes = tuple((key, tensor.shape) for key, tensor in _tensors(block).items())
-            alike.setdefault((type(block), outputs[name], children, shapes), []).append(name)
+            tensors = tuple((key, tensor.shape) for key, tensor in _tensors(block).items())
+            alike.setdefault((type(block), shapes[name], children, tensors), []).append(name)
     return tuple(tuple(group) for group in alike.values() if len(group) > 1)
 
 
