@@ -15,9 +15,12 @@ from resnetlib.analysis.landscape import (
     filter_normalized_direction,
     hessian_map,
     landscape,
+    plot_3d,
     project,
     trajectory,
     write_directions,
+    write_h5,
+    write_html,
 )
 from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
 from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
@@ -77,6 +80,7 @@ __all__ = [
     "measure_cost",
     "path_gradient",
     "path_gradients",
+    "plot_3d",
     "project",
     "recalibrated",
     "reorder",
@@ -88,4 +92,6 @@ __all__ = [
     "trajectory",
     "weight_noise",
     "write_directions",
+    "write_h5",
+    "write_html",
 ]
