@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from resnetlib.modules import is_norm_layer
+from resnetlib.modules.frozen import has_running_stats
 
 NormPairs = dict[tuple[str, str], float]
 """Pairs (name of a convolution, name of the batch norm that reads its output), and each norm's epsilon."""
@@ -99,7 +99,7 @@ def find_conv_norm_pairs(net: nn.Module, x: Tensor) -> NormPairs:
             if type(module) in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
                 if type(module.weight) is nn.Parameter and owners[id(module.weight)] == 1:
                     handles.append(module.register_forward_hook(after_conv))
-            elif is_norm_layer(module):
+            elif has_running_stats(module):
                 handles.append(module.register_forward_pre_hook(before_norm))
         net(x)
     finally:

@@ -40,8 +40,8 @@ from resnetlib.analysis.scores import as_precise, check_logits, decided
 from resnetlib.analysis.streams import check_seed
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import Processes, process_group
-from resnetlib.modules import is_norm_layer
 from resnetlib.modules.arguments import check_count
+from resnetlib.modules.frozen import has_running_stats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -343,7 +343,7 @@ class PointEvaluator:
         self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self.recalibrated: list[str] = []
         self.net.train()
-        norms = [(name, m) for name, m in self.net.named_modules() if isinstance(m, _BatchNorm) and is_norm_layer(m) and m.training]
+        norms = [(name, m) for name, m in self.net.named_modules() if has_running_stats(m) and m.training]
         self.net.eval()  # so far frozen norms were in evaluation mode, and are left out
         for name, norm in norms if batch_norm != "running" else ():
             if batch_norm == "batch":
