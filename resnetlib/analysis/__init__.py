@@ -1,13 +1,13 @@
-"""Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
+"""Measure why skip connections work, on any network that is built of blocks with joins; and what networks cost."""
+
+from pathlib import Path
 
 from resnetlib.analysis.autocorrelation import GradientAutocorrelation, gradient_autocorrelation
-from resnetlib.analysis.branch_noise import BranchNoise, branch_noise
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
 from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
 from resnetlib.analysis.flow import GradientFlow, gradient_flow
 from resnetlib.analysis.forks import path_gradient, share_of_paths
-from resnetlib.analysis.joints import blocks_of, chains_of
 from resnetlib.analysis.landscape import (
     HessianMap,
     Landscape,
@@ -22,24 +22,29 @@ from resnetlib.analysis.landscape import (
     write_h5,
     write_html,
 )
-from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
-from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
-from resnetlib.analysis.norms import recalibrated
+from resnetlib.analysis.network import blocks_of, chains_of, recalibrated
 from resnetlib.analysis.paths import PathGradients, path_gradients
+from resnetlib.analysis.perturb import (
+    Perturbation,
+    block_survival,
+    branch_noise,
+    input_noise,
+    kendall_tau,
+    lesion,
+    lesion_many,
+    reorder,
+    weight_noise,
+)
 from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
 from resnetlib.analysis.rank import EffectiveRank, effective_rank
 from resnetlib.analysis.ratios import BranchRatio, branch_ratio
-from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
 from resnetlib.analysis.residual_decomposition import ResidualDecomposition, residual_decomposition
 from resnetlib.analysis.responses import ResponseStd, response_std
-from resnetlib.analysis.result import AnalysisResult, draw
-from resnetlib.analysis.survival import BlockSurvival, block_survival
+from resnetlib.analysis.result import AnalysisResult, draw, read_result
 from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
 
 __all__ = [
     "AnalysisResult",
-    "BlockSurvival",
-    "BranchNoise",
     "BranchRatio",
     "Cost",
     "EffectiveRank",
@@ -48,12 +53,9 @@ __all__ = [
     "GradientFlow",
     "HessianMap",
     "Landscape",
-    "Lesion",
-    "LesionMany",
-    "NoiseSweep",
     "PartCost",
     "PathGradients",
-    "Reordering",
+    "Perturbation",
     "ResidualDecomposition",
     "ResponseStd",
     "SignalPropagation",
@@ -77,6 +79,7 @@ __all__ = [
     "landscape",
     "lesion",
     "lesion_many",
+    "load_result",
     "measure_cost",
     "path_gradient",
     "path_gradients",
@@ -95,3 +98,36 @@ __all__ = [
     "write_h5",
     "write_html",
 ]
+
+_RESULTS: tuple[type[AnalysisResult], ...] = (
+    BranchRatio,
+    EffectiveRank,
+    GradientAutocorrelation,
+    GradientDecomposition,
+    GradientFlow,
+    HessianMap,
+    Landscape,
+    PathGradients,
+    Perturbation,
+    ResidualDecomposition,
+    ResponseStd,
+    SignalPropagation,
+    ToyAutocorrelation,
+    Trajectory,
+)
+
+
+def load_result(path: str | Path) -> AnalysisResult:
+    """Load a result of any class of this package from a file that `AnalysisResult.save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The result.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is damaged, holds something else, is larger than 2 GiB, or is not a regular file.
+    """
+    return read_result(path, {kind.__name__: kind for kind in _RESULTS})

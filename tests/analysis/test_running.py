@@ -35,7 +35,7 @@ from resnetlib.analysis import (
     response_std,
     signal_propagation,
 )
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.network import running_blocks
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 BATCH = IMAGES, torch.arange(6) % 3
@@ -304,7 +304,7 @@ def test_blocks_that_run_twice(name: str) -> None:
     with untouched(net):
         if name in CHANGED_WHEREVER_THEY_RUN:
             found = OF_ONE_ORDER[name](net)
-            assert getattr(found, "candidates" if name == "lesion_many" else "blocks") == ("blocks.0", "blocks.1")
+            assert found.blocks == ("blocks.0", "blocks.1")
         else:
             with pytest.raises(ValueError, match=r"block blocks\.0 runs 2 times for each image"):
                 OF_ONE_ORDER[name](net)

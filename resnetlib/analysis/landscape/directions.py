@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.arguments import listed
-from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.streams import seeded
+from resnetlib.analysis.inputs import as_tuple, seeded_generator
+from resnetlib.analysis.network import unwrapped
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
@@ -53,7 +52,7 @@ def filter_normalized_direction(
         >>> direction["bias"]
         tensor([0., 0.])
     """
-    generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
+    generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed)
     direction = {}
     for name, theta in parameters_of(net).items():
         at_least_fp32 = theta.cpu().to(torch.promote_types(theta.dtype, torch.float32))
@@ -70,7 +69,7 @@ def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and
     """Draw one or two independent filter-normalised directions from one stream of random numbers."""
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions}")
-    generator = seeded(seed)
+    generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 
 
@@ -137,7 +136,7 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
     """Return the ends of each coordinate; none if they are not numbers."""
     try:
-        given = listed(span)
+        given = as_tuple(span)
         return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
     except (TypeError, ValueError):
         return ()

@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, images_in, run
-from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import gather_labelled
+from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
 from resnetlib.analysis.landscape.surface import (
     NOT_COMPUTED,
@@ -23,10 +21,8 @@ from resnetlib.analysis.landscape.surface import (
     fingerprint,
     load_checkpoint,
 )
-from resnetlib.analysis.recording import recording
+from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
-from resnetlib.analysis.scores import check_logits
-from resnetlib.analysis.streams import check_seed, seeded
 from resnetlib.distributed import process_group
 from resnetlib.modules.arguments import check_count
 
@@ -129,7 +125,7 @@ def hessian_map(
     """
     points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
-    data = gather_labelled(net, batches, None)
+    data = gather(net, batches)
     path = check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
@@ -141,9 +137,9 @@ def hessian_map(
 
     def result(values: Tensor) -> HessianMap:
         largest, smallest = (column.view((points, points)).clone() for column in values.T)
-        return HessianMap(*axes, largest, smallest, images_in(data), None if directions else seed, made_of)
+        return HessianMap(*axes, largest, smallest, count_images(data), None if directions else seed, made_of)
 
-    with recording(net), process_group(data[0][0].device, "gloo") as processes, intact(net):
+    with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
         checkpoint = load_checkpoint(path, HessianMap, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
@@ -180,7 +176,7 @@ class HessianEvaluator:
         size = sum(parameter.numel() for parameter in matrices.values())
         if size < 2:
             raise ValueError("the network has no parameters of more than one dimension, which the Hessian is taken of")
-        self.start = torch.randn(size, generator=seeded(seed), dtype=torch.float64).numpy()
+        self.start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
         self.hessian = _curvlinops().HessianLinearOperator(
             self.net, nn.CrossEntropyLoss(), list(matrices.values()), batches, check_deterministic=False
         )

@@ -24,8 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from resnetlib.analysis.batches import Batch, Batches, gather, images_in, run
-from resnetlib.analysis.intact import intact, unwrapped
+from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather
 from resnetlib.analysis.landscape.directions import (
     Direction,
     Span,
@@ -35,9 +34,8 @@ from resnetlib.analysis.landscape.directions import (
     make_grid,
     parameters_of,
 )
+from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
-from resnetlib.analysis.scores import as_precise, check_logits, decided
-from resnetlib.analysis.streams import check_seed
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import Processes, process_group
 from resnetlib.modules.arguments import check_count
@@ -259,14 +257,14 @@ def landscape(
             loss_at_centre=float(centre[0, 0]),
             accuracy_at_centre=float(centre[0, 1]),
             cosine=cosine(*along) if len(along) == 2 else None,
-            images=images_in(data),
+            images=count_images(data),
             batch_norm=batch_norm,
             precision=precision,
             seed=seed if directions is None else None,
             made_of=made_of,
         )
 
-    with process_group(device, "gloo") as processes, intact(net), ExitStack() as stack:
+    with process_group(device, "gloo") as processes, preserve_state(net), ExitStack() as stack:
         stack.callback(torch.set_num_threads, threads)
         if count > 1:
             torch.set_num_threads(1)  # so that threads need not wait for each other in every layer
@@ -275,7 +273,7 @@ def landscape(
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `intact` makes everything eager
+        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `preserve_state` makes everything eager
             try:
                 for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
                     start = time.perf_counter()
@@ -403,12 +401,12 @@ class PointEvaluator:
         state = fold_state(state, self.pairs)
         total = torch.zeros(2, dtype=torch.float64, device=self.device)
         for _, parts, y in self.batches:
-            logits = as_precise(torch.cat([check_logits(self.run(self.folded_net, state, x)) for x in parts]))
+            logits = as_float32(torch.cat([check_logits(self.run(self.folded_net, state, x)) for x in parts]))
             loss = self.loss(logits, y)
             if not isinstance(loss, Tensor) or loss.ndim:
                 got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
                 raise ValueError(f"loss must return the mean over a batch, a scalar, got {got}")
-            total = total + torch.stack([loss.double() * len(y), (decided(logits) == y).sum().double()])
+            total = total + torch.stack([loss.double() * len(y), (predictions(logits) == y).sum().double()])
         return total
 
     def recalibrate_(self, state: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.arguments import listed
+from resnetlib.analysis.inputs import as_tuple
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
 from resnetlib.analysis.result import AnalysisResult, new_axes
 
@@ -147,7 +147,7 @@ def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Seque
 
 def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Tensor:
     """Return theta_i - theta, flattened, `(n, P)`, in fp32 on the CPU."""
-    given = listed(checkpoints)
+    given = as_tuple(checkpoints)
     if given is None or not all(isinstance(checkpoint, nn.Module | Mapping) for checkpoint in given):
         raise ValueError(f"checkpoints must be a sequence of networks or state dicts, got {type(checkpoints).__name__}")
     if not checkpoints:
