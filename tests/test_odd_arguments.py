@@ -28,14 +28,12 @@ from resnetlib import (
     evaluate,
     freeze,
     frozen_batchnorm,
-    hold_,
     init_fixup_,
     init_he_,
     init_zero_residual_,
     is_dilated,
     list_models,
     parameter_groups,
-    release_,
     spec_of,
     table_of,
     unfreeze,
@@ -44,6 +42,7 @@ from resnetlib import analysis as A  # noqa: N812
 from resnetlib.config import spec_from_dict, spec_from_json
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
+from resnetlib.modules.frozen import freeze_module_, unfreeze_module_
 from resnetlib.weights import Preprocessing
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -69,8 +68,8 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
     "init_he_": init_he_,
     "init_fixup_": init_fixup_,
     "init_zero_residual_": init_zero_residual_,
-    "hold_": lambda net: hold_(net, "a"),
-    "release_": lambda net: release_(net, "a", training=True),
+    "freeze_module_": lambda net: freeze_module_(net, "a"),
+    "unfreeze_module_": lambda net: unfreeze_module_(net, "a", training=True),
     "build": build,
     "spec_of": spec_of,
     "spec_from_json": spec_from_json,
@@ -83,7 +82,7 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
     "deepen": lambda net: A.deepen(net, (3, 2)),
     "path_gradient": lambda net: A.path_gradient(net, BATCH, []),
     "hessian_map": lambda net: A.hessian_map(net, BATCH, points=1),
-    "landscape": lambda net: A.landscape(net, BATCH, points=1),
+    "landscape": lambda net: A.landscape(net, BATCH, points=2),
     "project": lambda net: A.project(net, [DIRECTION], [DIRECTION]),
     "trajectory": lambda net: A.trajectory(net, [DIRECTION] * 3),
     **{
@@ -96,7 +95,7 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
         )
     },
 }  # fmt: skip
-FIT_ANY_MODULE = {"frozen_batchnorm", "unfreeze", "parameter_groups", "init_he_", "hold_", "release_"}
+FIT_ANY_MODULE = {"frozen_batchnorm", "unfreeze", "parameter_groups", "init_he_", "freeze_module_", "unfreeze_module_"}
 
 
 @pytest.mark.parametrize("odd", [None, nn.Linear(3, 3), object(), 3, "resnet99"], ids=lambda odd: type(odd).__name__)
@@ -179,18 +178,18 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
         (None, 3, [], "ab", [3], [None], [(IMAGES, None)], [(IMAGES, BATCH[1][:2])], [(IMAGES, BATCH[1].float())], [(*BATCH, 3)]),
     ),
     "size": (lambda value: A.measure_cost(NET, value), (0, *COUNTS)),
-    "points": (lambda value: A.landscape(NET, BATCH, points=value), (0, 10**6, *COUNTS)),
+    "points": (lambda value: A.landscape(NET, BATCH, points=value), (0, 1, 10**6, *COUNTS)),
     "span": (
-        lambda value: A.landscape(NET, BATCH, value, points=1),
+        lambda value: A.landscape(NET, BATCH, value, points=2),
         (0, -1, None, "ab", float("nan"), ((0, 1),), ((1, 0), (0, 1))),
     ),
     "directions": (
-        lambda value: A.landscape(NET, BATCH, points=1, directions=value),
+        lambda value: A.landscape(NET, BATCH, points=2, directions=value),
         (3, "ab", [], [None], [{}], [DIRECTION] * 3, DIRECTION, [dict.fromkeys(DIRECTION)], [dict.fromkeys(DIRECTION, 1.0)]),
     ),
-    "workers": (lambda value: A.landscape(NET, BATCH, points=1, workers=value), (0, -1, 10**5, 1.5, "3")),
-    "every": (lambda value: A.landscape(NET, BATCH, points=1, every=value), (None, "3", [])),
-    "loss": (lambda value: A.landscape(NET, BATCH, points=1, loss=value), (None, 3, "ab", lambda x, y: None, lambda x, y: 3)),
+    "workers": (lambda value: A.landscape(NET, BATCH, points=2, workers=value), (0, -1, 10**5, 1.5, "3")),
+    "every": (lambda value: A.landscape(NET, BATCH, points=2, every=value), (None, "3", [])),
+    "loss": (lambda value: A.landscape(NET, BATCH, points=2, loss=value), (None, 3, "ab", lambda x, y: None, lambda x, y: 3)),
     "checkpoints": (lambda value: A.trajectory(NET, value), (None, 3, "ab", [], [None], [3], [{}])),
     "draws": (lambda value: A.input_noise(NET, BATCH, [0.1], draws=value), (0, *COUNTS)),
     "forks": (lambda value: A.share_of_paths(value, 1, 2), COUNTS),
