@@ -556,7 +556,13 @@ def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source:
 
 
 def kendall_tau(order: Sequence[int]) -> float:
-    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs of two or more different numbers.
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs.
+
+    Args:
+        order: two or more different numbers.
+
+    Returns:
+        From -1, descending, to 1, ascending.
 
     Example:
         >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
