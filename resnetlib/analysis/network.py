@@ -9,11 +9,12 @@ from threading import RLock
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
 from resnetlib.analysis.inputs import Batch, Batches, gather_inputs
-from resnetlib.modules import Backbone, Block, Stage, is_norm_layer
+from resnetlib.modules import Backbone, Block, Stage
+from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.threads import in_use
 
 _LOCK = RLock()
@@ -177,7 +178,7 @@ def _write(values: list[tuple[Tensor, Tensor]]) -> None:
 def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Return the buffers of batch norms that are not frozen, each with its value for these images."""
     with norm_mode(net, training=True), torch.no_grad():
-        norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm_layer(module) and module.training]
+        norms = [module for module in net.modules() if has_running_stats(module) and module.training]
         momenta = [norm.momentum for norm in norms]
         try:
             for norm in norms:

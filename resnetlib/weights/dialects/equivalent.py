@@ -8,7 +8,7 @@ from math import ceil
 from typing import NamedTuple, get_args
 
 from resnetlib.config import DenseNetSpec, Shortcut, Spec, StrideIn
-from resnetlib.modules.postact import Bottleneck, bottleneck_width
+from resnetlib.modules.residual import Bottleneck, bottleneck_width
 
 
 class Change(NamedTuple):

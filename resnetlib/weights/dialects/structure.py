@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 
 from resnetlib.config import MOST_STAGES, DenseNetSpec, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
-from resnetlib.modules.postact import Bottleneck
+from resnetlib.modules.residual import Bottleneck
 from resnetlib.weights.dialects.equivalent import base_width_of, changes, share_of, simplest
 
 Shapes = Mapping[str, tuple[int, ...]]
