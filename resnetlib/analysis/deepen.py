@@ -21,26 +21,24 @@ _UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, 
 def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = None) -> Backbone:
     """Make a deeper network that computes the same function and can be trained: the new blocks of each stage start as the identity.
 
-    New blocks that add have a branch of zeros: in evaluation the logits are equal bit for bit. New layers of dense networks add
-    channels whose readers start with weights of zero. New plain blocks have convolutions that are the identity, and norms whose
-    scale and shift undo the normalisation. The logits of these two are equal up to rounding, which is coarse in 16 bits. Every new
-    layer learns: its gradient is not zero, at the latest after the first step.
+    New blocks that add have a branch of zeros, and the logits are equal bit for bit in evaluation. New layers of dense networks add
+    channels that are read with weights of zero; new plain blocks have identity convolutions, and norms whose scale and shift undo
+    the normalisation: the logits of both are equal up to rounding. Every new layer has a gradient, at the latest after one step.
 
     Args:
         net: network of this library; left unchanged.
         depths: numbers of blocks in each stage, none below the network's own.
-        batches: images for networks without skips: the new norms start with the mean and variance that their input has on these
-            images in training mode (Net2Net), so that the function is the same in training too, on batches with similar
-            statistics. Without them it is the same in evaluation only.
+        batches: images for networks without skips: new norms start with the mean and variance of their input on these images in
+            training mode (Net2Net), so that the function is the same in training too, on batches with similar statistics.
+            Otherwise it is the same in evaluation only.
 
     Returns:
-        The network, with the mode, device, dtype, preprocessing, classes and classifier dropout of `net`. Its other training
-        settings, such as stochastic depth and frozen layers, are not copied.
+        The network, with the mode, device, dtype, preprocessing, classes and classifier dropout of `net`, but not its other
+        training settings, such as stochastic depth and frozen layers.
 
     Raises:
-        ValueError: for smaller depths, batches without images, outputs that are not finite, or a network whose blocks cannot be the
-            identity: pre-activation blocks without skip, where a ReLU cuts the signed x; bottlenecks without skip, which are too
-            narrow; group norms without skip.
+        ValueError: if a depth is too small, or the blocks cannot be the identity: pre-activation blocks without skip (a ReLU cuts
+            the signed x), bottlenecks without skip (too narrow) and group norms without skip.
 
     Source:
         arXiv 1512.03385, sec. 1, "a solution by construction"; arXiv 1511.05641, sec. 3, "Net2DeeperNet".
@@ -194,6 +192,7 @@ def _copy_dense(net: Backbone, deeper: Backbone) -> None:
         for old, new in zip(old_parts, new_parts, strict=True):
             if isinstance(old, Stage) and isinstance(new, Stage):
                 for layer, wider in zip(old, new, strict=False):
+                    assert isinstance(wider, Block)  # noqa: S101 - stages consist of them
                     _copy(layer, wider, seen)
                     seen = torch.cat((seen, torch.arange(wider.in_channels, wider.out_channels)))
             elif list(old.parameters()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
@@ -237,20 +238,15 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
         with hook_outputs(modules, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
             for x in tqdm(inputs, desc="responses", unit="batch", disable=None):
                 run_finite(net, x)
-    return ResponseStd(
-        layers=tuple(measured),
-        measured=tuple(measured.values()),
-        images=count_images(inputs),
-        std=torch.cat([m.variance.cpu() for m in moments.values()]).sqrt(),
-    )
+    std = torch.cat([m.variance.cpu() for m in moments.values()]).sqrt()
+    return ResponseStd(layers=tuple(measured), measured=tuple(measured.values()), images=count_images(inputs), std=std)
 
 
 def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
     """Run the network, and return for each 3x3 convolution the name of the module whose output is its response."""
     names = {module: name for name, module in net.named_modules()}
-    preact = {
-        module for block in names if isinstance(block, Block) and type(block).pre is not Block.pre for module in block.modules()
-    }
+    preact_blocks = [module for module in names if isinstance(module, Block) and type(module).pre is not Block.pre]
+    preact = {module for block in preact_blocks for module in block.modules()}
     measured: dict[str, str] = {}
     unread: dict[str, Tensor] = {}
 
@@ -331,13 +327,11 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     blocks = blocks_in(net, chains_of(net, inputs[0]))
     sums = dict.fromkeys(blocks, 0.0)
 
-    def norms(x: Tensor) -> Tensor:
-        return x.double().flatten(1).norm(dim=1)
-
     def meet(name: str, skip: Tensor, branch: Tensor) -> None:
         join = blocks[name].join
         if join.uses_skip or skip.shape == branch.shape:
-            sums[name] += float((norms(join.forward(torch.zeros_like(skip), branch)) / norms(skip)).sum())
+            added, own = (vector_norm(x.double().flatten(1), dim=1) for x in (join.forward(torch.zeros_like(skip), branch), skip))
+            sums[name] += float((added / own).sum())
         else:
             sums[name] = float("nan")
 
@@ -438,7 +432,7 @@ def signal_propagation(
 
 
 def relative(part: float, whole: float) -> float:
-    """Return part / whole, where 0 / 0 is 0."""
+    """Return part / whole, and 0 for 0 / 0."""
     return part / whole if whole else inf if part else 0.0
 
 

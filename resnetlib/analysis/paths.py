@@ -139,8 +139,8 @@ class PathGradients(AnalysisResult):
     def effective(self, share: float = 0.95) -> tuple[int, int]:
         """Return the effective lengths: the shortest range of lengths that contributes a share of the total.
 
-        The paper states 5 to 17 for 54 blocks without a rule. If norms fell by one factor from length to length, these 13 lengths
-        would contribute at most 97.6 % of the total; the usual 95 % takes 12 of them.
+        The paper states 5 to 17 for 54 blocks, and no rule. If norms fell by one factor from length to length, these 13 lengths
+        would contribute at most 97.6 % of the total; 95 % takes 12 of them.
 
         Args:
             share: share of the total over `lengths`, above 0 and at most 1.
@@ -195,9 +195,9 @@ def path_gradients(
 ) -> PathGradients:
     """Measure the norm of the gradient through paths of k branches, and the contribution C(n, k) / 2^n * E|g_k| of each length k.
 
-    The forward pass is unchanged. In the backward pass the gradient goes through the branches of k random blocks, drawn for each
-    image, and through the skips of the others; a shortcut that changes the shape is part of the skip, and what follows the join is
-    on either path. At a `Concat` it goes to the layer's own channels, or to the older ones. A plain network has one path.
+    The forward pass is unchanged. The backward pass takes the branches of k random blocks, drawn for each image, and the skips of
+    all others. A shortcut belongs to the skip; what follows the join is on either path. At a `Concat` the branch is the layer's own
+    channels, the skip the older ones. A plain network has one path.
 
     Args:
         net: network with blocks, in any mode; evaluated, and left unchanged.

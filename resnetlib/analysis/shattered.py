@@ -206,8 +206,8 @@ def toy_autocorrelation(
     generator = seeded_generator(seed)
     kinds = (None, *betas)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
-    acf = torch.zeros(len(kinds), len(depths), lags + 1, dtype=torch.float64)
     with enable_gradients():
+        acf = torch.zeros(len(kinds), len(depths), lags + 1, dtype=torch.float64)
         x = torch.linspace(-2, 2, points).view(-1, 1)
         for j, depth in tqdm(runs, desc="toy networks", unit="net", disable=None):
             weights = _toy_weights(depth, width, generator)
