@@ -127,7 +127,7 @@ class Perturbation(AnalysisResult):
         measure, clean, chance = "error (%)", self.clean_error, self.chance_error
         if noise or self.kind == "branch_noise":
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
-        colour = "black"
+        colour: Any = "black"
         if self.kind == "lesion":
             xlabel = "deleted block (orange: changes the shape)"
             colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
@@ -358,7 +358,8 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
             one_block = ((number, [name], rest) for number, name, rest in from_each_block(net, blocks, x))
-            for row, names, rest in chain(one_block, [(len(blocks), list(blocks), partial(net, x))]):
+            all_blocks: tuple[int, list[str], Callable[[], Tensor]] = len(blocks), list(blocks), partial(net, x)
+            for row, names, rest in chain(one_block, [all_blocks]):
                 for i, factor in enumerate(factors):
                     with _scaled(blocks, names, factor):
                         logits = None if factor == 1 else rest()
