@@ -109,7 +109,7 @@ def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
         embedded = read_embedded(cfg.name, cfg.tag)
         return Found(label=full_name, spec=cfg.spec, file=WeightsFile(embedded.state, cfg), pinned=True)
-    from resnetlib.weights.fetch import fetch_first
+    from resnetlib.weights.hub import fetch_first
 
     fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
     return Found(
@@ -157,21 +157,15 @@ def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
 
 def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
     """Read a repository of the hub: all of its files at one commit."""
-    from resnetlib.weights.fetch import NoSuchRepositoryError, UnreachableError, fetch, fetch_repo_file
+    from resnetlib.weights.hub import fetch
 
     repo, _, revision = text.partition("@")
-    config = fetch_repo_file(repo, CONFIG, revision or "main")
+    config = fetch(HubFile(repo=repo, file=CONFIG, revision=revision or "main"), refresh=True)
 
     def get(name: str) -> Path:
         if name == CONFIG:
             return config.path
-        commit = config.revision or "main"
-        try:
-            if name.endswith(".json"):
-                return fetch_repo_file(repo, name, commit).path
-            return fetch(HubFile(repo=repo, file=name, revision=commit)).path
-        except NoSuchRepositoryError as error:  # not the file's absence, which would let another one be taken in its place
-            raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
+        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
 
     file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
     return Found(label=f"hf-hub:{text}", spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
