@@ -54,8 +54,7 @@ def load(
     """
     from resnetlib.models import list_models, spec_of
     from resnetlib.weights import Preprocessing, tags_of
-    from resnetlib.weights.find import names_weights
-    from resnetlib.weights.repository import CONFIG
+    from resnetlib.weights.find import CONFIG, names_weights
     from resnetlib.zoo import create_model
 
     if name not in list_models() and Path(name, CONFIG).is_file():

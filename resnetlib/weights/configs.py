@@ -9,7 +9,7 @@ from typing import Any
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects import ENDS, simplest
+from resnetlib.weights.dialects.compare import name_of, same_network
 
 OURS = "resnetlib"
 """The key at the root of a config.json under which our pretrained config stands; timm and transformers pass it over."""
@@ -92,8 +92,7 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
         Its object. `architecture` is timm's where timm has the network, and timm then builds it from this file.
     """
     architecture = timm_name(cfg.spec)
-    densenet = cfg.spec.family == "densenet"
-    first_conv, classifier = (name.removesuffix(".weight") for name in ENDS["densenet" if densenet else "resnet"])
+    first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
     pretrained: dict[str, Any] = {
@@ -126,23 +125,6 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
     return config
 
 
-def name_of(spec: Spec) -> str:
-    """Return the name of a network, or "" if it has none.
-
-    Args:
-        spec: the architecture.
-
-    Returns:
-        The name.
-
-    Example:
-        >>> name_of(SPECS["resnet34"])
-        'resnet34'
-    """
-    wanted = simplest(spec)
-    return next((name for name, known in SPECS.items() if simplest(known) == wanted), "")
-
-
 def timm_name(spec: Spec) -> str | None:
     """Return what timm calls a network, or None if timm has no name for it.
 
@@ -156,8 +138,7 @@ def timm_name(spec: Spec) -> str | None:
         >>> timm_name(SPECS["preact_resnet50"])
         'resnetv2_50'
     """
-    wanted = simplest(spec)
-    return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
+    return next((theirs for theirs, ours in TIMM_NAMES.items() if same_network(SPECS[ours], spec)), None)
 
 
 def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:

@@ -10,10 +10,11 @@ from resnetlib.config import Preprocessing, PretrainedConfig
 from resnetlib.disk import write_together
 from resnetlib.modules import Backbone
 from resnetlib.weights.card import model_card
-from resnetlib.weights.configs import config_of, name_of, timm_name
-from resnetlib.weights.dialects import to_dialect
+from resnetlib.weights.configs import config_of, timm_name
+from resnetlib.weights.dialects.compare import name_of
+from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.files import check_pretrained_config, encode_state
-from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.unchanged import check_unchanged
 
 CARD = "README.md"

@@ -1,4 +1,4 @@
-"""Is a network still what its spec would build?"""
+"""Check that a network is what its spec describes."""
 
 import re
 
@@ -11,23 +11,15 @@ _MOMENTUM = re.compile(r"momentum=[^,]*")
 
 
 def check_unchanged(net: Backbone) -> None:
-    """Raise ValueError for a network that its spec does not describe: nobody could rebuild it from there.
+    """Raise ValueError for a network with other modules than its spec describes: it could not be rebuilt from the spec.
 
-    What regularises training (stochastic depth, dropout, momentum of statistics), frozen batch norms and dilation may differ.
-
-    Args:
-        net: the network.
-
-    Raises:
-        ValueError: with the first module that is another one.
+    Stochastic depth, dropout, the momentum of statistics, frozen batch norms and dilation may differ.
     """
-    rebuilt = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
-    if type(rebuilt) is not type(net):
-        raise ValueError(
-            f"the spec is a {type(rebuilt).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt"
-        )
-    ours, theirs = dict(net.named_modules()), dict(rebuilt.named_modules())
-    for name in {**theirs, **ours}:
+    built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
+    if type(built) is not type(net):
+        raise ValueError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
+    ours, theirs = dict(net.named_modules()), dict(built.named_modules())
+    for name in theirs | ours:
         a, b = ours.get(name), theirs.get(name)
         if a is None or b is None or not _same(a, b):
             raise ValueError(
@@ -37,13 +29,12 @@ def check_unchanged(net: Backbone) -> None:
 
 
 def _same(ours: nn.Module, built: nn.Module) -> bool:
-    """Tell whether two modules compute the same, with the same numbers, once they are trained."""
+    """Return whether two modules compute the same in evaluation, given the same parameters."""
     if type(ours).__name__.removeprefix("Stochastic").removeprefix("Frozen") != type(built).__name__:
         return False
-    shapes = [[(name, tensor.shape) for name, tensor in module.named_parameters(recurse=False)] for module in (ours, built)]
-    if isinstance(ours, Join | nn.Dropout):
-        return shapes[0] == shapes[1]
-    return shapes[0] == shapes[1] and _MOMENTUM.sub("", ours.extra_repr()) == _MOMENTUM.sub("", built.extra_repr())
+    a, b = ([(name, tensor.shape) for name, tensor in module.named_parameters(recurse=False)] for module in (ours, built))
+    details = (_MOMENTUM.sub("", module.extra_repr()) for module in (ours, built))
+    return a == b and (isinstance(ours, Join | nn.Dropout) or len(set(details)) == 1)
 
 
 def _shown(module: nn.Module | None) -> str:
