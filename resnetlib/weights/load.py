@@ -12,7 +12,6 @@ from resnetlib.modules import Backbone
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
-from resnetlib.weights.dialects.tables import FIRST_CONV
 from resnetlib.weights.dialects.unwrap import check_plain
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
@@ -189,11 +188,10 @@ def _default_rule(channels: int) -> Literal["sum", "repeat"]:
 
 def adapt_channels(found: RecognizedState, channels: int, rule: InputRule | None = None) -> tuple[RecognizedState, str]:
     """Adapt the first convolution of a state dict, in float32 or better; also return a description, or "" if it stays."""
-    first = f"{FIRST_CONV[found.family]}.weight"
-    weight = found.state.get(first)
+    weight = found.state.get(found.first_conv)
     if weight is None or weight.ndim != 4 or channels < 1 or channels == weight.shape[1]:
         return found, ""
     adapted = adapt_input(weight.to(torch.promote_types(weight.dtype, torch.float32)), channels, rule)
     how = getattr(rule, "__name__", "a function") if callable(rule) else rule or _default_rule(channels)
     done = f"the input's {weight.shape[1]} channels made {channels} ({how})"
-    return replace(found, state={**found.state, first: adapted}), done
+    return replace(found, state={**found.state, found.first_conv: adapted}), done

@@ -7,8 +7,6 @@ from torch import nn
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 
-_MOMENTUM = re.compile(r"momentum=[^,]*")
-
 
 def check_unchanged(net: Backbone) -> None:
     """Raise ValueError for a network with other modules than its spec describes: it could not be rebuilt from the spec.
@@ -20,22 +18,19 @@ def check_unchanged(net: Backbone) -> None:
         raise ValueError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
     ours, theirs = dict(net.named_modules()), dict(built.named_modules())
     for name in theirs | ours:
-        a, b = ours.get(name), theirs.get(name)
-        if a is None or b is None or not _same(a, b):
+        a, b = _described(ours.get(name)), _described(theirs.get(name))
+        if a != b:
             raise ValueError(
-                f"the network was changed: {name} is {_shown(a)}, and the spec says {_shown(b)}. It could not be rebuilt: save its "
-                "state_dict with torch.save instead"
+                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: save its state_dict with "
+                "torch.save instead"
             )
 
 
-def _same(ours: nn.Module, built: nn.Module) -> bool:
-    """Return whether two modules compute the same in evaluation, given the same parameters."""
-    if type(ours).__name__.removeprefix("Stochastic").removeprefix("Frozen") != type(built).__name__:
-        return False
-    a, b = ([(name, tensor.shape) for name, tensor in module.named_parameters(recurse=False)] for module in (ours, built))
-    details = (_MOMENTUM.sub("", module.extra_repr()) for module in (ours, built))
-    return a == b and (isinstance(ours, Join | nn.Dropout) or len(set(details)) == 1)
-
-
-def _shown(module: nn.Module | None) -> str:
-    return "missing" if module is None else f"{type(module).__name__}({module.extra_repr()})"
+def _described(module: nn.Module | None) -> str:
+    """Describe what a module computes in evaluation, and the shapes of its parameters."""
+    if module is None:
+        return "missing"
+    kind = type(module).__name__.removeprefix("Stochastic").removeprefix("Frozen")
+    options = "" if isinstance(module, Join | nn.Dropout) else re.sub("momentum=[^,]*", "", module.extra_repr())
+    shapes = "".join(f" {name} {tuple(tensor.shape)}" for name, tensor in module.named_parameters(recurse=False))
+    return f"{kind}({options}){shapes}"

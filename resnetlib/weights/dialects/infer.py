@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 from torch import Tensor
 
-from resnetlib.config import MOST_STAGES, DenseNetSpec, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
+from resnetlib.config import MOST_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
 from resnetlib.models.build import build
 from resnetlib.modules.postact import Bottleneck
 from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
@@ -16,18 +18,12 @@ from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect
 
 _MOST_TENSORS = 10_000
 _STEMS: Mapping[int, Stem] = {7: "imagenet", 3: "cifar"}
+Shapes = Mapping[str, tuple[int, ...]]
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.|features\.denseblock(\d+)\.denselayer(\d+)\.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inferred:
-    """The network that a state dict belongs to.
-
-    Args:
-        spec: the architecture.
-        num_classes: logits; 0 without a classifier.
-        in_chans: channels of the images.
-    """
+class Inferred(NamedTuple):
+    """The network that a state dict belongs to; `num_classes` is 0 without a classifier."""
 
     spec: Spec
     num_classes: int
@@ -134,9 +130,6 @@ def _candidates(found: RecognizedState) -> list[Spec]:
     return list(dict.fromkeys(map(canonical_spec, specs)))
 
 
-Shapes = Mapping[str, tuple[int, ...]]
-
-
 def _densenet_candidates(shapes: Shapes) -> list[Spec]:
     depths, first = _depths(shapes, first=1), "features.denseblock1.denselayer1"
     bottleneck = f"{first}.conv2.weight" in shapes
@@ -170,34 +163,28 @@ def _resnet_candidates(shapes: Shapes) -> list[Spec]:
         groups = max(1, _channels(shapes, "layer1.0.conv2.weight") // per_group[0])
         base_width = infer_base_width(widths, per_group)
     norm, orders, fixup = _norm_and_order(shapes)
-    stem_norms = (False, True) if norm == "none" else ("bn1.weight" in shapes,)
-    specs: list[Spec] = []
-    problem: Exception | None = None
-    joins = _joins_and_shortcuts(shapes, depths, bottleneck=bottleneck, fixup=fixup)
+    stem_norms = (False, True) if norm == "none" else ("bn1.weight" in shapes and orders == ["pre"],)
     strides: tuple[StrideIn, ...] = ("3x3", "1x1") if bottleneck else ("3x3",)
+    joins = _joins_and_shortcuts(shapes, depths, bottleneck=bottleneck, fixup=fixup)
+    base = ResNetSpec(
+        block="bottleneck" if bottleneck else "basic",
+        depths=depths,
+        widths=widths,
+        join="replace",
+        groups=groups,
+        base_width=base_width,
+        stem=_stem(shapes, "conv1.weight"),
+        norm=norm,
+    )
+    init: Init = "fixup" if fixup else "he"
+    specs: list[Spec] = []
     for order, stem_norm, stride_in, (join, shortcut) in product(orders, stem_norms, strides, joins):
-        try:
-            spec = ResNetSpec(
-                block="bottleneck" if bottleneck else "basic",
-                depths=depths,
-                widths=widths,
-                join=join,
-                order=order,
-                shortcut=shortcut,
-                stride_in=stride_in,
-                groups=groups,
-                base_width=base_width,
-                stem=_stem(shapes, "conv1.weight"),
-                stem_norm=stem_norm and order == "pre",
-                norm=norm,
-                init="fixup" if fixup else "he",
+        with suppress(ValueError):  # some do not go together
+            specs.append(
+                replace(base, order=order, stem_norm=stem_norm, stride_in=stride_in, join=join, shortcut=shortcut, init=init)
             )
-        except ValueError as error:
-            problem = error
-        else:
-            specs.append(spec)
-    if not specs and problem is not None:
-        raise problem
+    if not specs:
+        raise ValueError(f"shortcuts without projections can only add channels, got widths {widths}")
     return specs
 
 

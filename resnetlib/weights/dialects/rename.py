@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.weights.dialects.compare import same_network
-from resnetlib.weights.dialects.tables import ALIASES, CLASSIFIER, DIALECTS, FIRST_CONV, Family, Rule, Table
+from resnetlib.weights.dialects.tables import ALIASES, DIALECTS, Family, Rule, Table
 
 _FIELD = re.compile(r"\{([a-z])([+-]\d+)?\}")
 _NUMBER = "0|[1-9][0-9]{0,5}"
@@ -39,13 +39,18 @@ class RecognizedState:
     @property
     def num_classes(self) -> int:
         """Logits of the classifier; 0 if there is none."""
-        weight = self.state.get(f"{CLASSIFIER[self.family]}.weight")
+        weight = self.state.get("classifier.weight" if self.family == "densenet" else "fc.weight")
         return len(weight) if weight is not None and weight.ndim else 0
+
+    @property
+    def first_conv(self) -> str:
+        """Name of the first convolution's weight."""
+        return "features.conv0.weight" if self.family == "densenet" else "conv1.weight"
 
     @property
     def in_chans(self) -> int:
         """Channels that the first convolution takes; 3 if there is none."""
-        weight = self.state.get(f"{FIRST_CONV[self.family]}.weight")
+        weight = self.state.get(self.first_conv)
         return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
 
 
@@ -135,7 +140,7 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
             renamed = _rename_all(keys, rules, most=best.count(None))
             if renamed == best:
                 owners += named
-            elif renamed is not None and (not owners or renamed.count(None) < best.count(None)):
+            elif renamed is not None and renamed.count(None) < best.count(None):
                 best, owners = renamed, [*named]
         if None not in best:
             break
@@ -242,7 +247,7 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
     problems: list[list[str]] = []
     for table in DIALECTS[name]:
         if table.family == family:
-            found = [
+            found: list[str] = [
                 f"{field} must be {' or '.join(map(repr, accepted))}, got {getattr(spec, field)!r}"
                 for field, accepted in table.limits.items()
                 if not any(_may_be(spec, field, value) for value in accepted)
@@ -253,7 +258,8 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
             problems.append(found)
     if not problems:
         return f"{name} has no network of this family, {family}"
-    return f"{name} has no such network: {'; '.join(min(problems, key=len))}"
+    fewest = min(problems, key=len)
+    return f"{name} has no such network: {'; '.join(fewest)}"
 
 
 def _may_be(spec: Spec, field: str, value: object) -> bool:

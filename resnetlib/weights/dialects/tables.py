@@ -20,9 +20,6 @@ Limits = Mapping[str, tuple[object, ...]]
 Family = Literal["resnet", "preact", "densenet"]
 """The family of a network's names. Plain networks have the names of residual ones."""
 
-FIRST_CONV: Mapping[Family, str] = MappingProxyType({"resnet": "conv1", "preact": "conv1", "densenet": "features.conv0"})
-CLASSIFIER: Mapping[Family, str] = MappingProxyType({"resnet": "fc", "preact": "fc", "densenet": "classifier"})
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Table:
