@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from resnetlib.experiments import *
     from resnetlib.finetuning import *
     from resnetlib.finetuning.finetune import *
-    from resnetlib.functions import *
     from resnetlib.inference import *
     from resnetlib.models import *
+    from resnetlib.models.entrypoints import *
     from resnetlib.modules import *
     from resnetlib.zoo import *
 
@@ -40,7 +40,7 @@ if not TYPE_CHECKING:
                 if name in room.__all__:
                     return getattr(room, name)
             if name in import_module(f"{__name__}.models.catalog").SPECS:
-                return getattr(import_module(f"{__name__}.functions"), name)
+                return getattr(import_module(f"{__name__}.models.entrypoints"), name)
         raise AttributeError(f"module 'resnetlib' has no attribute {name!r}")
 
 

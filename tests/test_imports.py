@@ -1,6 +1,7 @@
 """Imports go one way, cost nothing before they are needed, and the public names are all there."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"config", "modules"},
     "weights": {"config", "models", "modules"},
     "zoo": {"config", "models", "modules", "weights"},
-    "functions": {"modules", "zoo"},
+    "models/entrypoints": {"modules", "weights", "zoo"},
     "features": {"modules"},
     "finetuning": {"modules"},
     "finetuning/finetune": {"config", "modules", "data", "train", "weights", "zoo"},
@@ -108,12 +109,24 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_there_is_a_function_for_every_network() -> None:
-    from resnetlib import functions
+    from resnetlib.models import entrypoints
 
-    functions_by_name = {name: value for name, value in vars(functions).items() if not name.startswith("_")}
+    functions_by_name = {
+        name: value for name, value in vars(entrypoints).items() if getattr(value, "__module__", "") == entrypoints.__name__
+    }
+    del functions_by_name["ModelOptions"]
     assert sorted(functions_by_name) == sorted(resnetlib.list_models())
     for name, function in functions_by_name.items():
         assert function.__name__ == name
         assert getattr(resnetlib, name) is function
     assert type(resnetlib.cifar_plain20(num_classes=3)).__name__ == "PlainNet"
-    assert resnetlib.resnet50(device="meta").spec == resnetlib.spec_of("resnet50")
+    for name, function in functions_by_name.items():
+        if resnetlib.spec_of(name).depths[0] < 50:
+            assert function(device="meta").spec == resnetlib.spec_of(name)
+
+
+def test_the_functions_know_every_option_of_create_model() -> None:
+    from resnetlib.models.entrypoints import ModelOptions
+
+    options = [parameter.name for parameter in inspect.signature(resnetlib.create_model).parameters.values()][1:]
+    assert list(ModelOptions.__annotations__) == options

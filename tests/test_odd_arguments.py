@@ -28,14 +28,12 @@ from resnetlib import (
     evaluate,
     freeze,
     frozen_batchnorm,
-    hold_,
     init_fixup_,
     init_he_,
     init_zero_residual_,
     is_dilated,
     list_models,
     parameter_groups,
-    release_,
     spec_of,
     table_of,
     unfreeze,
@@ -44,6 +42,7 @@ from resnetlib import analysis as A  # noqa: N812
 from resnetlib.config import spec_from_dict, spec_from_json
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
+from resnetlib.modules.frozen import freeze_module_, unfreeze_module_
 from resnetlib.weights import Preprocessing
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -69,8 +68,8 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
     "init_he_": init_he_,
     "init_fixup_": init_fixup_,
     "init_zero_residual_": init_zero_residual_,
-    "hold_": lambda net: hold_(net, "a"),
-    "release_": lambda net: release_(net, "a", training=True),
+    "freeze_module_": lambda net: freeze_module_(net, "a"),
+    "unfreeze_module_": lambda net: unfreeze_module_(net, "a", training=True),
     "build": build,
     "spec_of": spec_of,
     "spec_from_json": spec_from_json,
@@ -96,7 +95,7 @@ OF_NETWORKS: dict[str, Callable[[Any], object]] = {
         )
     },
 }  # fmt: skip
-FIT_ANY_MODULE = {"frozen_batchnorm", "unfreeze", "parameter_groups", "init_he_", "hold_", "release_"}
+FIT_ANY_MODULE = {"frozen_batchnorm", "unfreeze", "parameter_groups", "init_he_", "freeze_module_", "unfreeze_module_"}
 
 
 @pytest.mark.parametrize("odd", [None, nn.Linear(3, 3), object(), 3, "resnet99"], ids=lambda odd: type(odd).__name__)

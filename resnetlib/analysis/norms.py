@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 
 from resnetlib.analysis.batches import Batches, gather_inputs, run_finite
 from resnetlib.analysis.intact import intact, unwrapped
 from resnetlib.analysis.recording import check_ordinary
-from resnetlib.modules import is_norm_layer
+from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.threads import in_use
 
 
@@ -78,7 +78,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
 @contextmanager
 def _recalibrated(net: nn.Module, inputs: list[Tensor]) -> Iterator[None]:
     with norms_in(net, training=True), torch.no_grad():
-        norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and is_norm_layer(module) and module.training]
+        norms = [module for module in net.modules() if has_running_stats(module) and module.training]
         momenta = [norm.momentum for norm in norms]
         try:
             for norm in norms:

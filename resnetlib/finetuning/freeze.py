@@ -8,8 +8,9 @@ from uuid import uuid4
 from torch import nn
 
 from resnetlib.finetuning.units import count_upto, units
-from resnetlib.modules import Backbone, hold_, is_norm_layer, release_
+from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_module
+from resnetlib.modules.frozen import freeze_module_, has_running_stats, unfreeze_module_
 from resnetlib.modules.threads import changing
 
 
@@ -27,13 +28,13 @@ class Frozen:
         self._net, self._modules, self._holder = net, list(modules), uuid4().hex
         with changing(net):
             for module in self._modules:
-                hold_(module, self._holder)
+                freeze_module_(module, self._holder)
 
     def remove(self) -> None:
         """Undo this call: what no other one holds is as before, with its momentum and statistics, in the network's mode."""
         with changing(self._net):
             for module in self._modules:
-                release_(module, self._holder, training=self._net.training)
+                unfreeze_module_(module, self._holder, training=self._net.training)
 
     def __enter__(self) -> Self:
         """Begin the block."""
@@ -106,7 +107,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         True
     """
     check_module(net)
-    norms = {name: module for name, module in net.named_modules() if is_norm_layer(module)}
+    norms = {name: module for name, module in net.named_modules() if has_running_stats(module)}
     return Frozen(net, norms.values(), norms)
 
 
@@ -123,5 +124,5 @@ def unfreeze(net: nn.Module) -> None:
     check_module(net)
     with changing(net):
         for module in net.modules():
-            release_(module, None, training=net.training)
+            unfreeze_module_(module, None, training=net.training)
         net.requires_grad_(True)

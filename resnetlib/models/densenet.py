@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from torch import nn
 
 from resnetlib.config import DenseNetSpec
-from resnetlib.models.regularise import join_makers
 from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
 from resnetlib.modules.arguments import check_probability
+from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import LAYERS
-from resnetlib.modules.parts import Parts
+from resnetlib.modules.stage import Parts
 
 
 class DenseNet(Backbone):
@@ -63,7 +63,7 @@ class DenseNet(Backbone):
         check_probability("proj_drop_rate", proj_drop_rate)
         self.spec = spec
         layers = LAYERS[spec.norm]
-        joins = iter(join_makers(Concat, sum(spec.depths), drop_path_rate=drop_path_rate))
+        joins = iter(stochastic_depth(Concat, sum(spec.depths), drop_path_rate=drop_path_rate))
         large = spec.stem == "imagenet"
 
         widths = spec.stage_widths()

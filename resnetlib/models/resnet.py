@@ -7,16 +7,13 @@ from typing import ClassVar
 from torch import nn
 
 from resnetlib.config import BlockKind, JoinKind, Order, ResNetSpec
-from resnetlib.models.regularise import join_makers
 from resnetlib.modules import (
-    FIXUP,
     Add,
     Backbone,
     BasicBlock,
     Block,
     Bottleneck,
     Join,
-    Layers,
     PreActBasicBlock,
     PreActBottleneck,
     Replace,
@@ -26,8 +23,9 @@ from resnetlib.modules import (
     init_he_,
     init_zero_residual_,
 )
-from resnetlib.modules.layers import LAYERS
-from resnetlib.modules.parts import Parts
+from resnetlib.modules.join import stochastic_depth
+from resnetlib.modules.layers import FIXUP, LAYERS, LayerFactory
+from resnetlib.modules.stage import Parts
 
 JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "replace": Replace}
 
@@ -89,7 +87,7 @@ class BlockNet(Backbone):
         super().__init__(in_chans=in_chans, num_classes=num_classes)
         self.spec = spec
         layers = FIXUP if spec.init == "fixup" else LAYERS[spec.norm]
-        joins = iter(join_makers(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
+        joins = iter(stochastic_depth(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
         large, post = spec.stem == "imagenet", spec.order == "post"
 
         channels, reduction = spec.widths[0], 2 if large else 1
@@ -123,7 +121,7 @@ class BlockNet(Backbone):
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
 
-    def _block_maker(self, layers: Layers) -> Callable[..., Block]:
+    def _block_maker(self, layers: LayerFactory) -> Callable[..., Block]:
         spec = self.spec
         block_type: Callable[..., Block] = self.block_types[spec.order, spec.block]
         make = partial(block_type, shortcut=spec.shortcut, layers=layers)

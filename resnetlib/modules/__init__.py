@@ -1,4 +1,4 @@
-"""What networks are made of: joins, blocks, stages, and the skeleton that holds them."""
+"""Building blocks of networks: joins, blocks, stages, and the backbone."""
 
 from resnetlib.modules.backbone import Backbone, FeatureInfo
 from resnetlib.modules.block import Block
@@ -9,24 +9,14 @@ from resnetlib.modules.frozen import (
     FrozenBatchNorm2d,
     FrozenBatchNorm3d,
     FrozenSyncBatchNorm,
-    hold_,
-    is_norm_layer,
-    release_,
 )
 from resnetlib.modules.init import init_fixup_, init_he_, init_zero_residual_
 from resnetlib.modules.join import Add, Concat, Join, Replace, ScaledAdd, StochasticAdd, StochasticConcat
-from resnetlib.modules.layers import BATCH, FIXUP, GROUP, NONE, Layers
-from resnetlib.modules.postact import BasicBlock, Bottleneck
-from resnetlib.modules.preact import PreActBasicBlock, PreActBottleneck
-from resnetlib.modules.recompute import recompute
-from resnetlib.modules.shortcut import PadShortcut
-from resnetlib.modules.stage import Stage
+from resnetlib.modules.layers import LayerFactory
+from resnetlib.modules.residual import BasicBlock, Bottleneck, PadShortcut, PreActBasicBlock, PreActBottleneck
+from resnetlib.modules.stage import Stage, recompute
 
 __all__ = [
-    "BATCH",
-    "FIXUP",
-    "GROUP",
-    "NONE",
     "Add",
     "Backbone",
     "BasicBlock",
@@ -42,7 +32,7 @@ __all__ = [
     "FrozenBatchNorm3d",
     "FrozenSyncBatchNorm",
     "Join",
-    "Layers",
+    "LayerFactory",
     "PadShortcut",
     "PreActBasicBlock",
     "PreActBottleneck",
@@ -53,12 +43,9 @@ __all__ = [
     "StochasticConcat",
     "Transition",
     "dilate",
-    "hold_",
     "init_fixup_",
     "init_he_",
     "init_zero_residual_",
     "is_dilated",
-    "is_norm_layer",
     "recompute",
-    "release_",
 ]

@@ -1,4 +1,4 @@
-"""The one skeleton of every network: stem, stages, tail, head."""
+"""The backbone of every network: stem, stages, tail, head."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,14 +12,13 @@ from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
 from resnetlib.modules.block import Block
-from resnetlib.modules.parts import Parts, run
-from resnetlib.modules.stage import Stage
+from resnetlib.modules.stage import Parts, Stage, run
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
 
 class FeatureInfo(TypedDict):
-    """A feature map that a network offers, in timm's words: its channels, its stride, the module that makes it."""
+    """A feature map of a network, as in timm: its channels, its stride, and the module that computes it."""
 
     num_chs: int
     reduction: int
@@ -29,44 +28,44 @@ class FeatureInfo(TypedDict):
 class Backbone(nn.Module, ABC):
     """head(tail(stages(stem(x)))).
 
-    The names of the registered children are torchvision's, and each family has its own. `stem`, `stages` and `tail` are views of
-    those children in the one order that all families share; whatever works on networks works on these views. A stage starts with
-    what shrinks the map (the max pooling, a transition; the strided block of the later residual stages), as in the papers' tables.
+    Each family registers its children under torchvision's names. `stem`, `stages` and `tail` return them in the order that all
+    families share, so that code for any network can use these. A stage starts with the module that reduces the resolution (max
+    pooling, a transition or a strided block), as in the papers' tables.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`, or `(N, num_features)` where `num_classes` is 0.
 
     Args:
         in_chans: channels of the images.
-        num_classes: logits; 0 for none, so that the network returns pooled features.
+        num_classes: number of logits; 0 to return pooled features.
 
     Raises:
-        ValueError: for no channels, or fewer than no classes.
+        ValueError: if `in_chans` is less than 1 or `num_classes` less than 0.
     """
 
     classifier_name: ClassVar[str] = "fc"
-    """The registered name of the classifier."""
+    """Name of the classifier module."""
 
     spec: Spec
-    """The architecture, as a family describes it."""
+    """The architecture."""
 
     feature_info: list[FeatureInfo]
-    """The maps that `forward_intermediates` can return: the stem's, then every stage's."""
+    """The maps that `forward_intermediates` can return: the stem's, then each stage's."""
 
     num_features: int
     """Channels of the last map."""
 
     smallest_input: int
-    """The least height and width of which a map is left at the end."""
+    """Minimum height and width of the input."""
 
     preprocess: Preprocessing | None
-    """Turns an image into an input, as the weights were evaluated; None where that is not known."""
+    """Turns images into inputs as the weights expect; None if unknown."""
 
     classes: tuple[str, ...] | None
-    """What the logits stand for; None where that is not known."""
+    """Names of the classes; None if unknown."""
 
     pretrained_cfg: PretrainedConfig | None
-    """What is known of the weights that the network began with; None for random ones."""
+    """Description of the pretrained weights; None for random weights."""
 
     def __init__(self, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
@@ -80,25 +79,25 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def stem(self) -> Parts:
-        """What comes before the first stage."""
+        """Return the modules before the first stage."""
 
     @abstractmethod
     def stages(self) -> tuple[Parts, ...]:
-        """The stages, each as its parts."""
+        """Return the stages, each as a tuple of modules."""
 
     @abstractmethod
     def tail(self) -> Parts:
-        """What follows the last stage, before pooling: the final norm and relu of pre-activated families, nothing in others."""
+        """Return the modules between the last stage and pooling: norm and relu in pre-activation families, none in others."""
 
     def add_head(self, num_features: int, drop_rate: float) -> None:
-        """Register pooling, dropout and classifier; the last step of a subclass's constructor.
+        """Register pooling, dropout and classifier. Called at the end of a subclass's constructor.
 
         Args:
             num_features: channels of the last map.
-            drop_rate: probability of the dropout.
+            drop_rate: dropout probability, in [0, 1).
 
         Raises:
-            ValueError: for a probability out of range.
+            ValueError: if the probability is out of range.
         """
         check_probability("drop_rate", drop_rate)
         self.num_features = num_features
@@ -107,16 +106,16 @@ class Backbone(nn.Module, ABC):
         self.add_module(self.classifier_name, make_classifier(num_features, self.num_classes))
 
     def path(self) -> Iterator[nn.Module]:
-        """Iterate over the registered children that make the features, in the order in which they run."""
+        """Iterate over the registered children that compute the features, in order of execution."""
         return chain(self.stem(), *self.stages(), self.tail())
 
     def blocks(self) -> Iterator[Block]:
-        """Iterate over the blocks of all stages, in the order in which they run."""
+        """Iterate over the blocks of all stages, in order of execution."""
         parts = (part for stage in self.stages() for part in stage)
         return (module for part in parts for module in part.modules() if isinstance(module, Block))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute logits, or pooled features where `num_classes` is 0."""
+        """Compute logits, or pooled features if `num_classes` is 0."""
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class Backbone(nn.Module, ABC):
         """Compute logits from the last feature map.
 
         Args:
-            x: what `forward_features` returns.
+            x: output of `forward_features`, `(N, num_features, H', W')`.
             pre_logits: return the pooled features, `(N, num_features)`, instead.
 
         Returns:
@@ -175,17 +174,17 @@ class Backbone(nn.Module, ABC):
 
         Args:
             x: images, `(N, in_chans, H, W)`.
-            indices: which of them: the last so many, or their numbers (negative ones count from the end), or None for all.
-            norm: put the last stage's map through the tail.
-            stop_early: run no further than the last of them.
-            output_fmt: "NCHW", the one format of convolutional networks.
-            intermediates_only: leave out the last feature map.
+            indices: the maps to return: an int n for the last n, a sequence of indices, or None for all.
+            norm: apply the tail to the last stage's map.
+            stop_early: stop after the last requested map.
+            output_fmt: "NCHW", the only format.
+            intermediates_only: return the list of maps only.
 
         Returns:
-            What `forward_features` returns (or how far the network ran), and the list of maps, in the order of the network.
+            The output of `forward_features` (or of the stage where the network stopped), and the maps in order of execution.
 
         Raises:
-            ValueError: for a map that there is not, and for another format.
+            ValueError: if an index is out of range, or the format is not "NCHW".
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
@@ -206,21 +205,21 @@ class Backbone(nn.Module, ABC):
 
     @property
     def output_stride(self) -> int:
-        """Pixels of the image for a pixel of the last map."""
+        """Stride of the last map: image pixels per pixel of the map."""
         return self.feature_info[-1]["reduction"]
 
     def get_classifier(self) -> nn.Module:
-        """Return the last layer: a `Linear`, or an `Identity` where `num_classes` is 0."""
+        """Return the classifier: a `Linear`, or an `Identity` if `num_classes` is 0."""
         return self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a new classifier in the place of the old one, of its device and dtype; what the logits stand for is then unknown.
+        """Replace the classifier by a new one on the same device, with the same dtype. `classes` becomes None.
 
         Args:
-            num_classes: logits; 0 for none.
+            num_classes: number of logits; 0 to return pooled features.
 
         Raises:
-            ValueError: for fewer than 0.
+            ValueError: if it is less than 0.
         """
         check_count("num_classes", num_classes, least=0)
         like = next(self.get_classifier().parameters(), next(self.parameters()))
@@ -230,10 +229,10 @@ class Backbone(nn.Module, ABC):
         self.classes = None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep only the blocks' inputs in training, and compute the rest twice: less memory for more time.
+        """Keep only the blocks' inputs in training, and compute the rest again in the backward pass: less memory, more time.
 
         Args:
-            enable: False to switch it off again.
+            enable: whether to do so.
         """
         for module in self.modules():
             if isinstance(module, Stage):
@@ -241,14 +240,14 @@ class Backbone(nn.Module, ABC):
 
 
 def check_network(net: object, *, compiled: bool = True) -> None:
-    """Raise TypeError unless this is a network of the library; by default it may be compiled."""
+    """Raise TypeError unless `net` is a Backbone or, with `compiled`, a compiled one."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
-        raise TypeError(f"expected a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+        raise TypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
 
 
 def make_classifier(
     num_features: int, num_classes: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> nn.Module:
-    """Make a linear classifier, or the identity where there are no classes."""
+    """Create a linear classifier, or an identity if there are no classes."""
     check_parameters("the classifier", num_features * num_classes)
     return nn.Linear(num_features, num_classes, device=device, dtype=dtype) if num_classes else nn.Identity()

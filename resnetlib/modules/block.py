@@ -1,4 +1,4 @@
-"""The one equation, of which every block is a case: y = out(join(skip, branch(pre(x))))."""
+"""The equation of every block: y = out(join(skip, branch(pre(x))))."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
@@ -10,11 +10,11 @@ from resnetlib.modules.join import Join
 
 
 class Block(nn.Module, ABC):
-    """h = pre(x); y = out(join(skip, branch(h))), where skip is x, or downsample(h) where the shape must change.
+    """h = pre(x); y = out(join(skip, branch(h))), where skip is x, or downsample(h) if the shape changes.
 
-    A subclass says what `pre`, `branch` and `out` are, and registers the children `join` and `downsample` (None for the identity).
-    Nothing works in place, so that forward and full backward hooks can sit on every module. That costs training no memory: for its
-    backward pass a norm keeps its input and a ReLU its output, and what lies between them is freed at once.
+    A subclass defines `pre`, `branch` and `out`, and registers the children `join` and `downsample` (None for the identity).
+    Nothing works in place, so that every module can have forward and full backward hooks. This needs no more memory in training: a
+    norm saves its input and a ReLU its output, and the tensor between them is freed at once.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
@@ -25,11 +25,11 @@ class Block(nn.Module, ABC):
         stride: s.
 
     Raises:
-        ValueError: for anything but positive integers.
+        ValueError: if a number is not a positive integer.
     """
 
     expansion: ClassVar[int] = 1
-    """Channels out for each channel of width."""
+    """Output channels per channel of width."""
 
     join: Join
     downsample: nn.Module | None
@@ -47,11 +47,11 @@ class Block(nn.Module, ABC):
         return self.out(self.join(self.skip(x, h), self.branch(h)))
 
     def pre(self, x: Tensor) -> Tensor:
-        """Return what branch and projection read: x itself, unless the block is pre-activated."""
+        """Return the input of branch and projection: x, or in pre-activation blocks its activation."""
         return x
 
     def skip(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return what skips the branch."""
+        """Return the skip: x, or the downsampled h."""
         if self.downsample is None:
             return x
         skip: Tensor = self.downsample(h)
@@ -59,20 +59,20 @@ class Block(nn.Module, ABC):
 
     @abstractmethod
     def branch(self, h: Tensor) -> Tensor:
-        """Compute F, the block's own transformation."""
+        """Compute F(h)."""
 
     def out(self, y: Tensor) -> Tensor:
-        """Return what leaves the block: y itself, unless the block is post-activated."""
+        """Return the output: y, or in post-activation blocks its activation."""
         return y
 
     @property
     def convs(self) -> tuple[nn.Conv2d, ...]:
-        """The branch's convolutions, first to last: the block's own children that are some."""
+        """The convolutions of the branch, first to last."""
         return tuple(child for child in self.children() if isinstance(child, nn.Conv2d))
 
     @abstractmethod
     def zero_branch_(self) -> None:
-        """Make F(x) = 0 for every x, by a layer of which the gradient is not zero, so that F can still be learned."""
+        """Make F(x) = 0 for every x, by zeroing a layer that still gets a gradient, so that F can be learned."""
 
 
 def zero_parameters_(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""What dense networks are made of: layers that concatenate, and the transitions between their stages."""
+"""The blocks of dense networks: layers that concatenate, and the transitions between stages."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from resnetlib.modules.arguments import check_count, check_probability
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.join import Concat, Join, make_join
-from resnetlib.modules.layers import BATCH, Layers, check_layers
-from resnetlib.modules.recompute import recompute
-from resnetlib.modules.stage import Stage
+from resnetlib.modules.layers import BATCH_NORM, LayerFactory, check_layers
+from resnetlib.modules.stage import Stage, recompute
 
 
 class DenseLayer(Block):
@@ -23,10 +22,10 @@ class DenseLayer(Block):
     Args:
         c_in: channels in.
         growth: channels that the branch adds.
-        join: makes the join.
-        layers: makes convolutions and norms.
+        join: factory of the join.
+        layers: factories of convolutions and norms.
         bottleneck: channels of the 1x1 convolution, in units of `growth`; 0 for none.
-        drop: probability of the dropout that ends the branch.
+        drop: probability of dropout at the end of the branch.
 
     Source:
         arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers". The paper drops behind every convolution but the first
@@ -45,7 +44,7 @@ class DenseLayer(Block):
         growth: int,
         *,
         join: Callable[[], Join] = Concat,
-        layers: Layers = BATCH,
+        layers: LayerFactory = BATCH_NORM,
         bottleneck: int = 4,
         drop: float = 0.0,
     ) -> None:
@@ -87,18 +86,16 @@ class DenseLayer(Block):
 
 
 class DenseBlock(Stage):
-    """Dense layers, each of which reads what all before it have made.
+    """Dense layers in a row; each reads the outputs of all layers before it.
 
-    Concatenation is associative, so a layer's input can be kept whole, as the previous layer's output, or in the pieces that the
-    layers added. The plain mode keeps it whole. The checkpointed mode keeps the pieces, and concatenates them as the first step of
-    what is recomputed: memory then grows with the channels of the block instead of with their sum over the layers
-    (arXiv 1707.06990, sec. 3).
+    In checkpointed mode, each layer's new channels are kept once and concatenated again in the backward pass, so that memory grows
+    linearly with depth instead of quadratically (arXiv 1707.06990, sec. 3).
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_in + sum of growths, H, W)`.
 
     Args:
-        layers: the layers, first to last; a join must leave the skip as the first channels of its output, as `Concat` does.
+        layers: the layers, first to last. The first channels of a join's output must be its skip, as in `Concat`.
     """
 
     def __init__(self, layers: Iterable[Block]) -> None:
@@ -115,7 +112,7 @@ class DenseBlock(Stage):
 
 
 def _added_by(layer: nn.Module) -> Callable[..., Tensor]:
-    """Return a function from the pieces of a layer's input to the channels that the layer adds."""
+    """Return a function that computes a layer's new channels from the parts of its input."""
 
     def added(*pieces: Tensor) -> Tensor:
         x = torch.cat(pieces, 1)
@@ -126,7 +123,7 @@ def _added_by(layer: nn.Module) -> Callable[..., Tensor]:
 
 
 class Transition(nn.Sequential):
-    """norm-relu-conv1-avgpool2: what a stage of a dense network begins with, from the second one on.
+    """norm-relu-conv1-avgpool2, before every stage of a dense network but the first.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, H // 2, W // 2)`.
@@ -134,13 +131,13 @@ class Transition(nn.Sequential):
     Args:
         c_in: channels in.
         c_out: channels out.
-        layers: makes the convolution and the norm.
+        layers: factories of the convolution and the norm.
 
     Source:
         arXiv 1608.06993, sec. 3: "pooling layers", "compression".
     """
 
-    def __init__(self, c_in: int, c_out: int, *, layers: Layers = BATCH) -> None:
+    def __init__(self, c_in: int, c_out: int, *, layers: LayerFactory = BATCH_NORM) -> None:
         super().__init__()
         check_count("c_in", c_in, least=1)
         check_count("c_out", c_out, least=1)

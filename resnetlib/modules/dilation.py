@@ -1,4 +1,4 @@
-"""Finer maps from the same weights: strides become dilations ("à trous", arXiv 1606.00915, sec. 3.1)."""
+"""Replace strides by dilations, for larger feature maps from the same weights (arXiv 1606.00915, sec. 3.1)."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,19 +7,19 @@ from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import Transition
-from resnetlib.modules.shortcut import PadShortcut
+from resnetlib.modules.residual import PadShortcut
 
 
 class DilatedAvgPool2d(nn.Module):
-    """The mean of each pixel and its neighbours at a distance to the right and below: `AvgPool2d(2)` without the stride.
+    """`AvgPool2d(2)` without the stride, and dilated: the mean of each pixel and of those `dilation` to the right and below.
 
-    At the far edges, where there is no neighbour, the last row and the last column stand in for it.
+    Beyond the edges the last row and column are repeated.
 
     Shapes:
         `(N, C, H, W)` -> `(N, C, H, W)`.
 
     Args:
-        dilation: the distance, in pixels.
+        dilation: distance in pixels.
 
     Raises:
         ValueError: for anything but a positive integer.
@@ -42,15 +42,14 @@ class DilatedAvgPool2d(nn.Module):
 
 
 def dilate(net: Backbone, output_stride: int) -> None:
-    """Let a network's stages keep their maps' size once these are so many times smaller than the image.
+    """Dilate a network's later stages instead of striding, so that the last map has the given stride.
 
-    Parameters and their names stay the same. What follows a stride that was taken out is dilated instead, so that of the finer map
-    every so-many-th row and column is the map of before, where the image's sides are multiples of its stride, and norms do not look
-    at the map: batch norms in evaluation, or none. (Group norms do, and see another map.)
+    Parameters and their names stay the same. In evaluation mode, the original map is a subsampling of the new one, if the sides of
+    the image are multiples of the original stride and the norms do not depend on the map, as group norms do.
 
     Args:
         net: the network, changed in place, `feature_info` included.
-        output_stride: pixels of the image for a pixel of the last map.
+        output_stride: image pixels per pixel of the last map.
 
     Raises:
         ValueError: for a stride that no stage's map has, and for a network that is dilated already.
@@ -75,14 +74,14 @@ def dilate(net: Backbone, output_stride: int) -> None:
 
 
 def is_dilated(net: Backbone) -> bool:
-    """Tell whether `dilate` changed a network: only then two stages have maps of one size."""
+    """Return whether `dilate` changed a network: only then do two stages have the same stride."""
     check_network(net)
     strides = [info["reduction"] for info in net.feature_info[1:]]
     return len(set(strides)) < len(strides)
 
 
 def _dilate_part(part: nn.Module, rate: int) -> int:
-    """Dilate what is in a part of a stage by `rate`, and what follows a stride by twice as much; return the rate behind it."""
+    """Dilate a part of a stage by `rate`, doubled after each stride; return the rate after it."""
     if isinstance(part, Transition):
         part.add_module("pool", DilatedAvgPool2d(rate))
         return 2 * rate
@@ -107,7 +106,7 @@ def _dilate_block(block: Block, rate: int) -> int:
 
 
 def _dilate_conv(conv: nn.Conv2d, rate: int) -> int:
-    """Take the stride out of a convolution, and space its pixels out; return the rate behind it."""
+    """Replace a convolution's stride by dilation; return the rate after it."""
     stride, kernel = conv.stride[0], conv.kernel_size[0]
     conv.stride = (1, 1)
     if kernel > 1:

@@ -1,7 +1,7 @@
-"""Modules that are held: their parameters get no gradients, and batch norms keep to their running statistics."""
+"""Freeze single modules: no gradients for parameters, and fixed running statistics in batch norms."""
 
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -10,9 +10,9 @@ from resnetlib.modules.arguments import check_module
 
 
 class _Frozen(_BatchNorm):
-    """A batch norm in evaluation mode for good.
+    """A batch norm that stays in evaluation mode.
 
-    A batch norm becomes one by changing its class in place: parameters, buffers, momentum, hooks and names stay where they are.
+    Freezing changes the class of a batch norm in place, so that parameters, buffers, momentum, hooks and names stay.
     """
 
     def train(self, mode: bool = True) -> Self:
@@ -46,21 +46,19 @@ _NAMED: dict[type[nn.Module], Any] = {
 
 @cache
 def _frozen_class(kind: type[nn.Module]) -> Any:
-    """Return the class of frozen norms of a kind; those of kinds that others define cannot be pickled."""
+    """Return the frozen version of a batch norm class; that of a user's own class cannot be pickled."""
     return _NAMED.get(kind) or type(f"Frozen{kind.__name__}", (_Frozen, kind), {})
 
 
-def is_norm_layer(module: nn.Module) -> bool:
-    """Tell whether a module is a batch norm that has running statistics to keep to, frozen or not."""
+def has_running_stats(module: nn.Module) -> TypeGuard[_BatchNorm]:
+    """Return whether a module is a batch norm with running statistics, frozen or not."""
     return isinstance(module, _BatchNorm) and module.running_mean is not None
 
 
-def hold_(module: nn.Module, holder: str) -> None:
-    """Hold a module: its own parameters get no gradients, and a batch norm is frozen. It may have several holders.
+def freeze_module_(module: nn.Module, holder: str) -> None:
+    """Freeze a module's own parameters (not its children's) and, if it is a batch norm, its statistics.
 
-    Args:
-        module: any; what it contains is not held with it.
-        holder: whose hold it is.
+    A module that was frozen under several names stays frozen until each of them is released.
     """
     check_module(module)
     holders = vars(module).setdefault("_holders", set())
@@ -68,19 +66,16 @@ def hold_(module: nn.Module, holder: str) -> None:
         vars(module)["_learned"] = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
-        if is_norm_layer(module):
+        if has_running_stats(module):
             module.__class__ = _frozen_class(type(module))  # type: ignore[arg-type]
             module.eval()
     holders.add(holder)
 
 
-def release_(module: nn.Module, holder: str | None, *, training: bool) -> None:
-    """End a hold; with the last one, everything is as it was before the first.
+def unfreeze_module_(module: nn.Module, holder: str | None, *, training: bool) -> None:
+    """Undo `freeze_module_(module, holder)`, or with `holder=None` all of them; other modules are left alone.
 
-    Args:
-        module: any; nothing happens to one that is not held so.
-        holder: whose hold it was; None for all of them.
-        training: the mode that a batch norm shall then be in.
+    When no holder is left, the parameters learn as before, and a batch norm is in the mode `training`.
     """
     check_module(module)
     holders = vars(module).get("_holders")

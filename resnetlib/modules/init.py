@@ -1,4 +1,4 @@
-"""How weights begin."""
+"""Weight initialization."""
 
 from torch import nn
 
@@ -7,13 +7,13 @@ from resnetlib.modules.backbone import Backbone, check_network
 
 
 def init_he_(module: nn.Module) -> None:
-    """Draw every convolution from N(0, 2 / (k^2 c_out)), and let every other layer begin anew: He initialisation by fan-out.
+    """Draw convolution weights from N(0, 2 / (k^2 c_out)) and reset every other layer: He initialization by fan-out.
 
-    Norms begin with ones, zeros and no statistics, linear layers with PyTorch's uniform draws, as in torchvision; biases of
-    convolutions, shifts and alphas where they were made to begin.
+    As in torchvision, linear layers get PyTorch's uniform draws, norms get ones, zeros and empty statistics. Biases of
+    convolutions, shifts and alphas get their initial values.
 
     Args:
-        module: any module; changed in place. One on the meta device has nothing to draw, and is left alone.
+        module: any module; changed in place. A module on the meta device is left alone.
 
     Source:
         arXiv 1502.01852, sec. 2.2, "backward propagation case".
@@ -32,7 +32,7 @@ def init_he_(module: nn.Module) -> None:
 
 
 def init_zero_residual_(net: Backbone) -> None:
-    """Make every branch zero, so that each block begins as the identity on its skip path.
+    """Zero every branch, so that each block starts as its skip path alone.
 
     Args:
         net: any network; changed in place.
@@ -46,9 +46,9 @@ def init_zero_residual_(net: Backbone) -> None:
 
 
 def init_fixup_(net: Backbone) -> None:
-    """Scale He's draws by L^(-1/(2m-2)) in a branch of m convolutions, but zero its last one, and the classifier.
+    """Scale He's draws by L^(-1/(2m-2)) in a branch of m convolutions; zero its last convolution, and the classifier.
 
-    L is the number of blocks. The scalar shifts and scales that belong to Fixup are layers, `resnetlib.modules.FIXUP`.
+    L is the number of blocks. The scalar shifts and scales of Fixup are layers: `resnetlib.modules.layers.FIXUP`.
 
     Args:
         net: a network without norms; changed in place.

@@ -1,11 +1,12 @@
-"""How a block's output meets its input.
+"""Joins: how a block combines its skip and its branch.
 
-A join is the one thing in which plain, residual and dense networks differ. Every block owns its join as a child module and calls it
-as `join(skip, branch)`, in every family, so that a hook on a join sees the two tensors that meet there.
+The join is all that plain, residual and dense networks differ in. Every block calls its child `join` as `join(skip, branch)`, in
+every family, so a hook on a join sees both tensors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -20,19 +21,19 @@ class Join(nn.Module, ABC):
     """y = join(skip, branch).
 
     Shapes:
-        skip `(N, C_skip, H, W)`, branch `(N, C_branch, H, W)` -> `(N, C_out, H, W)`; a skip that is ignored has any shape.
+        skip `(N, C_skip, H, W)`, branch `(N, C_branch, H, W)` -> `(N, C_out, H, W)`. An unused skip may have any shape.
     """
 
     uses_skip: ClassVar[bool] = True
-    """Whether the skip's values reach the output. Where they do not, a block builds no shortcut for changes of shape."""
+    """Whether the output depends on the skip. If not, a block that changes the shape builds no shortcut."""
 
     @abstractmethod
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Let `branch` meet `skip`."""
+        """Combine skip and branch."""
 
 
 def make_join(join: Callable[[], Join]) -> Join:
-    """Call what makes a join; raise TypeError if it makes none."""
+    """Call a join factory; raise TypeError if the result is not a join."""
     if isinstance(join, nn.Module) or not callable(join) or not isinstance(made := join(), Join):
         raise TypeError(f"join must be a class of joins, such as Add, or another function that makes a Join, got {join!r}")
     return made
@@ -44,7 +45,7 @@ class Replace(Join):
     uses_skip = False
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Return `branch`; `skip` is there to be looked at by hooks."""
+        """Return `branch`; hooks can still see `skip`."""
         return branch
 
 
@@ -52,18 +53,18 @@ class Add(Join):
     """y = skip + branch. The join of residual networks (arXiv 1512.03385, eq. 1)."""
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Add two tensors of one shape."""
+        """Add two tensors of the same shape."""
         return skip + branch
 
 
 class ScaledAdd(Join):
     """y = skip + alpha * branch, with one learned scalar alpha.
 
-    With alpha = 0 at the start this is SkipInit (arXiv 2002.10444, sec. 3) and ReZero (arXiv 2003.04887, eq. 1): every block
-    begins as the identity on its skip path.
+    With alpha = 0 this is SkipInit (arXiv 2002.10444, sec. 3) and ReZero (arXiv 2003.04887, eq. 1): every block starts as its skip
+    path alone.
 
     Args:
-        alpha: the value from which alpha is learned.
+        alpha: initial value.
     """
 
     def __init__(self, alpha: float = 0.0) -> None:
@@ -72,11 +73,11 @@ class ScaledAdd(Join):
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))
 
     def reset_parameters(self) -> None:
-        """Begin anew."""
+        """Set alpha to its initial value."""
         nn.init.constant_(self.alpha, self.initial_alpha)
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Add two tensors of one shape, the second one scaled."""
+        """Add skip and scaled branch, of the same shape."""
         return skip + self.alpha * branch
 
 
@@ -87,22 +88,22 @@ class Concat(Join):
     """
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Concatenate two tensors that differ in their channels at most."""
+        """Concatenate two tensors that may differ in their channels only."""
         return torch.cat((skip, branch), 1)
 
 
 class _Stochastic(Join):
-    """A join that leaves the branch out at random while training, and is its deterministic self in evaluation.
+    """A join that drops the branch at random during training.
 
-    The branch of a kept sample is divided by the probability to keep it, so that its expectation is that of evaluation; the paper
-    multiplies at test time instead, which is the same network up to a constant in the branch's last layer.
+    A branch that is kept is divided by the probability of keeping it, so that its expectation is the same in training and in
+    evaluation. (The paper multiplies at test time instead, which is equal up to a constant in the branch's last layer.)
 
     Args:
-        p: the probability to leave the branch out, in [0, 1).
-        mode: "row" draws for every sample, "batch" once for the whole batch, as the paper does.
+        p: probability of dropping the branch, in [0, 1).
+        mode: "row" draws once per sample, "batch" once per batch, as in the paper.
 
     Raises:
-        ValueError: if `p` or `mode` is none of these.
+        ValueError: if `p` or `mode` is out of range.
     """
 
     def __init__(self, p: float, mode: DropMode = "row") -> None:
@@ -114,7 +115,7 @@ class _Stochastic(Join):
         self.mode = mode
 
     def kept(self, branch: Tensor) -> Tensor:
-        """Return the branch with the samples of this draw set to zero, and the others scaled up."""
+        """Return the branch with dropped samples set to zero and the others scaled up."""
         if not self.training or self.p == 0:
             return branch
         draws = branch.shape[0] if self.mode == "row" else 1
@@ -130,7 +131,7 @@ class StochasticAdd(_Stochastic):
     """y = skip + b * branch / (1 - p), b drawn from Bernoulli(1 - p) while training: stochastic depth (arXiv 1603.09382)."""
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Add two tensors of one shape, the second one if it is kept."""
+        """Add skip and, where it is kept, branch."""
         return skip + self.kept(branch)
 
 
@@ -138,5 +139,38 @@ class StochasticConcat(_Stochastic):
     """y = [skip, b * branch / (1 - p)], b drawn from Bernoulli(1 - p) while training: stochastic depth for dense networks."""
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Concatenate two tensors, the second one as zeros where it is left out."""
+        """Concatenate skip and branch, which is zero where it is dropped."""
         return torch.cat((skip, self.kept(branch)), 1)
+
+
+STOCHASTIC: Mapping[Callable[[], Join], Callable[[float], Join]] = {Add: StochasticAdd, Concat: StochasticConcat}
+"""The joins with stochastic depth."""
+
+
+def stochastic_depth(join: Callable[[], Join], blocks: int, *, drop_path_rate: float) -> list[Callable[[], Join]]:
+    """Return one join factory per block, with a drop rate that grows linearly with depth.
+
+    Block l of L is dropped with probability `drop_path_rate * l / L` (arXiv 1603.09382, eq. 4).
+
+    Args:
+        join: factory of the deterministic join.
+        blocks: the number of blocks, L.
+        drop_path_rate: probability of dropping the last block, in [0, 1).
+
+    Returns:
+        The factories, in order of depth.
+
+    Raises:
+        ValueError: if the probability is out of range, or the join has no stochastic version.
+
+    Example:
+        >>> [make().p for make in stochastic_depth(Add, 4, drop_path_rate=0.2)]
+        [0.05, 0.1, 0.15000000000000002, 0.2]
+    """
+    check_probability("drop_path_rate", drop_path_rate)
+    if drop_path_rate == 0:
+        return [join] * blocks
+    if join not in STOCHASTIC:
+        name = getattr(join, "__name__", join)
+        raise ValueError(f"drop_path_rate works with the joins Add and Concat, got drop_path_rate={drop_path_rate} with {name}")
+    return [partial(STOCHASTIC[join], drop_path_rate * i / blocks) for i in range(1, blocks + 1)]

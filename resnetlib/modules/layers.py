@@ -1,4 +1,4 @@
-"""The convolutions and norms that blocks are made of, as one choice for a whole network."""
+"""Factories of the convolutions and norms of a network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from resnetlib.config.spec import check_parameters
 
 
 class MakeConv(Protocol):
-    """Makes a square convolution that keeps the size at stride 1."""
+    """Creates a square convolution that keeps the size at stride 1."""
 
     def __call__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-        """Make the convolution."""
+        """Create the convolution."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layers:
-    """How a network makes its convolutions and its norms.
+class LayerFactory:
+    """Creates the convolutions and norms of a network.
 
     Args:
-        conv: makes a convolution from `(c_in, c_out, kernel, *, stride, groups)`.
-        norm: makes the norm of so many channels.
-        last_norm: makes the norm that ends a post-activation branch.
-        skip_norm: makes the norm behind a post-activation projection.
+        conv: creates a convolution from `(c_in, c_out, kernel, *, stride, groups)`.
+        norm: creates a norm from a number of channels.
+        last_norm: creates the norm at the end of a post-activation branch.
+        skip_norm: creates the norm after the projection of a post-activation block.
     """
 
     conv: MakeConv
@@ -38,9 +38,9 @@ class Layers:
 
 
 def check_layers(layers: object) -> None:
-    """Raise TypeError for what is no `Layers`."""
-    if not isinstance(layers, Layers):
-        raise TypeError(f"layers must be Layers, such as resnetlib.BATCH, got {layers!r}")
+    """Raise TypeError for anything but a `LayerFactory`."""
+    if not isinstance(layers, LayerFactory):
+        raise TypeError(f"layers must be LayerFactory, such as resnetlib.modules.layers.BATCH_NORM, got {layers!r}")
 
 
 class ShiftedConv2d(nn.Conv2d):
@@ -56,14 +56,14 @@ class ShiftedConv2d(nn.Conv2d):
 
 
 class Shift(nn.Module):
-    """x + shift, with one learned scalar: what Fixup has in a norm's place (arXiv 1901.09321, sec. 3)."""
+    """x + shift, with one learned scalar: Fixup's substitute for a norm (arXiv 1901.09321, sec. 3)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(()))
 
     def reset_parameters(self) -> None:
-        """Begin anew."""
+        """Set the shift to zero."""
         nn.init.zeros_(self.shift)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class ScaleShift(Shift):
         self.scale = nn.Parameter(torch.ones(()))
 
     def reset_parameters(self) -> None:
-        """Begin anew."""
+        """Set the scale to one and the shift to zero."""
         super().reset_parameters()
         nn.init.ones_(self.scale)
 
@@ -99,7 +99,7 @@ def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups
 
 
 def _group_norm(channels: int) -> nn.Module:
-    """Make 32 groups (arXiv 1803.08494, sec. 4), or fewer where they do not divide the channels or would hold only one each."""
+    """Create 32 groups (arXiv 1803.08494, sec. 4), or fewer where 32 does not divide the channels or leaves one in each group."""
     groups = gcd(32, channels)
     return nn.GroupNorm(groups // 2 if groups == channels > 1 else groups, channels)
 
@@ -116,10 +116,10 @@ def _scale_shift(channels: int) -> nn.Module:
     return ScaleShift()
 
 
-BATCH = Layers(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
-GROUP = Layers(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
-NONE = Layers(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm, skip_norm=_no_norm)
-LAYERS: Mapping[str, Layers] = MappingProxyType({"batch": BATCH, "group": GROUP, "none": NONE})
-"""By the name of their norm."""
+BATCH_NORM = LayerFactory(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
+GROUP_NORM = LayerFactory(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
+NO_NORM = LayerFactory(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm, skip_norm=_no_norm)
+LAYERS: Mapping[str, LayerFactory] = MappingProxyType({"batch": BATCH_NORM, "group": GROUP_NORM, "none": NO_NORM})
+"""Layer factories by the spec's `norm`."""
 
-FIXUP = Layers(conv=_shifted_conv, norm=_shift, last_norm=_scale_shift, skip_norm=_no_norm)
+FIXUP = LayerFactory(conv=_shifted_conv, norm=_shift, last_norm=_scale_shift, skip_norm=_no_norm)

@@ -1,24 +1,75 @@
-"""A stage: blocks one after the other, recomputed in the backward pass where memory is short."""
+"""Modules that run one after the other, and are recomputed in the backward pass where memory is short."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
-from resnetlib.modules.recompute import recompute
+Parts = tuple[nn.Module, ...]
+"""A section of a network: the stem, a stage or the tail."""
+
+
+def run(parts: Parts, x: Tensor) -> Tensor:
+    """Run modules one after the other."""
+    for part in parts:
+        x = part(x)
+    return x
+
+
+class UntouchedStatistics:
+    """A context in which batch norms update copies of their statistics; a second backward pass may enter it again."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.originals: list[list[tuple[nn.Module, str, Tensor]]] = []
+
+    def __enter__(self) -> None:
+        norms = [norm for norm in self.module.modules() if isinstance(norm, _BatchNorm) and norm.training]
+        self.originals.append([(norm, name, buffer) for norm in norms for name, buffer in norm.named_buffers()])
+        for norm, name, buffer in self.originals[-1]:
+            setattr(norm, name, buffer.clone())
+
+    def __exit__(self, *error: object) -> None:
+        for norm, name, buffer in self.originals.pop():
+            setattr(norm, name, buffer)
+
+
+def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module) -> Tensor:
+    """Compute `function(*inputs)` and keep only the inputs for the backward pass, which computes the rest again.
+
+    Outputs, gradients, random draws and running statistics are those of a plain call: the second run replays the random state, and
+    does not update batch norms twice, as `torch.utils.checkpoint` alone would. Forward hooks fire in the second run too.
+
+    Args:
+        function: computes a tensor.
+        *inputs: its arguments.
+        module: the module that the function runs.
+
+    Returns:
+        The output of the function.
+    """
+    output: Tensor = checkpoint(
+        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), UntouchedStatistics(module))
+    )
+    return output
 
 
 class Stage(nn.Sequential):
-    """block, block, ...
+    """Blocks in a row.
 
     Shapes:
-        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, C_out those of the last block, s the product of the strides.
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, with the last block's C_out and the product s of the strides.
     """
 
     checkpointing: bool = False
-    """Whether training keeps only the blocks' inputs, and computes the rest twice."""
+    """Whether training keeps only the blocks' inputs and computes the rest again in the backward pass."""
 
     @property
     def recomputes(self) -> bool:
-        """Whether the next forward pass keeps only the blocks' inputs; compilers and tracers decide by themselves what to keep."""
+        """Whether a forward pass now would keep only the blocks' inputs; compilers and tracers decide for themselves."""
         tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         return self.checkpointing and torch.is_grad_enabled() and not tracing
 

@@ -1,4 +1,4 @@
-"""Networks that several threads use at once."""
+"""Guard networks that several threads use at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,19 +17,19 @@ class _Use:
 
 _LOCK = RLock()
 _USES: list[_Use] = []
-"""What goes on, in the order in which it began; guarded by the lock, as all switching of modes is."""
+"""Current uses, oldest first. The lock guards the list and all changes of modes."""
 
 
 @contextmanager
 def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iterator[None]:
-    """Use a network in one mode; when nobody uses a module any more, it is back in its own.
+    """Use a network in one mode, and restore each module's mode when nobody uses it any more.
 
-    A thread may do so inside of its own use. What another thread does to the network without this function is not seen, but for
+    A thread may nest its own uses. Changes that another thread makes without this function are not detected, except
     `net.train()`.
 
     Args:
         net: the network.
-        alone: refuse other threads meanwhile. Not alone are those who all need the same mode, and change nothing else.
+        alone: refuse other threads meanwhile. Threads that need the same mode and change nothing else may share a network.
         training: the mode; None to leave it as it is.
 
     Yields:
@@ -61,7 +61,7 @@ def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iter
 
 @contextmanager
 def changing(net: nn.Module) -> Iterator[None]:
-    """Change a network, quickly; all other threads wait.
+    """Change a network while all other threads wait.
 
     Args:
         net: the network.
@@ -88,7 +88,7 @@ def _refuse_others(net: nn.Module, alone: bool) -> None:
 
 
 def _end(use: _Use) -> None:
-    """Give each module its mode back, or hand it to the next one that uses the module, to be given back then."""
+    """Restore each module's mode, or leave that to the next use of the module."""
     if use not in _USES:
         return
     later = _USES[_USES.index(use) + 1 :]

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from resnetlib import Spec, build, spec_of
 from resnetlib.analysis import gradient_flow
-from resnetlib.modules import hold_
+from resnetlib.modules.frozen import freeze_module_
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
@@ -64,7 +64,7 @@ def test_frozen_parameters_have_norms_and_frozen_norms_stay_frozen() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
     free = gradient_flow(net, IMAGES, LABELS, training=False)
     for module in net.modules():
-        hold_(module, "test")
+        freeze_module_(module, "test")
     frozen = gradient_flow(net, IMAGES, LABELS, training=True)
     assert torch.equal(frozen.feature_norm, free.feature_norm)
     assert torch.equal(frozen.parameter_norm, free.parameter_norm)

@@ -10,7 +10,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import recalibrated
-from resnetlib.modules import hold_
+from resnetlib.modules.frozen import freeze_module_
 
 IMAGES = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -60,7 +60,7 @@ def test_the_network_is_as_it_was() -> None:
 
 def test_frozen_norms_keep_their_statistics() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
-    hold_(net.bn1, "test")
+    freeze_module_(net.bn1, "test")
     with recalibrated(net, IMAGES):
         assert float(net.bn1.running_var.mean()) == 1
         assert float(net.layer1[0].bn1.running_var.mean()) != 1

@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
     )
     assert "how it rounds" in wrong(
         "analyze",
-        "residual_decomposition",
+        "residual-decomposition",
         network,
         "--data",
         pictures,

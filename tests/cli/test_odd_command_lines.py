@@ -85,15 +85,13 @@ ODD = {
 def options() -> list[tuple[str, ...]]:
     own = [(("info",), main.commands["info"]), (("verify",), main.commands["verify"])]
     own += [(("analyze", name), main.commands["analyze"].commands[name]) for name in ANALYSES]  # type: ignore[attr-defined]
+    representative = ("verify", "residual-decomposition", "landscape", "deepen")  # the other analyses share their options
     common = {"--device", "--weights", "--normalize", "--split", "--precision", "--images", "--batch", "--seed", "--out", "--data"}
     return [
         (*path, option)
         for path, command in own
         for option in ODD
-        if any(option in parameter.opts for parameter in command.params)
-        and (
-            option not in common or path[-1] in ("verify", "residual_decomposition", "landscape", "deepen")
-        )  # which others share with residual_decomposition
+        if any(option in parameter.opts for parameter in command.params) and (option not in common or path[-1] in representative)
     ]
 
 
@@ -126,7 +124,7 @@ def test_options(place: tuple[str, ...], network: Path, pictures: Path, tmp_path
         refused(*path, "cifar_resnet20" if path[-1] == "info" else network, *(part for pair in given.items() for part in pair))
 
 
-@pytest.mark.parametrize("command", ["residual_decomposition", "landscape", "deepen"])
+@pytest.mark.parametrize("command", ["residual-decomposition", "landscape", "deepen"])
 def test_without_the_odd_option_it_works(command: str, network: Path, pictures: Path, tmp_path: Path) -> None:
     given = given_to([command], network, pictures, tmp_path)
     right("analyze", command, network, *(part for pair in given.items() for part in pair))
@@ -134,7 +132,7 @@ def test_without_the_odd_option_it_works(command: str, network: Path, pictures: 
 
 def test_a_folder_of_control_characters_does_not_reach_the_terminal(network: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "\x1b[2J"
-    for command in ("residual_decomposition", "deepen", "landscape"):
+    for command in ("residual-decomposition", "deepen", "landscape"):
         given = given_to([command], network, pictures, out)
         said = right("analyze", command, network, *(part for pair in given.items() for part in pair))
         assert "\x1b" not in said

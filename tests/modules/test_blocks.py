@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from resnetlib import (
-    FIXUP,
-    GROUP,
-    NONE,
     Add,
     BasicBlock,
     Block,
@@ -30,15 +27,16 @@ from resnetlib import (
     Stage,
     build,
 )
+from resnetlib.modules.layers import FIXUP, GROUP_NORM, NO_NORM
 
 BLOCKS: list[Callable[..., Block]] = [BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck]
 EVERY: dict[str, Callable[..., Block]] = {
     **{make.__name__: partial(make, 8, 8) for make in BLOCKS},
     **{f"{make.__name__}-stride": partial(make, 8, 8, stride=2) for make in BLOCKS},
     **{f"{make.__name__}-replace": partial(make, 8, 8, join=Replace) for make in BLOCKS},
-    **{f"{make.__name__}-group": partial(make, 8, 8, layers=GROUP) for make in BLOCKS},
+    **{f"{make.__name__}-group": partial(make, 8, 8, layers=GROUP_NORM) for make in BLOCKS},
     "BasicBlock-fixup": partial(BasicBlock, 8, 8, layers=FIXUP),
-    "Bottleneck-none": partial(Bottleneck, 8, 8, layers=NONE),
+    "Bottleneck-none": partial(Bottleneck, 8, 8, layers=NO_NORM),
     "DenseLayer": partial(DenseLayer, 8, 4),
     "DenseLayer-plain": partial(DenseLayer, 8, 4, bottleneck=0),
 }
@@ -69,7 +67,7 @@ def test_a_fresh_block_changes_no_shape_and_builds_no_projection(make: Callable[
     assert block(torch.randn(2, 16, 5, 5)).shape == (2, 16, 5, 5)
 
 
-@pytest.mark.parametrize("layers", [GROUP, NONE, None], ids=["group", "none", "batch"])
+@pytest.mark.parametrize("layers", [GROUP_NORM, NO_NORM, None], ids=["group", "none", "batch"])
 @pytest.mark.parametrize("make", BLOCKS)
 def test_a_zero_branch_is_the_identity_on_the_skip_path_bit_for_bit(make: Callable[..., Block], layers: Any) -> None:
     block = make(16, 16 // make.expansion, **({"layers": layers} if layers else {}))  # type: ignore[attr-defined]
@@ -163,7 +161,7 @@ def test_each_block_of_a_stage_takes_what_the_one_before_it_gives(name: str) -> 
 
 
 def test_norm_none_has_biases_and_no_norms() -> None:
-    block = BasicBlock(8, 8, layers=NONE)
+    block = BasicBlock(8, 8, layers=NO_NORM)
     assert list(block.state_dict()) == ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"]
 
 
@@ -181,7 +179,7 @@ def test_fixup_has_its_scalars() -> None:
 
 
 def test_group_norm_divides_any_number_of_channels() -> None:
-    groups = {channels: GROUP.norm(channels).num_groups for channels in (64, 32, 24, 16, 12, 7, 1)}
+    groups = {channels: GROUP_NORM.norm(channels).num_groups for channels in (64, 32, 24, 16, 12, 7, 1)}
     assert groups == {64: 32, 32: 16, 24: 8, 16: 8, 12: 4, 7: 1, 1: 1}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnetlib.modules.frozen import is_norm_layer
+from resnetlib.modules.frozen import has_running_stats
 
 Pair = tuple[str, str]
 """The names of a convolution and of the batch norm that reads its output."""
@@ -51,7 +51,7 @@ def pairs_in(net: nn.Module, x: Tensor) -> list[Pair]:
             continue
         if type(module) in _CONVS and type(module.weight) is nn.Parameter and owners[id(module.weight)] == 1:
             handles.append(module.register_forward_hook(leave(name)))
-        elif is_norm_layer(module):
+        elif has_running_stats(module):
             handles.append(module.register_forward_pre_hook(enter(name)))
     try:
         net(x)

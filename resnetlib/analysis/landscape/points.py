@@ -16,7 +16,7 @@ from resnetlib.analysis.landscape.directions import parameters_of
 from resnetlib.analysis.landscape.folding import Pair, folded, pairs_in, without_norms
 from resnetlib.analysis.landscape.pieces import looks_at_batches, pieces_of
 from resnetlib.analysis.scores import as_precise, check_logits, decided
-from resnetlib.modules import is_norm_layer
+from resnetlib.modules.frozen import has_running_stats
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
 """What batch norms normalise with, away from where their statistics were collected."""
@@ -203,9 +203,7 @@ def learning_norms(net: nn.Module) -> list[_BatchNorm]:
     Returns:
         The norms.
     """
-    found = [
-        module for module in net.train().modules() if isinstance(module, _BatchNorm) and is_norm_layer(module) and module.training
-    ]
+    found = [module for module in net.train().modules() if has_running_stats(module) and module.training]
     net.eval()
     return found
 

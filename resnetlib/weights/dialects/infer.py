@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resnetlib.config import MOST_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
 from resnetlib.models.build import build
-from resnetlib.modules.postact import Bottleneck
+from resnetlib.modules.residual import Bottleneck
 from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
 from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect, resolve_dialect, unsupported_reason
 

@@ -16,7 +16,7 @@ from untouched import raises_inside, untouched
 from resnetlib import Spec, build
 from resnetlib.analysis import Landscape, filter_normalized_direction, hessian_map, landscape
 from resnetlib.analysis.landscape import pieces
-from resnetlib.modules import hold_
+from resnetlib.modules.frozen import freeze_module_
 
 IMAGES = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(10) % 5
@@ -103,7 +103,7 @@ def test_frozen_norms_and_norms_without_statistics_stay_as_they_are(monkeypatch:
     net = nn.Sequential(*convs, nn.Flatten(), nn.Linear(3136, 5)).train()
     with torch.no_grad():
         net(IMAGES + 0.5)
-    hold_(net[1], "a test")
+    freeze_module_(net[1], "a test")
     expected = everywhere(net.eval())
     for batch_norm in ("running", "recalibrated", "batch"):
         found = landscape(net, BATCHES, 0.5, 2, batch_norm=batch_norm)  # type: ignore[arg-type]

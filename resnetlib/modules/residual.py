@@ -1,0 +1,371 @@
+"""The blocks of plain and residual networks, post-activation and pre-activation, and their shortcuts."""
+
+from collections.abc import Callable
+from typing import ClassVar, get_args
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnetlib.config import Shortcut, StrideIn
+from resnetlib.modules.arguments import check_count
+from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.join import Add, Join, make_join
+from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_layers
+
+
+class PadShortcut(nn.Module):
+    """Shortcut A: subsample, and pad with channels of zeros. No parameters.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: channels in.
+        c_out: channels out, at least `c_in`.
+        stride: spacing of the rows and columns that are kept.
+        at_end: add all zeros after the last channel, rather than half of them before the first.
+
+    Raises:
+        ValueError: if `c_out` is less than `c_in`, or a number is not a positive integer.
+
+    Source:
+        arXiv 1512.03385, sec. 3.3, option A.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
+        super().__init__()
+        for name, value in (("c_in", c_in), ("c_out", c_out), ("stride", stride)):
+            check_count(name, value, least=1)
+        if c_out < c_in:
+            raise ValueError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
+        self.stride = stride
+        self.before = 0 if at_end else (c_out - c_in) // 2
+        self.after = c_out - c_in - self.before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Subsample and pad."""
+        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+
+    def extra_repr(self) -> str:
+        """Print the stride and the channels added."""
+        return f"stride={self.stride}, before={self.before}, after={self.after}"
+
+
+def make_shortcut(
+    kind: Shortcut, c_in: int, c_out: int, *, stride: int, join: Join, layers: LayerFactory, normed: bool
+) -> nn.Module | None:
+    """Create the `downsample` child of a block, None for the identity; `normed` adds a norm after the projection."""
+    if kind not in get_args(Shortcut):
+        raise ValueError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
+    same_shape = stride == 1 and c_in == c_out
+    if not join.uses_skip or (same_shape and kind != "C"):
+        return None
+    if kind in ("A", "A_end"):
+        return PadShortcut(c_in, c_out, stride=stride, at_end=kind == "A_end")
+    projection = layers.conv(c_in, c_out, 1, stride=stride)
+    return nn.Sequential(projection, layers.skip_norm(c_out)) if normed else nn.Sequential(projection)
+
+
+def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
+    """Return the channels of a bottleneck's 3x3 convolution: 256 in the second stage (width 128) of ResNeXt 32x4d."""
+    for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
+        check_count(name, value, least=1)
+    if width * base_width < 64:
+        raise ValueError(f"base_width={base_width} leaves no channels at a width of {width}")
+    return width * base_width // 64 * groups
+
+
+def check_stride_in(stride_in: str) -> None:
+    """Raise ValueError unless `stride_in` names a convolution of a bottleneck."""
+    if stride_in not in get_args(StrideIn):
+        raise ValueError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
+
+
+class BasicBlock(Block):
+    """conv3-norm-relu-conv3-norm, join, relu.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: channels in.
+        width: channels of both convolutions, and channels out.
+        stride: stride of the first convolution and of the shortcut.
+        join: factory of the join.
+        shortcut: the skip where the shape changes: A, A_end, B or C.
+        layers: factories of convolutions and norms.
+
+    Source:
+        arXiv 1512.03385, fig. 5 left.
+
+    Example:
+        >>> import torch
+        >>> block = BasicBlock(16, 32, stride=2, shortcut="A")
+        >>> block(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 32, 4, 4])
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        width: int,
+        *,
+        stride: int = 1,
+        join: Callable[[], Join] = Add,
+        shortcut: Shortcut = "B",
+        layers: LayerFactory = BATCH_NORM,
+    ) -> None:
+        super().__init__(c_in, width, stride=stride)
+        check_layers(layers)
+        self.conv1 = layers.conv(c_in, width, 3, stride=stride)
+        self.bn1 = layers.norm(width)
+        self.relu1 = nn.ReLU()
+        self.conv2 = layers.conv(width, width, 3)
+        self.bn2 = layers.last_norm(width)
+        self.join = make_join(join)
+        self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=True)
+        self.relu2 = nn.ReLU()
+
+    def branch(self, h: Tensor) -> Tensor:
+        """Compute conv3-norm-relu-conv3-norm."""
+        h = self.relu1(self.bn1(self.conv1(h)))
+        h = self.bn2(self.conv2(h))
+        return h
+
+    def out(self, y: Tensor) -> Tensor:
+        """Compute relu."""
+        y = self.relu2(y)
+        return y
+
+    def zero_branch_(self) -> None:
+        """Zero the last norm, or without norms the last convolution (arXiv 1706.02677, sec. 5.1)."""
+        zero_last_(self.conv2, self.bn2)
+
+
+class Bottleneck(Block):
+    """conv1-norm-relu-conv3-norm-relu-conv1-norm, join, relu.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: channels in.
+        width: a quarter of the channels out; the 3x3 convolution has `width * base_width // 64 * groups`.
+        stride: stride of the convolution that `stride_in` names, and of the shortcut.
+        join: factory of the join.
+        shortcut: the skip where the shape changes: A, A_end, B or C.
+        layers: factories of convolutions and norms.
+        groups: groups of the 3x3 convolution.
+        base_width: channels per group at width 64.
+        stride_in: the convolution that has the stride.
+
+    Source:
+        arXiv 1512.03385, fig. 5 right; arXiv 1611.05431, fig. 3c for groups; arXiv 1605.07146 for widths.
+
+    Example:
+        >>> import torch
+        >>> block = Bottleneck(64, 32, stride=2, groups=32, base_width=4)
+        >>> block(torch.randn(1, 64, 8, 8)).shape
+        torch.Size([1, 128, 4, 4])
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        c_in: int,
+        width: int,
+        *,
+        stride: int = 1,
+        join: Callable[[], Join] = Add,
+        shortcut: Shortcut = "B",
+        layers: LayerFactory = BATCH_NORM,
+        groups: int = 1,
+        base_width: int = 64,
+        stride_in: StrideIn = "3x3",
+    ) -> None:
+        c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
+        c_out = width * self.expansion
+        super().__init__(c_in, c_out, stride=stride)
+        check_layers(layers)
+        check_stride_in(stride_in)
+        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
+        self.bn1 = layers.norm(c_mid)
+        self.relu1 = nn.ReLU()
+        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride if stride_in == "3x3" else 1, groups=groups)
+        self.bn2 = layers.norm(c_mid)
+        self.relu2 = nn.ReLU()
+        self.conv3 = layers.conv(c_mid, c_out, 1)
+        self.bn3 = layers.last_norm(c_out)
+        self.join = make_join(join)
+        self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=True)
+        self.relu3 = nn.ReLU()
+
+    def branch(self, h: Tensor) -> Tensor:
+        """Compute conv1-norm-relu-conv3-norm-relu-conv1-norm."""
+        h = self.relu1(self.bn1(self.conv1(h)))
+        h = self.relu2(self.bn2(self.conv2(h)))
+        h = self.bn3(self.conv3(h))
+        return h
+
+    def out(self, y: Tensor) -> Tensor:
+        """Compute relu."""
+        y = self.relu3(y)
+        return y
+
+    def zero_branch_(self) -> None:
+        """Zero the last norm, or without norms the last convolution (arXiv 1706.02677, sec. 5.1)."""
+        zero_last_(self.conv3, self.bn3)
+
+
+def zero_last_(conv: nn.Conv2d, norm: nn.Module) -> None:
+    """Zero the norm at the end of a branch; if it has no weight, zero the convolution before it, and Fixup's shift."""
+    if isinstance(getattr(norm, "weight", None), nn.Parameter):
+        zero_parameters_(norm)
+        return
+    zero_parameters_(conv)
+    if isinstance(norm, Shift):
+        nn.init.zeros_(norm.shift)
+
+
+class PreActBasicBlock(Block):
+    """norm-relu, then conv3-norm-relu-conv3, join.
+
+    Where the shape changes, the skip starts from the pre-activated input (arXiv 1603.05027, sec. 4.1), and no norm follows its
+    projection.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: channels in.
+        width: channels of both convolutions, and channels out.
+        stride: stride of the first convolution and of the shortcut.
+        join: factory of the join.
+        shortcut: the skip where the shape changes: A, A_end, B or C.
+        layers: factories of convolutions and norms.
+
+    Source:
+        arXiv 1603.05027, fig. 4e.
+
+    Example:
+        >>> import torch
+        >>> block = PreActBasicBlock(16, 16)
+        >>> block(torch.randn(1, 16, 8, 8)).shape
+        torch.Size([1, 16, 8, 8])
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        width: int,
+        *,
+        stride: int = 1,
+        join: Callable[[], Join] = Add,
+        shortcut: Shortcut = "B",
+        layers: LayerFactory = BATCH_NORM,
+    ) -> None:
+        super().__init__(c_in, width, stride=stride)
+        check_layers(layers)
+        self.norm1 = layers.norm(c_in)
+        self.relu1 = nn.ReLU()
+        self.conv1 = layers.conv(c_in, width, 3, stride=stride)
+        self.norm2 = layers.norm(width)
+        self.relu2 = nn.ReLU()
+        self.conv2 = layers.conv(width, width, 3)
+        self.join = make_join(join)
+        self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=False)
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Compute norm-relu."""
+        x = self.relu1(self.norm1(x))
+        return x
+
+    def branch(self, h: Tensor) -> Tensor:
+        """Compute conv3-norm-relu-conv3."""
+        h = self.relu2(self.norm2(self.conv1(h)))
+        h = self.conv2(h)
+        return h
+
+    def zero_branch_(self) -> None:
+        """Zero the last convolution; after a zeroed norm, the gradient of the relu would be zero too."""
+        zero_parameters_(self.conv2)
+
+
+class PreActBottleneck(Block):
+    """norm-relu, then conv1-norm-relu-conv3-norm-relu-conv1, join.
+
+    Where the shape changes, the skip starts from the pre-activated input (arXiv 1603.05027, sec. 4.1), and no norm follows its
+    projection.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: channels in.
+        width: a quarter of the channels out; the 3x3 convolution has `width * base_width // 64 * groups`.
+        stride: stride of the convolution that `stride_in` names, and of the shortcut.
+        join: factory of the join.
+        shortcut: the skip where the shape changes: A, A_end, B or C.
+        layers: factories of convolutions and norms.
+        groups: groups of the 3x3 convolution.
+        base_width: channels per group at width 64.
+        stride_in: the convolution that has the stride.
+
+    Source:
+        arXiv 1603.05027, fig. 4e with the bottleneck of arXiv 1512.03385.
+
+    Example:
+        >>> import torch
+        >>> block = PreActBottleneck(64, 16)
+        >>> block(torch.randn(1, 64, 8, 8)).shape
+        torch.Size([1, 64, 8, 8])
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        c_in: int,
+        width: int,
+        *,
+        stride: int = 1,
+        join: Callable[[], Join] = Add,
+        shortcut: Shortcut = "B",
+        layers: LayerFactory = BATCH_NORM,
+        groups: int = 1,
+        base_width: int = 64,
+        stride_in: StrideIn = "3x3",
+    ) -> None:
+        c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
+        c_out = width * self.expansion
+        super().__init__(c_in, c_out, stride=stride)
+        check_layers(layers)
+        check_stride_in(stride_in)
+        self.norm1 = layers.norm(c_in)
+        self.relu1 = nn.ReLU()
+        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
+        self.norm2 = layers.norm(c_mid)
+        self.relu2 = nn.ReLU()
+        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride if stride_in == "3x3" else 1, groups=groups)
+        self.norm3 = layers.norm(c_mid)
+        self.relu3 = nn.ReLU()
+        self.conv3 = layers.conv(c_mid, c_out, 1)
+        self.join = make_join(join)
+        self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=False)
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Compute norm-relu."""
+        x = self.relu1(self.norm1(x))
+        return x
+
+    def branch(self, h: Tensor) -> Tensor:
+        """Compute conv1-norm-relu-conv3-norm-relu-conv1."""
+        h = self.relu2(self.norm2(self.conv1(h)))
+        h = self.relu3(self.norm3(self.conv2(h)))
+        h = self.conv3(h)
+        return h
+
+    def zero_branch_(self) -> None:
+        """Zero the last convolution; after a zeroed norm, the gradient of the relu would be zero too."""
+        zero_parameters_(self.conv3)
