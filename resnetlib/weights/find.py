@@ -26,42 +26,19 @@ WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """Weights, and what is known about them.
+    """Weights, and what is known about them."""
 
-    Args:
-        label: what errors call them.
-        spec: of the network; None to infer it.
-        file: tensors and pretrained config; None for a network without weights.
-        dialect: of the tensors' names; None to find it.
-        known: whether a catalogue's entry describes them.
-        pinned: whether the catalogue has the hash of their contents.
-        by_name: whether the spec comes only from the name that the user gave together with a file.
-    """
-
-    label: str
-    spec: Spec | None
-    file: WeightsFile | None
-    dialect: str | None = None
-    known: bool = False
-    pinned: bool = False
-    by_name: bool = False
+    label: str  # what errors call them
+    spec: Spec | None  # None if it must be inferred
+    file: WeightsFile | None  # None for a network without weights
+    dialect: str | None = None  # of the tensors' names, if known
+    known: bool = False  # the catalogue describes them
+    pinned: bool = False  # the catalogue has the hash of their contents
+    by_name: bool = False  # the spec comes only from the name that the user gave together with a file
 
 
 def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
-    """Resolve a name, and read the weights.
-
-    Args:
-        name: of a network, with or without a tag; a path; `hf-hub:org/name@revision`.
-        weights: a tag, a path or `hf-hub:...`, for the name of a network without a tag.
-        dialect: of the names in a file; None to find it.
-        mmap: map safetensors into memory; None for downloaded files only.
-
-    Returns:
-        The spec, and the weights if there are any.
-
-    Raises:
-        ValueError: for an unknown name, and for weights that contradict it.
-    """
+    """Resolve what `create_model` is asked for, and read the weights; `mmap` of None maps downloaded files only."""
     if dialect is not None:
         resolve_dialect(dialect)
     text = str(name)
@@ -72,10 +49,8 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
         if names_weights(name):
             raise ValueError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
         return _with_given_weights(text, weights, dialect, mmap)
-    if text.startswith(HUB):
-        return _on_hub(text.split(":", 1)[1], dialect, mmap is not False)
-    if text.startswith(LOCAL) or _is_path(name):
-        return _at_path(Path(text.removeprefix(LOCAL)).expanduser(), dialect, bool(mmap))
+    if text.startswith((*HUB, LOCAL)) or _is_path(name):
+        return _read(text, dialect, mmap)
     if dialect is not None:
         raise ValueError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
     try:
@@ -87,12 +62,7 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
 
 
 def names_weights(name: str | Path) -> bool:
-    """Return whether a name is more than a network's: a name with a tag, a path, a repository.
-
-    Example:
-        >>> names_weights("resnet50"), names_weights("resnet50.tv2_in1k")
-        (False, True)
-    """
+    """Return whether a name is more than a network's: `resnet50.tv2_in1k`, a path, a repository."""
     if not isinstance(name, str | Path):
         raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
     return _is_path(name) or any(mark in str(name) for mark in ".:")
@@ -124,14 +94,11 @@ def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mma
         if dialect is not None:
             raise ValueError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{weights}", mmap)
-    path = Path(weights).expanduser()
-    if str(weights).startswith(HUB):
-        found = _on_hub(str(weights).split(":", 1)[1], dialect, mmap is not False)
-    elif str(weights) and path.exists():
-        found = _at_path(path, dialect, bool(mmap))
-    else:
+    text = str(weights)
+    if not text.startswith(HUB) and not (text and Path(text).expanduser().exists()):
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
-        raise ValueError(f"{name} has {known}, and there is no file {weights}")
+        raise ValueError(f"{name} has {known}, and there is no file {text}")
+    found = _read(text, dialect, mmap)
     if found.spec is not None and not same_network(found.spec, spec):
         cfg = found.file.pretrained_cfg if found.file else None
         kind = cfg.name if cfg is not None and cfg.name else "network without a name"
@@ -139,21 +106,28 @@ def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mma
     return replace(found, spec=spec, by_name=found.spec is None)
 
 
-def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
-    """Read a folder with config.json, or a single file."""
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file and no folder {path}")
+def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
+    """Read a repository of the hub, a folder or a file."""
+    if place.startswith(HUB):
+        label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
+    else:
+        path = Path(place.removeprefix(LOCAL)).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file and no folder {path}")
+        label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
+    return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 
+
+def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
     def get(name: str) -> Path:
-        if not (path / name).exists():
-            raise FileNotFoundError(f"there is no {name} in {path}")
-        return path / name
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"there is no {name} in {folder}")
+        return folder / name
 
-    file = read_repository(get, str(path), mmap=mmap, folder=path) if path.is_dir() else read_weights(path, mmap=mmap)
-    return _found(str(path), file, dialect)
+    return _read_repository(get, str(folder), mmap=mmap, folder=folder)
 
 
-def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
+def _read_hub(text: str, mmap: bool) -> WeightsFile:
     """Read a repository of the hub, all of its files at one commit."""
     from resnetlib.weights.fetch import NoSuchRepositoryError, UnreachableError, fetch, fetch_repo_file
 
@@ -171,14 +145,10 @@ def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
         except NoSuchRepositoryError as error:  # must not look like a missing file, for which another one would be read
             raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
 
-    return _found(f"hf-hub:{text}", read_repository(get, f"hf-hub:{text}", mmap=mmap), dialect)
+    return _read_repository(get, f"hf-hub:{text}", mmap=mmap)
 
 
-def _found(label: str, file: WeightsFile, dialect: str | None) -> Found:
-    return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
-
-
-def read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, folder: Path | None = None) -> WeightsFile:
+def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, folder: Path | None = None) -> WeightsFile:
     """Read config.json and the weights of a repository or folder.
 
     `get` returns the path of a file, and raises FileNotFoundError only if it is certain that there is none. The config counts; what
@@ -196,7 +166,13 @@ def read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, folde
         cfg = pretrained_config_of(config, preprocessor)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
-    file = read_weights(_first(get, label), mmap=mmap)
+    for name in WEIGHTS_NAMES:
+        with suppress(FileNotFoundError):
+            path = get(name)
+            break
+    else:
+        raise FileNotFoundError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")
+    file = read_weights(path, mmap=mmap)
     header = file.pretrained_cfg
     if header is not None and header != cfg:
         if folder is not None and _was_interrupted(header, folder):
@@ -214,11 +190,3 @@ def _was_interrupted(header: PretrainedConfig, folder: Path) -> bool:
             if pretrained_config_of(read_json(path)) == header:
                 return True
     return False
-
-
-def _first(get: Callable[[str], Path], label: str) -> Path:
-    """Return the file with the weights: a pickle only if it is certain that there are no safetensors."""
-    for name in WEIGHTS_NAMES:
-        with suppress(FileNotFoundError):
-            return get(name)
-    raise FileNotFoundError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")

@@ -13,19 +13,7 @@ from resnetlib.models.catalog import SPECS
 
 
 def same_network(a: Spec, b: Spec) -> bool:
-    """Return whether two specs describe the same network: the same tensors, and the same function of them.
-
-    Args:
-        a: a spec.
-        b: another spec.
-
-    Returns:
-        Whether they differ only in initialization and in options without effect.
-
-    Example:
-        >>> same_network(replace(SPECS["resnet18"], init="zero_init_residual"), SPECS["resnet18"])
-        True
-    """
+    """Return whether two specs differ at most in initialization, and in options without effect on this network."""
     return a == b or canonical_spec(a) == canonical_spec(b)
 
 
@@ -55,12 +43,7 @@ def canonical_spec(spec: Spec) -> Spec:
 
 
 def infer_base_width(widths: Sequence[int], per_group: Sequence[int]) -> int:
-    """Return the base width of bottlenecks with so many channels in a group; 64 if it is one of several.
-
-    Example:
-        >>> infer_base_width((64, 128, 256, 512), (4, 8, 16, 32))
-        4
-    """
+    """Return the base width of bottlenecks with so many channels in a group; 64 if it is one of several."""
     least = max(-(-64 * channels // width) for width, channels in zip(widths, per_group, strict=True))
     most = min((64 * (channels + 1) - 1) // width for width, channels in zip(widths, per_group, strict=True))
     if not 0 < least <= most:
@@ -71,12 +54,7 @@ def infer_base_width(widths: Sequence[int], per_group: Sequence[int]) -> int:
 
 
 def infer_compression(pairs: Iterable[tuple[int, int]]) -> float:
-    """Return the compression of transitions, from each one's channels in and out: 0.5, 1.0, or that of the fewest decimals.
-
-    Example:
-        >>> infer_compression([(256, 128), (512, 256)]), infer_compression([(100, 75)])
-        (0.5, 0.75)
-    """
+    """Return the compression of transitions, from each one's channels in and out: 0.5, 1.0, or that of the fewest decimals."""
     pairs = list(pairs)
     least = max((c_out / c_in for c_in, c_out in pairs), default=0.5)
     shares: list[float] = [0.5, 1.0, *(ceil(least * 10**digits) / 10**digits for digits in range(1, 16)), least]
@@ -92,12 +70,7 @@ def _names() -> Mapping[Spec, str]:
 
 
 def name_of(spec: Spec) -> str:
-    """Return the catalogue's name for a network, or "".
-
-    Example:
-        >>> name_of(SPECS["resnet34"])
-        'resnet34'
-    """
+    """Return the catalogue's name for a network, or ""."""
     return _names().get(canonical_spec(spec), "")
 
 

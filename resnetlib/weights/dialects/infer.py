@@ -73,14 +73,7 @@ def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | 
 
 
 def fitting_specs(found: RecognizedState) -> list[Spec]:
-    """Return the specs of all networks with these tensors, the likeliest first; raise ValueError if there is none.
-
-    Example:
-        >>> from resnetlib import spec_of
-        >>> found = recognize_dialect(build(spec_of("cifar_plain20"), device="meta").state_dict())
-        >>> [(spec.join, spec.shortcut) for spec in fitting_specs(found)]
-        [('add', 'A'), ('add', 'A_end'), ('replace', 'B')]
-    """
+    """Return the specs of all networks with these tensors, the likeliest first; raise ValueError if there is none."""
     if found.unknown:
         names = ", ".join(key[:80] for key in found.unknown[:8])
         raise ValueError(f"{found.dialects[0]} has no tensors with these names: {names}")
@@ -96,13 +89,7 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
 
 
 def nearest_name(found: RecognizedState) -> str | None:
-    """Return the name of the catalogue's network with these blocks, even if other tensors are missing; None if there is none.
-
-    Example:
-        >>> from resnetlib import spec_of
-        >>> nearest_name(recognize_dialect(build(spec_of("resnet34"), num_classes=5, device="meta").state_dict()))
-        'resnet34'
-    """
+    """Return the name of the catalogue's network with these blocks, even if other tensors are missing; None if there is none."""
     try:
         specs = _candidates(found)
     except ValueError:

@@ -22,19 +22,14 @@ _DEEPEST = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecognizedState:
-    """A state dict with canonical names.
-
-    Args:
-        dialects: those that have all of its names, or if none has, the nearest.
-        family: of the network.
-        state: canonical names and tensors, in their original order.
-        unknown: the names that the dialect does not have.
-    """
+    """A state dict with canonical names."""
 
     dialects: tuple[str, ...]
+    """Those that have all of its names, or if none has, the nearest."""
     family: Family
     state: dict[str, Tensor]
     unknown: tuple[str, ...]
+    """The names that the dialect does not have."""
 
     @property
     def num_classes(self) -> int:
@@ -74,15 +69,7 @@ def _compile(rules: tuple[Rule, ...], backwards: bool) -> list[tuple[re.Pattern[
 
 
 def rename(key: str, rules: tuple[Rule, ...], *, backwards: bool = False) -> str | None:
-    """Translate a name into the canonical one, or backwards into the dialect's; return None if no rule matches.
-
-    Example:
-        >>> rules = (("stages.{s-1}.blocks.{b}.conv{k}.{p}", "layer{s}.{b}.conv{k}.{p}"),)
-        >>> rename("stages.0.blocks.2.conv1.weight", rules)
-        'layer1.2.conv1.weight'
-        >>> rename("layer1.2.conv1.weight", rules, backwards=True)
-        'stages.0.blocks.2.conv1.weight'
-    """
+    """Translate a name into the canonical one, or backwards into the dialect's; return None if no rule matches."""
     for pattern, target, shifts in _compile(rules, backwards):
         if match := pattern.fullmatch(key):
             shifted = {letter: int(match[letter]) + shift for letter, shift in shifts.items()}
@@ -193,13 +180,7 @@ def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[st
 
 
 def unsupported_reason(spec: Spec, dialect: str) -> str | None:
-    """Return why a dialect does not have a network, or None if it has.
-
-    Example:
-        >>> from resnetlib import spec_of
-        >>> unsupported_reason(spec_of("plain18"), "torchvision")
-        "torchvision has no such network: join must be 'add', got 'replace'"
-    """
+    """Return why a dialect does not have a network, or None if it has."""
     table = _table_for(spec, dialect)
     return table if isinstance(table, str) else None
 

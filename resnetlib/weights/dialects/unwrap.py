@@ -32,21 +32,7 @@ def check_plain(key: str, tensor: object) -> None:
 
 
 def unwrap(checkpoint: object) -> dict[str, Tensor]:
-    """Return the state dict in a checkpoint, without the prefixes of wrappers.
-
-    Args:
-        checkpoint: a state dict, or nested dicts that hold one.
-
-    Returns:
-        Names and tensors.
-
-    Raises:
-        ValueError: if there is no state dict, or it holds something other than plain tensors.
-
-    Example:
-        >>> list(unwrap({"epoch": 3, "state_dict": {"module.fc.weight": torch.zeros(10, 64)}}))
-        ['fc.weight']
-    """
+    """Return the state dict in a checkpoint, without prefixes of wrappers; raise ValueError unless it holds plain tensors alone."""
     for _ in range(_DEEPEST):
         if not isinstance(checkpoint, Mapping):
             raise ValueError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__}")
