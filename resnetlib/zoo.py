@@ -173,7 +173,7 @@ def _load(
     assert found.file is not None  # noqa: S101 - for mypy
     weights = recognize_dialect(found.file.state, dialect=found.dialect)
     spec = found.spec or infer_spec(weights).spec
-    if not found.known:
+    if found.spec is not None and not found.known:
         check_size(weights, spec, source=found.label)
         check_dialect(weights, spec, source=found.label, by_name=found.by_name)
     channels = weights.in_chans if in_chans is None else in_chans
