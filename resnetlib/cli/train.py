@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.options import PATH
+from resnetlib.cli.common import PATH
 from resnetlib.cli.training import (
     changes_option,
     interruptible,

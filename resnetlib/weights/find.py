@@ -79,7 +79,7 @@ def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
         state = read_embedded(cfg.name, cfg.tag).state
         dialect, pinned = "resnetlib", True
     else:
-        from resnetlib.weights.fetch import fetch_first
+        from resnetlib.weights.hub import fetch_first
 
         fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
         state = read_weights(fetched.path, mmap=mmap is not False).state
@@ -129,21 +129,15 @@ def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
 
 def _read_hub(text: str, mmap: bool) -> WeightsFile:
     """Read a repository of the hub, all of its files at one commit."""
-    from resnetlib.weights.fetch import NoSuchRepositoryError, UnreachableError, fetch, fetch_repo_file
+    from resnetlib.weights.hub import fetch
 
     repo, _, revision = text.partition("@")
-    config = fetch_repo_file(repo, CONFIG, revision or "main")
+    config = fetch(HubFile(repo=repo, file=CONFIG, revision=revision or "main"), refresh=True)
 
     def get(name: str) -> Path:
         if name == CONFIG:
             return config.path
-        commit = config.revision or "main"
-        try:
-            if name.endswith(".json"):
-                return fetch_repo_file(repo, name, commit).path
-            return fetch(HubFile(repo=repo, file=name, revision=commit)).path
-        except NoSuchRepositoryError as error:  # must not look like a missing file, for which another one would be read
-            raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
+        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
 
     return _read_repository(get, f"hf-hub:{text}", mmap=mmap)
 

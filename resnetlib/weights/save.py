@@ -104,7 +104,7 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi, constants
 
-    from resnetlib.weights.fetch.guard import LIBRARY, guarded
+    from resnetlib.weights.guard import LIBRARY, guarded
 
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
     with tempfile.TemporaryDirectory() as folder, guarded():

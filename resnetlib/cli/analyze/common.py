@@ -1,4 +1,4 @@
-"""What the analyses share on the command line: a network, images, and a folder for what is found."""
+"""The arguments that all analyses have on the command line, and how their results are written."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from resnetlib.cli.common import FOLDER, PATH, load, preprocessing_for, weights_options
 from resnetlib.cli.evaluate import check_classes
-from resnetlib.cli.loading import load, usable, weights_options
-from resnetlib.cli.options import FOLDER, PATH
+from resnetlib.distributed import choose_device
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -21,18 +21,14 @@ if TYPE_CHECKING:
     from resnetlib.modules import Backbone
 
 Findings = Mapping[str, "AnalysisResult"]
-"""What was found, by the names of the files to write."""
+"""Results by the names of the files to write."""
 
 
 def analysis(look: Callable[..., Findings]) -> click.Command:
-    """Make a command of a function of a network and batches, and of options of its own.
+    """Make a command of `look(net, batches, **options)`, which returns results; its docstring is the command's help.
 
-    Args:
-        look: `look(net, batches, **options)` returns what it finds; its docstring is the command's help. It is given seed, out and
-            precision too, if it takes them; what does not take the precision runs under autocast.
-
-    Returns:
-        The command. It writes each finding as JSON and PNG.
+    The command writes each result as JSON and PNG. `look` gets seed, out and precision if it has such parameters; if it does not
+    have precision, it runs under autocast.
     """
 
     @click.argument("name")
@@ -83,19 +79,13 @@ def analysis(look: Callable[..., Findings]) -> click.Command:
 
 
 def check_exact(precision: str) -> None:
-    """Raise ValueError for another precision than fp32, where a sum is held against what it should be."""
+    """Raise ValueError unless the precision is fp32, for analyses that compare a sum with its terms."""
     if precision != "fp32":
-        raise ValueError(f"--precision {precision} would measure how it rounds: sums are compared in fp32")
+        raise ValueError(f"--precision {precision} would measure rounding errors: use fp32")
 
 
 def keep(finding: "AnalysisResult", out: Path, stem: str) -> None:
-    """Write a finding as JSON and as PNG, and say so.
-
-    Args:
-        finding: what was found.
-        out: the folder.
-        stem: of the files' names.
-    """
+    """Write a result as JSON and PNG into a folder, and print it."""
     from resnetlib.analysis import draw
 
     finding.save(out / f"{stem}.json")
@@ -104,49 +94,21 @@ def keep(finding: "AnalysisResult", out: Path, stem: str) -> None:
 
 
 def draw_network(name: str, data: Path, normalize: "Normalization | None", device: str | None, seed: int) -> "Backbone":
-    """Create a network with weights drawn at random.
-
-    Args:
-        name: of the network.
-        data: the images, of whose classes it gets logits.
-        normalize: mean and deviation of the colours; None for those that are usual for its stem.
-        device: where to compute.
-        seed: of the draws.
-
-    Returns:
-        The network.
-    """
+    """Create a network with random weights, for the classes of these images; without `normalize` it has its stem's usual one."""
     import torch
 
     from resnetlib.data import CIFAR10_CLASSES, find_images, is_cifar10
-    from resnetlib.weights import Preprocessing
     from resnetlib.zoo import create_model
 
     classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
     torch.manual_seed(seed)
-    net = create_model(name, num_classes=len(classes)).to(usable(device))
-    large = net.spec.stem == "imagenet"
-    resize, size = (256, 224) if large else (32, 32)
-    net.preprocess = Preprocessing.named(normalize or ("imagenet" if large else "cifar10"), resize=resize, size=size)
+    net = create_model(name, num_classes=len(classes)).to(choose_device(device))
+    net.preprocess = preprocessing_for(net, normalize)
     return net
 
 
 def read(net: "Backbone", data: Path, split: Literal["train", "test"], images: int, batch: int) -> list[tuple["Tensor", "Tensor"]]:
-    """Read the first images of a folder, and preprocess them as the network expects.
-
-    Args:
-        net: the network.
-        data: CIFAR-10's folder, or one of class folders, of which images evenly spread over the classes are read.
-        split: which of CIFAR-10's sets.
-        images: how many; 0 for all.
-        batch: images at a time.
-
-    Returns:
-        Inputs and labels.
-
-    Raises:
-        ValueError: for a folder of another kind, or other classes than the network's.
-    """
+    """Return batches of the first images (of class folders, evenly spaced ones; 0 for all), preprocessed as the network expects."""
     from torch.utils.data import DataLoader, Subset
 
     from resnetlib.data import ImageDataset, cifar10, find_images, is_cifar10

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resnetlib.cli.loading import load, weights_options
-from resnetlib.cli.options import FOLDER
+from resnetlib.cli.common import FOLDER, load, weights_options
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "N
     import torch
 
     from resnetlib.analysis import deepen as make
-    from resnetlib.analysis.batches import noise_images
+    from resnetlib.analysis.inputs import noise_images
     from resnetlib.zoo import save_model
 
     try:

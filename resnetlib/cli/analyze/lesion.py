@@ -1,4 +1,4 @@
-"""`resnetlib analyze lesion`: blocks deleted, and swapped."""
+"""`resnetlib analyze lesion`: delete and swap blocks."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,6 @@ from resnetlib.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from resnetlib.analysis import AnalysisResult
     from resnetlib.modules import Backbone
 
 
@@ -22,19 +21,18 @@ def lesion(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]], draws: int
     """Can NAME do without a block? Deletes each one, several at once, and swaps blocks."""
     from resnetlib import analysis
 
-    found = analysis.lesion(net, batches)
-    click.echo(f"error {found.intact_error:.2f} %, of guessing {found.chance_error:.2f} %; without one block:")
-    for name, remains, error in zip(found.blocks, found.remains, found.error.tolist(), strict=True):
-        click.echo(f"  {name}  {error:6.2f} %  ({remains} stays)")
-    findings: dict[str, AnalysisResult] = {"lesion": found}
+    result = analysis.lesion(net, batches)
+    click.echo(f"error {result.clean_error:.2f} %, of guessing {result.chance_error:.2f} %; without one block:")
+    for name, output, error in zip(result.blocks, result.deleted_output, result.error.tolist(), strict=True):
+        click.echo(f"  {name}  {error:6.2f} %  ({output} stays)")
+    results = {"lesion": result}
     if not draws:
-        return findings
-    many = analysis.lesion_many(net, batches, draws=draws, seed=seed)
-    medians = ", ".join(f"{k}: {error:.2f} %" for k, error in zip(many.counts, many.quantile(0.5).tolist(), strict=True))
+        return results
+    many = results["lesion_many"] = analysis.lesion_many(net, batches, draws=draws, seed=seed)
+    medians = ", ".join(f"{k}: {error:.2f} %" for k, error in zip(many.values, many.quantile(0.5).tolist(), strict=True))
     click.echo(f"without k blocks, median of {draws} draws: {medians}")
-    findings["lesion_many"] = many
     try:
-        findings["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
-    except ValueError as error:  # as in dense networks
+        results["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
+    except ValueError as error:  # a dense network, for example
         click.echo(f"not reordered: {printable(error)}")
-    return findings
+    return results

@@ -1,4 +1,4 @@
-"""`resnetlib analyze survival`: branches that are shrunk."""
+"""`resnetlib analyze survival`: scale branches."""
 
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 @analysis
 def survival(net: "Backbone", batches: list[tuple["Tensor", "Tensor"]]) -> Findings:
-    """Can NAME mimic a shallower network? Shrinks the branch of one block at a time, and of all, and counts changed predictions."""
+    """Can NAME mimic a shallower network? Scales the branch of one block at a time, and of all, and counts changed predictions."""
     from resnetlib.analysis import block_survival
 
-    found = block_survival(net, batches)
-    for i, factor in enumerate(found.factors):
+    result = block_survival(net, batches)
+    for factor, one, every in zip(result.values, result.changed.mean(0).tolist(), result.changed_all.tolist(), strict=True):
         click.echo(
-            f"branches times {factor:g}: one block at a time {found.changed[:, i].mean():.2f} % of the predictions change, "
-            f"all blocks {found.changed_all[i]:.2f} %"
+            f"branches times {factor:g}: one block at a time {one:.2f} % of the predictions change, all blocks {every:.2f} %"
         )
-    return {"survival": found}
+    return {"survival": result}

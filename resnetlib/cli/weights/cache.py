@@ -11,12 +11,11 @@ def cache() -> None:
 
     from resnetlib.weights import EmbeddedFile, describe
     from resnetlib.weights import list as list_pretrained
-    from resnetlib.weights.fetch import find_cached
-    from resnetlib.weights.fetch.verified import own_cache
+    from resnetlib.weights.hub import cache_dir, find_cached
 
     click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")
     click.echo(f"URLs  (TORCH_HOME)       {torch.hub.get_dir()}/checkpoints")
-    click.echo(f"notes (RESNETLIB_CACHE)  {own_cache()}")
+    click.echo(f"notes (RESNETLIB_CACHE)  {cache_dir()}")
     total = 0
     for name in list_pretrained():
         for source in describe(name).sources:

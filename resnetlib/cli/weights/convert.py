@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from resnetlib.cli.options import PATH
+from resnetlib.cli.common import PATH
 
 
 @click.command()

@@ -5,8 +5,7 @@ import click
 
 @click.command()
 @click.argument("names", nargs=-1, required=True)
-@click.option("--deadline", default=1800.0, show_default=True, type=click.FloatRange(1), help="Seconds for each of them.")
-def fetch(names: tuple[str, ...], deadline: float) -> None:
+def fetch(names: tuple[str, ...]) -> None:
     """Download the weights NAMES into the caches, unless they are there, and verify them.
 
     A name is network.tag, a pattern of such names with wildcards, or hf-hub:org/name[@revision].
@@ -18,19 +17,19 @@ def fetch(names: tuple[str, ...], deadline: float) -> None:
     wanted = [name for name in names if name not in repositories]
     one_by_one(
         [*repositories, *(matching(*wanted) if wanted else [])],
-        lambda name: fetch_repository(name) if name in repositories else fetch_weights(name, deadline),
+        lambda name: fetch_repository(name) if name in repositories else fetch_weights(name),
     )
 
 
-def fetch_weights(name: str, deadline: float) -> str:
+def fetch_weights(name: str) -> str:
     """Fetch weights of the catalogue, and say where they are."""
     from resnetlib.weights import EmbeddedFile, describe
-    from resnetlib.weights.fetch import fetch_first
+    from resnetlib.weights.hub import fetch_first
 
     sources = [source for source in describe(name).sources if not isinstance(source, EmbeddedFile)]
     if not sources:
         return "in the package"
-    fetched = fetch_first(sources, deadline=deadline)
+    fetched = fetch_first(sources)
     return f"{fetched.path} ({fetched.path.stat().st_size:,} bytes, sha256 {fetched.sha256})"
 
 

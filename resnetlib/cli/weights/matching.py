@@ -61,7 +61,7 @@ def one_by_one(names: Sequence[str], work: Callable[[str], str]) -> None:
 def where(cfg: "PretrainedConfig") -> str:
     """Say where a set of weights is on this computer: "package", "cache" or ""."""
     from resnetlib.weights import EmbeddedFile
-    from resnetlib.weights.fetch import find_cached
+    from resnetlib.weights.hub import find_cached
 
     if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
         return "package"

@@ -9,7 +9,7 @@ def show(name: str) -> None:
     """Show what is known of the weights NAME (network.tag), and where they are."""
     from resnetlib.cli.weights.matching import table
     from resnetlib.weights import EmbeddedFile, describe
-    from resnetlib.weights.fetch import find_cached
+    from resnetlib.weights.hub import find_cached
 
     cfg = describe(name)
     steps, classes = cfg.preprocess, cfg.classes or ()

@@ -56,7 +56,7 @@ def check_weights(cfg: "PretrainedConfig") -> str:
     """
     from resnetlib.cli.weights.matching import where
     from resnetlib.weights import EmbeddedFile
-    from resnetlib.weights.fetch import check_cached
+    from resnetlib.weights.hub import check_cached
     from resnetlib.zoo import create_model, load_file
 
     place = where(cfg)
