@@ -14,8 +14,7 @@ from resnetlib.models import list_models, spec_of
 from resnetlib.modules import Backbone
 from resnetlib.weights import tags_of
 from resnetlib.weights.catalog import EMBEDDED
-from resnetlib.weights.find import names_weights
-from resnetlib.weights.repository import CONFIG
+from resnetlib.weights.find import CONFIG, names_weights
 from resnetlib.zoo import create_model
 
 

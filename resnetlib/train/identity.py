@@ -17,7 +17,7 @@ from resnetlib.distributed import Processes
 from resnetlib.modules import Backbone
 from resnetlib.train.feed import Feed
 from resnetlib.train.recipe import Recipe
-from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
 Identity = dict[str, Any]
 

@@ -14,7 +14,7 @@ from resnetlib.train.identity import Identity
 from resnetlib.train.recipes import in_words
 from resnetlib.train.training import Training
 from resnetlib.weights import PretrainedConfig
-from resnetlib.weights.configs import name_of
+from resnetlib.weights.dialects.compare import name_of
 
 _LARGEST = 2**20
 """Bytes of a result that are read."""

@@ -31,7 +31,7 @@ from resnetlib.train.window import DivergenceError, Means
 from resnetlib.weights import PretrainedConfig
 from resnetlib.weights.configs import pretrained_config_of, read_json
 from resnetlib.weights.files import write_state, write_weights
-from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.save import CARD, save_model
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"

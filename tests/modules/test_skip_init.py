@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from resnetlib import Spec, build
-from resnetlib.modules.unfilled import Unfilled
+from resnetlib.modules.skip_init import SkipInit
 
 
 def test_every_family_has_its_shapes_on_meta_and_draws_nothing(spec: Spec) -> None:
@@ -33,7 +33,7 @@ def test_other_threads_make_their_tensors_as_ever() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    with Unfilled():
+    with SkipInit():
         inside.set()
         assert made.wait(10)
         assert nn.Linear(2, 2).weight.is_meta

@@ -1,4 +1,4 @@
-"""Networks without numbers, made fast: for shapes alone, and for weights that come from elsewhere."""
+"""Build modules on the meta device without initializing them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_FILLS = frozenset(
+_INITIALIZERS = frozenset(
     {
         nn.init.kaiming_uniform_,
         nn.init.kaiming_normal_,
@@ -18,19 +18,16 @@ _FILLS = frozenset(
         Tensor.uniform_,
     }
 )
-"""What draws or sets numbers when layers are made."""
-
-_MAKES = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor})
-"""What makes tensors when layers are made."""
+_FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor})
 
 
-class Unfilled(TorchFunctionMode):
-    """Inside this context, new tensors are on the meta device, and nothing fills them.
+class SkipInit(TorchFunctionMode):
+    """Context in which new tensors are on the meta device, and initializers do nothing.
 
-    Random numbers are not drawn either. Other threads make their tensors as ever.
+    No random numbers are drawn. Other threads are not affected.
 
     Example:
-        >>> with Unfilled():
+        >>> with SkipInit():
         ...     layer = torch.nn.Linear(10**6, 10**6)
         >>> layer.weight.device
         device(type='meta')
@@ -43,9 +40,9 @@ class Unfilled(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run a function of torch, or leave it out."""
-        if func in _FILLS:
+        """Call a torch function, or skip it if it is an initializer."""
+        if func in _INITIALIZERS:
             return args[0] if args else (kwargs or {})["tensor"]
-        if func in _MAKES:
+        if func in _FACTORIES:
             return func(*args, **{**(kwargs or {}), "device": "meta"})
         return func(*args, **(kwargs or {}))
