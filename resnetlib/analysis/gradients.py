@@ -250,8 +250,9 @@ def gradient_decomposition(
                 both = term1 + term2
                 deviation[i] = max(deviation[i], float((both - whole[name]).abs().max()))
                 largest[i] = max(largest[i], float(whole[name].abs().max()))
-                pairs = (term1, term1), (term2, term2), (both, both), (term1, term2)
-                sums[:, index[name]] += torch.stack([(a.double() * b.double()).sum() for a, b in pairs]).cpu()
+                one, two = term1.double(), term2.double()
+                products = one.square(), two.square(), both.double().square(), one * two
+                sums[:, index[name]] += torch.stack([product.sum() for product in products]).cpu()
 
     with (
         enable_gradients(net),
