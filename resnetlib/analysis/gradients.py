@@ -250,9 +250,9 @@ def gradient_decomposition(
                 both = term1 + term2
                 deviation[i] = max(deviation[i], float((both - whole[name]).abs().max()))
                 largest[i] = max(largest[i], float(whole[name].abs().max()))
-                one, two = term1.double(), term2.double()
-                products = one.square(), two.square(), both.double().square(), one * two
-                sums[:, index[name]] += torch.stack([product.sum() for product in products]).cpu()
+                for j, term in enumerate((term1, term2, both)):
+                    sums[j, index[name]] += term.double().square().sum().cpu()
+                sums[3, index[name]] += (term1.double() * term2.double()).sum().cpu()
 
     with (
         enable_gradients(net),
