@@ -28,9 +28,12 @@ from resnetlib.analysis.landscape import (
     filter_normalized_direction,
     hessian_map,
     landscape,
+    plot_3d,
     project,
     trajectory,
     write_directions,
+    write_h5,
+    write_html,
 )
 from resnetlib.analysis.network import blocks_of, chains_of, recalibrated
 from resnetlib.analysis.paths import PathGradients, path_gradient, path_gradients, share_of_paths
@@ -95,6 +98,7 @@ __all__ = [
     "measure_cost",
     "path_gradient",
     "path_gradients",
+    "plot_3d",
     "project",
     "recalibrated",
     "reorder",
@@ -106,6 +110,8 @@ __all__ = [
     "trajectory",
     "weight_noise",
     "write_directions",
+    "write_h5",
+    "write_html",
 ]
 
 _RESULTS: tuple[type[AnalysisResult], ...] = (

@@ -127,7 +127,7 @@ class Perturbation(AnalysisResult):
         measure, clean, chance = "error (%)", self.clean_error, self.chance_error
         if noise or self.kind == "branch_noise":
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
-        colour = "black"
+        colour: Any = "black"
         if self.kind == "lesion":
             xlabel = "deleted block (orange: changes the shape)"
             colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
@@ -172,7 +172,7 @@ Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
 
 
 def evaluate_under(
-    net: nn.Module, data: list[Batch], perturb: Callable[[list[Tensor]], Outputs], shape: tuple[int, ...], **fields: Any
+    net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
 ) -> Perturbation:
     """Evaluate a network unperturbed, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
 
@@ -180,28 +180,22 @@ def evaluate_under(
     weights once.
     """
     scores = {index: Score() for index in product(*map(range, shape))}
-    with (
-        preserve_state(net),
-        torch.inference_mode(),
-        tqdm(total=len(scores) * len(data), desc=fields["kind"], disable=None) as bar,
-    ):
+    total = len(scores) * len(data)
+    with preserve_state(net), torch.inference_mode(), tqdm(total=total, desc=kind, disable=None) as bar:
         clean, outputs = score_clean(net, data)
         predicted = [predictions(logits) for logits in outputs]
         for index, batch, logits in perturb([x for x, _ in data]):
             scores[index].add(outputs[batch] if logits is None else logits, data[batch][1], predicted[batch])
             bar.update()
-
-    def collect(measure: str) -> Tensor:
-        return torch.tensor([getattr(score, measure) for score in scores.values()], dtype=torch.float64).reshape(shape)
-
+    for measure in ("error", "loss", "changed"):
+        values = torch.tensor([getattr(score, measure) for score in scores.values()], dtype=torch.float64)
+        fields[measure] = values.reshape(shape)
     return Perturbation(
+        kind=kind,
         images=clean.images,
         clean_error=clean.error,
         clean_loss=clean.loss,
         chance_error=chance_error(outputs[0].shape[1]),
-        error=collect("error"),
-        loss=collect("loss"),
-        changed=collect("changed"),
         **fields,
     )
 
@@ -274,9 +268,9 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     return evaluate_under(
         net,
         data,
-        perturb,
+        "lesion",
         (len(blocks),),
-        kind="lesion",
+        perturb,
         blocks=tuple(blocks),
         deleted_output=tuple(map(_deleted_output, blocks.values())),
         changes_shape=tuple(map(_changes_shape, blocks.values())),
@@ -330,7 +324,7 @@ def lesion_many(
                 logits = net(x)
             yield (i, j), batch, logits
 
-    return evaluate_under(net, data, perturb, (len(counts), len(orders)), kind="lesion_many", blocks=tuple(names), values=counts)
+    return evaluate_under(net, data, "lesion_many", (len(counts), len(orders)), perturb, blocks=tuple(names), values=counts)
 
 
 def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = (1.0, 0.75, 0.5, 0.25, 0.0)) -> Perturbation:
@@ -364,7 +358,8 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
             one_block = ((number, [name], rest) for number, name, rest in from_each_block(net, blocks, x))
-            for row, names, rest in chain(one_block, [(len(blocks), list(blocks), partial(net, x))]):
+            all_blocks: tuple[int, list[str], Callable[[], Tensor]] = len(blocks), list(blocks), partial(net, x)
+            for row, names, rest in chain(one_block, [all_blocks]):
                 for i, factor in enumerate(factors):
                     with _scaled(blocks, names, factor):
                         logits = None if factor == 1 else rest()
@@ -373,9 +368,9 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     found = evaluate_under(
         net,
         data,
-        perturb,
+        "block_survival",
         (len(blocks) + 1, len(factors)),
-        kind="block_survival",
+        perturb,
         blocks=tuple(blocks),
         values=factors,
         deleted_output=tuple(map(_deleted_output, blocks.values())),
@@ -459,7 +454,7 @@ def input_noise(
             for i, sigma in enumerate(sigmas):
                 yield (i, j), batch, net(x + sigma * noise)
 
-    return evaluate_under(net, data, perturb, (len(sigmas), len(sources)), kind="input_noise", values=sigmas)
+    return evaluate_under(net, data, "input_noise", (len(sigmas), len(sources)), perturb, values=sigmas)
 
 
 def weight_noise(
@@ -502,7 +497,7 @@ def weight_noise(
                 for batch, x in enumerate(inputs):
                     yield (i, j), batch, functional_call(net, noisy, (x,))
 
-    return evaluate_under(net, data, perturb, (len(ratios), len(sources)), kind="weight_noise", values=ratios)
+    return evaluate_under(net, data, "weight_noise", (len(ratios), len(sources)), perturb, values=ratios)
 
 
 def _relative_noise(weight: Tensor, source: torch.Generator) -> Tensor:
@@ -549,9 +544,8 @@ def branch_noise(
                             logits = rest()
                         yield (number, i, j), batch, logits
 
-    return evaluate_under(
-        net, data, perturb, (len(blocks), len(ratios), int(draws)), kind="branch_noise", blocks=tuple(blocks), values=ratios
-    )
+    shape = len(blocks), len(ratios), int(draws)
+    return evaluate_under(net, data, "branch_noise", shape, perturb, blocks=tuple(blocks), values=ratios)
 
 
 def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -563,7 +557,13 @@ def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source:
 
 
 def kendall_tau(order: Sequence[int]) -> float:
-    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs of two or more different numbers.
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs.
+
+    Args:
+        order: two or more different numbers.
+
+    Returns:
+        From -1, descending, to 1, ascending.
 
     Example:
         >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
@@ -618,12 +618,14 @@ def reorder(
     if not pairs:
         raise ValueError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
     orders: dict[tuple[int, int], list[int]] = {}
+    tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
     for j, source in enumerate(sources):
         chosen = [pairs[i] for i in torch.randint(len(pairs), (max(swaps),), generator=source).tolist()]
         for i, count in enumerate(swaps):
             orders[i, j] = list(range(len(names)))
             for one, other in chosen[:count]:
                 orders[i, j][one], orders[i, j][other] = orders[i, j][other], orders[i, j][one]
+            tau[i, j] = kendall_tau(orders[i, j])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for index, order in orders.items():
@@ -631,12 +633,8 @@ def reorder(
             for batch, x in enumerate(inputs):
                 yield index, batch, functional_call(net, tensors, (x,)) if tensors else None
 
-    tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
-    for index, order in orders.items():
-        tau[index] = kendall_tau(order)
-    return evaluate_under(
-        net, data, perturb, tuple(tau.shape), kind="reorder", blocks=tuple(names), values=swaps, groups=groups, tau=tau
-    )
+    fields = {"blocks": tuple(names), "values": swaps, "groups": groups, "tau": tau}
+    return evaluate_under(net, data, "reorder", tuple(tau.shape), perturb, **fields)
 
 
 def _exchangeable(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:

@@ -39,7 +39,7 @@ class AnalysisResult(ABC):
         """
         path = Path(path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        values = {field.name: value for field, value in given if value is not field.default}
+        values = {field.name: value for field, value in given if value is not field.default}  # load restores the rest
         is_json = path.suffix != ".safetensors"
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}

@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
     assert "has 2 classes, and the network 3 logits" in wrong(
         "analyze", "residual-decomposition", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
     )
-    assert "how it rounds" in wrong(
+    assert "rounding errors" in wrong(
         "analyze",
         "residual-decomposition",
         network,

@@ -112,7 +112,7 @@ def given_to(path: list[str], network: Path, pictures: Path, out: Path) -> dict[
         return {}
     if path[-1] == "verify":
         return data | normalized
-    own = {"deepen": {"--depths": "4,3"}, "landscape": {"--points": "1"}}.get(path[-1], {})
+    own = {"deepen": {"--depths": "4,3"}, "landscape": {"--points": "2"}}.get(path[-1], {})
     return normalized | written | own | ({} if path[-1] == "deepen" else data)
 
 

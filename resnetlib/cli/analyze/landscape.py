@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @analysis
-@click.option("--points", default=25, show_default=True, type=click.IntRange(1), help="Along each direction.")
+@click.option("--points", default=25, show_default=True, type=click.IntRange(2), help="Along each direction.")
 @click.option("--span", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="From -span to span.")
 @click.option("--dimensions", default=2, show_default=True, type=click.IntRange(1, 2), help="A line or a plane.")
 @click.option(
@@ -43,33 +43,41 @@ def landscape(
     compiled: bool,
     h5: bool,
 ) -> Findings:
-    """How does the loss of NAME look around its weights? A plane through them, along filter-normalised random directions.
+    """Compute the loss of NAME on a plane through its weights, along filter-normalised random directions.
 
-    The same command again goes on where it was stopped; torchrun shares the points among processes. Of a plane, it draws
-    contours and a surface; with plotly there (resnetlib[landscape]), it writes a page on which the surface can be turned.
+    The same command again resumes where it was stopped; torchrun shares the points among processes. For a plane it draws
+    contours and a 3-D surface, and with plotly (resnetlib[landscape]) it writes an interactive page.
     """
-    from resnetlib.analysis import landscape as measure
+    from resnetlib import analysis as a
 
     if h5 and not find_spec("h5py"):
         raise ValueError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
-    choices = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
+    options = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
     try:
-        found = measure(net, batches, **choices, seed=seed, batch_norm=batch_norm, precision=precision, out=out / "landscape.json")  # type: ignore[arg-type]
+        surface = a.landscape(
+            net,
+            batches,
+            **options,
+            seed=seed,
+            batch_norm=batch_norm,
+            precision=precision,
+            out=out / "landscape.json",  # type: ignore[arg-type]
+        )
     except RuntimeError as error:
         if not compiled:
             raise
         raise click.ClickException(str(error)) from error
     click.echo(
-        f"loss {found.loss_at_centre:.4f} and accuracy {found.accuracy_at_centre:.2f} % at the weights; "
-        f"on the {'line' if dimensions == 1 else 'plane'} from {found.loss.min():.4f} to {found.loss.max():.4g}"
+        f"loss {surface.loss_at_centre:.4f} and accuracy {surface.accuracy_at_centre:.2f} % at the weights; "
+        f"on the {'line' if dimensions == 1 else 'plane'} from {surface.loss.min():.4f} to {surface.loss.max():.4g}"
     )
     if h5:
-        found.to_h5(out / "landscape.h5")
+        a.write_h5(out / "landscape.h5", surface)
     if dimensions == 2:
         content = io.BytesIO()
-        found.plot_3d().figure.savefig(content, format="png", dpi=110)
+        a.plot_3d(surface).figure.savefig(content, format="png", dpi=110)
         write_atomically(out / "landscape-3d.png", content.getvalue())
         if find_spec("plotly"):
-            found.to_html(out / "landscape.html")
+            a.write_html(out / "landscape.html", surface)
             click.echo(f"wrote {printable(out / 'landscape.html')} and landscape-3d.png")
-    return {"landscape": found}
+    return {"landscape": surface}

@@ -4,24 +4,15 @@ import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from resnetlib import Spec, build
-from resnetlib.analysis.landscape.folding import folded, pairs_in, without_norms
-from resnetlib.analysis.landscape.points import Points, own
+from resnetlib.deploy import find_conv_norm_pairs, fold_norms, fold_state, remove_norms
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def points_of(net: nn.Module, *, precision: str = "fp32", batch_norm: str = "running") -> Points:
-    still = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
-    data = [(IMAGES.to(next(net.parameters()).dtype), torch.zeros(4, dtype=torch.long))]
-    choices = {"batch_norm": batch_norm, "precision": precision, "loss": F.cross_entropy}
-    return Points(net.eval(), [still], data, **choices)  # type: ignore[arg-type]
-
-
 def folded_in(net: nn.Module) -> list[str]:
-    return [f"{conv} {norm}" for conv, norm in points_of(net).pairs]
+    return [f"{conv} {norm}" for conv, norm in fold_norms(net.eval(), IMAGES)[1]]
 
 
 def test_by_hand() -> None:
@@ -29,8 +20,8 @@ def test_by_hand() -> None:
     state = {"0.weight": torch.full((1, 1, 1, 1), 3.0), "0.bias": torch.tensor([5.0])}
     state |= {"1.weight": torch.tensor([7.0]), "1.bias": torch.tensor([11.0])}
     state |= {"1.running_mean": torch.tensor([1.0]), "1.running_var": torch.tensor([4.0]), "1.num_batches_tracked": torch.tensor(1)}
-    without, pairs = without_norms(own(net), [("0", "1")])
-    new = folded(state, pairs)
+    without, pairs = remove_norms(net, {("0", "1"): 0.0}), {("0", "1"): 0.0}
+    new = fold_state(state, pairs)
     assert {name: tensor.item() for name, tensor in new.items()} == {"0.weight": 3 * 7 / 2, "0.bias": (5 - 1) * 7 / 2 + 11}
     assert isinstance(without[1], nn.Identity)  # type: ignore[index]
     assert isinstance(net[1], nn.BatchNorm2d)
@@ -55,10 +46,10 @@ def test_the_output_is_the_same(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     with torch.no_grad():
         net(IMAGES + 0.5)
-    found = points_of(net)
-    state = {name: tensor.detach() for name, tensor in net.state_dict().items()}
+    without, pairs = fold_norms(net.eval(), IMAGES)
+    state = fold_state(net.state_dict(), pairs)
     with torch.no_grad():
-        torch.testing.assert_close(torch.func.functional_call(found.without, folded(state, found.pairs), (IMAGES,)), net(IMAGES))
+        torch.testing.assert_close(torch.func.functional_call(without, state, (IMAGES,)), net(IMAGES))
 
 
 class Shared(nn.Module):
@@ -85,7 +76,7 @@ def test_what_runs_twice_or_is_watched_or_shares_its_weight_is_not() -> None:
 
 def test_nothing_is_left_behind() -> None:
     net = build(FAMILIES["resnet"], num_classes=5).eval()
-    assert len(pairs_in(net, IMAGES)) == 8
+    assert len(find_conv_norm_pairs(net, IMAGES)) == 8
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
     def fail(*_: object) -> None:
@@ -93,14 +84,12 @@ def test_nothing_is_left_behind() -> None:
 
     handle = net.fc.register_forward_hook(fail)  # type: ignore[union-attr]
     with pytest.raises(ArithmeticError):
-        pairs_in(net, IMAGES)
+        find_conv_norm_pairs(net, IMAGES)
     handle.remove()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
-def test_half_precision_and_batches_own_statistics_are_left_alone() -> None:
-    net = build(FAMILIES["resnet"], num_classes=5)
-    assert points_of(net, batch_norm="batch").pairs == {}
-    assert len(points_of(net, batch_norm="recalibrated").pairs) == 8
-    assert len(points_of(net, precision="bf16").pairs) == 8
-    assert points_of(net.bfloat16()).pairs == {}
+def test_half_precision_is_left_alone() -> None:
+    net = build(FAMILIES["resnet"], num_classes=5).eval()
+    assert len(fold_norms(net, IMAGES)[1]) == 8
+    assert fold_norms(net.bfloat16(), IMAGES.bfloat16())[1] == {}
