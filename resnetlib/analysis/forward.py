@@ -130,7 +130,8 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     blocks, images = blocks_in(net, chains), count_images(inputs)
     starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
     terms: list[Tensor] = []  # of the chain that runs: x_l, then F and the change by `out` of each block
-    energies, dots = ([torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains] for _ in range(2))
+    energies = [torch.zeros(2 * len(chain) + 1, dtype=torch.float64) for chain in chains]
+    dots = [torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains]  # with x_L, at the end with itself
     largest = torch.zeros(3, len(chains), dtype=torch.float64)  # of |x_L| and of both deviations
     joined = torch.empty(0)
 
@@ -146,19 +147,19 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     def leave(name: str, y: Tensor) -> None:
         terms.append(y.double() - joined)
         if name in ends:
-            terms.append(y.double())
-            end_chain(ends[name])
+            end_chain(ends[name], y.double())
 
-    def end_chain(i: int) -> None:
-        stack = terms[-1].new_zeros(len(terms), *terms[-1].shape)
-        for row, term in zip(stack, terms, strict=True):
-            row[:, : term.shape[1]] = term  # the channels that later blocks concatenate stay zero
-        rest = stack[-1] - (stack[0] + stack[1:-1:2].sum(0))
-        sizes = torch.stack([x.abs().max() for x in (stack[-1], rest, rest - stack[2:-1:2].sum(0))])
+    def end_chain(i: int, last: Tensor) -> None:
+        added, changed = torch.zeros_like(last), torch.zeros_like(last)
+        for j, term in enumerate(terms):
+            channels = term.shape[1]  # fewer than x_L has, where later blocks concatenate theirs
+            (changed if j and j % 2 == 0 else added)[:, :channels] += term
+            energies[i][j] += term.square().sum().cpu()
+            dots[i][j] += (term * last[:, :channels]).sum().cpu()
+        dots[i][-1] += last.square().sum().cpu()
+        rest = last - added
+        sizes = torch.stack([x.abs().max() for x in (last, rest, rest - changed)])
         largest[:, i] = largest[:, i].maximum(sizes.cpu())
-        rows = stack.flatten(1)
-        energies[i] += torch.stack([row.dot(row) for row in rows]).cpu()
-        dots[i] += (rows @ rows[-1]).cpu()
 
     with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
         _run_all(net, blocks, inputs, "residual decomposition")
@@ -171,8 +172,8 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
         images=images,
         deviation=without,
         deviation_with_out=with_out,
-        branch_energy=torch.cat([energy[1:-1:2] for energy in energies]) / images,
-        out_energy=torch.cat([energy[2:-1:2] for energy in energies]) / images,
+        branch_energy=torch.cat([energy[1::2] for energy in energies]) / images,
+        out_energy=torch.cat([energy[2::2] for energy in energies]) / images,
         skip_energy=torch.stack([energy[0] for energy in energies]) / images,
         share=torch.cat([share[1:-1:2] for share in shares]),
         share_of_skip=torch.stack([share[0] for share in shares]),

@@ -247,11 +247,10 @@ def gradient_decomposition(
                 (skip1, branch1), (skip2, branch2) = (_grad(y, (skip, branch), term) for term in (term1, term2))
                 (term1,) = _grad(skip, [x], skip1)
                 term2 = _grad(skip, [x], skip2)[0] + _grad(branch, [x], branch1 + branch2)[0]
-                both = term1 + term2
-                deviation[i] = max(deviation[i], float((both - whole[name]).abs().max()))
-                largest[i] = max(largest[i], float(whole[name].abs().max()))
-                pairs = (term1, term1), (term2, term2), (both, both), (term1, term2)
-                sums[:, index[name]] += torch.stack([(a.double() * b.double()).sum() for a, b in pairs]).cpu()
+                deviation[i] = max(deviation[i], float((term1 + term2 - whole[name]).abs().max()))
+                largest[i] = max(largest[i], float(whole.pop(name).abs().max()))
+                dot = (term1.double() * term2.double()).sum()
+                sums[:, index[name]] += torch.stack([_energy(term1), _energy(term2), _energy(term1 + term2), dot]).cpu()
 
     with (
         enable_gradients(net),
@@ -280,6 +279,10 @@ def gradient_decomposition(
         survival=(skip_energy / last.repeat_interleave(torch.tensor([len(chain) for chain in chains]))).sqrt(),
         deviation=tuple(map(relative, deviation, largest)),
     )
+
+
+def _energy(gradient: Tensor) -> Tensor:
+    return gradient.double().square().sum()
 
 
 def _grad(y: Tensor, xs: Sequence[Tensor], gradient: Tensor | None = None) -> tuple[Tensor, ...]:
