@@ -268,7 +268,7 @@ def landscape(
         stack.callback(torch.set_num_threads, threads)
         if count > 1:
             torch.set_num_threads(1)  # so that threads need not wait for each other in every layer
-        checkpoint = load_checkpoint(path, Landscape, made_of, processes)
+        checkpoint, values = load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
@@ -290,28 +290,12 @@ def landscape(
                 raise ValueError(
                     f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
                 )
-            values = torch.full((len(coordinates), 2), NOT_COMPUTED, dtype=torch.float64)
             values[(coordinates == 0).all(1)] = centre
-            if checkpoint is not None:
-                before = checkpoint.loss_at_centre
-                if not math.isclose(before, float(centre[0, 0]), rel_tol=1e-3):  # losses without names of their own look alike
-                    raise ValueError(
-                        f"{path} is of another call: its loss at the centre is {before}, here {float(centre[0, 0])}. "
-                        "Give another file."
-                    )
-                values = checkpoint_values(path, shape, checkpoint.loss, checkpoint.accuracy)
-            values = compute_points(
-                coordinates,
-                values,
-                evaluators,
-                processes,
-                chunk=chunk,
-                seconds=seconds,
-                every=every,
-                save=lambda values: result(values).save(path) if path is not None else None,
-                desc="loss landscape",
-            )
-    return result(values)
+            before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
+            if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # functions of one name share a fingerprint
+                raise ValueError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
+            progress = {"chunk": chunk, "seconds": seconds, "every": every, "desc": "loss landscape"}
+            return compute_points(coordinates, values, evaluators, processes, result, path, **progress)
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -360,7 +344,8 @@ class PointEvaluator:
             shapes = {part.shape for _, parts, _ in self.batches for part in parts}
             if "isolate_recompiles" not in inspect.signature(torch.compile).parameters:
                 raise RuntimeError(f"compile=True needs a PyTorch whose torch.compile isolates recompiles, got {torch.__version__}")
-            self.run = torch.compile(  # isolated, since PyTorch does not see hooks that were added to a network since another call
+            # Isolated, since code that was compiled for another call does not see hooks that were added since.
+            self.run = torch.compile(  # type: ignore[call-overload]
                 run_functional, fullgraph=True, dynamic=False, recompile_limit=2 * len(shapes), isolate_recompiles=True
             )
 
@@ -439,18 +424,18 @@ def compute_points(
     values: Tensor,
     evaluators: Sequence[Evaluator],
     processes: Processes,
+    result: Callable[[Tensor], R],
+    path: Path | None,
     *,
     chunk: int = 1,
-    seconds: float,
-    every: float,
-    save: Callable[[Tensor], None],
+    seconds: float = 1.0,
+    every: float = 0.0,
     desc: str,
-) -> Tensor:
-    """Return `values` with the missing rows computed; each process has every n-th, and each evaluator a thread.
+) -> R:
+    """Compute the missing rows of `values`, and return their result; each process has every n-th, and each evaluator a thread.
 
     About every so many seconds, of which one point takes `seconds`, processes exchange their values and the main one saves them.
     """
-    values = values.clone()
     missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
     own = missing[processes.rank :: processes.world_size]
     chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
@@ -465,7 +450,7 @@ def compute_points(
 
     with (
         ThreadPoolExecutor(len(evaluators), initializer=start) as pool,
-        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # closing cancels what has not begun
+        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # type: ignore[type-var] # a generator
         tqdm(
             total=len(points), initial=len(points) - len(missing), desc=desc, unit="point", disable=not processes.is_main or None
         ) as bar,
@@ -479,9 +464,9 @@ def compute_points(
             new = processes.sum(new)
             done = new[:, -1] == 1
             values[done] = new[done, :-1]
-            if processes.is_main:
-                save(values)
-    return values
+            if processes.is_main and path is not None:
+                result(values).save(path)
+    return result(values)
 
 
 def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
@@ -514,30 +499,35 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
     return path
 
 
-def load_checkpoint(path: Path | None, kind: type[R], made_of: Mapping[str, str], processes: Processes) -> R | None:
-    """Load an unfinished result in the main process, and send it to all; None if there is none.
+def load_checkpoint(
+    path: Path | None,
+    kind: type[R],
+    fields: Sequence[str],
+    shape: tuple[int, ...],
+    made_of: Mapping[str, str],
+    processes: Processes,
+) -> tuple[R | None, Tensor]:
+    """Load an unfinished result, if there is one, in the main process; return it and its fields as columns in all processes.
 
-    Raises ValueError in all processes if the file is damaged or of another call, or if the processes differ among themselves.
+    Raises ValueError in all of them if the file is damaged or of another call, or if the processes differ among themselves.
     """
-    if any(other != made_of for other in processes.gather(dict(made_of))):
+    if any(other != made_of for other in processes.gather(made_of)):
         raise ValueError("the processes differ in their networks, images or arguments, and cannot share a surface")
-    loaded: R | str | None = None
+    loaded: R | None = None
+    error = ""
     if processes.is_main and path is not None and path.exists():
         try:
             loaded = kind.load(path)
             before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
             if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
-                loaded = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
-        except ValueError as error:
-            loaded = str(error)
-    loaded = processes.gather(loaded)[0]
-    if isinstance(loaded, str):
-        raise ValueError(loaded)
-    return loaded
-
-
-def checkpoint_values(path: Path | None, shape: tuple[int, ...], *values: Tensor) -> Tensor:
-    """Return the values of a checkpoint, a row for each point; raise ValueError if they do not have the grid's shape."""
-    if any(each.shape != shape or each.dtype != torch.float64 for each in values):
-        raise ValueError(f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file.")
-    return torch.stack([each.flatten() for each in values], 1)
+                error = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
+            elif any((t := getattr(loaded, name)).shape != shape or t.dtype != torch.float64 for name in fields):
+                error = f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file."
+        except ValueError as damaged:
+            error = str(damaged)
+    loaded, error = processes.gather((loaded, error))[0]
+    if error:
+        raise ValueError(error)
+    if loaded is None:
+        return None, torch.full((math.prod(shape), len(fields)), NOT_COMPUTED, dtype=torch.float64)
+    return loaded, torch.stack([getattr(loaded, name).flatten() for name in fields], 1)

@@ -52,17 +52,9 @@ def landscape(
 
     if h5 and not find_spec("h5py"):
         raise ValueError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
-    options = {"points": points, "span": span, "dimensions": dimensions, "compile": compiled}
+    options = {"dimensions": dimensions, "seed": seed, "batch_norm": batch_norm, "precision": precision, "compile": compiled}
     try:
-        surface = a.landscape(
-            net,
-            batches,
-            **options,
-            seed=seed,
-            batch_norm=batch_norm,
-            precision=precision,
-            out=out / "landscape.json",  # type: ignore[arg-type]
-        )
+        surface = a.landscape(net, batches, span, points, **options, out=out / "landscape.json")  # type: ignore[arg-type]
     except RuntimeError as error:
         if not compiled:
             raise
