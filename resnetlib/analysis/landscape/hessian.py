@@ -13,13 +13,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
-from resnetlib.analysis.landscape.surface import (
-    NOT_COMPUTED,
-    check_checkpoint_path,
-    compute_points,
-    fingerprint,
-    load_checkpoint,
-)
+from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_path, compute_points, fingerprint, load_checkpoint
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.distributed import process_group
@@ -136,8 +130,7 @@ def hessian_map(
 
     def result(values: Tensor) -> HessianMap:
         largest, smallest = (values[:, i].view(points, points).clone() for i in (0, 1))
-        given = None if directions else seed
-        return HessianMap(axes[0], axes[1], largest, smallest, count_images(data), given, made_of)
+        return HessianMap(axes[0], axes[1], largest, smallest, count_images(data), None if directions else seed, made_of)
 
     with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
         shape = (points, points)

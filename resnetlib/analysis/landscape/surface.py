@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -10,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,15 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather
-from resnetlib.analysis.landscape.directions import (
-    Direction,
-    Span,
-    check_directions,
-    cosine,
-    draw_directions,
-    make_grid,
-    parameters_of,
-)
+from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
@@ -59,6 +50,11 @@ CACHED_NUMEL = 32 * 3 * 32 * 32
 """Size of a batch, in fp32 numbers, whose feature maps stay in a CPU's caches: 32 images of CIFAR."""
 
 _MAX_WORKERS = 1024
+_COMPILE_CONFIG = {
+    "skip_nnmodule_hook_guards": False,  # a network with hooks does not run what was compiled for one without
+    "recompile_limit": 2**20,  # for each network and batch size; PyTorch's own limit is 8 in all
+    "accumulated_recompile_limit": 2**20,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +192,7 @@ def landscape(
         chunk: number of points that each worker computes together by `torch.func.vmap`. It saves launches of small kernels on a
             GPU; on a CPU it is slower.
         compile: run the network by `torch.compile`: faster for many points and images, after ten seconds or more of compiling
-            for each batch size, in each call. Values differ by rounding alone, so that a file can be resumed with or without.
+            for each network and batch size. Values differ by rounding alone, so that a file can be resumed with or without.
             Statistics are recalibrated uncompiled.
 
     Returns:
@@ -273,7 +269,10 @@ def landscape(
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `preserve_state` makes everything eager
+        with (
+            torch.compiler.set_stance("default" if compile else "force_eager"),  # `preserve_state` makes everything eager
+            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),  # type: ignore[no-untyped-call]
+        ):
             try:
                 for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
                     start = time.perf_counter()
@@ -319,7 +318,7 @@ class PointEvaluator:
         compile: bool = False,  # noqa: A002 - PyTorch's word
     ) -> None:
         self.net, self.directions, self.loss = copy_sharing_parameters(net), directions, loss
-        self.theta = parameters_of(net)
+        self.theta = {name: parameter.detach() for name, parameter in net.named_parameters()}
         self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
         self.device = batches[0][0].device
         self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -341,13 +340,7 @@ class PointEvaluator:
         self.batches = [(x, split_batch(x, half=half, compiled=compile) if splits else (x,), y) for x, y in batches]
         self.run: Callable[[nn.Module, dict[str, Tensor], Tensor], Tensor] = run_functional
         if compile:
-            shapes = {part.shape for _, parts, _ in self.batches for part in parts}
-            if "isolate_recompiles" not in inspect.signature(torch.compile).parameters:
-                raise RuntimeError(f"compile=True needs a PyTorch whose torch.compile isolates recompiles, got {torch.__version__}")
-            # Isolated, since code that was compiled for another call does not see hooks that were added since.
-            self.run = torch.compile(  # type: ignore[call-overload]
-                run_functional, fullgraph=True, dynamic=False, recompile_limit=2 * len(shapes), isolate_recompiles=True
-            )
+            self.run = torch.compile(run_functional, fullgraph=True, dynamic=False)
 
     def copy(self) -> "PointEvaluator":
         """Return an evaluator with modules of its own, for another thread."""
