@@ -271,7 +271,7 @@ def landscape(
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
         with (
             torch.compiler.set_stance("default" if compile else "force_eager"),  # `preserve_state` makes everything eager
-            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),  # type: ignore[no-untyped-call]
+            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),
         ):
             try:
                 for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
@@ -293,8 +293,10 @@ def landscape(
             before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
             if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # functions of one name share a fingerprint
                 raise ValueError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
-            progress = {"chunk": chunk, "seconds": seconds, "every": every, "desc": "loss landscape"}
-            return compute_points(coordinates, values, evaluators, processes, result, path, **progress)
+            timing = {"seconds": seconds, "every": every}
+            return compute_points(
+                coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
+            )
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
