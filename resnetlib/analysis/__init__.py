@@ -1,13 +1,26 @@
-"""Measure why skip connections work, on any network that is built of blocks with joins; and what networks cost."""
+"""Measure why skip connections work, and what networks cost.
+
+Analyses run a network in evaluation mode (with batch statistics, where `training` says so) and leave it unchanged. They raise
+ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need one order of
+blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise RuntimeError while
+another thread uses the network.
+"""
 
 from pathlib import Path
 
-from resnetlib.analysis.autocorrelation import GradientAutocorrelation, gradient_autocorrelation
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
-from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
-from resnetlib.analysis.flow import GradientFlow, gradient_flow
-from resnetlib.analysis.forks import path_gradient, share_of_paths
+from resnetlib.analysis.forward import (
+    BranchRatio,
+    ResidualDecomposition,
+    ResponseStd,
+    SignalPropagation,
+    branch_ratio,
+    residual_decomposition,
+    response_std,
+    signal_propagation,
+)
+from resnetlib.analysis.gradients import GradientDecomposition, GradientFlow, gradient_decomposition, gradient_flow
 from resnetlib.analysis.landscape import (
     HessianMap,
     Landscape,
@@ -23,7 +36,7 @@ from resnetlib.analysis.landscape import (
     write_html,
 )
 from resnetlib.analysis.network import blocks_of, chains_of, recalibrated
-from resnetlib.analysis.paths import PathGradients, path_gradients
+from resnetlib.analysis.paths import PathGradients, path_gradient, path_gradients, share_of_paths
 from resnetlib.analysis.perturb import (
     Perturbation,
     block_survival,
@@ -35,13 +48,15 @@ from resnetlib.analysis.perturb import (
     reorder,
     weight_noise,
 )
-from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
-from resnetlib.analysis.rank import EffectiveRank, effective_rank
-from resnetlib.analysis.ratios import BranchRatio, branch_ratio
-from resnetlib.analysis.residual_decomposition import ResidualDecomposition, residual_decomposition
-from resnetlib.analysis.responses import ResponseStd, response_std
 from resnetlib.analysis.result import AnalysisResult, draw, read_result
-from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
+from resnetlib.analysis.shattered import (
+    EffectiveRank,
+    GradientAutocorrelation,
+    ToyAutocorrelation,
+    effective_rank,
+    gradient_autocorrelation,
+    toy_autocorrelation,
+)
 
 __all__ = [
     "AnalysisResult",

@@ -44,6 +44,3 @@ class Moments:
 def channel_rows(x: Tensor) -> Tensor:
     """Reshape a feature `(N, C, ...)` to rows `(N * ..., C)`."""
     return x.movedim(1, -1).reshape(-1, x.shape[1])
-
-
-of_channels = channel_rows

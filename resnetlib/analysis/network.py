@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import accumulate
+from itertools import accumulate, starmap
 from math import isfinite
 from threading import RLock
 
@@ -141,15 +141,11 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     context they normalise as in training. The statistics are means over the batches. Frozen norms keep theirs.
 
     Args:
-        net: any network.
+        net: any network that was not made in inference mode.
         batches: images, with or without labels.
 
     Yields:
         Nothing.
-
-    Raises:
-        ValueError: if there are no images, the network's output on them is not finite, or it was made in inference mode.
-        RuntimeError: if another thread uses the network.
 
     Example:
         >>> from resnetlib import cifar_plain20
@@ -165,16 +161,18 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     inputs = gather_inputs(net, batches)
     with in_use(net, alone=True):
         estimates = _estimate_statistics(net, inputs)
-        before = [buffer.clone() for buffer, _ in estimates]
+        before = [(buffer, buffer.clone()) for buffer, _ in estimates]
         try:
-            with torch.no_grad():
-                for buffer, estimate in estimates:
-                    buffer.copy_(estimate)
+            _write(estimates)
             yield
         finally:
-            with torch.no_grad():
-                for (buffer, _), value in zip(estimates, before, strict=True):
-                    buffer.copy_(value)
+            _write(before)
+
+
+@torch.no_grad()
+def _write(values: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, value in values:
+        buffer.copy_(value)
 
 
 def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -206,7 +204,7 @@ def hook_inputs(blocks: Mapping[str, nn.Module], see: Callable[[str, Tensor], No
 
         return block.register_forward_pre_hook(hook, with_kwargs=True)
 
-    return _registered(register(name, block) for name, block in blocks.items())
+    return _registered(starmap(register, blocks.items()))
 
 
 def hook_joins(
@@ -217,7 +215,7 @@ def hook_joins(
     def register(name: str, block: Block) -> RemovableHandle:
         return block.join.register_forward_pre_hook(lambda _, arguments: see(name, *arguments))
 
-    return _registered(register(name, block) for name, block in blocks.items())
+    return _registered(starmap(register, blocks.items()))
 
 
 def hook_outputs(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], Tensor | None]) -> AbstractContextManager[None]:
@@ -226,7 +224,7 @@ def hook_outputs(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], 
     def register(name: str, module: nn.Module) -> RemovableHandle:
         return module.register_forward_hook(lambda _, arguments, y: see(name, y))
 
-    return _registered(register(name, module) for name, module in modules.items())
+    return _registered(starmap(register, modules.items()))
 
 
 @contextmanager
@@ -244,8 +242,8 @@ def _registered(handles: Iterable[RemovableHandle]) -> Iterator[None]:
 def blocks_of(net: nn.Module) -> dict[str, Block]:
     """Return the blocks of a network by name, in the order in which they are registered.
 
-    In the networks of this library that is the order in which they run. For other networks, analyses list the blocks in the order
-    in which they run, and leave out those that do not run.
+    Analyses list the blocks in the order in which they run, which is the same in this library's networks, and leave out those
+    that do not run.
 
     Args:
         net: a network that contains blocks of this library.

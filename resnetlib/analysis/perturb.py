@@ -1,8 +1,4 @@
-"""Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches.
-
-The network may be of any family and in any mode: it is measured in evaluation mode and left as it was. All functions raise
-ValueError if there are no images or labels, no block runs where blocks are perturbed, or the network's loss is not finite.
-"""
+"""Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -37,6 +33,7 @@ from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
 
 
@@ -115,7 +112,7 @@ class Perturbation(AnalysisResult):
         return self.error.quantile(q, dim=-1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot errors, of noise accuracies, and of `block_survival` changed predictions.
+        """Plot the error; for noise the accuracy, and for `block_survival` the changed predictions.
 
         Args:
             ax: matplotlib axes, perhaps with another network's curve; None for new ones.
@@ -130,7 +127,7 @@ class Perturbation(AnalysisResult):
         measure, clean, chance = "error (%)", self.clean_error, self.chance_error
         if noise or self.kind == "branch_noise":
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
-        colour = "black"
+        colour: Any = "black"
         if self.kind == "lesion":
             xlabel = "deleted block (orange: changes the shape)"
             colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
@@ -175,7 +172,7 @@ Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
 
 
 def evaluate_under(
-    net: nn.Module, data: list[Batch], perturb: Callable[[list[Tensor]], Outputs], shape: tuple[int, ...], **fields: Any
+    net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
 ) -> Perturbation:
     """Evaluate a network unperturbed, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
 
@@ -183,40 +180,34 @@ def evaluate_under(
     weights once.
     """
     scores = {index: Score() for index in product(*map(range, shape))}
-    with (
-        preserve_state(net),
-        torch.inference_mode(),
-        tqdm(total=len(scores) * len(data), desc=fields["kind"], disable=None) as bar,
-    ):
+    total = len(scores) * len(data)
+    with preserve_state(net), torch.inference_mode(), tqdm(total=total, desc=kind, disable=None) as bar:
         clean, outputs = score_clean(net, data)
         predicted = [predictions(logits) for logits in outputs]
         for index, batch, logits in perturb([x for x, _ in data]):
             scores[index].add(outputs[batch] if logits is None else logits, data[batch][1], predicted[batch])
             bar.update()
-
-    def collect(measure: str) -> Tensor:
-        return torch.tensor([getattr(score, measure) for score in scores.values()], dtype=torch.float64).reshape(shape)
-
+    for measure in ("error", "loss", "changed"):
+        values = torch.tensor([getattr(score, measure) for score in scores.values()], dtype=torch.float64)
+        fields[measure] = values.reshape(shape)
     return Perturbation(
+        kind=kind,
         images=clean.images,
         clean_error=clean.error,
         clean_loss=clean.loss,
         chance_error=chance_error(outputs[0].shape[1]),
-        error=collect("error"),
-        loss=collect("loss"),
-        changed=collect("changed"),
         **fields,
     )
 
 
-def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """Yield each block's name, and a function that computes the network's output from the block on; what precedes it runs once."""
+def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[int, str, Callable[[], Tensor]]]:
+    """Yield each block's number and name, and a function that computes the network's output; what precedes the block runs once."""
     parts = _parts_of(net)
-    names = {block: name for name, block in blocks.items()}
+    names = {block: (number, name) for number, (name, block) in enumerate(blocks.items())}
     for i, part in enumerate(parts):
         inside = [names.pop(module) for module in (part.modules() if isinstance(part, nn.Module) else ()) if module in names]
-        for name in inside:
-            yield name, partial(_run_parts, parts[i:], x)
+        for number, name in inside:
+            yield number, name, partial(_run_parts, parts[i:], x)
         if names:
             x = part(x)
 
@@ -226,8 +217,7 @@ def _parts_of(net: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     if not (net._forward_hooks or net._forward_pre_hooks or "forward" in vars(net)):
         if isinstance(net, nn.Sequential) and type(net).forward in (nn.Sequential.forward, Stage.forward, DenseBlock.forward):
             return [part for child in net for part in _parts_of(child)]
-        forwards = type(net).forward, getattr(type(net), "forward_features", None)
-        if isinstance(net, Backbone) and forwards == (Backbone.forward, Backbone.forward_features):
+        if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE_FORWARD:
             return [*(part for module in net.path() for part in _parts_of(module)), net.forward_head]
     return [net]
 
@@ -267,21 +257,20 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     net = unwrapped(net)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            for name, rest in from_each_block(net, blocks, x):
+            for number, name, rest in from_each_block(net, blocks, x):
                 with _scaled(blocks, [name], 0):
                     logits = rest()
-                yield (numbers[name],), batch, logits
+                yield (number,), batch, logits
 
     return evaluate_under(
         net,
         data,
-        perturb,
+        "lesion",
         (len(blocks),),
-        kind="lesion",
+        perturb,
         blocks=tuple(blocks),
         deleted_output=tuple(map(_deleted_output, blocks.values())),
         changes_shape=tuple(map(_changes_shape, blocks.values())),
@@ -335,7 +324,7 @@ def lesion_many(
                 logits = net(x)
             yield (i, j), batch, logits
 
-    return evaluate_under(net, data, perturb, (len(counts), draws), kind="lesion_many", blocks=tuple(names), values=counts)
+    return evaluate_under(net, data, "lesion_many", (len(counts), len(orders)), perturb, blocks=tuple(names), values=counts)
 
 
 def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = (1.0, 0.75, 0.5, 0.25, 0.0)) -> Perturbation:
@@ -365,13 +354,12 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     factors = check_numbers("factors", factors)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            whole: tuple[None, Callable[[], Tensor]] = None, partial(net, x)
-            for name, rest in chain(from_each_block(net, blocks, x), [whole]):
-                row, names = (len(blocks), list(blocks)) if name is None else (numbers[name], [name])
+            one_block = ((number, [name], rest) for number, name, rest in from_each_block(net, blocks, x))
+            all_blocks: tuple[int, list[str], Callable[[], Tensor]] = len(blocks), list(blocks), partial(net, x)
+            for row, names, rest in chain(one_block, [all_blocks]):
                 for i, factor in enumerate(factors):
                     with _scaled(blocks, names, factor):
                         logits = None if factor == 1 else rest()
@@ -380,9 +368,9 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     found = evaluate_under(
         net,
         data,
-        perturb,
+        "block_survival",
         (len(blocks) + 1, len(factors)),
-        kind="block_survival",
+        perturb,
         blocks=tuple(blocks),
         values=factors,
         deleted_output=tuple(map(_deleted_output, blocks.values())),
@@ -466,7 +454,7 @@ def input_noise(
             for i, sigma in enumerate(sigmas):
                 yield (i, j), batch, net(x + sigma * noise)
 
-    return evaluate_under(net, data, perturb, (len(sigmas), draws), kind="input_noise", values=sigmas)
+    return evaluate_under(net, data, "input_noise", (len(sigmas), len(sources)), perturb, values=sigmas)
 
 
 def weight_noise(
@@ -509,7 +497,7 @@ def weight_noise(
                 for batch, x in enumerate(inputs):
                     yield (i, j), batch, functional_call(net, noisy, (x,))
 
-    return evaluate_under(net, data, perturb, (len(ratios), draws), kind="weight_noise", values=ratios)
+    return evaluate_under(net, data, "weight_noise", (len(ratios), len(sources)), perturb, values=ratios)
 
 
 def _relative_noise(weight: Tensor, source: torch.Generator) -> Tensor:
@@ -543,22 +531,21 @@ def branch_noise(
     net = unwrapped(net)
     data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
     blocks = running_blocks(net, data[0][0])
-    numbers = {name: i for i, name in enumerate(blocks)}
     sources = {name: generators(seed, draws) for name in blocks}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
-            for name, rest in from_each_block(net, blocks, x):
+            for number, name, rest in from_each_block(net, blocks, x):
                 for j, source in enumerate(sources[name]):
                     state = source.get_state()
                     for i, ratio in enumerate(ratios):
                         source.set_state(state)  # the same noise for every ratio
                         with hook_joins({name: blocks[name]}, partial(_add_noise, ratio=ratio, source=source)):
                             logits = rest()
-                        yield (numbers[name], i, j), batch, logits
+                        yield (number, i, j), batch, logits
 
-    shape = len(blocks), len(ratios), draws
-    return evaluate_under(net, data, perturb, shape, kind="branch_noise", blocks=tuple(blocks), values=ratios)
+    shape = len(blocks), len(ratios), int(draws)
+    return evaluate_under(net, data, "branch_noise", shape, perturb, blocks=tuple(blocks), values=ratios)
 
 
 def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -570,16 +557,13 @@ def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source:
 
 
 def kendall_tau(order: Sequence[int]) -> float:
-    """Kendall's tau = (pairs in ascending order - pairs in descending order) / pairs.
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs.
 
     Args:
         order: two or more different numbers.
 
     Returns:
         From -1, descending, to 1, ascending.
-
-    Raises:
-        ValueError: for fewer than two numbers, or equal ones.
 
     Example:
         >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
@@ -634,12 +618,14 @@ def reorder(
     if not pairs:
         raise ValueError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
     orders: dict[tuple[int, int], list[int]] = {}
+    tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
     for j, source in enumerate(sources):
         chosen = [pairs[i] for i in torch.randint(len(pairs), (max(swaps),), generator=source).tolist()]
         for i, count in enumerate(swaps):
             orders[i, j] = list(range(len(names)))
             for one, other in chosen[:count]:
                 orders[i, j][one], orders[i, j][other] = orders[i, j][other], orders[i, j][one]
+            tau[i, j] = kendall_tau(orders[i, j])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for index, order in orders.items():
@@ -647,34 +633,22 @@ def reorder(
             for batch, x in enumerate(inputs):
                 yield index, batch, functional_call(net, tensors, (x,)) if tensors else None
 
-    tau = torch.zeros(len(swaps), draws, dtype=torch.float64)
-    for index, order in orders.items():
-        tau[index] = kendall_tau(order)
-    return evaluate_under(
-        net, data, perturb, (len(swaps), draws), kind="reorder", blocks=tuple(names), values=swaps, groups=groups, tau=tau
-    )
+    fields = {"blocks": tuple(names), "values": swaps, "groups": groups, "tau": tau}
+    return evaluate_under(net, data, "reorder", tuple(tau.shape), perturb, **fields)
 
 
 def _exchangeable(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:
     """Run images to find groups of blocks that can be swapped."""
-    skips: dict[str, torch.Size] = {}
-    outputs: dict[str, torch.Size] = {}
-
-    def see_join(name: str, skip: Tensor, branch: Tensor) -> None:
-        skips[name] = skip.shape
-
-    def see_output(name: str, y: Tensor) -> None:
-        outputs[name] = y.shape
-
-    with preserve_state(net), torch.inference_mode(), hook_joins(blocks, see_join), hook_outputs(blocks, see_output):
+    shapes: dict[str, torch.Size] = {}
+    with preserve_state(net), torch.inference_mode(), hook_outputs(blocks, lambda name, y: shapes.update({name: y.shape})):
         net(x)
     alike: dict[Any, list[str]] = {}
     for name, block in blocks.items():
-        if block.downsample is None and skips[name] == outputs[name]:
+        if block.downsample is None and block.stride == 1 and block.in_channels == block.out_channels:
             # The repr of a stochastic join has the block's own rate of dropping it, which does not matter in evaluation mode.
             children = tuple((key, type(child) if child is block.join else repr(child)) for key, child in block.named_children())
-            shapes = tuple((key, tensor.shape) for key, tensor in _tensors(block).items())
-            alike.setdefault((type(block), outputs[name], children, shapes), []).append(name)
+            tensors = tuple((key, tensor.shape) for key, tensor in _tensors(block).items())
+            alike.setdefault((type(block), shapes[name], children, tensors), []).append(name)
     return tuple(tuple(group) for group in alike.values() if len(group) > 1)
 
 

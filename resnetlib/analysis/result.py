@@ -39,7 +39,7 @@ class AnalysisResult(ABC):
         """
         path = Path(path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        values = {field.name: value for field, value in given if value is not field.default}
+        values = {field.name: value for field, value in given if value is not field.default}  # load restores the rest
         is_json = path.suffix != ".safetensors"
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
@@ -170,12 +170,14 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def plot_curve(ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False) -> "Axes":
+def plot_curve(
+    ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
+) -> "Axes":
     """Plot a number for each layer against its index, or sorted without NaN; give a label where several networks share the axes."""
     ax = new_axes(ax)
     if descending:
         values = values[~values.isnan()].sort(descending=True).values
-    ax.plot(range(len(values)), values.tolist(), marker=".", label=label)
+    ax.plot(range(len(values)), values.tolist(), style, marker=".", label=label)
     ax.set(xlabel=f"{of}, sorted" if descending else of, ylabel=name)
     if label is not None:
         ax.legend()

@@ -112,7 +112,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds a ResidualDecomposition: load it with ResidualDecomposition\.load"):
         Anything.load(tmp_path / "kind.json")
     (tmp_path / "listed.json").write_text('{"result": [1]}')
-    with pytest.raises(ValueError, match=r"is no saved result, or damaged: its class is \[1\]"):
+    with pytest.raises(ValueError, match=r"is no saved result, or damaged: its class is \(1,\)"):
         load_result(tmp_path / "listed.json")
     (tmp_path / "unknown.json").write_text('{"result": "Nothing"}')
     with pytest.raises(ValueError, match=r"holds a Nothing"):

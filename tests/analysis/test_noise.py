@@ -62,8 +62,8 @@ def test_input_noise_is_as_the_normal_distribution_says() -> None:
     assert found.mean_accuracy.tolist() == pytest.approx(expected, abs=1)
     assert found.drop.tolist() == pytest.approx([100 - accuracy for accuracy in expected], abs=1)
     assert found.drop[0] == 0
-    assert (found.where, found.sizes, found.images, found.clean_accuracy, 100 - found.chance_error) == (
-        "input",
+    assert (found.kind, found.values, found.images, found.clean_accuracy, 100 - found.chance_error) == (
+        "input_noise",
         (0, 0.5, 2),
         20000,
         100,
@@ -125,7 +125,7 @@ def test_weight_noise_is_relative_to_each_filter() -> None:
 def test_weight_noise_against_a_changed_copy(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     found = weight_noise(net, DATA, [0, 0.5], draws=1)
-    assert found.where == "weights"
+    assert found.kind == "weight_noise"
     assert found.drop[0] == 0
     other, (stream,) = deepcopy(net).eval(), generators(0, 1)
     with torch.no_grad():

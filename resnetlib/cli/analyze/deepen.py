@@ -23,7 +23,7 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: "N
     import torch
 
     from resnetlib.analysis import deepen as make
-    from resnetlib.analysis.batches import noise_images
+    from resnetlib.analysis.inputs import noise_images
     from resnetlib.zoo import save_model
 
     try:

@@ -1,4 +1,0 @@
-# ruff: noqa
-"""Old names, until their users have moved."""
-
-from resnetlib.analysis.network import preserve_state as intact, unwrapped
