@@ -4,7 +4,7 @@
 
 All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalised
 one by one. loss-landscapes leaves out the last row, and displaces every other one, which is allowed for. From resnetlib's are
-taken those of one point, and of what is done once: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
+taken those of 3 points, and of what is done once: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
 """
 
 import argparse
@@ -58,21 +58,20 @@ def peer(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
     return losses
 
 
-def ours(choices: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> Tensor:
-    batch = net.preprocess(data.images), data.labels
-    return landscape(net, batch, float(x[-1]), len(x), directions=along, **choices).loss.float()
+def ours(how: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> Tensor:
+    return landscape(net, (net.preprocess(data.images), data.labels), float(x[-1]), len(x), directions=along, **how).loss.float()
 
 
-def measure(rounds: int, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
-    own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in (False, True) for p in ("fp32", "bf16")}
+def measure(rounds: int, modes: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
+    own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in modes for p in ("fp32", "bf16")}
     ways: dict[str, Any] = {"published": published, "loss-landscapes": peer} | {k: partial(ours, v) for k, v in own.items()}
     rows, losses, times = {label: dict[str, float]() for label in ways}, dict[str, Tensor](), {label: list[Any]() for label in ways}
     for label, compute in [*ways.items()] * rounds:
         begun = [clock() for clock in CLOCKS.values()]
-        _ = compute(copy.deepcopy(net), data, x[-1:], *along) if label in own else None  # one point, beside the centre
+        _ = compute(copy.deepcopy(net), data, x[[0, -1]], along[0]) if label in own else None  # the centre and two points
         between = [clock() for clock in CLOCKS.values()]
         found = losses[label] = compute(copy.deepcopy(net), data, x, *along)
-        ends, count = [clock() for clock in CLOCKS.values()], int((~found.isnan()).sum()) - (2 if label in own else 0)
+        ends, count = [clock() for clock in CLOCKS.values()], int((~found.isnan()).sum()) - (3 if label in own else 0)
         times[label].append([(end - c - (c - b)) / count for b, c, end in zip(begun, between, ends, strict=True)])
         rows[label].setdefault("first_call_seconds", between[0] - begun[0])
         rows[label]["largest_deviation"] = float((found / losses["published"] - 1).abs().nan_to_num().max())
@@ -86,14 +85,15 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("model", ""), ("data", ""), ("out", ""), ("images", 256), ("points", 5), ("rounds", 3), ("threads", 1)):
         cli.add_argument(f"--{name}", type=type(default), default=default, required=default == "")
+    cli.add_argument("--no-compile", action="store_true", help="leave the compiled networks out")
     args, os.environ["TORCHINDUCTOR_CACHE_DIR"] = cli.parse_args(), tempfile.mkdtemp()
     torch.set_num_threads(args.threads)
     net, data = resnetlib.create_model(args.model).eval(), cifar10(args.data, "train").first(args.images)
     how: dict[str, Any] = {"images": args.images, "points": args.points**2, "rounds": args.rounds, "threads": args.threads}
     how |= {"model": Path(args.model).name} | {name: version(name) for name in ("resnetlib", "torch", "loss-landscapes")}
     along = (filter_normalized_direction(net, generator) for generator in [torch.Generator().manual_seed(0)] * 2)
-    results = measure(args.rounds, net, data, torch.linspace(-1, 1, args.points), *along)
-    Path(args.out).write_text(json.dumps({"how": how, "results": results}, indent=2) + "\n")
+    rows = measure(args.rounds, [False, True][: 2 - args.no_compile], net, data, torch.linspace(-1, 1, args.points), *along)
+    Path(args.out).write_text(json.dumps({"how": how, "results": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

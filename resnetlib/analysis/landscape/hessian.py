@@ -13,14 +13,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
-from resnetlib.analysis.landscape.surface import (
-    NOT_COMPUTED,
-    check_checkpoint_path,
-    checkpoint_values,
-    compute_points,
-    fingerprint,
-    load_checkpoint,
-)
+from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_path, compute_points, fingerprint, load_checkpoint
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.distributed import process_group
@@ -136,30 +129,18 @@ def hessian_map(
     made_of = fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
     def result(values: Tensor) -> HessianMap:
-        largest, smallest = (column.view((points, points)).clone() for column in values.T)
-        return HessianMap(*axes, largest, smallest, count_images(data), None if directions else seed, made_of)
+        largest, smallest = (values[:, i].view(points, points).clone() for i in (0, 1))
+        return HessianMap(axes[0], axes[1], largest, smallest, count_images(data), None if directions else seed, made_of)
 
     with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
-        checkpoint = load_checkpoint(path, HessianMap, made_of, processes)
+        shape = (points, points)
+        _, values = load_checkpoint(path, HessianMap, ("largest", "smallest"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
         if not evaluator.move_to(torch.zeros(2)):
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
-        values = torch.full((len(coordinates), 2), NOT_COMPUTED, dtype=torch.float64)
-        if checkpoint is not None:
-            values = checkpoint_values(path, (points, points), checkpoint.largest, checkpoint.smallest)
-        values = compute_points(
-            coordinates,
-            values,
-            [evaluator],
-            processes,
-            seconds=1,
-            every=0,
-            save=lambda values: result(values).save(path) if path is not None else None,
-            desc="Hessian eigenvalues",
-        )
-    return result(values)
+        return compute_points(coordinates, values, [evaluator], processes, result, path, desc="Hessian eigenvalues")
 
 
 class HessianEvaluator:

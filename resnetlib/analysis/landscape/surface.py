@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import inspect
 import json
 import math
 import os
@@ -10,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,15 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather
-from resnetlib.analysis.landscape.directions import (
-    Direction,
-    Span,
-    check_directions,
-    cosine,
-    draw_directions,
-    make_grid,
-    parameters_of,
-)
+from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
@@ -59,6 +50,11 @@ CACHED_NUMEL = 32 * 3 * 32 * 32
 """Size of a batch, in fp32 numbers, whose feature maps stay in a CPU's caches: 32 images of CIFAR."""
 
 _MAX_WORKERS = 1024
+_COMPILE_CONFIG = {
+    "skip_nnmodule_hook_guards": False,  # a network with hooks does not run what was compiled for one without
+    "recompile_limit": 2**20,  # for each network and batch size; PyTorch's own limit is 8 in all
+    "accumulated_recompile_limit": 2**20,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +192,7 @@ def landscape(
         chunk: number of points that each worker computes together by `torch.func.vmap`. It saves launches of small kernels on a
             GPU; on a CPU it is slower.
         compile: run the network by `torch.compile`: faster for many points and images, after ten seconds or more of compiling
-            for each batch size, in each call. Values differ by rounding alone, so that a file can be resumed with or without.
+            for each network and batch size. Values differ by rounding alone, so that a file can be resumed with or without.
             Statistics are recalibrated uncompiled.
 
     Returns:
@@ -268,12 +264,15 @@ def landscape(
         stack.callback(torch.set_num_threads, threads)
         if count > 1:
             torch.set_num_threads(1)  # so that threads need not wait for each other in every layer
-        checkpoint = load_checkpoint(path, Landscape, made_of, processes)
+        checkpoint, values = load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `preserve_state` makes everything eager
+        with (
+            torch.compiler.set_stance("default" if compile else "force_eager"),  # `preserve_state` makes everything eager
+            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),
+        ):
             try:
                 for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
                     start = time.perf_counter()
@@ -290,28 +289,14 @@ def landscape(
                 raise ValueError(
                     f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
                 )
-            values = torch.full((len(coordinates), 2), NOT_COMPUTED, dtype=torch.float64)
             values[(coordinates == 0).all(1)] = centre
-            if checkpoint is not None:
-                before = checkpoint.loss_at_centre
-                if not math.isclose(before, float(centre[0, 0]), rel_tol=1e-3):  # losses without names of their own look alike
-                    raise ValueError(
-                        f"{path} is of another call: its loss at the centre is {before}, here {float(centre[0, 0])}. "
-                        "Give another file."
-                    )
-                values = checkpoint_values(path, shape, checkpoint.loss, checkpoint.accuracy)
-            values = compute_points(
-                coordinates,
-                values,
-                evaluators,
-                processes,
-                chunk=chunk,
-                seconds=seconds,
-                every=every,
-                save=lambda values: result(values).save(path) if path is not None else None,
-                desc="loss landscape",
+            before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
+            if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # functions of one name share a fingerprint
+                raise ValueError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
+            timing = {"seconds": seconds, "every": every}
+            return compute_points(
+                coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
             )
-    return result(values)
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -335,7 +320,7 @@ class PointEvaluator:
         compile: bool = False,  # noqa: A002 - PyTorch's word
     ) -> None:
         self.net, self.directions, self.loss = copy_sharing_parameters(net), directions, loss
-        self.theta = parameters_of(net)
+        self.theta = {name: parameter.detach() for name, parameter in net.named_parameters()}
         self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
         self.device = batches[0][0].device
         self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -357,12 +342,7 @@ class PointEvaluator:
         self.batches = [(x, split_batch(x, half=half, compiled=compile) if splits else (x,), y) for x, y in batches]
         self.run: Callable[[nn.Module, dict[str, Tensor], Tensor], Tensor] = run_functional
         if compile:
-            shapes = {part.shape for _, parts, _ in self.batches for part in parts}
-            if "isolate_recompiles" not in inspect.signature(torch.compile).parameters:
-                raise RuntimeError(f"compile=True needs a PyTorch whose torch.compile isolates recompiles, got {torch.__version__}")
-            self.run = torch.compile(  # isolated, since PyTorch does not see hooks that were added to a network since another call
-                run_functional, fullgraph=True, dynamic=False, recompile_limit=2 * len(shapes), isolate_recompiles=True
-            )
+            self.run = torch.compile(run_functional, fullgraph=True, dynamic=False)
 
     def copy(self) -> "PointEvaluator":
         """Return an evaluator with modules of its own, for another thread."""
@@ -439,18 +419,18 @@ def compute_points(
     values: Tensor,
     evaluators: Sequence[Evaluator],
     processes: Processes,
+    result: Callable[[Tensor], R],
+    path: Path | None,
     *,
     chunk: int = 1,
-    seconds: float,
-    every: float,
-    save: Callable[[Tensor], None],
+    seconds: float = 1.0,
+    every: float = 0.0,
     desc: str,
-) -> Tensor:
-    """Return `values` with the missing rows computed; each process has every n-th, and each evaluator a thread.
+) -> R:
+    """Compute the missing rows of `values`, and return their result; each process has every n-th, and each evaluator a thread.
 
     About every so many seconds, of which one point takes `seconds`, processes exchange their values and the main one saves them.
     """
-    values = values.clone()
     missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
     own = missing[processes.rank :: processes.world_size]
     chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
@@ -465,7 +445,7 @@ def compute_points(
 
     with (
         ThreadPoolExecutor(len(evaluators), initializer=start) as pool,
-        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # closing cancels what has not begun
+        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # type: ignore[type-var] # a generator
         tqdm(
             total=len(points), initial=len(points) - len(missing), desc=desc, unit="point", disable=not processes.is_main or None
         ) as bar,
@@ -479,9 +459,9 @@ def compute_points(
             new = processes.sum(new)
             done = new[:, -1] == 1
             values[done] = new[done, :-1]
-            if processes.is_main:
-                save(values)
-    return values
+            if processes.is_main and path is not None:
+                result(values).save(path)
+    return result(values)
 
 
 def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
@@ -514,30 +494,35 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
     return path
 
 
-def load_checkpoint(path: Path | None, kind: type[R], made_of: Mapping[str, str], processes: Processes) -> R | None:
-    """Load an unfinished result in the main process, and send it to all; None if there is none.
+def load_checkpoint(
+    path: Path | None,
+    kind: type[R],
+    fields: Sequence[str],
+    shape: tuple[int, ...],
+    made_of: Mapping[str, str],
+    processes: Processes,
+) -> tuple[R | None, Tensor]:
+    """Load an unfinished result, if there is one, in the main process; return it and its fields as columns in all processes.
 
-    Raises ValueError in all processes if the file is damaged or of another call, or if the processes differ among themselves.
+    Raises ValueError in all of them if the file is damaged or of another call, or if the processes differ among themselves.
     """
-    if any(other != made_of for other in processes.gather(dict(made_of))):
+    if any(other != made_of for other in processes.gather(made_of)):
         raise ValueError("the processes differ in their networks, images or arguments, and cannot share a surface")
-    loaded: R | str | None = None
+    loaded: R | None = None
+    error = ""
     if processes.is_main and path is not None and path.exists():
         try:
             loaded = kind.load(path)
             before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
             if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
-                loaded = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
-        except ValueError as error:
-            loaded = str(error)
-    loaded = processes.gather(loaded)[0]
-    if isinstance(loaded, str):
-        raise ValueError(loaded)
-    return loaded
-
-
-def checkpoint_values(path: Path | None, shape: tuple[int, ...], *values: Tensor) -> Tensor:
-    """Return the values of a checkpoint, a row for each point; raise ValueError if they do not have the grid's shape."""
-    if any(each.shape != shape or each.dtype != torch.float64 for each in values):
-        raise ValueError(f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file.")
-    return torch.stack([each.flatten() for each in values], 1)
+                error = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
+            elif any((t := getattr(loaded, name)).shape != shape or t.dtype != torch.float64 for name in fields):
+                error = f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file."
+        except ValueError as damaged:
+            error = str(damaged)
+    loaded, error = processes.gather((loaded, error))[0]
+    if error:
+        raise ValueError(error)
+    if loaded is None:
+        return None, torch.full((math.prod(shape), len(fields)), NOT_COMPUTED, dtype=torch.float64)
+    return loaded, torch.stack([getattr(loaded, name).flatten() for name in fields], 1)

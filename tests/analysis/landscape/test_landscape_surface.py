@@ -98,7 +98,7 @@ def test_batch_norms_statistics_at_each_point(spec: Spec, batch_norm: Any) -> No
 
 
 def test_frozen_norms_and_norms_without_statistics_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surface, "CACHED_NUMEL", 3 * 32 * 32)  # pieces of one image, which have other statistics than their batch
+    monkeypatch.setattr(surface, "CACHED_NUMEL", 3 * 32 * 32)  # parts of one image, which have other statistics than their batch
     convs = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)]
     net = nn.Sequential(*convs, nn.Flatten(), nn.Linear(3136, 5)).train()
     with torch.no_grad():
@@ -116,19 +116,19 @@ def everywhere(net: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [1, 3, 10])
-def test_pieces_of_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = trained(FAMILIES["resnet"])
     monkeypatch.setattr(surface, "CACHED_NUMEL", size * 3 * 32 * 32)
     for half, compiled, times in ((False, False, 1), (True, False, 2), (False, True, 2), (True, True, 4)):
-        sizes = [len(piece) for x, _ in BATCHES for piece in surface.split_batch(x, half=half, compiled=compiled)]
+        sizes = [len(part) for x, _ in BATCHES for part in surface.split_batch(x, half=half, compiled=compiled)]
         assert sizes == {1: [1] * 10, 2: [2] * 5, 3: [3, 3, 2, 2], 4: [3, 3, 4]}.get(size * times, [6, 4])
     torch.testing.assert_close(landscape(net, BATCHES, 0.5, 2).loss, everywhere(net), rtol=1e-5, atol=0)
 
 
-def test_compiled_pieces_are_of_one_size_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_parts_are_of_one_size_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface, "CACHED_NUMEL", 32 * 3)
     for images, sizes in ((250, {50}), (128, {64}), (64, {64}), (127, {64, 63}), (10, {10})):
-        assert {len(piece) for piece in surface.split_batch(torch.empty(images, 3), half=False, compiled=True)} == sizes
+        assert {len(part) for part in surface.split_batch(torch.empty(images, 3), half=False, compiled=True)} == sizes
 
 
 def test_a_loss_sees_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +337,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"out must be a file that ends in .json or .safetensors"):
             wrong(out=tmp_path / out)
     (tmp_path / "found.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no saved finding, or damaged"):
+    with pytest.raises(ValueError, match="is no saved result, or damaged"):
         wrong(out=tmp_path / "found.json")
     with pytest.raises(ValueError, match=r"has no parameters"):
         wrong(net=nn.Flatten(), batches=(torch.randn(2, 3), torch.tensor([0, 1])))

@@ -103,4 +103,4 @@ def test_processes_that_differ_are_refused() -> None:
             return [value, value | {"images": "others"}]
 
     with pytest.raises(ValueError, match="the processes differ in their networks, images or arguments"):
-        load_checkpoint(None, Landscape, {"images": "these"}, Two(0, 2, *[torch.device("cpu")] * 2))
+        load_checkpoint(None, Landscape, ["loss"], (2,), {"images": "these"}, Two(0, 2, *[torch.device("cpu")] * 2))
