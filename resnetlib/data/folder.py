@@ -4,6 +4,7 @@ import os
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ class ImageFiles:
         samples: for each image its path from `root`, and its label.
         passed_over: what lies in the folder and is not used, and why.
         digest: hash of the contents of all images that were read in the folder; "" before `try_images`.
+        stamp: hash of the names, sizes and times of the files that `try_images` read; "" before.
     """
 
     root: Path
@@ -30,10 +32,16 @@ class ImageFiles:
     samples: tuple[tuple[str, int], ...]
     passed_over: tuple[tuple[str, str], ...] = ()
     digest: str = ""
+    stamp: str = ""
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self.samples)
+
+    @property
+    def check_result(self) -> dict[str, Any]:
+        """What `try_images` found, as JSON has it, for its next call on the same files."""
+        return {"stamp": self.stamp, "digest": self.digest, "passed_over": [list(entry) for entry in self.passed_over]}
 
     @property
     def report(self) -> str:

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 
 from resnetlib.data.folder import ImageFiles
 from resnetlib.disk import open_file
+from resnetlib.distributed import Processes
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -99,11 +101,13 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self.transform(read_image(self.files.root / path)), label
 
 
-def try_images(files: ImageFiles) -> ImageFiles:
+def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
     """Read every image once, so that none that cannot be read stops a training later.
 
     Args:
         files: the images.
+        known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
+        processes: share the work among these processes; None to do all of it in this one.
 
     Returns:
         Those that can be read, with the hash of their contents; the others are passed over.
@@ -111,27 +115,54 @@ def try_images(files: ImageFiles) -> ImageFiles:
     Raises:
         ValueError: if no image of a class can be read.
     """
-    from tqdm import tqdm
-
-    paths = [files.root / path for path, _ in files.samples]
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        _silence_pillow()  # once for all threads, since a filter is the whole process's
-        try:
-            read = list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    stamp = _stamp_of(files)
+    for result in known:
+        if result.get("stamp") == stamp:
+            passed_over = tuple((str(path), str(why)) for path, why in result["passed_over"])
+            bad = {path for path, _ in passed_over}
+            good = tuple(sample for sample in files.samples if sample[0] not in bad)
+            return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
+    rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
+    read = _try_all([files.root / path for path, _ in files.samples[rank::world]])
+    if processes:
+        parts = processes.gather(read)
+        read = [parts[i % world][i // world] for i in range(len(files))]
     complaints = [complaint for _, complaint in read]
     good = tuple(sample for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is None)
-    bad = [(sample[0], complaint) for sample, complaint in zip(files.samples, complaints, strict=True) if complaint is not None]
+    bad_files = [(path, complaint) for (path, _), complaint in zip(files.samples, complaints, strict=True) if complaint is not None]
     lost = sorted(set(range(len(files.classes))) - {label for _, label in good})
     if lost:
         label_of = dict(files.samples)
-        examples = [f"{path} ({why})" for path, why in bad if label_of[path] in lost]
+        examples = [f"{path} ({why})" for path, why in bad_files if label_of[path] in lost]
         names = ", ".join(files.classes[label] for label in lost)
         raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
     digest = hashlib.sha256(b"".join(content for content, complaint in read if complaint is None)).hexdigest()
-    return replace(files, samples=good, passed_over=(*files.passed_over, *bad), digest=digest)
+    return replace(files, samples=good, passed_over=(*files.passed_over, *bad_files), digest=digest, stamp=stamp)
+
+
+def _try_all(paths: list[Path]) -> list[tuple[bytes, str | None]]:
+    from tqdm import tqdm
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        _silence_pillow()  # once for all threads, since a filter is the whole process's
+        try:
+            return list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _stamp_of(files: ImageFiles) -> str:
+    """Hash the names, sizes and times of files: a file whose content changes has another ctime."""
+    digest = hashlib.sha256()
+    for path, label in files.samples:
+        try:
+            stat = (files.root / path).stat()
+            times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        except OSError:
+            times = "gone"
+        digest.update(os.fsencode(path) + f" {label} {times}\n".encode())
+    return digest.hexdigest()
 
 
 def _try(path: Path) -> tuple[bytes, str | None]:
