@@ -2,7 +2,7 @@
 
     python examples/embed_weights.py runs/cifar_resnet20-seed=0 --data cifar-10-batches-bin --tag resnetlib_c10 --out embedded
 
-It prints the line that belongs into resnetlib/weights/catalog/embedded.py, and refuses weights to which fp16 costs more than
+It prints the line that belongs into resnetlib/weights/catalog/__init__.py, and refuses weights to which fp16 costs more than
 0.02 % of the test images.
 """
 

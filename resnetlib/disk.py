@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read only if they are files."""
+"""Write files atomically, and open only regular files."""
 
 import os
 import re
@@ -12,21 +12,21 @@ from pathlib import Path
 from uuid import uuid4
 
 _PATIENCE = 10.0
-"""Seconds to wait for another writer in a folder; then both write, each its whole files."""
+"""Seconds to wait for another process that writes to the folder; after that both write, each its own temporary files."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, flush it to the disk, and give it the name.
+    """Write to a temporary file beside `path`, flush it to the disk, and rename it.
 
-    A file that is replaced keeps its permissions; a new one has those that `open` would give it.
+    A replaced file's permissions are kept; a new file gets those that `open` would give it.
     """
     write_together(path.parent, {path.name: content})
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files of a folder beside their names, and give them these, in order, once all are on the disk.
+    """Write temporary files to a folder, and rename them in order once all of them are on the disk.
 
-    Who is killed between two names leaves the rest where `unfinished` finds it; the next to write these names clears it away.
+    A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
     """
     with _alone(folder) as alone:
         old = [path for name in contents for path in unfinished(folder, name)] if alone else []
@@ -43,7 +43,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             for name, temporary in temporaries.items():
                 temporary.replace(folder / name)
         except BaseException:
-            if temporaries[next(iter(contents))].exists():  # or the first has its name, and the others are needed
+            if temporaries[next(iter(contents))].exists():  # otherwise the first one is renamed, and the others are needed
                 for temporary in temporaries.values():
                     temporary.unlink(missing_ok=True)
             raise
@@ -52,7 +52,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def unfinished(folder: Path, name: str) -> list[Path]:
-    """Return what writers that were killed, or are still at work, left for a name."""
+    """Return the temporary files for a name, of processes that were killed or are still writing."""
     return [path for path in folder.glob(f".{escape(name)}.????????") if re.fullmatch("[0-9a-f]{8}", path.name[-8:])]
 
 
@@ -65,7 +65,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Keep other writers out of a folder; False where that cannot be: no locks, or somebody who does not let go."""
+    """Lock a folder against other writers; yield False if there are no locks, or another process keeps its lock."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -73,7 +73,7 @@ def _alone(folder: Path) -> Iterator[bool]:
         return
     with ExitStack() as stack:
         alone = False
-        with suppress(OSError):  # a disk without locks
+        with suppress(OSError):  # a file system without locks
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             end = time.monotonic() + _PATIENCE
@@ -87,18 +87,9 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def open_file(path: str | Path) -> BufferedReader:
-    """Open a regular file for reading.
+    """Open a regular file, or a link to one, for reading.
 
-    Args:
-        path: the file; a link to one is followed.
-
-    Returns:
-        The open file.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        IsADirectoryError: for a folder.
-        ValueError: for a pipe, a socket or a device, which could block or never end.
+    Raise ValueError for a pipe, a socket or a device, which could block or never end, and IsADirectoryError for a folder.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -114,19 +105,7 @@ def open_file(path: str | Path) -> BufferedReader:
 
 
 def read_file(path: str | Path, limit: int) -> bytes:
-    """Read a regular file of at most `limit` bytes.
-
-    Args:
-        path: the file.
-        limit: the largest size accepted, in bytes.
-
-    Returns:
-        Its content.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: for a larger file, and for a pipe, a socket or a device.
-    """
+    """Read a regular file; raise ValueError if it is larger than `limit` bytes."""
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:

@@ -1,19 +1,19 @@
-"""Text from files and servers, made safe to print."""
+"""Escape text from files and servers, so that it is safe to print."""
 
 
 def printable(text: object, limit: int = 200, *, lines: bool = False) -> str:
-    r"""Escape control characters, and cut the text to a length.
+    r"""Escape control characters, and truncate the text.
 
-    Escape sequences, carriage returns and characters that change the direction of writing could rewrite what a terminal shows, so
-    everything from a file or a server passes through here before it stands in a message.
+    Escape sequences, carriage returns and bidirectional controls could rewrite what a terminal shows, so all text from files and
+    servers is escaped before it appears in a message.
 
     Args:
-        text: any text, or an object that is shown by its `str`.
-        limit: the most characters to return; what is cut is counted.
-        lines: keep line breaks.
+        text: any text, or another object, which is converted to str.
+        limit: the most characters to return.
+        lines: whether to keep line breaks.
 
     Returns:
-        The text on one line, unless `lines`.
+        The escaped text.
 
     Example:
         >>> printable("cat\x1b[2J\r\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from tempfile import TemporaryDirectory
 from threading import Barrier, Event, Thread
 from typing import Any
 
@@ -11,7 +12,7 @@ from families import FAMILIES
 from torch import Tensor, nn
 from untouched import picture, same
 
-from resnetlib import Backbone, build, classify, evaluate, freeze, frozen_batchnorm, unfreeze
+from resnetlib import Backbone, build, classify, evaluate, freeze, frozen_batchnorm, save_model, unfreeze
 from resnetlib.analysis import (
     block_survival,
     branch_ratio,
@@ -22,7 +23,7 @@ from resnetlib.analysis import (
     recalibrated,
 )
 from resnetlib.inference import evaluating
-from resnetlib.weights import Preprocessing
+from resnetlib.weights import Preprocessing, PretrainedConfig, write_weights
 
 FOUR = ("plain", "resnet", "preact", "densenet")
 IMAGES = [torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(i)) for i in range(4)]
@@ -157,7 +158,21 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "frozen_batchnorm": frozen_batchnorm,
     "unfreeze": unfreeze,
     "recalibrated": lambda net: recalibrated(net, INPUTS).__enter__(),
+    "save_model": lambda net: save_in_a_folder(net),
+    "write_weights": lambda net: write_in_a_folder(net),
 }
+LOOKING = {"classify", "evaluate", "measure_cost", "filter_normalized_direction", "save_model", "write_weights"}
+"""What does not change the network."""
+
+
+def save_in_a_folder(net: Backbone) -> None:
+    with TemporaryDirectory() as folder:
+        save_model(net, folder)
+
+
+def write_in_a_folder(net: Backbone) -> None:
+    with TemporaryDirectory() as folder:
+        write_weights(net, f"{folder}/w.safetensors", PretrainedConfig(name="", tag="", spec=net.spec))
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -191,7 +206,7 @@ def test_nobody_else_sees_recalibrated_statistics(other: str) -> None:
         raise elsewhere(lambda: OTHERS[other](net))
 
 
-@pytest.mark.parametrize("other", sorted(OTHERS.keys() - {"classify", "evaluate", "measure_cost", "filter_normalized_direction"}))
+@pytest.mark.parametrize("other", sorted(OTHERS.keys() - LOOKING))
 def test_what_changes_a_network_is_refused_while_another_thread_evaluates_it(other: str) -> None:
     net = network("resnet")
     before = picture(net)

@@ -1,4 +1,4 @@
-"""Pure data: architectures, preprocessing, and what is known of pretrained weights."""
+"""Plain data: the specs of architectures, preprocessing, and the configs of pretrained weights."""
 
 from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
 from resnetlib.config.pretrained import (

@@ -1,4 +1,4 @@
-"""From an image to a network's input, as the weights were evaluated."""
+"""The preprocessing from an image to a network's input."""
 
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -18,32 +18,31 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
 }
-"""Mean and standard deviation of the colours, R G B, of pixels in [0, 1]."""
+"""Mean and standard deviation of R, G, B, for pixels in [0, 1]."""
 
 LARGEST = 4096
-"""The largest `resize`, in pixels. A larger one would let a config file exhaust the memory."""
+"""The largest `resize`, in pixels, so that a config file cannot exhaust the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
-    """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the deviation.
+    """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the standard deviation.
 
-    There are as many channels as `mean` has numbers.
+    The images have `len(mean)` channels.
 
     Shapes:
-        a PIL image -> `(C, size, size)`, where C is 1 or 3; uint8 `(..., C, H, W)` -> `(..., C, size, size)`, float32, on the same
-        device.
+        PIL image -> `(C, size, size)` for C = 1 or 3; uint8 `(..., C, H, W)` -> `(..., C, size, size)`, float32, on its device.
 
     Args:
         resize: shorter side of the image before the crop, in pixels.
         size: height and width of the network's input, in pixels.
-        mean: of each channel (R, G, B), for pixels in [0, 1].
-        std: of each channel (R, G, B), for pixels in [0, 1].
-        interpolation: of the resizing.
-        antialias: whether the resizing of tensors filters first; that of PIL images always does.
+        mean: mean of each channel (R, G, B), for pixels in [0, 1].
+        std: standard deviation of each channel (R, G, B), for pixels in [0, 1].
+        interpolation: "bilinear" or "bicubic".
+        antialias: whether tensors are resized with antialiasing; PIL images always are.
 
     Raises:
-        ValueError: for numbers that cannot be, and for an image of another kind.
+        ValueError: if a value is out of range, or the image is of another kind.
 
     Example:
         >>> cifar = Preprocessing.named("cifar10", resize=32, size=32)
@@ -76,10 +75,10 @@ class Preprocessing:
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
-        """Take mean and deviation of a well-known data set.
+        """Create the preprocessing with a data set's mean and standard deviation.
 
         Args:
-            normalization: whose.
+            normalization: a key of `MEAN_STD`: "imagenet" or "cifar10".
             resize: shorter side of the image before the crop, in pixels.
             size: height and width of the network's input, in pixels.
 
@@ -87,7 +86,7 @@ class Preprocessing:
             The preprocessing.
 
         Raises:
-            ValueError: for another data set.
+            ValueError: if the data set is unknown.
         """
         if normalization not in MEAN_STD:
             raise ValueError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
@@ -96,19 +95,19 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """Channels of the input."""
+        """Number of input channels."""
         return len(self.mean)
 
     def for_channels(self, channels: int, *, average: bool | None = None) -> "Preprocessing":
-        """Adapt mean and deviation to another number of channels, as `adapt_input` adapts the weights.
+        """Adapt mean and standard deviation to another number of channels, as `adapt_input` adapts the weights.
 
         Args:
-            channels: of the images.
-            average: whether the one channel has the averages of mean and deviation, as under the rule "sum", rather than those of
-                R, G, B, R, G ... in turn; None for averages if there is one channel.
+            channels: number of channels of the images.
+            average: whether a single channel gets the average over R, G, B, as for the rule "sum". Otherwise the channels repeat
+                R, G, B, R, G ... By default, a single channel gets the average.
 
         Returns:
-            The preprocessing for them.
+            The adapted preprocessing.
         """
         if channels == self.channels:
             return self
@@ -118,18 +117,14 @@ class Preprocessing:
         return replace(self, mean=mean, std=std)
 
     def transform(self) -> "Compose":
-        """Return the same steps as a torchvision v2 transform, for data loaders and for taking apart.
-
-        Returns:
-            A `Compose` of resize, crop and normalization. It takes what `__call__` takes.
-        """
+        """Return the same steps as a torchvision v2 `Compose`, for a data set or to be taken apart."""
         from torchvision.transforms import v2
 
         to_input = (v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std), v2.ToPureTensor())
         return v2.Compose([*self._geometry().transforms, *to_input])
 
     def __call__(self, image: "Image | Tensor") -> Tensor:
-        """Turn an image, or a batch of them, into a network's input."""
+        """Return the network's input for an image, or for a batch of images."""
         expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
         if isinstance(image, Tensor):
             if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
@@ -144,7 +139,7 @@ class Preprocessing:
         return tuple(pixels.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
 
     def _geometry(self) -> "Compose":
-        """Return the steps from an image to the pixels of an input."""
+        """Return the steps that resize and crop."""
         from torchvision.transforms import v2
 
         colour = {1: [v2.Grayscale()], 3: [v2.RGB()]}

@@ -1,4 +1,4 @@
-"""What is known of a set of weights: where they are, the network, its input and classes, and the published figures."""
+"""The config of a set of pretrained weights: network, preprocessing, classes, published figures and sources."""
 
 import json
 import re
@@ -18,14 +18,14 @@ MOST_STAGES = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedFile:
-    """A file that is part of the package.
+    """A weights file in this package.
 
     Args:
-        file: its name.
-        sha256: of the contents, in hexadecimal.
+        file: name of the file.
+        sha256: SHA-256 of the content, in hexadecimal.
 
     Raises:
-        ValueError: for a hash that cannot be.
+        ValueError: if the hash is malformed.
     """
 
     file: str
@@ -40,17 +40,17 @@ class EmbeddedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubFile:
-    """A file in a repository of the Hugging Face Hub, or of a mirror that `HF_ENDPOINT` names.
+    """A weights file in a repository of the Hugging Face Hub, or of the mirror in `HF_ENDPOINT`.
 
     Args:
-        repo: organisation and name, `org/name`.
-        file: its name in the repository.
+        repo: `org/name`.
+        file: path in the repository.
         revision: a branch, a tag or a commit.
-        dialect: the names of its tensors.
-        sha256: of the contents, in hexadecimal, or the first digits of it; without it, what the hub says of the file.
+        dialect: whose names the tensors have.
+        sha256: SHA-256 of the content, in hexadecimal, or its first digits; None for the one that the hub publishes.
 
     Raises:
-        ValueError: for a repository, a file or a hash that cannot be.
+        ValueError: if the repository, the path, the revision or the hash is malformed.
     """
 
     repo: str
@@ -74,16 +74,16 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UrlFile:
-    """A file behind a URL.
+    """A weights file behind a URL.
 
     Args:
-        url: where it is.
-        sha256: of the contents, in hexadecimal, or the first digits of it, at least eight.
-        mib: its published size, in MiB.
-        dialect: the names of its tensors.
+        url: an http or https URL.
+        sha256: SHA-256 of the content, in hexadecimal, or at least its first eight digits.
+        mib: published size, in MiB.
+        dialect: whose names the tensors have.
 
     Raises:
-        ValueError: for another protocol, for a URL with a user's name or a password, and for a hash that cannot be.
+        ValueError: if the URL has another protocol, a user name or a password, or the hash is malformed.
     """
 
     url: str
@@ -103,33 +103,33 @@ class UrlFile:
 
 
 Source = EmbeddedFile | HubFile | UrlFile
-"""One of the places where a set of weights lies."""
+"""A place where weights are stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainedConfig:
-    """What a set of weights says of itself.
+    """The description of a set of weights. None and "" mean that a value is not known.
 
     Args:
-        name: of the network; "" for one that has none.
-        tag: of the weights, among those of this network; "" for weights that are in no catalogue.
+        name: name of the network, or "" if it has none.
+        tag: name of the weights among those of this network, or "" if they are not in the catalogue.
         spec: the architecture.
-        classes: what the logits stand for; None where that is not known.
-        class_ids: the classes' identifiers, where they have some: WordNet's for ImageNet.
-        preprocess: the network's input, as it was evaluated; None where that is not known.
-        params: numbers that the network learned.
-        gmacs: multiply-accumulate operations of the network for one image of 224 x 224 (ImageNet) or 32 x 32 (CIFAR), in 10^9.
-        top1: share of images classified right, in percent, published or measured; None where there is no figure.
-        top5: share of images whose class is among the first five guesses, in percent.
-        train_top1: share of the training images classified right, in percent, evaluated like the others.
-        evaluated_on: the images and the pipeline of those figures.
+        classes: names of the logits.
+        class_ids: identifiers of the classes, such as WordNet's for ImageNet.
+        preprocess: the preprocessing that the weights were evaluated with.
+        params: number of parameters.
+        gmacs: 10^9 multiply-accumulate operations for an image of 224 x 224 (ImageNet) or 32 x 32 (CIFAR).
+        top1: top-1 accuracy, in percent, published or measured.
+        top5: top-5 accuracy, in percent.
+        train_top1: top-1 accuracy on the training images, in percent, evaluated in the same way.
+        evaluated_on: the images and the pipeline of these figures.
         recipe: how the weights were trained.
-        license: under which the weights are given.
-        origin: who made them.
-        sources: where they lie, in the order in which they are tried.
+        license: licence of the weights.
+        origin: who trained them.
+        sources: where they are stored, in the order in which the sources are tried.
 
     Raises:
-        ValueError: for a value of another type.
+        ValueError: if a value has another type, or is out of range.
     """
 
     name: str
@@ -153,7 +153,7 @@ class PretrainedConfig:
         for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
             if not isinstance(getattr(self, field), str):
                 raise ValueError(f"{field} must be a str, got {getattr(self, field)!r}")
-        for field in ("name", "tag"):  # which errors show
+        for field in ("name", "tag"):  # they appear in error messages
             if not getattr(self, field).isprintable() or len(getattr(self, field)) > LONGEST_NAME:
                 shown = printable(getattr(self, field), 80)
                 raise ValueError(f"{field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
@@ -186,24 +186,14 @@ class PretrainedConfig:
         return f"{self.name}.{self.tag}" if self.tag else self.name
 
     def to_json(self) -> str:
-        """Return the pretrained config as JSON, on one line; without the sources, which are where it was found, not what it is."""
+        """Return the config as JSON on one line, without the sources, which say where the weights were found."""
         values = asdict(self)
         del values["sources"]
         return json.dumps({**values, "spec": json.loads(self.spec.to_json())})
 
 
 def pretrained_config_from_json(text: str) -> PretrainedConfig:
-    """Read a pretrained config that `to_json` wrote.
-
-    Args:
-        text: the JSON.
-
-    Returns:
-        The pretrained config.
-
-    Raises:
-        ValueError: for anything else.
-    """
+    """Read the JSON of `PretrainedConfig.to_json`; raise ValueError for anything else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -212,17 +202,7 @@ def pretrained_config_from_json(text: str) -> PretrainedConfig:
 
 
 def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
-    """Make a pretrained config from the object that its JSON holds.
-
-    Args:
-        values: the fields.
-
-    Returns:
-        The pretrained config.
-
-    Raises:
-        ValueError: for an unknown or missing field, or a value outside what is accepted.
-    """
+    """Create a pretrained config from a JSON object; raise ValueError for unknown or missing fields and for invalid values."""
     try:
         unknown = sorted(set(values) - ({field.name for field in fields(PretrainedConfig)} - {"sources"}))
         if unknown:
@@ -240,12 +220,12 @@ def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Give an object of JSON the tuples that it was made from."""
+    """Convert the lists of a JSON object back to tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _is_relative(path: object) -> bool:
-    """Tell whether a path stays inside the folder that it starts from, on every system."""
+    """Tell whether a path stays inside its folder, on every operating system."""
     if not isinstance(path, str) or not path or "\\" in path or ":" in path or not path.isprintable():
         return False
     return all(part not in ("", ".", "..") for part in path.split("/"))

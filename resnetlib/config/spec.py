@@ -1,4 +1,4 @@
-"""Architectures as data: a spec says everything about a network but its numbers of classes and input channels."""
+"""Architectures as data: a spec defines a network up to its numbers of classes and input channels."""
 
 import json
 from collections.abc import Mapping
@@ -6,25 +6,25 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 Stem = Literal["imagenet", "cifar"]
-"""imagenet: conv7 at stride 2, later a max pooling at stride 2. cifar: conv3 at stride 1."""
+"""imagenet: a 7x7 convolution and a max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
 
 Norm = Literal["batch", "group", "none"]
-"""none: no norms, and convolutions with biases."""
+"""none: no norm layers, and convolutions with biases."""
 
 LARGEST = 1_000_000
-"""The most channels, groups and the like that anything may have: a larger number is a mistake, or malice."""
+"""The largest number of channels, groups and the like; a larger one is a mistake, or malicious."""
 
 MOST_BLOCKS = 10_000
-"""The most blocks that a network may have."""
+"""The largest number of blocks of a network."""
 
 MOST_PARAMETERS = 2_000_000_000
-"""The most parameters that a layer or a network may have: 8 GB in float32."""
+"""The largest number of parameters of a layer or a network: 8 GB in float32."""
 
 Shortcut = Literal["A", "A_end", "B", "C"]
-"""The skip where the shape changes (arXiv 1512.03385, sec. 4.1): zero padding, the same at the end, or projections."""
+"""The skip connection where the shape changes (arXiv 1512.03385, sec. 4.1); see `ResNetSpec`."""
 
 StrideIn = Literal["3x3", "1x1"]
-"""The convolution of a bottleneck that has the stride: torchvision's choice, or the paper's."""
+"""The convolution of a bottleneck that has the stride: the 3x3 (torchvision), or the first 1x1 (paper)."""
 
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
@@ -34,26 +34,27 @@ Init = Literal["he", "zero_init_residual", "fixup"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResNetSpec:
-    """A network of stages of blocks that keep their width: plain, residual and pre-activation residual.
+    """The architecture of a PlainNet, ResNet or PreActResNet.
 
     Args:
-        block: two 3x3 convolutions, or a 3x3 between two 1x1.
-        depths: blocks in each stage.
-        widths: width of each stage; a bottleneck gives out four times as many channels. The stem has the first one's.
-        join: how branch meets skip. "scaled_add" learns a factor from 0 on: SkipInit, ReZero.
-        order: convolution first (ResNet), or norm and relu first (PreActResNet).
-        shortcut: the skip where the shape changes: A or A_end (zero channels on both sides, or after the last), B (projection), C
-            (projections everywhere).
-        stride_in: the convolution of a bottleneck that takes the stride: today's 3x3 or the paper's 1x1.
-        groups: of a bottleneck's 3x3 convolution.
-        base_width: channels in each of these groups where the width is 64.
-        stem: for large or for small images.
-        stem_norm: norm and relu behind a pre-activated network's stem too, as a post-activated one's always has them.
-        norm: what normalises.
-        init: "he"; or also each branch's last layer zero; or Fixup, with its scalar layers, for networks without norms.
+        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1).
+        depths: number of blocks in each stage.
+        widths: width of each stage; a bottleneck has four times as many output channels. The stem has the first width.
+        join: how the branch meets the skip connection: "add", "replace" (no skip connection), or "scaled_add" with a learned factor
+            that starts at 0 (SkipInit, ReZero).
+        order: "post" (convolution, norm, relu) or "pre" (norm, relu, convolution).
+        shortcut: the skip connection where the shape changes: "A" or "A_end" (zero channels on both sides, or after the last), "B"
+            (projection), or "C" (projections in all blocks).
+        stride_in: the convolution of a bottleneck that has the stride.
+        groups: groups of a bottleneck's 3x3 convolution.
+        base_width: channels of each group at a width of 64.
+        stem: "imagenet" or "cifar".
+        stem_norm: whether the stem of a pre-activation network has a norm and a relu.
+        norm: "batch", "group" or "none".
+        init: "he", "zero_init_residual" (the last layer of each branch is zero), or "fixup" (for networks without norm layers).
 
     Raises:
-        ValueError: for a value outside what is accepted, and for options that contradict each other.
+        ValueError: if a value is not accepted, or options contradict each other.
 
     Example:
         >>> from dataclasses import replace
@@ -114,7 +115,7 @@ class ResNetSpec:
             raise ValueError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
     def _numbers(self, width: int) -> int:
-        """Count the parameters of a block's convolutions, roughly."""
+        """Estimate the parameters of a block's convolutions."""
         if self.block == "basic":
             return 18 * width**2
         middle = width * self.base_width // 64 * self.groups
@@ -127,19 +128,19 @@ class ResNetSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseNetSpec:
-    """A network of stages of layers that each add channels.
+    """The architecture of a DenseNet.
 
     Args:
-        growth: channels that a layer adds.
-        depths: layers in each stage.
+        growth: growth rate, the channels that each layer adds.
+        depths: number of layers in each dense block.
         stem_width: channels of the stem.
-        bottleneck: channels of a layer's 1x1 convolution, in units of `growth`; 0 for none.
-        compression: the share of channels that a transition keeps, rounded down.
-        stem: for large or for small images.
-        norm: what normalises.
+        bottleneck: channels of each layer's 1x1 convolution, in multiples of `growth`; 0 for no such convolution.
+        compression: share of the channels that a transition keeps, rounded down.
+        stem: "imagenet" or "cifar".
+        norm: "batch", "group" or "none".
 
     Raises:
-        ValueError: for a value outside what is accepted.
+        ValueError: if a value is not accepted.
 
     Example:
         >>> DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64).to_json()[:42]
@@ -174,7 +175,7 @@ class DenseNetSpec:
         return read * wide + 9 * sum(self.depths) * wide * self.growth if wide else 9 * read * self.growth
 
     def stage_widths(self) -> list[int]:
-        """Return the channels that enter each stage's first layer."""
+        """Return the input channels of each dense block."""
         widths = [self.stem_width]
         for depth in self.depths[:-1]:
             widths.append(int((widths[-1] + depth * self.growth) * self.compression))
@@ -189,16 +190,16 @@ Spec = ResNetSpec | DenseNetSpec
 
 
 def spec_from_json(text: str) -> Spec:
-    """Read a spec that `to_json` wrote.
+    """Read a spec from JSON.
 
     Args:
-        text: the JSON.
+        text: what `to_json` returned.
 
     Returns:
         The spec.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: if it is not the JSON of a valid spec.
 
     Example:
         >>> spec_from_json('{"family": "vgg"}')
@@ -215,17 +216,7 @@ def spec_from_json(text: str) -> Spec:
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> Spec:
-    """Make a spec from the object that its JSON holds.
-
-    Args:
-        values: the family and its fields.
-
-    Returns:
-        The spec.
-
-    Raises:
-        ValueError: for an unknown family, an unknown or missing field, or a value outside what is accepted.
-    """
+    """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields and invalid values."""
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
     if not isinstance(values, Mapping):
         raise ValueError(f"a spec must be a mapping, got {type(values).__name__}")
@@ -244,7 +235,7 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 
 
 def check_choices(spec: object, **choices: Any) -> None:
-    """Raise ValueError for a field whose value is none of its Literal's."""
+    """Raise ValueError if a field's value is not one of its Literal's."""
     for name, literal in choices.items():
         value, accepted = getattr(spec, name), get_args(literal)
         if value not in accepted:
@@ -252,7 +243,7 @@ def check_choices(spec: object, **choices: Any) -> None:
 
 
 def check_counts(spec: object, *names: str) -> None:
-    """Raise ValueError for a field that is neither a positive int nor a tuple of some."""
+    """Raise ValueError if a field is not a positive int or, for a plural name, a tuple of positive ints."""
     for name in names:
         value = getattr(spec, name)
         counts = value if isinstance(value, tuple) else (value,)
@@ -266,7 +257,7 @@ def check_counts(spec: object, *names: str) -> None:
 
 
 def check_parameters(what: str, count: int) -> None:
-    """Raise ValueError, before memory is asked for, if something has more parameters than `MOST_PARAMETERS`."""
+    """Raise ValueError if something would have more than `MOST_PARAMETERS` parameters, before memory is allocated."""
     if count > MOST_PARAMETERS:
         raise ValueError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
 

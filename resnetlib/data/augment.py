@@ -1,4 +1,4 @@
-"""Random crops and flips of whole batches, on the device where the images are."""
+"""Random crops and flips of whole batches, on the device of the images."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch.nn import functional
 
 
 def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | None = None) -> Tensor:
-    """Pad with zeros, crop back to the old size at random, and flip with probability 1/2, each image on its own draws.
+    """Pad with zeros, crop back to the old size at random, and flip with probability 1/2, independently for each image.
 
     Shapes:
-        `(N, C, H, W)` -> `(N, C, H, W)`, of the same dtype, in the memory format channels_last.
+        `(N, C, H, W)` -> `(N, C, H, W)`, with the same dtype, in the memory format channels_last.
 
     Args:
         images: a batch.
         pad: pixels on each side.
-        generator: of the draws, on the CPU; torch's own by default.
+        generator: a CPU generator; by default torch's own.
 
     Returns:
-        The batch, changed.
+        The augmented batch.
 
     Source:
         arXiv 1512.03385, sec. 4.2.
@@ -30,15 +30,15 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
 
 
 def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw where to crop, and what to flip.
+    """Draw random crops and flips for `crop_flip`.
 
     Args:
-        n: how many images.
+        n: number of images.
         pad: pixels on each side.
-        generator: of the draws, on the CPU; torch's own by default.
+        generator: a CPU generator; by default torch's own.
 
     Returns:
-        `(n, 3)`, int64: row and column in the padded image, from 0 to 2 pad; and whether to flip.
+        `(n, 3)`, int64: top and left in the padded image, from 0 to 2 pad, and whether to flip.
     """
     corner = torch.randint(2 * pad + 1, (2, n), generator=generator)
     flip = torch.rand(n, generator=generator) < 0.5
@@ -46,19 +46,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 
 
 def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
-    """Pad with zeros, crop and flip as drawn.
-
-    Shapes:
-        `(N, C, H, W)` and `(N, 3)` -> `(N, C, H, W)`, of the same dtype, in the memory format channels_last.
-
-    Args:
-        images: a batch.
-        crops: what `draw_crops` drew, for the same padding.
-        pad: pixels on each side.
-
-    Returns:
-        The batch, changed.
-    """
+    """Pad a batch with zeros, and apply crops and flips that `draw_crops` drew for the same padding; see `pad_crop_flip`."""
     n, _, height, width = images.shape
     top, left, flip = crops.to(images.device).T[:, :, None]
     number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))

@@ -1,4 +1,4 @@
-"""CIFAR-10 in memory, from the folders in which it is published."""
+"""Labelled images in memory; CIFAR-10, read from the published files."""
 
 import hashlib
 import pickle
@@ -10,10 +10,24 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from resnetlib.data.checksums import CIFAR10_MD5, CIFAR10_SHA256
 from resnetlib.disk import read_file
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CHECKSUMS = {  # SHA-256 of the binary files, MD5 of the pickles
+    "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2.bin": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3.bin": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4.bin": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5.bin": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 
 _FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _PIXELS = 3 * 32 * 32
@@ -24,16 +38,16 @@ _LARGEST = 2**28
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Images and what they show, in memory.
+    """Images in memory, with labels.
 
     Args:
         images: `(N, 3, H, W)`, uint8, RGB.
-        labels: `(N,)`, integers; they become int64.
-        classes: the name of each label, a sequence; it becomes a tuple.
+        labels: `(N,)`, integers, converted to int64.
+        classes: the names of the labels, converted to a tuple.
 
     Raises:
-        TypeError: for other types.
-        ValueError: for tensors of another dtype, or of shapes that do not fit.
+        TypeError: if an argument has another type.
+        ValueError: if a tensor has another dtype, or the shapes do not match.
     """
 
     images: Tensor
@@ -59,21 +73,10 @@ class LabelledImages:
         object.__setattr__(self, "classes", tuple(self.classes))
 
     def __len__(self) -> int:
-        """Count the images."""
         return len(self.labels)
 
     def first(self, count: int) -> "LabelledImages":
-        """Take the first images.
-
-        Args:
-            count: how many; all, if there are fewer.
-
-        Returns:
-            They, without a copy.
-
-        Raises:
-            ValueError: if that is less than one.
-        """
+        """Return the first `count` images, or all if there are fewer, without a copy."""
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         return replace(self, images=self.images[:count], labels=self.labels[:count])
@@ -83,13 +86,13 @@ class LabelledImages:
 
         Args:
             preprocess: `transform_for(net)`, or another function of uint8 images.
-            size: images in a batch; in the last one may be fewer.
+            size: images in a batch; the last one may be smaller.
 
         Returns:
-            Inputs and labels of each batch.
+            The inputs and labels of each batch.
 
         Raises:
-            ValueError: for a size below one.
+            ValueError: if the size is below 1.
         """
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
@@ -101,82 +104,68 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
     """Read CIFAR-10.
 
     Args:
-        folder: `cifar-10-batches-bin` or `cifar-10-batches-py`, as published, or the folder that holds one of them.
+        folder: `cifar-10-batches-bin` or `cifar-10-batches-py`, as published, or their parent folder.
         split: "train" (50,000 images) or "test" (10,000).
-        verify: compare each file's checksum with the published file's. Without it, only sizes and labels of the binary form are
-            checked; the pickled form is compared all the same, since to unpickle other bytes could run code.
+        verify: compare the checksums of the binary files with the published ones. Those of the pickled files are always compared,
+            since unpickling other bytes could run code.
 
     Returns:
         The images, in the order of the files.
 
     Raises:
-        FileNotFoundError: if the folder or one of its files is not there.
-        ValueError: for a file that is short, damaged or not the published one, or another split.
+        FileNotFoundError: if the folder or one of its files is missing.
+        ValueError: if a file is not the published one, or `split` is unknown.
 
     Source:
         https://www.cs.toronto.edu/~kriz/cifar.html
     """
     if split not in _FILES:
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    folder, binary = _find(Path(folder))
-    records = [_read(folder / (name + ".bin" if binary else name), binary, verify) for name in _FILES[split]]
-    labels = torch.cat([labels for labels, _ in records])
-    images = torch.cat([images for _, images in records])
-    return LabelledImages(images, labels, CIFAR10_CLASSES)
+    found = _find(Path(folder))
+    if found is None:
+        what = "has no test_batch or test_batch.bin" if Path(folder).is_dir() else "is no folder"
+        raise FileNotFoundError(
+            f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it"
+        )
+    batches, ending = found
+    labels, images = zip(*(_read(batches / f"{name}{ending}", verify) for name in _FILES[split]), strict=True)
+    return LabelledImages(torch.cat(images), torch.cat(labels), CIFAR10_CLASSES)
 
 
 def is_cifar10(folder: str | Path) -> bool:
-    """Tell whether a folder is CIFAR-10's, or the one around it."""
-    return _candidate(Path(folder)) is not None
+    """Tell whether `cifar10` can find CIFAR-10 in a folder."""
+    return _find(Path(folder)) is not None
 
 
-def _candidate(folder: Path) -> tuple[Path, bool] | None:
-    """Return the folder that holds the files, and whether they are the binary ones; None where there are none."""
+def _find(folder: Path) -> tuple[Path, str] | None:
+    """Return the folder of the files, and the ending of their names; None if there are none."""
     for candidate in (folder, folder / "cifar-10-batches-bin", folder / "cifar-10-batches-py"):
-        for name, binary in (("test_batch.bin", True), ("test_batch", False)):
-            if (candidate / name).is_file():
-                return candidate, binary
+        for ending in (".bin", ""):
+            if (candidate / f"test_batch{ending}").is_file():
+                return candidate, ending
     return None
 
 
-def _find(folder: Path) -> tuple[Path, bool]:
-    """Return the folder that holds the files, and whether they are the binary ones."""
-    found = _candidate(folder)
-    if found is not None:
-        return found
-    what = "has no test_batch or test_batch.bin" if folder.is_dir() else "is no folder"
-    raise FileNotFoundError(f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it")
-
-
-def _read(path: Path, binary: bool, verify: bool) -> tuple[Tensor, Tensor]:
-    """Return the labels and the images of one file, from the same bytes that are hashed."""
+def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
+    """Return the labels and images of a file, from the same bytes that are hashed."""
     try:
         content = read_file(path, _LARGEST)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
+    binary = path.suffix == ".bin"
     if verify or not binary:
-        published = CIFAR10_SHA256 if binary else CIFAR10_MD5
         digest = hashlib.new("sha256" if binary else "md5", content, usedforsecurity=False).hexdigest()
-        if digest != published[path.name]:
+        if digest != CHECKSUMS[path.name]:
             advice = "" if binary else "; another pickle is never read, since it could run code: use the binary form"
             raise ValueError(
-                f"{path} is damaged or not the published file: its checksum is {digest}, not {published[path.name]}{advice}"
+                f"{path} is damaged or not the published file: its checksum is {digest}, not {CHECKSUMS[path.name]}{advice}"
             )
-    labels, pixels = _from_binary(path, content) if binary else _from_published_pickle(content)
-    return labels.long(), pixels.reshape(-1, 3, 32, 32)
-
-
-def _from_binary(path: Path, content: bytes) -> tuple[Tensor, Tensor]:
-    """Split records of a label byte and 3,072 pixel bytes."""
+    if not binary:
+        batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum is the published one
+        return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy()).reshape(-1, 3, 32, 32)
     if not content or len(content) % (1 + _PIXELS):
         raise ValueError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
     if int(records[:, 0].max()) > 9:
         raise ValueError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")
-    return records[:, 0].clone(), records[:, 1:].clone()
-
-
-def _from_published_pickle(content: bytes) -> tuple[Tensor, Tensor]:
-    """Unpickle a batch whose checksum is the published one's."""
-    batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum says that these bytes are known
-    return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy())
+    return records[:, 0].long(), records[:, 1:].clone().reshape(-1, 3, 32, 32)

@@ -1,17 +1,40 @@
-"""Images in a folder for each class: found, and split, before any training begins."""
+"""Image folders with a subfolder for each class: find, split and read their images."""
 
+import hashlib
 import os
+import re
 import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
 
+from resnetlib.disk import open_file
+from resnetlib.distributed import Processes
 from resnetlib.text import printable
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL.Image import Image
+
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the names of image files; torchvision's list."""
+"""torchvision's list of image files."""
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""The accepted formats, whatever a file's name is. Pillow has others, one of which starts a program."""
+
+_LONGEST = 100
+"""The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +43,11 @@ class ImageFiles:
 
     Args:
         root: the folder.
-        classes: the names of the labels: of the folders in it, sorted.
+        classes: the names of the labels: the subfolders, sorted.
         samples: for each image its path from `root`, and its label.
-        passed_over: what lies in the folder and is not used, and why.
-        digest: hash of the contents of all images that were read in the folder; "" before `try_images`.
-        stamp: hash of the names, sizes and times of the files that `try_images` read; "" before.
+        passed_over: what in the folder is not used, and why.
+        digest: hash of the contents of all images; "" before `try_images`.
+        stamp: hash of the names, sizes and times of the files; "" before `try_images`.
     """
 
     root: Path
@@ -35,7 +58,6 @@ class ImageFiles:
     stamp: str = ""
 
     def __len__(self) -> int:
-        """Count the images."""
         return len(self.samples)
 
     @property
@@ -45,7 +67,7 @@ class ImageFiles:
 
     @property
     def report(self) -> str:
-        """What is not used, in a line for each reason; "" if everything is."""
+        """What in the folder is not used, with a line for each reason."""
         reasons: dict[str, list[str]] = {}
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
@@ -57,18 +79,20 @@ class ImageFiles:
 
 
 def find_images(root: str | Path) -> ImageFiles:
-    """Find the images in a folder that has a folder for each class.
+    """Find the images in a folder with a subfolder for each class, as torchvision's `ImageFolder` does.
+
+    Hidden folders, files without an image's ending, images outside the classes, and links to folders found before are passed over.
 
     Args:
-        root: the folder. Hidden folders, files that are no images by their names, and images outside the classes are passed over.
+        root: the folder.
 
     Returns:
-        The images; none has been opened.
+        The images, none of which has been opened.
 
     Raises:
         FileNotFoundError: if there is no such folder, no class in it, or a class without images.
         NotADirectoryError: if it is a file.
-        ValueError: for two classes with one name.
+        ValueError: if two classes have the same name but for case, spaces and Unicode form.
 
     Example:
         >>> import tempfile
@@ -85,31 +109,28 @@ def find_images(root: str | Path) -> ImageFiles:
         raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
     passed_over: list[tuple[str, str]] = []
     classes = _classes(root, passed_over)
-    samples, empty = [], []
     visited = {os.path.realpath(root)}
-    for label, name in enumerate(classes):
-        found = sorted(_walk(root, name, visited, passed_over))
-        samples += [(path, label) for path in found]
-        if not found:
-            empty.append(name)
-    if empty:
+    found = {name: sorted(_walk(root, name, visited, passed_over)) for name in classes}
+    if empty := [name for name, paths in found.items() if not paths]:
         raise FileNotFoundError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
-    return ImageFiles(root, tuple(classes), tuple(samples), tuple(passed_over))
+    samples = tuple((path, label) for label, name in enumerate(classes) for path in found[name])
+    return ImageFiles(root, tuple(classes), samples, tuple(passed_over))
 
 
 def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
-    """Name the folders that are classes."""
+    """Return the names of the class folders, sorted."""
     entries = sorted(root.iterdir(), key=lambda path: path.name)
     hidden = [path for path in entries if path.name.startswith((".", "__"))]
-    classes = [path.name for path in entries if path.is_dir() and path not in hidden]
-    loose = [path.name for path in entries if path.suffix.lower() in ENDINGS and path.is_file() and path not in hidden]
+    visible = [path for path in entries if path not in hidden]
+    classes = [path.name for path in visible if path.is_dir()]
+    images = [path.name for path in visible if path.suffix.lower() in ENDINGS and path.is_file()]
     if not classes:
-        what = f"holds {len(loose):,} images, but no folder for each class" if loose else "has no folders of images"
+        what = f"holds {len(images):,} images, but no folder for each class" if images else "has no folders of images"
         raise FileNotFoundError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
+    others = {path.name for path in visible if not path.is_dir()} - set(images)
     passed_over += [(f"{path.name}/", "hidden folders") for path in hidden if path.is_dir()]
-    passed_over += [(name, "outside the folders of classes") for name in loose]
-    others = [path.name for path in entries if not path.is_dir() and path not in hidden and path.name not in loose]
-    passed_over += [(name, "no images by their names") for name in others]
+    passed_over += [(name, "outside the folders of classes") for name in images]
+    passed_over += [(name, "no images by their names") for name in sorted(others)]
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
@@ -120,7 +141,7 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 
 def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
-    """Find a class's images, in folders of its folder too."""
+    """Find a class's images, in its folder and the folders inside."""
     found = []
     for folder, inner, files in os.walk(root / name, followlinks=True, onerror=_fail):
         real = os.path.realpath(folder)
@@ -132,11 +153,9 @@ def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str,
         inner[:] = sorted(each for each in inner if not each.startswith("."))
         for file in files:
             path = (Path(folder) / file).relative_to(root).as_posix()
-            if file.startswith("."):
-                continue
-            if file.lower().endswith(ENDINGS):
+            if file.lower().endswith(ENDINGS) and not file.startswith("."):
                 found.append(path)
-            else:
+            elif not file.startswith("."):
                 passed_over.append((path, "no images by their names"))
     return found
 
@@ -146,33 +165,25 @@ def _fail(error: OSError) -> None:
 
 
 def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
-    """Raise ValueError for two folders whose classes differ.
-
-    Args:
-        one: images.
-        other: images.
-
-    Raises:
-        ValueError: with the classes that only one of them has.
-    """
+    """Raise ValueError if two folders have different classes."""
     if one.classes != other.classes:
         apart = ", ".join(sorted(set(one.classes) ^ set(other.classes)))
         raise ValueError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
 
 
 def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Split images in two, each class by itself, so that both parts have the classes in the same proportions.
+    """Split images at random in two parts, stratified by class.
 
     Args:
         files: the images.
-        share: of the second part, between 0 and 1; each class gives it one image at least.
-        seed: of the draw.
+        share: share of the second part, between 0 and 1; it gets at least one image of each class.
+        seed: seed of the draw.
 
     Returns:
-        The larger part to train on, and the one held out.
+        The images to train on, and those held out.
 
     Raises:
-        ValueError: for a share that is none, or a class with a single image.
+        ValueError: if `share` is out of range, or a class has a single image.
     """
     if not 0 < share < 1:
         raise ValueError(f"the share of images held out must be between 0 and 1, got {share}")
@@ -188,8 +199,149 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
             )
         count = min(len(places) - 1, max(1, round(share * len(places))))
         held |= {places[i] for i in torch.randperm(len(places), generator=draws)[:count].tolist()}
-    return _chosen(files, set(range(len(files))) - held), replace(_chosen(files, held), passed_over=())
+    second = tuple(sample for i, sample in enumerate(files.samples) if i in held)
+    first = tuple(sample for i, sample in enumerate(files.samples) if i not in held)
+    return replace(files, samples=first), replace(files, samples=second, passed_over=())
 
 
-def _chosen(files: ImageFiles, places: set[int]) -> ImageFiles:
-    return replace(files, samples=tuple(sample for i, sample in enumerate(files.samples) if i in places))
+def read_image(path: str | Path) -> "Image":
+    """Read and decode an image file. Threads may do so at the same time.
+
+    Args:
+        path: a JPEG, PNG, BMP, PPM, TIFF, WebP or GIF.
+
+    Returns:
+        The image, in RGB: the upper 8 of 16 bits, the first of several frames, and without the EXIF rotation, as in torchvision.
+
+    Raises:
+        ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
+            is more than 100 times as long as the other.
+    """
+    try:
+        with open_file(path) as file:
+            return _decode(file)
+    except Exception as error:  # Pillow's decoders promise no set of errors
+        raise ValueError(f"{path} is no image that can be read: {error}") from error
+
+
+def _decode(file: BinaryIO) -> "Image":
+    from PIL import Image, UnidentifiedImageError
+
+    with _pillow_warnings_ignored():
+        try:
+            image = Image.open(file, formats=_FORMATS)
+        except UnidentifiedImageError as error:
+            raise ValueError(f"its content is none of {', '.join(_FORMATS)}") from error
+        if not 0 < max(image.size) <= _LONGEST * min(image.size):
+            raise ValueError(f"of {image.width} x {image.height} pixels, one side is more than {_LONGEST} times the other")
+        if image.mode in ("I", "F"):
+            raise ValueError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
+        if image.mode.startswith("I;16"):
+            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return image.convert("RGB")
+
+
+_IGNORE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+"""A warning filter for Pillow's modules."""
+
+
+@contextmanager
+def _pillow_warnings_ignored() -> Iterator[None]:
+    """Ignore Pillow's warnings, which do not name the file.
+
+    Each thread adds one filter and removes one. `warnings.catch_warnings` would restore what another thread found.
+    """
+    cast("list[Any]", warnings.filters).insert(0, _IGNORE)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a `catch_warnings` that ended meanwhile has removed it
+            cast("list[Any]", warnings.filters).remove(_IGNORE)
+
+
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """A data set that reads image files on access.
+
+    Args:
+        files: the images.
+        transform: function from an RGB image to a tensor, such as a network's `preprocess`.
+    """
+
+    def __init__(self, files: ImageFiles, transform: "Callable[[Image], Tensor]") -> None:
+        self.files, self.transform = files, transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        path, label = self.files.samples[number]
+        return self.transform(read_image(self.files.root / path)), label
+
+
+def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
+    """Read every image once, so that an unreadable one does not stop a training later.
+
+    Args:
+        files: the images.
+        known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
+        processes: share the work among these processes; None to do all of it in this one.
+
+    Returns:
+        The readable images, with the hash of their contents; the others are passed over.
+
+    Raises:
+        ValueError: if no image of a class can be read.
+    """
+    stamp = _stamp_of(files)
+    for result in known:
+        if result.get("stamp") == stamp:
+            passed_over = tuple((str(path), str(why)) for path, why in result["passed_over"])
+            skipped = {path for path, _ in passed_over}
+            good = tuple(sample for sample in files.samples if sample[0] not in skipped)
+            return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
+    rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
+    read = _try_all([files.root / path for path, _ in files.samples[rank::world]])
+    if processes:
+        parts = processes.gather(read)
+        read = [parts[i % world][i // world] for i in range(len(files))]
+    good = tuple(sample for sample, (_, error) in zip(files.samples, read, strict=True) if error is None)
+    bad = [(sample, error) for sample, (_, error) in zip(files.samples, read, strict=True) if error is not None]
+    if lost := sorted(set(range(len(files.classes))) - {label for _, label in good}):
+        examples = [f"{path} ({error})" for (path, label), error in bad if label in lost]
+        names = ", ".join(files.classes[label] for label in lost)
+        raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
+    digest = hashlib.sha256(b"".join(content for content, error in read if error is None)).hexdigest()
+    passed_over = (*files.passed_over, *((path, error) for (path, _), error in bad))
+    return replace(files, samples=good, passed_over=passed_over, digest=digest, stamp=stamp)
+
+
+def _stamp_of(files: ImageFiles) -> str:
+    """Hash the names, sizes and times of files: one whose content changes has another ctime."""
+    digest = hashlib.sha256()
+    for path, label in files.samples:
+        times = "missing"
+        with suppress(OSError):
+            stat = (files.root / path).stat()
+            times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        digest.update(os.fsencode(path) + f" {label} {times}\n".encode())
+    return digest.hexdigest()
+
+
+def _try_all(paths: list[Path]) -> list[tuple[bytes, str | None]]:
+    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        try:
+            return list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _try(path: Path) -> tuple[bytes, str | None]:
+    """Return the hash of an image file, and what is wrong with it."""
+    try:
+        with open_file(path) as file:
+            _decode(file)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").digest(), None
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders promise no set of errors
+        return b"", f"cannot be read: {printable(error)}"

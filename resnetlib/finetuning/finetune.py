@@ -112,7 +112,7 @@ def finetune(
             net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
             if net.classes != classes:  # other classes can be as many
                 net.reset_classifier(len(classes))
-        preprocess = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
+        preprocess = net.preprocess
         if preprocess is None and net.spec.stem == "cifar" and not in_memory:
             preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
         return run_training(

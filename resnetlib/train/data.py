@@ -22,8 +22,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from resnetlib.config import Preprocessing
-from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, cifar10, crop_flip, draw_crops, find_images, is_cifar10
-from resnetlib.data.reading import read_image
+from resnetlib.data import (
+    ImageFiles,
+    LabelledImages,
+    check_same_classes,
+    cifar10,
+    crop_flip,
+    draw_crops,
+    find_images,
+    is_cifar10,
+    read_image,
+)
 from resnetlib.distributed import Processes
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe

@@ -1,44 +1,34 @@
-"""Read the config.json of ours, of timm and of transformers, without trusting it; write ours."""
+"""Read untrusted config.json files of resnetlib, timm and transformers, and write ours."""
 
 import json
 from collections.abc import Mapping
 from math import floor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects import ENDS, simplest
+from resnetlib.weights.dialects import simplest
 
 OURS = "resnetlib"
-"""The key at the root of a config.json under which our pretrained config stands; timm and transformers pass it over."""
+"""The key of our pretrained config in a config.json; timm and transformers ignore it."""
 
 LARGEST = 2**24
-"""Bytes of the largest config.json that is read."""
+"""The most bytes of a config.json that is read."""
 
 TIMM_NAMES: Mapping[str, str] = {
     **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar", "densenet264"))},
     **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
 }
-"""timm's name -> ours, of the networks that are the same in both."""
+"""timm's name -> ours, for the networks that are the same in both."""
 
 _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_path_rate"}
-"""timm's model_args that leave the architecture as it is (global_pool only as "avg")."""
+"""timm's model_args that do not change the architecture (global_pool only as "avg")."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds an object of JSON.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The object.
-
-    Raises:
-        ValueError: if it is too large, or something else.
-    """
+    """Read a JSON object from a file; raise ValueError if the file is too large or holds anything else."""
     content = read_file(path, LARGEST)
     try:
         values = json.loads(content.decode())
@@ -50,17 +40,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> PretrainedConfig:
-    """Understand a config.json.
+    """Return the pretrained config in a config.json; raise ValueError if its schema or its network is unknown.
 
-    Args:
-        config: its object.
-        preprocessor: the object of transformers' preprocessor_config.json, where there is one.
-
-    Returns:
-        What it says of the weights.
-
-    Raises:
-        ValueError: if it is nobody's whom we know, or describes a network that we have not.
+    `preprocessor` is the content of transformers' preprocessor_config.json.
     """
     if OURS in config:
         if not isinstance(config[OURS], dict):
@@ -80,20 +62,9 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
 
 
 def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_features: int) -> dict[str, Any]:
-    """Write a config.json: our pretrained config, and around it what timm reads.
-
-    Args:
-        cfg: what is known of the weights.
-        num_classes: logits.
-        in_chans: channels of the images.
-        num_features: channels of the last map.
-
-    Returns:
-        Its object. `architecture` is timm's where timm has the network, and timm then builds it from this file.
-    """
+    """Return the content of a config.json: our pretrained config, and around it the keys from which timm builds the network."""
     architecture = timm_name(cfg.spec)
-    densenet = cfg.spec.family == "densenet"
-    first_conv, classifier = (name.removesuffix(".weight") for name in ENDS["densenet" if densenet else "resnet"])
+    first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
     pretrained: dict[str, Any] = {
@@ -127,35 +98,13 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
 
 
 def name_of(spec: Spec) -> str:
-    """Return the name of a network, or "" if it has none.
-
-    Args:
-        spec: the architecture.
-
-    Returns:
-        The name.
-
-    Example:
-        >>> name_of(SPECS["resnet34"])
-        'resnet34'
-    """
+    """Return the name of a network, or "" if it has none."""
     wanted = simplest(spec)
     return next((name for name, known in SPECS.items() if simplest(known) == wanted), "")
 
 
 def timm_name(spec: Spec) -> str | None:
-    """Return what timm calls a network, or None if timm has no name for it.
-
-    Args:
-        spec: the architecture.
-
-    Returns:
-        The name.
-
-    Example:
-        >>> timm_name(SPECS["preact_resnet50"])
-        'resnetv2_50'
-    """
+    """Return timm's name of a network, or None if timm does not have the network."""
     wanted = simplest(spec)
     return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
 
@@ -209,7 +158,7 @@ def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any])
 
 
 def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
-    """Read the architecture; what a config leaves out has transformers' default."""
+    """Read the architecture, with transformers' defaults for missing keys."""
     block = config.get("layer_type", "bottleneck")
     hidden = config.get("hidden_sizes", [256, 512, 1024, 2048])
     depths = config.get("depths", [3, 4, 6, 3])
@@ -226,8 +175,9 @@ def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
 
 
 def _preprocess_of_transformers(config: Mapping[str, Any]) -> Preprocessing | None:
-    """Read a preprocessor_config.json: below 384 pixels, ConvNeXt's resizing to size / crop_pct, and a crop; None for another."""
-    interpolation = {2: "bilinear", 3: "bicubic"}.get(config.get("resample", 3))
+    """Read a preprocessor_config.json of ConvNeXT's kind below 384 pixels (resize to size / crop_pct, crop); None for others."""
+    interpolations: dict[object, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
+    interpolation = interpolations.get(config.get("resample", 3))
     size = config.get("size")
     if isinstance(size, dict):
         size = size.get("shortest_edge")
@@ -239,5 +189,5 @@ def _preprocess_of_transformers(config: Mapping[str, Any]) -> Preprocessing | No
         size=size,
         mean=tuple(map(float, config["image_mean"])),
         std=tuple(map(float, config["image_std"])),
-        interpolation="bilinear" if interpolation == "bilinear" else "bicubic",
+        interpolation=interpolation,
     )

@@ -1,4 +1,4 @@
-"""Weights files: reading any of them safely, writing one whole or not at all."""
+"""Read weights files safely, whatever they hold, and write them atomically."""
 
 import json
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import open_file, write_atomically
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
+from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
 from resnetlib.weights.collection import no_collection
 from resnetlib.weights.dialects import simplest, unwrap
@@ -21,145 +22,99 @@ from resnetlib.weights.dialects.wrappers import FLOATS, check_plain
 from resnetlib.weights.pickles import check_pickle
 
 METADATA_KEY = "resnetlib"
-"""Under which a safetensors header keeps the pretrained config."""
+"""The key of the pretrained config in the metadata of a safetensors header."""
 
 LARGEST_HEADER, MOST_ENTRIES = 2**24, 50_000
-"""Bytes and tensors of the largest header of safetensors that is parsed; a ResNet-1202's has 8,000 tensors."""
+"""The most bytes and entries of a safetensors header that is parsed; a ResNet-1202 has 8,000 tensors."""
 
 _SHARED = 4
-"""So many times may the tensors of a file of `torch.save`, each with memory of its own, be as large as the file."""
+"""A pickled file's tensors, each with memory of its own, may be at most this many times as large as the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """What a file holds.
-
-    Args:
-        state: names and tensors, in the file's dialect.
-        pretrained_cfg: what it says of itself; None for a file that says nothing.
-    """
+    """The content of a weights file: tensors under the names of the file's dialect, and the config in its header, if any."""
 
     state: dict[str, Tensor]
     pretrained_cfg: PretrainedConfig | None
 
 
 def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
-    """Read a file of safetensors or of `torch.save`, without running any code that it holds.
+    """Read a file of safetensors or of `torch.save`, without running any code in it.
 
     Args:
         path: the file.
-        mmap: map a file of safetensors into memory, instead of reading it. That is faster, and safe only while nobody shortens the
-            file: a process whose mapped file is cut off dies.
+        mmap: map a safetensors file into memory instead of reading it. This is faster, but if another process truncates the file,
+            this one is killed.
 
     Returns:
-        Its tensors, on the CPU, and its pretrained config.
+        The tensors, on the CPU, and the pretrained config.
 
     Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it is damaged, or holds more than tensors and plain data.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, or holds more than tensors and plain data.
     """
     path = Path(path)
     try:
-        start = _begin(path)
+        start = _read_start(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
     if start[8:9] == b"{":
         return _read_safetensors(path, mmap)
     if start[257:262] == b"ustar":
         raise ValueError(
-            f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. Where you trust it, read it with "
+            f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. If you trust it, read it with "
             "torch.load(path, weights_only=False), and save its state dict as safetensors."
         )
     return WeightsFile(_read_pickle(path), None)
 
 
-def parse_safetensors(content: bytes, source: str) -> WeightsFile:
-    """Read the bytes of a safetensors file.
-
-    Args:
-        content: the bytes.
-        source: where they come from, for errors.
-
-    Returns:
-        Its tensors and its pretrained config.
-
-    Raises:
-        ValueError: if they are damaged.
-    """
-    try:
-        state = safetensors.torch.load(content)
-        end = 8 + int.from_bytes(content[:8], "little")
-        header: Mapping[str, str] = json.loads(content[8:end]).get("__metadata__", {})
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{source} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
-
-
-def read_pretrained_config(path: str | Path) -> PretrainedConfig | None:
-    """Read what a file of safetensors says of itself, and nothing more of it.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The pretrained config, or None if it has none.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    _begin(Path(path))
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header: Mapping[str, str] = file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {printable(error)}") from error
-    return pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None
-
-
 def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dtype: torch.dtype | None = None) -> None:
     """Write a network's weights as safetensors, with their pretrained config in the header.
 
-    The file appears whole or not at all, also where the disk is full or the process is killed.
+    The write is atomic: if the disk is full or the process is killed, an existing file stays as it is.
 
     Args:
         net: the network.
-        path: the file; one that is there is replaced.
-        cfg: what the file shall say of itself.
-        dtype: of the floating tensors in the file; their own by default.
+        path: the file, which is replaced if it exists.
+        cfg: the config for the header.
+        dtype: dtype of the floating-point tensors in the file; by default the tensors' own.
 
     Raises:
-        ValueError: if the pretrained config is not true of the network, or a number is not finite, as it is or in this dtype.
+        ValueError: if the config does not describe the network, or a number is not finite (in `dtype`).
+        RuntimeError: if another thread analyses the network.
     """
     check_pretrained_config(cfg, net)
-    write_state(net.state_dict(), path, cfg, dtype=dtype)
+    with in_use(net, alone=False):
+        write_state(net.state_dict(), path, cfg, dtype=dtype)
 
 
 def write_state(
     state: Mapping[str, Tensor], path: str | Path, cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None
 ) -> None:
-    """Write tensors as safetensors.
+    """Write tensors as safetensors, atomically.
 
     Args:
         state: names and tensors.
-        path: the file; one that is there is replaced.
-        cfg: what the file shall say of itself.
-        dtype: of the floating tensors in the file; their own by default.
+        path: the file, which is replaced if it exists.
+        cfg: the config for the header, or None.
+        dtype: dtype of the floating-point tensors in the file; by default the tensors' own.
 
     Raises:
-        ValueError: if a tensor is no plain one of numbers, or a number is not finite, as it is or in this dtype.
+        ValueError: if a tensor is not a plain strided one, or a number is not finite (in `dtype`).
     """
     write_atomically(Path(path), encode_state(state, cfg, dtype=dtype))
 
 
 def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None) -> bytes:
-    """Return the contents of a file of safetensors, always the same for the same tensors; the arguments are `write_state`'s."""
+    """Return the content of a safetensors file. The same tensors and config always give the same bytes."""
     if dtype is not None and dtype not in FLOATS:
         raise ValueError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
-    plain = {}
     if "__metadata__" in state:
         raise ValueError("a tensor cannot be called '__metadata__', which safetensors keeps for itself: rename it")
+    plain = {}
     for key, tensor in state.items():
         check_plain(key, tensor)
         if tensor.is_floating_point():
@@ -170,14 +125,14 @@ def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = Non
     metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
     content = safetensors.torch.save(separate(plain), metadata)
     end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])  # whose metadata come in any order
+    header = json.loads(content[8:end])  # whose metadata are in random order
     text = json.dumps({**header, "__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[end:]))
 
 
-def _begin(path: Path) -> bytes:
-    """Return a file's first bytes; raise ValueError for a header of safetensors that would take long, or much memory, to parse."""
+def _read_start(path: Path) -> bytes:
+    """Return a file's first 512 bytes; raise ValueError for a safetensors header that is too large to parse."""
     with open_file(path) as file:
         start = file.read(512)
         size = int.from_bytes(start[:8], "little")
@@ -185,8 +140,8 @@ def _begin(path: Path) -> bytes:
             entries = (start[8:] + file.read(size)).count(b"{") if size <= LARGEST_HEADER else 0
             if size > LARGEST_HEADER or entries > MOST_ENTRIES:
                 raise ValueError(
-                    f"{path} is damaged, or no network's: its header has {size:,} bytes, and {entries:,} entries; at "
-                    f"most {LARGEST_HEADER:,} and {MOST_ENTRIES:,} are read"
+                    f"{path} is damaged, or not a network's: its header has {size:,} bytes and {entries:,} entries; at most "
+                    f"{LARGEST_HEADER:,} and {MOST_ENTRIES:,} are read"
                 )
     return start
 
@@ -195,11 +150,11 @@ def _begin(path: Path) -> bytes:
 def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
     try:
         with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:
-            header: Mapping[str, str] = file.metadata() or {}
+            metadata: Mapping[str, str] = file.metadata() or {}
             state = file.get_tensors()
-    except Exception as error:  # dtypes that torch has not, and whatever else comes
+    except Exception as error:  # also raised for dtypes that torch does not have
         raise ValueError(f"{path} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), pretrained_config_from_json(header[METADATA_KEY]) if METADATA_KEY in header else None)
+    return WeightsFile(unwrap(state), pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None)
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -223,19 +178,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors that share memory with one before them, or hold on to more than twice as much as they need.
-
-    Args:
-        state: names and tensors.
-
-    Returns:
-        The same numbers under the same names; no two tensors share memory.
-
-    Example:
-        >>> one = torch.zeros(3)
-        >>> separate({"a": one, "b": one})["b"].data_ptr() == one.data_ptr()
-        False
-    """
+    """Copy each tensor that shares memory with an earlier one, or that needs less than half of its storage."""
     taken, own = set[int](), {}
     for key, tensor in state.items():
         place, needed = tensor.untyped_storage().data_ptr(), tensor.numel() * tensor.element_size()
@@ -244,18 +187,15 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
-    """Raise ValueError for a pretrained config that is not true of a network.
-
-    Args:
-        cfg: what is said.
-        net: of this network.
-
-    Raises:
-        ValueError: if the spec, the name, the number of classes, of channels or of parameters is another network's.
-    """
+def check_backbone(net: object) -> None:
+    """Raise TypeError for anything but a network of this library."""
     if not isinstance(net, Backbone):
         raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+
+
+def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
+    """Raise ValueError if a pretrained config does not describe a network."""
+    check_backbone(net)
     if cfg.spec != net.spec:
         raise ValueError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
     if cfg.name in SPECS and simplest(SPECS[cfg.name]) != simplest(net.spec):

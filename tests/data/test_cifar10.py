@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetlib.data import LabelledImages, cifar10, is_cifar10, pad_crop_flip
-from resnetlib.data.checksums import CIFAR10_MD5
+from resnetlib.data.cifar import CHECKSUMS
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 
@@ -43,7 +43,7 @@ def publish(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take a folder's pickled files for the published ones."""
     for path in folder.iterdir():
         if not path.suffix:
-            monkeypatch.setitem(CIFAR10_MD5, path.name, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+            monkeypatch.setitem(CHECKSUMS, path.name, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
     return folder
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,19 @@ def test_what_cannot_be_read_is_refused_in_a_line(what: str, tmp_path: Path) -> 
     ):
         read_image(tmp_path / "x.png")
     assert not shown
+
+
+def test_threads_that_read_images_leave_the_filters_of_warnings(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(READABLE["corrupt EXIF data"])
+    with warnings.catch_warnings(record=True, action="always") as shown:
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as pool:
+            images = list(pool.map(lambda _: read_image(tmp_path / "x.png"), range(200)))
+            for thread in range(3):
+                warnings.warn(f"mine, {thread}", stacklevel=1)
+        assert list(warnings.filters) == before
+    assert len(images) == 200
+    assert [str(warning.message) for warning in shown] == ["mine, 0", "mine, 1", "mine, 2"]
 
 
 def test_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

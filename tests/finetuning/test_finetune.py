@@ -16,7 +16,8 @@ from forks import run
 from pictures import draw, fill
 
 from resnetlib import classify, create_model, evaluate, finetune, save_model
-from resnetlib.data import LabelledImages, find_images, read_image, reading
+from resnetlib.data import LabelledImages, find_images, read_image
+from resnetlib.data import folder as reading
 from resnetlib.distributed import Processes
 from resnetlib.train import DivergenceError, FinetuneResult, Recipe, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints

@@ -21,8 +21,8 @@ from resnetlib.analysis import measure_cost
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile, pretrained_config_from_json
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.catalog import EMBEDDED, describe, list_pretrained, pretrained_configs, read_embedded, tags_of
-from resnetlib.weights.catalog.classes import imagenet_classes, imagenet_ids
-from resnetlib.weights.catalog.hashes import SHA256, named_file
+from resnetlib.weights.catalog.hashes import sha256_sums, url_file
+from resnetlib.weights.catalog.imagenet import imagenet_classes, imagenet_ids
 from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
 
 TORCHVISION = {
@@ -166,9 +166,9 @@ def test_hashes_begin_as_the_files_names_end() -> None:
         assert url.url.rpartition("-")[2].partition(".")[0] == url.sha256[:8]
         assert len(url.sha256) in (8, 64)
     files = {url.url.rpartition("/")[2]: url.sha256 for url in urls}
-    assert {name: files[name] for name in SHA256} == dict(SHA256)
+    assert {name: files[name] for name in sha256_sums()} == sha256_sums()
     with pytest.raises(ValueError, match=r"must end in -, eight hexadecimal digits, .* got 'https://x.org/resnet-18.pth'"):
-        named_file("https://x.org/resnet-18.pth", dialect="timm")
+        url_file("https://x.org/resnet-18.pth", dialect="timm")
 
 
 def test_real_files_have_the_hashes_of_the_catalogue(akamaster_folder: Path) -> None:
@@ -212,6 +212,26 @@ def test_names_are_listed_in_natural_order_and_nobody_changes_them() -> None:
     assert tags_of("plain18") == []
     for name in SPECS:
         assert sorted(f"{name}.{tag}" for tag in tags_of(name)) == sorted(list_pretrained(f"{name}.*"))
+
+
+def test_a_lookup_builds_one_config_and_a_list_of_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    check = PretrainedConfig.__post_init__
+
+    def counted(cfg: PretrainedConfig) -> None:
+        built.append(cfg.full_name)
+        check(cfg)
+
+    monkeypatch.setattr(PretrainedConfig, "__post_init__", counted)
+    pretrained_configs.cache_clear()
+    resnetlib.create_model("resnet18", device="meta")
+    assert pretrained_configs.cache_info().currsize == 0
+    assert len(list_pretrained()) == len(pretrained_configs()) >= 104
+    assert tags_of("resnet152")
+    assert built == []
+    for _ in range(2):
+        assert describe("resnet50.tv2_in1k").top1 == 80.858
+    assert built == ["resnet50.tv2_in1k"]
 
 
 def test_a_name_that_is_not_there_is_an_error_with_a_way_out() -> None:

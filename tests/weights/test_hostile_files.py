@@ -36,7 +36,6 @@ from resnetlib.weights import (
     write_weights,
 )
 from resnetlib.weights.card import model_card
-from resnetlib.weights.files import read_pretrained_config
 
 NET = build(FAMILIES["resnet"], num_classes=2)
 STATE = NET.state_dict()
@@ -201,7 +200,7 @@ def test_a_header_of_many_entries_is_refused_before_it_is_parsed(tmp_path: Path)
     path = tmp_path / "w.safetensors"
     path.write_bytes(header({str(i): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(60_000)}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for read in (read_weights, read_pretrained_config, load_file):
+    for read in (read_weights, load_file):
         with pytest.raises(ValueError, match=r"60,001 entries; at most 16,777,216 and 50,000 are read"):
             read(path)
     path.write_bytes(header({"__metadata__": {"a": "x" * 2**24}}))
@@ -221,7 +220,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused(name: str, tmp_path: Path) -> 
     os.mkfifo(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
         create_model(tmp_path)
-    for read in (read_weights, read_pretrained_config, load_file):
+    for read in (read_weights, load_file):
         with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
             read(tmp_path / name)
     with pytest.raises(ValueError, match=f"{name} is a pipe, a socket or a device"):
@@ -336,7 +335,7 @@ def test_whatever_a_header_says_is_read_or_refused(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "w")
         path.write_bytes(header(entries, whole[8 + size :]))
-        for read in (read_weights, load_file, read_pretrained_config):
+        for read in (read_weights, load_file):
             try:
                 read(path)  # type: ignore[operator]
             except ValueError as error:

@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Preprocessing, PretrainedConfig, convert_file, read_weights, write_weights
+from resnetlib.weights import Preprocessing, PretrainedConfig, convert_file, read_weights, save, to_dialect, write_weights
 from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
@@ -152,7 +152,7 @@ def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the preprocessing makes 1 channels, and the network takes 3"):
         save_model(net, tmp_path / "w")
     net.preprocess = lambda image: image
-    with pytest.raises(ValueError, match=r"net.preprocess is a function, and only a Preprocessing can be written"):
+    with pytest.raises(ValueError, match=r"preprocess must be a Preprocessing or None, got function"):
         save_model(net, tmp_path / "w")
     net.preprocess = None
     with pytest.raises(ValueError, match="on the meta device"):
@@ -237,91 +237,92 @@ def test_a_pretrained_config_that_is_not_true_is_refused(tmp_path: Path) -> None
     assert create_model(tmp_path / "w").pretrained_cfg.class_ids is None
 
 
-KILLED = """
-import json, os, shutil, sys, torch
-from pathlib import Path
-from families import FAMILIES
-from resnetlib import build, create_model, save_model
-from resnetlib.weights import to_dialect
-
-torch.set_num_threads(1)
-folder = Path(sys.argv[1]) / "w"
-nets = {n: build(FAMILIES[name], num_classes=n) for n, name in ((2, "resnet"), (3, "densenet"), (4, "resnet-a"))}
-STEPS = ("open", "fsync", "chmod", "replace", "unlink")
+class Killed(BaseException):
+    """The process died."""
 
 
-def save(n, killed_at=0, **options):
+def runs_to_its_end(work: Callable[[], object], killed_at: int) -> bool:
+    """Do some work in a process that dies at its n-th call that changes files: whatever it would do after that has no effect."""
     seen = 0
 
-    def step(call):
-        def counted(*args, **kwargs):
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **kwargs: Any) -> Any:
             nonlocal seen
             seen += 1
-            if seen == killed_at:
-                os._exit(9)
+            if seen >= killed_at:
+                raise Killed
             return call(*args, **kwargs)
-        return counted
 
-    if pid := os.fork():
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    for name in STEPS:
-        setattr(os, name, step(getattr(os, name)))
-    save_model(nets[n], folder, classes=[f"{n} {i}" for i in range(n)], overwrite=True, **options)
-    os._exit(0)
+        return step
 
-
-def found():
-    net = create_model(folder)
-    assert net.classes in (None, tuple(f"{net.num_classes} {i}" for i in range(net.num_classes))), net.classes
-    saved = nets[net.num_classes].state_dict()
-    assert all(torch.equal(tensor, saved[key]) for key, tensor in net.state_dict().items())
-    return net.num_classes
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("open", "fsync", "chmod", "replace", "unlink"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        try:
+            work()
+        except Killed:
+            return False
+    return True
 
 
-def reset(old):
+def restore(folder: Path, contents: dict[str, bytes]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("old", ["ours", "theirs"])
+def test_whoever_is_killed_while_replacing_a_network_leaves_the_old_or_the_new_one(
+    old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "w"
+    nets = {n: build(FAMILIES[name], num_classes=n) for n, name in ((2, "resnet"), (3, "densenet"), (4, "resnet-a"))}
+    monkeypatch.setattr("resnetlib.weights.save._encode", cache(save._encode))  # the contents are the same each time
     if old == "ours":
-        save_model(nets[2], folder, classes=["2 0", "2 1"])
+        save_model(nets[2], folder, classes=("2 0", "2 1"))
     else:  # as transformers writes it
-        folder.mkdir()
+        nets[2] = build(replace(FAMILIES["resnet"], stem="imagenet"), num_classes=2)
         config = {"model_type": "resnet", "layer_type": "basic", "hidden_sizes": [8, 16], "depths": [2, 1], "embedding_size": 8}
-        (folder / "config.json").write_text(json.dumps(config))
+        restore(folder, {"config.json": json.dumps(config).encode()})
         torch.save(to_dialect(nets[2].state_dict(), nets[2].spec, "transformers"), folder / "pytorch_model.bin")
     (folder / "mine.txt").write_text("kept")
+    first = contents_of(folder)
 
+    def saves(n: int, killed_at: int = 1000) -> bool:
+        classes: Any = tuple(f"{n} {i}" for i in range(n))
+        return runs_to_its_end(lambda: save_model(nets[n], folder, classes=classes, overwrite=True), killed_at)
 
-if sys.argv[2] == "theirs":
-    from dataclasses import replace
-    nets[2] = build(replace(nets[2].spec, stem="imagenet"), num_classes=2)
-seen = set()
-for when in range(1, 100):
-    reset(sys.argv[2])
-    done = save(3, when) == 0
-    seen.add(found())
-    again = 1
-    while found() == 3 and any(folder.glob(".config.json.*")) and save(4, again) != 0:  # who comes next is killed as well
-        assert found() in (3, 4)
-        again += 1
-        reset(sys.argv[2]), save(3, when)
-    assert save(4) == 0
-    assert found() == 4
-    names = {path.name for path in folder.iterdir()} - {"pytorch_model.bin"}
-    assert names == {"README.md", "config.json", "model.safetensors", "mine.txt"}, names
-    if done:
-        break
-assert seen == {2, 3} and when > 8, (seen, when)
-"""
+    def found() -> int:
+        net = create_model(folder)
+        assert net.classes in (None, tuple(f"{net.num_classes} {i}" for i in range(net.num_classes)))
+        saved = nets[net.num_classes].state_dict()
+        assert all(torch.equal(tensor, saved[key]) for key, tensor in net.state_dict().items())
+        return net.num_classes
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("old", ["ours", "theirs"])
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_whoever_is_killed_while_replacing_a_network_leaves_the_old_or_the_new_one(old: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", KILLED, str(tmp_path), old], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    seen, when, done = set[int](), 0, False
+    while not done:
+        when += 1
+        restore(folder, first)
+        done = saves(3, when)
+        seen.add(found())
+        second, again = contents_of(folder), 1
+        if found() == 3 and any(folder.glob(".config.json.*")):
+            while not saves(4, again):  # the next process is killed as well
+                assert found() in (3, 4)
+                again += 1
+                restore(folder, second)
+        else:
+            assert saves(4)
+        assert found() == 4
+        names = {path.name for path in folder.iterdir()} - {"pytorch_model.bin"}
+        assert names == {"README.md", "config.json", "model.safetensors", "mine.txt"}
+    assert seen == {2, 3}
+    assert when > 8
 
 
 def test_a_refused_overwrite_leaves_the_old_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

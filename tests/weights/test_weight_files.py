@@ -18,7 +18,6 @@ from torch import Tensor
 from resnetlib import Backbone, build, create_model, load_file, spec_of
 from resnetlib.config import pretrained_config_from_json
 from resnetlib.weights import Preprocessing, PretrainedConfig, read_embedded, read_weights, write_state, write_weights
-from resnetlib.weights.files import read_pretrained_config
 
 CONFIG = PretrainedConfig(
     name="small",
@@ -224,16 +223,6 @@ def test_an_absurd_header_is_refused_at_once(tmp_path: Path, size: int) -> None:
         read_weights(tmp_path / "w.safetensors")
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
-
-
-def test_the_header_alone_can_be_read(net: Backbone, tmp_path: Path) -> None:
-    write_weights(net, tmp_path / "w.safetensors", CONFIG)
-    assert read_pretrained_config(tmp_path / "w.safetensors") == CONFIG
-    safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
-    assert read_pretrained_config(tmp_path / "w.safetensors") is None
-    (tmp_path / "w.safetensors").write_bytes(b"no")
-    with pytest.raises(ValueError, match="is damaged"):
-        read_pretrained_config(tmp_path / "w.safetensors")
 
 
 def test_a_pretrained_config_of_another_network_is_not_written(net: Backbone, tmp_path: Path) -> None:

@@ -1,54 +1,68 @@
-"""Which weights exist, what is known of them, and where they lie."""
+"""The catalogue of pretrained weights: which exist, their configs, and where they are stored."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib.resources import files
+from functools import cache, partial
+from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.models.catalog import SPECS, natural_order
-from resnetlib.weights.catalog.cifar import akamaster_configs, chenyaofo_configs
-from resnetlib.weights.catalog.embedded import EMBEDDED
-from resnetlib.weights.catalog.timm import timm_configs
-from resnetlib.weights.catalog.torchvision import torchvision_configs
-from resnetlib.weights.catalog.transformers import transformers_configs
-from resnetlib.weights.files import METADATA_KEY, WeightsFile, parse_safetensors
+from resnetlib.weights.catalog.cifar import cifar_builders
+from resnetlib.weights.catalog.imagenet import imagenet_builders
+from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
+
+_SHA256 = {
+    ("cifar_plain20", "resnetlib_c10"): "aa2a348db034f05d84293a04e1df3595057c11a57e9db8ce97a8f61b24d500e6",
+    ("cifar_resnet20", "resnetlib_c10"): "f61f9726fc5d9e732a8dcccc361d70b362e93aad0d5f4ac948be266391d66b5c",
+}
+
+EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
+    {key: EmbeddedFile(file=f"{'.'.join(key)}.safetensors", sha256=sha256) for key, sha256 in _SHA256.items()}
+)
+"""(name, tag) -> the file in this package. Its header holds the rest of the pretrained config."""
+
+
+class _Catalogue(Mapping[str, PretrainedConfig]):
+    """Full name -> pretrained config, built when it is first looked up."""
+
+    def __init__(self, builders: Mapping[str, Callable[[], PretrainedConfig]]) -> None:
+        self._builders = builders
+        self._built: dict[str, PretrainedConfig] = {}
+
+    def __getitem__(self, full_name: str) -> PretrainedConfig:
+        if full_name not in self._built:
+            self._built[full_name] = self._builders[full_name]()
+        return self._built[full_name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._builders)
+
+    def __len__(self) -> int:
+        return len(self._builders)
 
 
 @cache
 def pretrained_configs() -> Mapping[str, PretrainedConfig]:
-    """Return all pretrained configs that there are.
-
-    Returns:
-        Full name -> cfg; nobody can change it.
-
-    Example:
-        >>> pretrained_configs()["resnet50.tv2_in1k"].top1
-        80.858
-    """
-    by_name: dict[str, PretrainedConfig] = {}
-    for cfg in _made():
-        if cfg.full_name in by_name:
-            raise ValueError(f"the catalogue has two pretrained configs named {cfg.full_name}")
-        by_name[cfg.full_name] = cfg
-    return MappingProxyType(by_name)
+    """Return all pretrained configs by full name, as a read-only mapping that builds each one on first access."""
+    embedded = {f"{name}.{tag}": partial(_embedded_config, source) for (name, tag), source in EMBEDDED.items()}
+    return _Catalogue({**embedded, **cifar_builders(), **imagenet_builders()})
 
 
 def list_pretrained(pattern: str = "*") -> list[str]:
-    """List the weights' full names, in natural order.
+    """List the full names (`network.tag`) of the pretrained weights, in natural order.
 
     Args:
-        pattern: with the wildcards of `fnmatch`: `*`, `?`, `[...]`.
+        pattern: `fnmatch` wildcards: `*`, `?`, `[...]`.
 
     Returns:
-        The names that match, as `network.tag`.
+        The names that match.
 
     Example:
         >>> list_pretrained("wide_resnet101_2*")
@@ -58,17 +72,17 @@ def list_pretrained(pattern: str = "*") -> list[str]:
 
 
 def describe(full_name: str) -> PretrainedConfig:
-    """Return what is known of a set of weights.
+    """Return the pretrained config of a set of weights.
 
     Args:
-        full_name: one that `list_pretrained` lists.
+        full_name: `network.tag`, as `list_pretrained` returns it.
 
     Returns:
-        Its pretrained config.
+        The pretrained config.
 
     Raises:
-        ValueError: for a name that there is not, with the nearest that there are, or for a network's name, with its tags.
-        TypeError: for something that is no name.
+        ValueError: if there are no such weights; the message gives the nearest names, or the tags of a network.
+        TypeError: if the name is not a str.
 
     Example:
         >>> cfg = describe("resnet50.a1_in1k")
@@ -84,7 +98,7 @@ def describe(full_name: str) -> PretrainedConfig:
     if full_name in SPECS:
         tags = tags_of(full_name)
         if not tags:
-            raise ValueError(f"{full_name} is a network without weights: list_pretrained() lists all weights that there are")
+            raise ValueError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
         raise ValueError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
     near = get_close_matches(full_name, pretrained_configs(), n=3) or ["see list_pretrained()"]
     raise ValueError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")
@@ -94,16 +108,18 @@ def tags_of(name: str) -> list[str]:
     """List the tags of a network's weights.
 
     Args:
-        name: of the network.
+        name: the network's name.
 
     Returns:
-        The tags, in natural order, but first those of weights in the package; the first one is the command line's default.
+        The tags in natural order, with weights in the package first. The command line uses the first one by default.
 
     Example:
         >>> tags_of("cifar_resnet20")
         ['resnetlib_c10', 'akamaster_c10']
     """
-    tags = natural_order(cfg.tag for cfg in pretrained_configs().values() if cfg.name == name)
+    tags = natural_order(
+        full_name.removeprefix(f"{name}.") for full_name in pretrained_configs() if full_name.startswith(f"{name}.")
+    )
     return sorted(tags, key=lambda tag: (name, tag) not in EMBEDDED)
 
 
@@ -111,33 +127,24 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
     """Read weights that are part of the package.
 
     Args:
-        name: of the network.
-        tag: of its weights, one of `EMBEDDED`.
+        name: the network's name.
+        tag: the weights' tag; `(name, tag)` is a key of `EMBEDDED`.
 
     Returns:
         The tensors and their pretrained config.
 
     Raises:
-        ValueError: for another tag.
+        ValueError: if the package has no such weights.
     """
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
         raise ValueError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
-    return parse_safetensors(_resource(EMBEDDED[name, tag].file).read_bytes(), f"{name}.{tag}")
-
-
-def _made() -> Iterator[PretrainedConfig]:
-    for source in EMBEDDED.values():
-        yield _embedded_config(source)
-    yield from akamaster_configs()
-    yield from chenyaofo_configs()
-    yield from torchvision_configs()
-    yield from timm_configs()
-    yield from transformers_configs()
+    with as_file(_resource(EMBEDDED[name, tag].file)) as path:
+        return read_weights(path)
 
 
 def _embedded_config(source: EmbeddedFile) -> PretrainedConfig:
-    """Read the pretrained config in a file's header, and no tensor."""
+    """Read the pretrained config from the file's header, without the tensors."""
     with _resource(source.file).open("rb") as content:
         header = json.loads(content.read(int.from_bytes(content.read(8), "little")))
     return replace(pretrained_config_from_json(header["__metadata__"][METADATA_KEY]), sources=(source,))

@@ -1,10 +1,11 @@
-"""Weights for CIFAR-10 and CIFAR-100 from two repositories."""
+"""Pretrained weights for CIFAR-10 and CIFAR-100 from akamaster and chenyaofo."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 from resnetlib.config import Preprocessing, PretrainedConfig
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.catalog.hashes import named_file
+from resnetlib.weights.catalog.hashes import url_file
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -35,15 +36,15 @@ _AKAMASTER_ROWS = (
 )
 
 _CHENYAOFO_ROWS = (
-    # name, classes, file, top-1, top-5, MMACs, params
-    ("cifar_resnet20b", 10, "cifar10_resnet20-4118986f.pt", 92.6, 99.81, 40.81, 272_474),
-    ("cifar_resnet32b", 10, "cifar10_resnet32-ef93fc4d.pt", 93.53, 99.77, 69.12, 466_906),
-    ("cifar_resnet44b", 10, "cifar10_resnet44-2a3cabcb.pt", 94.01, 99.77, 97.44, 661_338),
-    ("cifar_resnet56b", 10, "cifar10_resnet56-187c023a.pt", 94.37, 99.83, 125.75, 855_770),
-    ("cifar_resnet20b", 100, "cifar100_resnet20-23dac2f1.pt", 68.83, 91.01, 40.82, 278_324),
-    ("cifar_resnet32b", 100, "cifar100_resnet32-84213ce6.pt", 70.16, 90.89, 69.13, 472_756),
-    ("cifar_resnet44b", 100, "cifar100_resnet44-ffe32858.pt", 71.63, 91.58, 97.44, 667_188),
-    ("cifar_resnet56b", 100, "cifar100_resnet56-f2eff4c8.pt", 72.63, 91.94, 125.75, 861_620),
+    # name, classes, file, top-1, top-5, GMACs, params
+    ("cifar_resnet20b", 10, "cifar10_resnet20-4118986f.pt", 92.6, 99.81, 0.04081, 272_474),
+    ("cifar_resnet32b", 10, "cifar10_resnet32-ef93fc4d.pt", 93.53, 99.77, 0.06912, 466_906),
+    ("cifar_resnet44b", 10, "cifar10_resnet44-2a3cabcb.pt", 94.01, 99.77, 0.09744, 661_338),
+    ("cifar_resnet56b", 10, "cifar10_resnet56-187c023a.pt", 94.37, 99.83, 0.12575, 855_770),
+    ("cifar_resnet20b", 100, "cifar100_resnet20-23dac2f1.pt", 68.83, 91.01, 0.04082, 278_324),
+    ("cifar_resnet32b", 100, "cifar100_resnet32-84213ce6.pt", 70.16, 90.89, 0.06913, 472_756),
+    ("cifar_resnet44b", 100, "cifar100_resnet44-ffe32858.pt", 71.63, 91.58, 0.09744, 667_188),
+    ("cifar_resnet56b", 100, "cifar100_resnet56-f2eff4c8.pt", 72.63, 91.94, 0.12575, 861_620),
 )
 
 _CHENYAOFO_INPUT = {
@@ -52,64 +53,48 @@ _CHENYAOFO_INPUT = {
 }
 
 
-def akamaster_configs() -> Iterator[PretrainedConfig]:
-    """Make the pretrained configs of akamaster's weights, which see CIFAR-10 with the mean and deviation of ImageNet.
-
-    Yields:
-        The pretrained configs.
-
-    Source:
-        https://github.com/akamaster/pytorch_resnet_cifar10: README.md, trainer.py.
-
-    Example:
-        >>> next(akamaster_configs()).full_name
-        'cifar_resnet20.akamaster_c10'
-    """
-    for name, file, top1, params in _AKAMASTER_ROWS:
-        yield PretrainedConfig(
-            name=name,
-            tag="akamaster_c10",
-            spec=SPECS[name],
-            classes=CIFAR10_CLASSES,
-            preprocess=Preprocessing.named("imagenet", resize=32, size=32),
-            params=params,
-            top1=top1,
-            evaluated_on="the 10,000 test images of CIFAR-10",
-            recipe="200 epochs: SGD, momentum 0.9, batch 128, lr 0.1, a tenth of it from 100 and from 150 on, weight decay 0.0001, "
-            "pad 4, crop, flip",
-            license="BSD-2-Clause",
-            origin=f"Yerlan Idelbayev, {_AKAMASTER}",
-            sources=(named_file(f"{_AKAMASTER}/raw/master/pretrained_models/{file}", dialect="akamaster"),),
-        )
+def _akamaster(name: str, file: str, top1: float, params: int) -> PretrainedConfig:
+    """Build the config of akamaster's weights (README.md, trainer.py), trained with ImageNet's mean and standard deviation."""
+    return PretrainedConfig(
+        name=name,
+        tag="akamaster_c10",
+        spec=SPECS[name],
+        classes=CIFAR10_CLASSES,
+        preprocess=Preprocessing.named("imagenet", resize=32, size=32),
+        params=params,
+        top1=top1,
+        evaluated_on="the 10,000 test images of CIFAR-10",
+        recipe="200 epochs: SGD, momentum 0.9, batch 128, lr 0.1, a tenth of it from 100 and from 150 on, weight decay 0.0001, "
+        "pad 4, crop, flip",
+        license="BSD-2-Clause",
+        origin=f"Yerlan Idelbayev, {_AKAMASTER}",
+        sources=(url_file(f"{_AKAMASTER}/raw/master/pretrained_models/{file}", dialect="akamaster"),),
+    )
 
 
-def chenyaofo_configs() -> Iterator[PretrainedConfig]:
-    """Make the pretrained configs of chenyaofo's weights.
+def _chenyaofo(name: str, classes: int, file: str, top1: float, top5: float, gmacs: float, params: int) -> PretrainedConfig:
+    """Build the config of chenyaofo's weights (README.md, logs)."""
+    return PretrainedConfig(
+        name=name,
+        tag=f"chenyaofo_c{classes}",
+        spec=SPECS[name],
+        classes=CIFAR10_CLASSES if classes == 10 else CIFAR100_CLASSES,
+        preprocess=_CHENYAOFO_INPUT[classes],
+        params=params,
+        gmacs=gmacs,
+        top1=top1,
+        top5=top5,
+        evaluated_on=f"the 10,000 test images of CIFAR-{classes}",
+        recipe="200 epochs: SGD, Nesterov 0.9, batch 256, lr 0.1, cosine, weight decay 0.0005",
+        license="BSD-3-Clause",
+        origin=f"Yaofo Chen, {_CHENYAOFO}",
+        sources=(url_file(f"{_CHENYAOFO}/releases/download/resnet/{file}", dialect="chenyaofo"),),
+    )
 
-    Yields:
-        The pretrained configs.
 
-    Source:
-        https://github.com/chenyaofo/pytorch-cifar-models: README.md, logs.
-
-    Example:
-        >>> next(chenyaofo_configs()).full_name
-        'cifar_resnet20b.chenyaofo_c10'
-    """
-    for name, classes, file, top1, top5, mmacs, params in _CHENYAOFO_ROWS:
-        yield PretrainedConfig(
-            name=name,
-            tag=f"chenyaofo_c{classes}",
-            spec=SPECS[name],
-            classes=CIFAR10_CLASSES if classes == 10 else CIFAR100_CLASSES,
-            preprocess=_CHENYAOFO_INPUT[classes],
-            params=params,
-            gmacs=round(mmacs / 1000, 5),
-            top1=top1,
-            top5=top5,
-            evaluated_on=f"the 10,000 test images of CIFAR-{classes}",
-            recipe="200 epochs: SGD, Nesterov 0.9, batch 256, lr 0.1, cosine, weight decay 0.0005",
-            license="BSD-3-Clause",
-            origin=f"Yaofo Chen, {_CHENYAOFO}",
-            sources=(named_file(f"{_CHENYAOFO}/releases/download/resnet/{file}", dialect="chenyaofo"),),
-        )
+def cifar_builders() -> dict[str, Callable[[], PretrainedConfig]]:
+    """Return for each full name the function that builds its pretrained config."""
+    return {
+        **{f"{row[0]}.akamaster_c10": partial(_akamaster, *row) for row in _AKAMASTER_ROWS},
+        **{f"{row[0]}.chenyaofo_c{row[1]}": partial(_chenyaofo, *row) for row in _CHENYAOFO_ROWS},
+    }
