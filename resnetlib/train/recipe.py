@@ -144,7 +144,7 @@ class Recipe:
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images` images; raise ValueError if they do not fill one."""
         if images < self.batch_size:
-            raise ValueError(f"{images} images do not fill a batch of {self.batch_size}: choose a smaller batch_size")
+            raise ValueError(f"{images} images do not fill a batch of {self.batch_size}: take a smaller batch")
         return images // self.batch_size
 
     def steps(self, images: int) -> int:
