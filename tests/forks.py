@@ -77,11 +77,11 @@ def run(function: Callable[[], object], output: Path) -> int:
 
 
 def wait_for(what: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something is true, and return whether it is."""
+    """Wait until something is true, and return whether it was."""
     end = time.monotonic() + seconds
-    while not what() and time.monotonic() < end:
+    while not (found := what()) and time.monotonic() < end:
         time.sleep(0.02)
-    return what()
+    return found
 
 
 def kill(pids: list[int]) -> None:
