@@ -89,7 +89,7 @@ def main() -> None:
                 print(f"{name}: no {finding}: {error}")
     for finding in args.only:
         paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{finding}.json"))}
-        draw({name: AnalysisResult.load(path) for name, path in paths.items()}, args.out / f"{finding}.png")
+        draw({name: analysis.load_result(path) for name, path in paths.items()}, args.out / f"{finding}.png")
 
 
 if __name__ == "__main__":

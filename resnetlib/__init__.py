@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resnetlib.modules import *
     from resnetlib.zoo import *
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
 """The modules whose `__all__` is public here."""

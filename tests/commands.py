@@ -2,9 +2,18 @@
 
 from pathlib import Path
 
+import click
 from click.testing import CliRunner, Result
 
 from resnetlib.cli import main
+
+
+def commands_of(group: click.Command) -> dict[str, click.Command]:
+    """Return the commands of a group by name; none for a command that is not a group."""
+    if not isinstance(group, click.Group):
+        return {}
+    context = click.Context(group)
+    return {name: command for name in group.list_commands(context) if (command := group.get_command(context, name))}
 
 
 def call(*args: str | Path) -> Result:

@@ -1,8 +1,10 @@
 """What the tests share: real data and third-party weights where they are at hand, a hub on this computer, and a seed."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from loopback import Hub, point_at
 
 from resnetlib.data import is_cifar10
 from resnetlib.models import Spec
-from resnetlib.weights.fetch import verified
+from resnetlib.weights import hub as weights_hub
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the tests of several workers share the cores
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
@@ -57,8 +59,21 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A running hub, which huggingface_hub, torch.hub and resnetlib use, with caches in `tmp_path`."""
     with Hub() as hub:
         point_at(hub.url, tmp_path, monkeypatch)
-        monkeypatch.setattr(verified, "TICK", 0.02)  # enough for the clocks of the file systems that tests run on
+        monkeypatch.setattr(weights_hub, "CLOCK_TICK", 0.02)  # enough for the clocks of the file systems that tests run on
+        make_impatient(monkeypatch)
         yield hub
+
+
+def make_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub wait half a second for an answer, and not at all between its retries."""
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http
+
+    for module in (file_download, _http):
+        monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None}))
+    monkeypatch.setattr(file_download, "_ETAG_RETRY_TIMEOUT", 0.5)
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        monkeypatch.setattr(constants, name, 0.5)
 
 
 def _or_skip(path: Path, there: bool, variable: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from resnetlib import build, create_model, spec_of
-from resnetlib.analysis import Lesion
+from resnetlib.analysis import Perturbation
 from resnetlib.data import LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import read_weights
@@ -183,4 +183,4 @@ def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
     said = run("evidence.py", weights, *fixed, "--only", "lesion", "reorder")
     assert said == "tiny: reorder\n"  # what is there is not computed again
     assert {path.name for path in tmp_path.glob("*.png")} == {"residual_decomposition.png", "lesion.png", "reorder.png"}
-    assert Lesion.load(tmp_path / "tiny" / "lesion.json").images == 20
+    assert Perturbation.load(tmp_path / "tiny" / "lesion.json").images == 20

@@ -150,7 +150,7 @@ OTHERS: dict[str, Callable[[Any], object]] = {
     "evaluate": lambda net: evaluate(net, [INPUTS]),
     "branch_ratio": lambda net: branch_ratio(net, INPUTS),
     "block_survival": lambda net: block_survival(net, INPUTS, [0.5]),
-    "landscape": lambda net: landscape(net, INPUTS, points=1),
+    "landscape": lambda net: landscape(net, INPUTS, points=2, dimensions=1),
     "measure_cost": lambda net: measure_cost(net, 8),
     "filter_normalized_direction": filter_normalized_direction,
     "deepen": lambda net: deepen(net, (3, 2)),

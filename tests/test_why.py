@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resnetlib.analysis import AnalysisResult, ToyAutocorrelation
+from resnetlib.analysis import ToyAutocorrelation, load_result
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
@@ -18,7 +18,7 @@ WAYS = ("deepened", "shallow", "deep, from scratch")
 
 @cache
 def finding(network: str, name: str) -> Any:
-    return AnalysisResult.load(WHY / network / f"{name}.json")
+    return load_result(WHY / network / f"{name}.json")
 
 
 @cache
@@ -116,11 +116,11 @@ def test_lesions() -> None:
     cells = []
     for name in ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40"):
         found = finding(name, "lesion")
-        cells.append(f"{name} {found.intact_error:.1f} % → {median_of(found):.1f} %")
+        cells.append(f"{name} {found.clean_error:.1f} % → {median_of(found):.1f} %")
     said("; ".join(cells))
     for name in ("resnet56", "resnet110", "preact110", "densenet40"):
         found = finding(name, "lesion")
-        assert median_of(found) < found.intact_error + 15
+        assert median_of(found) < found.clean_error + 15
     assert median_of(finding("plain20", "lesion")) > 85
     assert median_of(finding("plain56", "lesion")) > 80
 
@@ -128,7 +128,7 @@ def test_lesions() -> None:
 def test_several_lesions() -> None:
     def medians(name: str) -> dict[int, float]:
         found = finding(name, "lesion_many")
-        return dict(zip(found.counts, map(statistics.median, found.error.tolist()), strict=True))
+        return dict(zip(found.values, map(statistics.median, found.error.tolist()), strict=True))
 
     for name, counts in (("resnet110", (1, 5, 10, 20)), ("preact110", (1, 5, 10, 20)), ("resnet56", (1, 2, 5, 10))):
         errors = ", ".join(f"{medians(name)[count]:.1f}" for count in counts)
@@ -140,7 +140,7 @@ def test_several_lesions() -> None:
 def test_shrunk_branches() -> None:
     def changed(name: str, factor: float) -> float:
         found = finding(name, "survival")
-        return statistics.median(found.changed[:, found.factors.index(factor)].tolist())
+        return statistics.median(found.changed[:, found.values.index(factor)].tolist())
 
     for name in ("plain20", "resnet20", "resnet56", "resnet110", "preact110"):
         said(f"{name} {changed(name, 0.5):.1f} % and {changed(name, 0.0):.1f} %", page="analysis/lesion.md")
@@ -148,9 +148,9 @@ def test_shrunk_branches() -> None:
 
 def test_swaps() -> None:
     found = finding("resnet110", "reorder")
-    few = statistics.median(found.error[found.swaps.index(1)].tolist())
-    many = statistics.median(found.error[found.swaps.index(16)].tolist())
-    said(f"from {found.intact_error:.1f} % to {few:.1f} % with one pair, and to {many:.1f} % with 16", page="analysis/lesion.md")
+    few = statistics.median(found.error[found.values.index(1)].tolist())
+    many = statistics.median(found.error[found.values.index(16)].tolist())
+    said(f"from {found.clean_error:.1f} % to {few:.1f} % with one pair, and to {many:.1f} % with 16", page="analysis/lesion.md")
     assert finding("plain20", "reorder").error[:, 0].min() > 60
 
 
@@ -182,7 +182,7 @@ def test_gradients_after_training() -> None:
 
 
 def test_the_toy_of_shattered_gradients() -> None:
-    found = AnalysisResult.load(DOCS / "results" / "shattered_toy.json")
+    found = load_result(DOCS / "results" / "shattered_toy.json")
     assert isinstance(found, ToyAutocorrelation)
     plain, residual, small = found.acf[:, :, 1].tolist()
     assert max(abs(plain[-1]), abs(plain[-2])) < 0.1 < 0.6 < min(residual) < min(small)
@@ -193,10 +193,10 @@ def test_noise() -> None:
     rows = []
     for name in ("plain20", "resnet20", "resnet56"):
         found = finding(name, "input_noise")
-        drops = ", ".join(f"{value:.1f}" for value in (found.intact_accuracy - found.mean).tolist())
-        rows.append(f"{name} {found.intact_accuracy:.1f} %: {drops}")
+        drops = ", ".join(f"{value:.1f}" for value in (found.drop).tolist())
+        rows.append(f"{name} {found.clean_accuracy:.1f} %: {drops}")
     said(*rows)
-    worst = {name: float(finding(name, "branch_noise").mean.min()) for name in ("plain20", "resnet20")}
+    worst = {name: float(finding(name, "branch_noise").mean_accuracy.min()) for name in ("plain20", "resnet20")}
     assert worst["plain20"] < worst["resnet20"]
     said(f"noise as large as one branch leaves {worst['plain20']:.1f} % in plain20 and {worst['resnet20']:.1f} % in resnet20")
 
@@ -207,9 +207,8 @@ FOUR = ("plain20", "resnet20", "plain56", "resnet56")
 
 def losses(name: str, kind: str, seed: int) -> list[float]:
     """Return the points of accuracy that noise takes, for each size of it; of noise on branches, in the mean of the blocks."""
-    found: Any = AnalysisResult.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json")
-    lost = found.intact_accuracy - found.mean
-    return list((lost.mean(0) if kind == "branch_noise" else lost).tolist())
+    found: Any = load_result(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json")
+    return list((found.drop.mean(0) if kind == "branch_noise" else found.drop).tolist())
 
 
 @pytest.mark.parametrize("kind", ["input_noise", "weight_noise", "branch_noise"])
@@ -224,11 +223,11 @@ def test_noise_of_three_seeds(kind: str) -> None:
 
 def test_lesions_and_residuals_of_three_seeds() -> None:
     def of(name: str, kind: str) -> list[Any]:
-        return [AnalysisResult.load(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json") for seed in SEEDS]
+        return [load_result(DOCS / "results" / "seeds" / f"{name}-{seed}" / f"{kind}.json") for seed in SEEDS]
 
     lesions, ratios = [], []
     for name in FOUR:
-        jumps = [median_of(found) - found.intact_error for found in of(name, "lesion")]
+        jumps = [median_of(found) - found.clean_error for found in of(name, "lesion")]
         lesions.append(f"{name} {min(jumps):.1f} to {max(jumps):.1f}")
         medians = [found.median for found in of(name, "branch_ratio")]
         ratios.append(f"{name} {min(medians):.2f} to {max(medians):.2f}")
@@ -285,12 +284,12 @@ def test_networks_trained_to_the_end() -> None:
 
     def noise(name: str) -> float:
         found = finding(name, "input_noise")
-        return float(found.drop[found.sizes.index(0.2)])
+        return float(found.drop[found.values.index(0.2)])
 
     lesions = [finding(name, "lesion") for name in names]
     stds, ratios = ([finding(name, key).median for name in names] for key in ("response_std", "branch_ratio"))
     said(
-        row("error", [f"{found.intact_error:.1f} %" for found in lesions]),
+        row("error", [f"{found.clean_error:.1f} %" for found in lesions]),
         row("median error without one block", [f"{median_of(found):.1f} %" for found in lesions]),
         row("median std of responses", [f"{std:.2f}" for std in stds]),
         row(r"median $\lVert F\rVert / \lVert x\rVert$", [f"{ratio:.2f}" for ratio in ratios]),

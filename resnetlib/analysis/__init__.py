@@ -1,13 +1,26 @@
-"""Why skip connections work, measured; and what networks cost. By way of what all networks share: blocks, and joins."""
+"""Measure why skip connections work, and what networks cost.
 
-from resnetlib.analysis.autocorrelation import GradientAutocorrelation, gradient_autocorrelation
-from resnetlib.analysis.branch_noise import BranchNoise, branch_noise
+Analyses run a network in evaluation mode (with batch statistics, where `training` says so) and leave it unchanged. They raise
+ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need one order of
+blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise RuntimeError while
+another thread uses the network.
+"""
+
+from pathlib import Path
+
 from resnetlib.analysis.cost import Cost, PartCost, measure_cost
-from resnetlib.analysis.decomposition import GradientDecomposition, gradient_decomposition
 from resnetlib.analysis.deepen import deepen
-from resnetlib.analysis.flow import GradientFlow, gradient_flow
-from resnetlib.analysis.forks import path_gradient, share_of_paths
-from resnetlib.analysis.joints import blocks_of, chains_of
+from resnetlib.analysis.forward import (
+    BranchRatio,
+    ResidualDecomposition,
+    ResponseStd,
+    SignalPropagation,
+    branch_ratio,
+    residual_decomposition,
+    response_std,
+    signal_propagation,
+)
+from resnetlib.analysis.gradients import GradientDecomposition, GradientFlow, gradient_decomposition, gradient_flow
 from resnetlib.analysis.landscape import (
     HessianMap,
     Landscape,
@@ -15,28 +28,38 @@ from resnetlib.analysis.landscape import (
     filter_normalized_direction,
     hessian_map,
     landscape,
+    plot_3d,
     project,
     trajectory,
     write_directions,
+    write_h5,
+    write_html,
 )
-from resnetlib.analysis.lesion import Lesion, LesionMany, lesion, lesion_many
-from resnetlib.analysis.noise import NoiseSweep, input_noise, weight_noise
-from resnetlib.analysis.norms import recalibrated
-from resnetlib.analysis.paths import PathGradients, path_gradients
-from resnetlib.analysis.propagation import SignalPropagation, signal_propagation
-from resnetlib.analysis.rank import EffectiveRank, effective_rank
-from resnetlib.analysis.ratios import BranchRatio, branch_ratio
-from resnetlib.analysis.reorder import Reordering, kendall_tau, reorder
-from resnetlib.analysis.residual_decomposition import ResidualDecomposition, residual_decomposition
-from resnetlib.analysis.responses import ResponseStd, response_std
-from resnetlib.analysis.result import AnalysisResult, draw
-from resnetlib.analysis.survival import BlockSurvival, block_survival
-from resnetlib.analysis.toy import ToyAutocorrelation, toy_autocorrelation
+from resnetlib.analysis.network import blocks_of, chains_of, recalibrated
+from resnetlib.analysis.paths import PathGradients, path_gradient, path_gradients, share_of_paths
+from resnetlib.analysis.perturb import (
+    Perturbation,
+    block_survival,
+    branch_noise,
+    input_noise,
+    kendall_tau,
+    lesion,
+    lesion_many,
+    reorder,
+    weight_noise,
+)
+from resnetlib.analysis.result import AnalysisResult, draw, read_result
+from resnetlib.analysis.shattered import (
+    EffectiveRank,
+    GradientAutocorrelation,
+    ToyAutocorrelation,
+    effective_rank,
+    gradient_autocorrelation,
+    toy_autocorrelation,
+)
 
 __all__ = [
     "AnalysisResult",
-    "BlockSurvival",
-    "BranchNoise",
     "BranchRatio",
     "Cost",
     "EffectiveRank",
@@ -45,12 +68,9 @@ __all__ = [
     "GradientFlow",
     "HessianMap",
     "Landscape",
-    "Lesion",
-    "LesionMany",
-    "NoiseSweep",
     "PartCost",
     "PathGradients",
-    "Reordering",
+    "Perturbation",
     "ResidualDecomposition",
     "ResponseStd",
     "SignalPropagation",
@@ -74,9 +94,11 @@ __all__ = [
     "landscape",
     "lesion",
     "lesion_many",
+    "load_result",
     "measure_cost",
     "path_gradient",
     "path_gradients",
+    "plot_3d",
     "project",
     "recalibrated",
     "reorder",
@@ -88,4 +110,39 @@ __all__ = [
     "trajectory",
     "weight_noise",
     "write_directions",
+    "write_h5",
+    "write_html",
 ]
+
+_RESULTS: tuple[type[AnalysisResult], ...] = (
+    BranchRatio,
+    EffectiveRank,
+    GradientAutocorrelation,
+    GradientDecomposition,
+    GradientFlow,
+    HessianMap,
+    Landscape,
+    PathGradients,
+    Perturbation,
+    ResidualDecomposition,
+    ResponseStd,
+    SignalPropagation,
+    ToyAutocorrelation,
+    Trajectory,
+)
+
+
+def load_result(path: str | Path) -> AnalysisResult:
+    """Load a result of any class of this package from a file that `AnalysisResult.save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The result.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is damaged, holds something else, is larger than 2 GiB, or is not a regular file.
+    """
+    return read_result(path, {kind.__name__: kind for kind in _RESULTS})

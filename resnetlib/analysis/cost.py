@@ -1,4 +1,4 @@
-"""What a network costs, counted while one image runs through it."""
+"""What a network costs, counted while it runs on tensors without data."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnetlib.analysis.arguments import as_backbone
-from resnetlib.analysis.recording import recording
+from resnetlib.analysis.network import as_backbone, enable_gradients
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_count, check_images
 from resnetlib.modules.threads import in_use
@@ -18,16 +17,16 @@ from resnetlib.modules.threads import in_use
 
 @dataclass(frozen=True, slots=True)
 class PartCost:
-    """What one part of a network costs, for one image.
+    """The cost of one part of a network, for one image.
 
     Args:
         name: stem, stage 1, ..., tail, head.
-        blocks: how many blocks it has.
-        output: shape of what it gives out, without the batch.
-        params: trainable numbers.
+        blocks: number of blocks.
+        output: shape of the output, without the batch.
+        params: number of trainable parameters.
         macs: multiply-accumulate operations of convolutions and linear layers.
-        activations: numbers that convolutions and linear layers give out.
-        saved_bytes: what a training step keeps for its backward pass, besides the parameters.
+        activations: number of outputs of convolutions and linear layers.
+        saved_bytes: what a training step keeps for its backward pass, besides parameters.
     """
 
     name: str
@@ -41,11 +40,11 @@ class PartCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a network costs, for one image.
+    """The cost of a network, for one image.
 
     Args:
-        parts: the network's parts, in the order in which they run.
-        weight_bytes: of parameters and buffers.
+        parts: parts of the network, in the order in which they run.
+        weight_bytes: size of parameters and buffers.
     """
 
     parts: tuple[PartCost, ...]
@@ -53,7 +52,7 @@ class Cost:
 
     @property
     def params(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(part.params for part in self.parts)
 
     @property
@@ -63,27 +62,27 @@ class Cost:
 
     @property
     def activations(self) -> int:
-        """Numbers that convolutions and linear layers give out."""
+        """Number of outputs of convolutions and linear layers."""
         return sum(part.activations for part in self.parts)
 
     @property
     def saved_bytes(self) -> int:
-        """What a training step keeps for its backward pass, besides the parameters."""
+        """What a training step keeps for its backward pass, besides parameters."""
         return sum(part.saved_bytes for part in self.parts)
 
 
 def measure_cost(net: Backbone, size: int) -> Cost:
-    """Count what a network costs, by running a copy of it on tensors without contents.
+    """Count what a network costs, by running a copy of it on the meta device.
 
     Args:
-        net: the network, on any device; it is not changed.
+        net: network of this library, on any device; left unchanged.
         size: height and width of the image, in pixels.
 
     Returns:
-        The counts, part by part.
+        The counts by part.
 
     Raises:
-        ValueError: for an image smaller than the network can take, or a network that is none of the library's.
+        ValueError: if the image is smaller than the network can take.
 
     Example:
         >>> from resnetlib import resnet50
@@ -92,46 +91,30 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         '25,557,032 parameters, 4.089 GMACs'
     """
     net, size = as_backbone(net), check_count("size", size, least=1)
-    with in_use(net, alone=False), recording():
-        copy = deepcopy(net)
-    with recording():
-        return _measure_all(copy.to("meta").train(), size)
-
-
-def _measure_all(net: Backbone, size: int) -> Cost:
-    """Count what a network costs that nobody else has, and that has no contents."""
-    net.set_grad_checkpointing(False)
-    for module in net.modules():  # a copy has the hooks of its original, which expect real tensors
-        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
-            hooks.clear()
+    with enable_gradients():
+        with in_use(net, alone=False):
+            net = deepcopy(net)
+        net.to("meta").train().set_grad_checkpointing(False)
+        for module in net.modules():  # the copied hooks expect tensors with data
+            for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
+                hooks.clear()
+        head = (net.avgpool, nn.Flatten(1), net.head_drop, net.get_classifier())
+        stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
+        # two images, since batch norm cannot train on a single 1x1 map; the counts are halved
+        x = torch.empty(2, net.in_chans, size, size, device="meta", dtype=next(net.parameters()).dtype)
+        check_images(x, net.in_chans, net.smallest_input)
+        kept = {StorageWeakRef(tensor.untyped_storage()): tensor for tensor in (*net.parameters(), *net.buffers())}
+        parts = []
+        for name, modules in {"stem": net.stem(), **stages, "tail": net.tail(), "head": head}.items():
+            if modules:
+                part, x = _measure(name, nn.Sequential(*modules), x, kept)
+                parts.append(part)
     weight_bytes = sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
-    head = (net.avgpool, nn.Flatten(1), net.head_drop, net.get_classifier())
-    stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
-    sections = {"stem": net.stem(), **stages, "tail": net.tail(), "head": head}
-    # Two images, since batch norm cannot train on a single 1x1 map; all counts are halved.
-    x = torch.empty(2, net.in_chans, size, size, device="meta", dtype=next(net.parameters()).dtype)
-    check_images(x, net.in_chans, net.smallest_input)
-    kept = {StorageWeakRef(tensor.untyped_storage()): tensor for tensor in (*net.parameters(), *net.buffers())}
-    parts = []
-    for name, modules in sections.items():
-        if modules:
-            part, x = _measure(name, nn.Sequential(*modules), x, kept)
-            parts.append(part)
-    return Cost(tuple(parts), weight_bytes)
+    return Cost(parts=tuple(parts), weight_bytes=weight_bytes)
 
 
 def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWeakRef, Tensor]) -> tuple[PartCost, Tensor]:
-    """Run two images through a part of a network.
-
-    Args:
-        name: of the part.
-        section: the part.
-        x: its input.
-        kept: every tensor that is kept for the backward pass so far, or anyway; grows.
-
-    Returns:
-        Its cost for one image, and its output.
-    """
+    """Run two images through a part, and return its cost for one, and its output; `kept` are all tensors in memory, and grows."""
     activations = saved = 0
 
     def count_activations(module: nn.Module, args: object, output: Tensor) -> None:

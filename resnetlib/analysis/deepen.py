@@ -1,48 +1,44 @@
-"""Deeper networks that begin as exact copies of shallower ones."""
+"""Deeper networks that start as exact copies of shallower ones."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnetlib.analysis.arguments import as_backbone, check_integers
-from resnetlib.analysis.batches import Batches, gather_inputs, like_of, noise_images, run_finite
-from resnetlib.analysis.hooks import outcomes
-from resnetlib.analysis.identity import make_identity_
-from resnetlib.analysis.moments import Moments, of_channels
-from resnetlib.analysis.norms import norms_in
-from resnetlib.analysis.widening import copy_dense
-from resnetlib.modules import Backbone, Concat, Stage, StochasticConcat, dilate, is_dilated
+from resnetlib.analysis.inputs import Batches, check_integers, gather_inputs, like_of, noise_images
+from resnetlib.analysis.moments import Moments, channel_rows
+from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
+from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
+from resnetlib.modules.layers import Shift
 from resnetlib.modules.threads import in_use
 
 _UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, norms or head), and cannot be deepened from it"
 
 
 def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = None) -> Backbone:
-    """Make a deeper network that computes the same function, and can be trained on: each stage's new blocks are the identity.
+    """Make a deeper network that computes the same function and can be trained: the new blocks of each stage start as the identity.
 
-    A block that adds begins with a branch of zeros: in evaluation the logits are equal bit for bit. One that concatenates adds
-    channels that what reads them weighs with zeros at first; one that replaces has convolutions that pass every channel on, and
-    norms that undo themselves; their logits are equal up to rounding, which with 16 bits is much. No new layer is stuck:
-    the gradient reaches it at the latest behind the first step.
+    New blocks that add have a branch of zeros, and the logits are equal bit for bit in evaluation. New layers of dense networks add
+    channels that are read with weights of zero; new plain blocks have identity convolutions, and norms whose scale and shift undo
+    the normalisation: the logits of both are equal up to rounding. Every new layer has a gradient, at the latest after one step.
 
     Args:
-        net: a network; it is not changed.
-        depths: blocks in each stage, none fewer than the network has.
-        batches: images, for networks without skips: their new norms begin with the mean and deviation that x has on them in
-            training (Net2Net), so that the copy is one in training too, as far as other batches are like these. Without them it is
-            one in evaluation alone.
+        net: network of this library; left unchanged.
+        depths: numbers of blocks in each stage, none below the network's own.
+        batches: images for networks without skips: new norms start with the mean and variance of their input on these images in
+            training mode (Net2Net), so that the function is the same in training too, on batches with similar statistics.
+            Otherwise it is the same in evaluation only.
 
     Returns:
-        The network, of its original's mode, device and dtype, with its preprocessing and classes. What is chosen in training, such
-        as stochastic depth and what is frozen, is not taken over, but for the classifier's dropout.
+        The network, with the mode, device, dtype, preprocessing, classes and classifier dropout of `net`, but not its other
+        training settings, such as stochastic depth and frozen layers.
 
     Raises:
-        ValueError: for depths that are fewer; batches without images; outputs that are not finite; or a network whose blocks cannot
-            be the identity: pre-activated ones without skip, since x is signed and has to pass a relu; bottlenecks without skip,
-            which have too few channels; group norms whose channels depend on each other.
+        ValueError: if a depth is too small, or the blocks cannot be the identity: pre-activation blocks without skip (a ReLU cuts
+            the signed x), bottlenecks without skip (too narrow) and group norms without skip.
 
     Source:
         arXiv 1512.03385, sec. 1, "a solution by construction"; arXiv 1511.05641, sec. 3, "Net2DeeperNet".
@@ -55,33 +51,35 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         >>> len(list(deeper.blocks())), torch.equal(net(x), deeper(x))
         (27, True)
     """
-    net = as_backbone(net)
-    depths = _checked(net.spec.depths, depths)
+    net, old = as_backbone(net), net.spec.depths
+    checked = check_integers("depths", depths, 1, different=False)
+    if len(old) != len(checked) or any(deep < shallow for shallow, deep in zip(old, checked, strict=True)):
+        raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {checked}")
     with in_use(net, alone=True):
-        return _deepened(net, depths, batches)
+        return _deepen(net, checked, None if batches is None else gather_inputs(net, batches))
 
 
-def _deepened(net: Backbone, depths: tuple[int, ...], batches: Batches | None) -> Backbone:
-    inputs = None if batches is None else gather_inputs(net, batches)
+def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None) -> Backbone:
     family: Callable[..., Backbone] = type(net)
     like = like_of(net)
-    precise = torch.promote_types(like.dtype, torch.float32)  # to compare in: numbers of 16 bits are rounded at the end
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # its parameters are to be trained
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # parameters made in inference mode could not be trained
         deeper = family(replace(net.spec, depths=depths), num_classes=net.num_classes, in_chans=net.in_chans)
-        deeper.to(like.device, precise)
+        deeper.to(like.device, torch.promote_types(like.dtype, torch.float32))  # 16 bits are rounded to after the comparison
     deeper.head_drop.p = net.head_drop.p
     if is_dilated(net):
         dilate(deeper, net.output_stride)
-    blocks = list(net.blocks())
     with torch.no_grad():
-        if isinstance(blocks[0].join, Concat | StochasticConcat):
-            copy_dense(net, deeper)
+        if isinstance(next(net.blocks()).join, Concat | StochasticConcat):
+            _copy_dense(net, deeper)
         else:
-            moments = None if inputs is None else _moments_behind(net, inputs)
-            _load(deeper, net)
-            for i, (stage, old) in enumerate(zip(_stages(deeper), _stages(net), strict=True)):
-                for block in list(stage)[len(old) :]:
-                    make_identity_(block, None if moments is None else moments[i])
+            moments = [None] * len(depths) if inputs is None else _moments_after_stages(net, inputs)
+            try:
+                deeper.load_state_dict(deeper.state_dict() | net.state_dict())
+            except RuntimeError as error:  # other tensors or shapes
+                raise ValueError(_UNLIKE_ITS_SPEC) from error
+            for old, new, statistics in zip(_stages(net), _stages(deeper), moments, strict=True):
+                for block in list(new)[len(old) :]:
+                    _make_identity_(block, statistics)
     _check_same(net, deeper)
     deeper.to(like.dtype)
     if any(p.ndim == 4 and not p.is_contiguous() and p.is_contiguous(memory_format=torch.channels_last) for p in net.parameters()):
@@ -91,25 +89,8 @@ def _deepened(net: Backbone, depths: tuple[int, ...], batches: Batches | None) -
     return deeper.train(net.training)
 
 
-def _checked(old: Sequence[int], new: Sequence[int]) -> tuple[int, ...]:
-    depths = check_integers("depths", new, 1, different=False)
-    if len(old) != len(depths) or any(deep < shallow for shallow, deep in zip(old, depths, strict=True)):
-        raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {depths}")
-    return depths
-
-
-def _load(deeper: Backbone, net: Backbone) -> None:
-    try:
-        deeper.load_state_dict(deeper.state_dict() | net.state_dict())
-    except RuntimeError as error:  # other tensors, or of other shapes
-        raise ValueError(_UNLIKE_ITS_SPEC) from error
-
-
 def _check_same(net: Backbone, deeper: Backbone) -> None:
-    """Raise ValueError unless both compute the same, which they do if the network is what its spec says.
-
-    They are compared in double precision, so that nothing but the weights is rounded.
-    """
+    """Raise ValueError unless both compute the same in float64; they do if the network is what its spec says."""
     exact = [deepcopy(each).cpu().double().eval() for each in (net, deeper)]
     x = noise_images(exact[0], 2, max(32, net.smallest_input))
     with torch.no_grad():
@@ -122,11 +103,119 @@ def _stages(net: Backbone) -> list[Stage]:
     return [part for stage in net.stages() for part in stage if isinstance(part, Stage)]
 
 
-def _moments_behind(net: Backbone, inputs: list[Tensor]) -> list[Moments]:
-    """Measure mean and variance of each channel behind each stage, as they are in training."""
+def _moments_after_stages(net: Backbone, inputs: list[Tensor]) -> list[Moments]:
+    """Measure the mean and variance of each channel after each stage, in training mode."""
     last = {str(i): list(stage)[-1] for i, stage in enumerate(_stages(net))}
     moments = {name: Moments() for name in last}
-    with norms_in(net, training=True), outcomes(last, lambda name, y: moments[name].add(of_channels(y))):
+    with norm_mode(net, training=True), hook_outputs(last, lambda name, y: moments[name].add(channel_rows(y))):
         for x in inputs:
             run_finite(net, x)
     return list(moments.values())
+
+
+# Residual and plain blocks
+
+
+def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
+    """Make a block that keeps the shape the identity on the output of a ReLU or, in pre-activation networks, of an addition.
+
+    The norms of a block without skip start with the moments of its input's channels, or with 0 and 1.
+    """
+    assert isinstance(block, Block)  # noqa: S101 - stages consist of them
+    preact = type(block).pre is not Block.pre
+    if block.join.uses_skip:
+        if block.downsample is not None:
+            if preact:
+                raise ValueError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
+            _pass_on_(block.downsample, block, moments)
+        if isinstance(block.join, ScaledAdd):
+            nn.init.zeros_(block.join.alpha)  # with a branch of zeros too, no gradient would be left
+        else:
+            block.zero_branch_()
+        return
+    if preact:
+        raise ValueError("a pre-activated block without skip cannot be the identity: x is signed, and has to pass a relu")
+    narrowest = min((conv.out_channels for conv in block.convs), default=block.in_channels)
+    if narrowest < block.in_channels:
+        raise ValueError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
+    _pass_on_(block, block, moments)
+
+
+def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
+    """Make the convolutions and norms among the children of a module the identity."""
+    for layer in layers.children():
+        if layer in (block.downsample, block.join):
+            continue
+        if isinstance(layer, nn.Conv2d):
+            nn.init.dirac_(layer.weight, layer.groups)
+            for scalar in (layer.bias, getattr(layer, "shift", None)):
+                if scalar is not None:
+                    nn.init.zeros_(scalar)
+        elif isinstance(layer, _BatchNorm):
+            _undo_norm_(layer, moments)
+        elif isinstance(layer, Shift):
+            layer.reset_parameters()
+        elif list(layer.parameters()):
+            raise ValueError(f"a block with {type(layer).__name__} cannot be the identity: its statistics are those of the image")
+
+
+def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
+    """Give a batch norm the statistics of its input, and a scale and shift that undo the normalisation."""
+    norm.reset_parameters()
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a batch norm without running statistics cannot be the identity")
+    if moments is None:
+        norm.running_var.fill_(1 - norm.eps)
+        return
+    norm.running_mean.copy_(moments.mean)
+    norm.running_var.copy_(moments.variance)
+    norm.bias.copy_(moments.mean)
+    norm.weight.copy_((moments.variance + norm.eps).sqrt())
+
+
+# Dense networks
+
+
+def _copy_dense(net: Backbone, deeper: Backbone) -> None:
+    """Copy the weights of a dense network to where their channels are in the deeper one.
+
+    New layers keep their random weights, and weights that read their channels are zero. With random weights that read channels of
+    zeros nothing would be learned: the gradient of the ReLU in between is zero at zero.
+    """
+    if net.num_classes == 0:
+        raise ValueError("a dense network without a classifier cannot be deepened: it would give out more features")
+    if any(isinstance(module, nn.GroupNorm) for module in net.modules()):
+        raise ValueError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
+    _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_chans))
+    seen = torch.arange(net.feature_info[0]["num_chs"])  # where the channels of `net` are in the deeper network
+    for old_parts, new_parts in zip(net.stages(), deeper.stages(), strict=True):
+        for old, new in zip(old_parts, new_parts, strict=True):
+            if isinstance(old, Stage) and isinstance(new, Stage):
+                for layer, wider in zip(old, new, strict=False):
+                    assert isinstance(wider, Block)  # noqa: S101 - stages consist of them
+                    _copy(layer, wider, seen)
+                    seen = torch.cat((seen, torch.arange(wider.in_channels, wider.out_channels)))
+            elif list(old.parameters()):
+                _copy(old, new, seen)
+                seen = torch.arange(next(layer.out_channels for layer in old.modules() if isinstance(layer, nn.Conv2d)))
+    for old, new in zip(net.tail(), deeper.tail(), strict=True):
+        _copy(old, new, seen)
+    _copy(net.get_classifier(), deeper.get_classifier(), seen)
+
+
+def _copy(old: nn.Module, new: nn.Module, seen: Tensor) -> None:
+    """Copy tensors; those that read more channels in `new` get theirs at the channels `seen`, and zeros elsewhere."""
+    tensors, before = new.state_dict(), old.state_dict()
+    for name, value in before.items():
+        target, index = tensors[name], seen.to(value.device)
+        tensor = value.to(target.dtype)
+        of_outputs = name.endswith("bias") and before[name.removesuffix("bias") + "weight"].ndim > 1
+        if target.shape == tensor.shape:
+            target.copy_(tensor)
+        elif tensor.ndim > 1:
+            target[: len(tensor)] = 0
+            target[: len(tensor), index] = tensor
+        elif of_outputs:  # a convolution's bias, which may be as long as that of a norm
+            target[: len(tensor)] = tensor
+        else:
+            target[index] = tensor

@@ -1,13 +1,13 @@
-"""Means and variances of more numbers than fit into memory at once."""
+"""Mean and variance of more numbers than fit into memory at once."""
 
 import torch
 from torch import Tensor
 
 
 class Moments:
-    """Mean and variance of columns, of which the rows come in batches.
+    """Mean and variance of columns whose rows come in batches.
 
-    The batches' sums of squared deviations are merged, rather than squares summed up, so that nothing cancels.
+    Sums of squared deviations are merged, rather than squares summed, so that nothing cancels.
 
     Source:
         Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979, eq. 1.5.
@@ -25,11 +25,7 @@ class Moments:
         self.mean = self._squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
-        """Take in a batch.
-
-        Args:
-            rows: `(n, columns)`.
-        """
+        """Add a batch of rows `(n, columns)`."""
         rows = rows.detach().double()
         mean = rows.mean(0)
         squares = (rows - mean).square().sum(0)
@@ -41,17 +37,10 @@ class Moments:
 
     @property
     def variance(self) -> Tensor:
-        """The mean squared deviation from the mean, of each column."""
+        """The biased variance of each column."""
         return self._squares / self.count
 
 
-def of_channels(x: Tensor) -> Tensor:
-    """Lay a feature out as rows, with a column for each channel.
-
-    Args:
-        x: `(N, C, ...)`.
-
-    Returns:
-        `(N * ..., C)`.
-    """
+def channel_rows(x: Tensor) -> Tensor:
+    """Reshape a feature `(N, C, ...)` to rows `(N * ..., C)`."""
     return x.movedim(1, -1).reshape(-1, x.shape[1])

@@ -1,40 +1,116 @@
-"""Through which paths does the gradient come? One path at a time, by opening and closing what meets at each join."""
+"""The gradient through single paths of a network: at each block with a skip, a path takes the skip or the branch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import comb
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.arguments import check_integers
-from resnetlib.analysis.batches import Batches
-from resnetlib.analysis.forks import forks_of, gradients, share_of_paths
-from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.joints import blocks_in, chains_of
-from resnetlib.analysis.labelled import gather_labelled
-from resnetlib.analysis.recording import recording
+from resnetlib.analysis.forward import in_order
+from resnetlib.analysis.inputs import Batch, Batches, as_tuple, check_integers, gather, generators
+from resnetlib.analysis.network import (
+    blocks_in,
+    chains_of,
+    enable_gradients,
+    hook_joins,
+    preserve_state,
+    score_clean,
+    summed_loss,
+    unwrapped,
+)
 from resnetlib.analysis.result import AnalysisResult, new_axes
-from resnetlib.analysis.scores import score_intact
-from resnetlib.analysis.streams import streams
+from resnetlib.modules import Block
+from resnetlib.modules.arguments import as_integer, check_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MAX_FORKS = 10_000  # exact shares of more paths would take too long
+
+
+def share_of_paths(forks: int, first: int, last: int) -> float:
+    """Return the share of the 2^n paths that go through k branches, for k from first to last: sum C(n, k) / 2^n, exactly.
+
+    Args:
+        forks: n, at most 10,000.
+        first: smallest k.
+        last: largest k.
+
+    Returns:
+        The share.
+
+    Example:
+        >>> round(share_of_paths(54, 5, 17), 5)     # "0.45 % of all paths": arXiv 1605.06431, sec. 4.3
+        0.00454
+    """
+    forks = check_count("forks", forks, least=0)
+    if forks > _MAX_FORKS:
+        raise ValueError(f"forks must be at most {_MAX_FORKS:,}, got {forks:,}")
+    if as_integer(first) is None or as_integer(last) is None:
+        raise ValueError(f"first and last must be integers, got {first!r} and {last!r}")
+    paths: int = sum(comb(forks, k) for k in range(max(first, 0), min(last, forks) + 1))
+    return float(Fraction(paths, 2**forks))
+
+
+def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Tensor:
+    """Compute the gradient of each image's loss with respect to the image, through a single path.
+
+    If the blocks run one after the other, the gradients through all 2^n paths sum to the gradient.
+
+    Args:
+        net: network with blocks, in any mode; evaluated, and left unchanged.
+        batch: images and labels.
+        through: names of the blocks whose branch the path takes; it takes the skip of all others. Every path goes through blocks
+            without skip, named or not.
+
+    Returns:
+        The gradients, `(N, C, H, W)`.
+
+    Raises:
+        ValueError: for a name that no running block has.
+
+    Source:
+        arXiv 1605.06431, sec. 3.1 and 4.3.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> batch = torch.randn(2, 3, 32, 32), torch.arange(2)
+        >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    net = unwrapped(net)
+    names = as_tuple(through)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"through must be a list of names of blocks, got {through!r}")
+    data = gather(net, batch)
+    if len(data) > 1:
+        raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    if unknown := set(names) - blocks.keys():
+        raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
+    with enable_gradients(net), preserve_state(net):
+        skips = {name: torch.tensor(name not in names, device=data[0][0].device) for name in _forks(blocks)}
+        with torch.no_grad():
+            score_clean(net, data)
+        return next(_path_gradients(net, blocks, data[0], [skips]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PathGradients(AnalysisResult):
-    """The gradient at the image, through paths of each length.
+    """The norm of the gradient with respect to the image through paths of each length.
 
     Args:
-        blocks: the blocks' names.
-        forks: blocks where a path may skip the branch. The others, plain ones, are on every path.
-        lengths: how many branches the paths go through.
-        images: over how many.
-        draws: paths of each length for each image.
+        blocks: names of the blocks.
+        forks: number of blocks with a skip. The others, plain ones, are on every path.
+        lengths: numbers of branches that the paths go through.
+        images: number of images.
+        draws: number of paths of each length for each image.
         norm: for each length, the mean norm of the gradient through one path.
-        quartiles: for each length, the first and third quartile of these norms.
+        quartiles: for each length, the first and third quartile of these norms, `(2, lengths)`.
         paths: for each length, its share of the 2^forks paths.
         contribution: for each length, `paths * norm`.
     """
@@ -51,29 +127,29 @@ class PathGradients(AnalysisResult):
 
     @property
     def mean_length(self) -> float:
-        """The mean of the lengths, each weighted with what its paths contribute."""
+        """The mean length, weighted by contribution."""
         lengths = torch.tensor(self.lengths, dtype=torch.float64)
         return float((lengths * self.contribution).sum() / self.contribution.sum())
 
     @property
     def mean_length_of_all(self) -> float:
-        """The mean length of all paths, half of the forks and the plain blocks: the binomial distribution's."""
+        """The mean length of all paths: half of the forks and all plain blocks."""
         return len(self.blocks) - self.forks / 2
 
     def effective(self, share: float = 0.95) -> tuple[int, int]:
-        """Return the effective lengths: the fewest that follow each other and contribute a share of the total.
+        """Return the effective lengths: the shortest range of lengths that contributes a share of the total.
 
-        The paper gives 5 to 17 for 54 blocks, and no rule. Were its norms to fall by one factor from length to length, these 13
-        lengths would hold at most 97.6 % of the total; 95 % is usual, and takes 12 of them.
+        The paper states 5 to 17 for 54 blocks, and no rule. If norms fell by one factor from length to length, these 13 lengths
+        would contribute at most 97.6 % of the total; 95 % takes 12 of them.
 
         Args:
-            share: of the total over `lengths`, above 0 and at most 1.
+            share: share of the total over `lengths`, above 0 and at most 1.
 
         Returns:
-            The first and the last; of several ranges, the one that contributes most.
+            The first and the last length; of several such ranges, that with the largest contribution.
 
         Raises:
-            ValueError: for a share out of range, if a length between two others was not measured, or no gradient came.
+            ValueError: if the share is out of range, a length in between was not measured, or all gradients are zero.
         """
         first, last = min(self.lengths), max(self.lengths)
         total = float(self.contribution.sum())
@@ -91,19 +167,12 @@ class PathGradients(AnalysisResult):
         return first, last
 
     def share_of_paths(self, first: int, last: int) -> float:
-        """Return the share of all 2^forks paths that are of lengths from `first` to `last`."""
+        """Return the share of all 2^forks paths whose length is from `first` to `last`."""
         plain = len(self.blocks) - self.forks
         return share_of_paths(self.forks, first - plain, last - plain)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw, against the length, the norm through one path and the share of the total that all paths contribute.
-
-        Args:
-            ax: axes to draw on, the norms at the left, the shares at the right; None for new ones.
-
-        Returns:
-            The axes of the norms.
-        """
+        """Plot by length the norm through one path (left axis), and the shares of the gradient and of all paths (right axis)."""
         ax = new_axes(ax)
         order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
         lengths = [self.lengths[i] for i in order]
@@ -113,11 +182,9 @@ class PathGradients(AnalysisResult):
         ax.set_xlabel("length of the path (branches)")
         ax.set_ylabel("norm of the gradient through one path", color="tab:blue")
         right = ax.twinx()
-        for values, label, style in (
-            (self.contribution / self.contribution.sum(), "gradient", "-"),
-            (self.paths, "paths", ":"),
-        ):
-            right.plot(lengths, values[order].tolist(), style, color="tab:orange", label=label)
+        contribution = self.contribution / self.contribution.sum()
+        right.plot(lengths, contribution[order].tolist(), "-", color="tab:orange", label="gradient")
+        right.plot(lengths, self.paths[order].tolist(), ":", color="tab:orange", label="paths")
         right.set_ylabel("share of the total", color="tab:orange")
         right.legend()
         return ax
@@ -126,28 +193,21 @@ class PathGradients(AnalysisResult):
 def path_gradients(
     net: nn.Module, batches: Batches, lengths: Sequence[int] | None = None, *, draws: int = 10, seed: int = 0
 ) -> PathGradients:
-    """Measure the norm of the gradient at the image through paths of each length, and what all paths of a length contribute.
+    """Measure the norm of the gradient through paths of k branches, and the contribution C(n, k) / 2^n * E|g_k| of each length k.
 
-    Forward, the network runs as usual. Backward, k blocks are picked at random, for each image anew: there the gradient goes
-    through the branch only, and through the skip only at all others. A shortcut that changes the shape is part of the skip; what
-    is not of the fork (a relu behind the join, a transition) is passed on either way. At a `Concat` the same opening and closing
-    lets the gradient of the layer's own channels pass, or that of the old channels: the path goes through the k layers, of which
-    each reads what the one before it added. A plain network has one path, through all its blocks, and is measured at that one
-    length.
+    The forward pass is unchanged. The backward pass takes the branches of k random blocks, drawn for each image, and the skips of
+    all others. A shortcut belongs to the skip; what follows the join is on either path. At a `Concat` the branch is the layer's own
+    channels, the skip the older ones. A plain network has one path.
 
     Args:
-        net: a network with blocks, in any mode and of any family; measured in evaluation, and left as it was.
+        net: network with blocks, in any mode; evaluated, and left unchanged.
         batches: images and labels.
-        lengths: the values of k; None for all.
-        draws: paths of each length for each image; the paper has 1,000 of each in all.
-        seed: of the draws.
+        lengths: values of k; None for all.
+        draws: number of paths of each length for each image; the paper has 1,000 of each length in all.
+        seed: seed of the draws.
 
     Returns:
-        Norms, and contributions C(n, k) / 2^n * E|g_k|.
-
-    Raises:
-        ValueError: if there are no images or labels, the network runs no blocks, or one of them several times, its loss is no
-            finite number, or k is out of range.
+        Norms and contributions.
 
     Source:
         arXiv 1605.06431, sec. 4.3, fig. 6: norms decay exponentially with the length, and the gradient comes from short paths.
@@ -159,25 +219,23 @@ def path_gradients(
         (9, 4.5, torch.Size([10]))
     """
     net = unwrapped(net)
-    data = gather_labelled(net, batches, None)
+    data = gather(net, batches)
     blocks = blocks_in(net, chains_of(net, data[0][0]))
-    forks = forks_of(blocks)
+    forks = _forks(blocks)
     plain = len(blocks) - len(forks)  # on every path
-    if lengths is None:
-        lengths = range(plain, len(blocks) + 1)
-    lengths = check_integers("lengths", lengths, plain, len(blocks))
-    sources = streams(seed, draws if forks else 1)
+    lengths = check_integers("lengths", range(plain, len(blocks) + 1) if lengths is None else lengths, plain, len(blocks))
+    sources = generators(seed, draws if forks else 1)
     norms: list[list[Tensor]] = [[] for _ in lengths]
     total = len(data) * len(lengths) * len(sources)
-    with recording(net), intact(net), tqdm(total=total, desc="paths", disable=None) as bar:
+    with enable_gradients(net), preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
         with torch.no_grad():
-            whole, _ = score_intact(net, data)
+            whole, _ = score_clean(net, data)
         for x, y in data:
-            # A draw gives each fork a rank; a path of length k takes the branches of the k lowest.
+            # each draw ranks the forks; a path of length k takes the branches of the lowest ranks
             ranks = [torch.rand(len(x), len(forks), generator=source).argsort(1).to(x.device) for source in sources]
             masks = [(i, rank >= k - plain) for i, k in enumerate(lengths) for rank in ranks]
             paths = ({name: mask[:, j, None, None, None] for j, name in enumerate(forks)} for _, mask in masks)
-            for (i, _), gradient in zip(masks, gradients(net, blocks, (x, y), paths), strict=True):
+            for (i, _), gradient in zip(masks, _path_gradients(net, blocks, (x, y), paths), strict=True):
                 norms[i].append(gradient.double().flatten(1).norm(dim=1).cpu())
                 bar.update()
     each = torch.stack([torch.cat(of_length) for of_length in norms])
@@ -193,3 +251,35 @@ def path_gradients(
         paths=share,
         contribution=share * each.mean(1),
     )
+
+
+def _forks(blocks: dict[str, Block]) -> list[str]:
+    """Return the names of the blocks at which a path may take the skip."""
+    return [name for name, block in blocks.items() if block.join.uses_skip]
+
+
+def _path_gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, paths: Iterable[dict[str, Tensor]]) -> Iterator[Tensor]:
+    """Run the network once, and yield the gradient of each image's loss with respect to the image through each path.
+
+    A path maps each fork to whether it takes the skip: a boolean for all images, or one for each, `(N, 1, 1, 1)`.
+    """
+    takes_skip: dict[str, Tensor] = {}  # of the path whose backward pass runs
+
+    def gate(x: Tensor, closed: Callable[[], Tensor]) -> Tensor:
+        x = x.view_as(x)  # the skip is the branch's input too, and only its gradient at the join is to be masked
+        if x.requires_grad:
+            x.register_hook(lambda gradient: gradient.masked_fill(closed(), 0))
+        return x
+
+    def fork(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+        return gate(skip, lambda: ~takes_skip[name]), gate(branch, lambda: takes_skip[name])
+
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    x, y = batch
+    x = x.detach().requires_grad_()
+    with hook_joins({name: blocks[name] for name in _forks(blocks)}, fork), in_order(net, blocks):
+        loss = summed_loss(net, x, y)
+    for path in paths:
+        takes_skip.update(path)
+        yield torch.autograd.grad(loss, x, retain_graph=True)[0]

@@ -1,111 +1,168 @@
-"""What an analysis found, as something that can be kept: saved, loaded and drawn."""
+"""Results of analyses: frozen dataclasses that can be saved, loaded and plotted."""
 
 import io
 import json
 import math
 from abc import ABC, abstractmethod
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from resnetlib.analysis.typed import misfits
 from resnetlib.disk import read_file, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+R = TypeVar("R", bound="AnalysisResult")
+
 _KIND = "result"
 _LARGEST = 2 * 2**30
-"""Bytes of a saved finding."""
+"""Bytes of a saved result."""
 
 
 class AnalysisResult(ABC):
-    """The result of an analysis: a frozen dataclass of tensors on the CPU and plain data.
-
-    Plain data are numbers, strings, None, and tuples and dicts (by strings) of them.
-    """
+    """A frozen dataclass of CPU tensors and plain data: numbers, strings, None, and tuples and dicts of them."""
 
     def save(self, path: str | Path) -> None:
-        """Write it, whole or not at all.
+        """Write the result to a file atomically.
 
         Args:
-            path: the file. One that ends in `.safetensors` holds the tensors as they are, and the rest in its header; any other is
-                JSON, which holds every number exactly, and for NaN and the infinities their names.
+            path: a file that ends in `.safetensors` holds the tensors as they are, and the rest in its header; any other is JSON,
+                with every number exact, and NaN and the infinities as strings.
         """
         path = Path(path)
-        if path.suffix == ".safetensors":
-            from safetensors.torch import save
-
-            tensors = {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)}  # type: ignore[arg-type]
-            rest = {key: value for key, value in self._plain().items() if key not in tensors}
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            write_atomically(path, save(contiguous, metadata={_KIND: json.dumps(rest, allow_nan=False)}))
+        given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        values = {field.name: value for field, value in given if value is not field.default}  # load restores the rest
+        is_json = path.suffix != ".safetensors"
+        tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
+        rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
+        if is_json:
+            write_atomically(path, (json.dumps(rest, indent=1, allow_nan=False) + "\n").encode())
         else:
-            write_atomically(path, (json.dumps(self._plain(), indent=1, allow_nan=False) + "\n").encode())
+            write_atomically(path, save_safetensors(tensors, metadata={_KIND: json.dumps(rest, allow_nan=False)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; `AnalysisResult.load` itself reads any kind of finding whose class is imported.
+        """Load a result of this class from a file that `save` wrote.
 
         Args:
             path: the file.
 
         Returns:
-            The finding.
+            The result.
 
         Raises:
-            FileNotFoundError: if it is not there.
-            ValueError: if it is damaged, another kind of finding, larger than 2 GiB, or no regular file.
+            FileNotFoundError: if the file does not exist.
+            ValueError: if it is damaged, holds a result of another class, is larger than 2 GiB, or is not a regular file.
         """
-        path = Path(path)
-        content = read_file(path, _LARGEST)
-        try:
-            data = _from_safetensors(content) if path.suffix == ".safetensors" else json.loads(content)
-            kind = data.pop(_KIND)
-            values = {name: value if isinstance(value, Tensor) else _decoded(value) for name, value in data.items()}
-        except Exception as error:
-            raise ValueError(f"{path} is no saved finding, or damaged: {error}") from error
-        if not isinstance(kind, str):
-            raise ValueError(f"{path} is no saved finding, or damaged: its kind is {kind!r}")
-        kinds = {each.__name__: each for each in ([cls] if cls is not AnalysisResult else cls.__subclasses__())}
-        if kind not in kinds:
-            raise ValueError(f"{path} holds a {kind}: load it with {kind}.load, not {cls.__name__}.load")
-        names = {field.name for field in fields(kinds[kind])}  # type: ignore[arg-type]
-        if values.keys() != names:
-            raise ValueError(f"{path} has {sorted(values)}, and a {kind} {sorted(names)}: it is damaged, or of another version")
-        if wrong := misfits(kinds[kind], values):
-            raise ValueError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
-        return kinds[kind](**values)
+        return read_result(path, {cls.__name__: cls})
 
     @abstractmethod
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw it.
+        """Plot the result.
 
         Args:
-            ax: matplotlib axes to draw on; None for new ones (`.figure.savefig(path)` writes them).
+            ax: matplotlib axes; None for new ones (`.figure.savefig(path)` writes them).
 
         Returns:
             The axes.
         """
 
-    def _plain(self) -> dict[str, Any]:
-        return {_KIND: type(self).__name__} | {field.name: _encoded(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
+    """Load a result of any of these classes, by their names; raise ValueError if the file is damaged or holds another."""
+    path = Path(path)
+    content = read_file(path, _LARGEST)
+    try:
+        if path.suffix == ".safetensors":
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            values = _decoded(json.loads(header["__metadata__"][_KIND])) | load_safetensors(content)
+        else:
+            values = _decoded(json.loads(content))
+        kind = values.pop(_KIND)
+    except Exception as error:
+        raise ValueError(f"{path} is no saved result, or damaged: {error}") from error
+    if not isinstance(kind, str):
+        raise ValueError(f"{path} is no saved result, or damaged: its class is {kind!r}")
+    if kind not in kinds:
+        raise ValueError(f"{path} holds a {kind}: load it with {kind}.load")
+    expected = {field.name: field.default is MISSING for field in fields(kinds[kind])}  # type: ignore[arg-type]
+    if not values.keys() <= expected.keys() or any(required and name not in values for name, required in expected.items()):
+        raise ValueError(f"{path} has {sorted(values)}, and a {kind} {sorted(expected)}: it is damaged, or of another version")
+    hints = get_type_hints(kinds[kind])
+    if wrong := [name for name, value in values.items() if not _is_instance(value, hints[name])]:
+        raise ValueError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
+    return kinds[kind](**values)
+
+
+def _is_instance(value: object, hint: Any) -> bool:
+    """Return whether a value is of a field's type, whatever its items are; an int is a float too, and a bool is neither."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_instance(value, each) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)
+
+
+def _encoded(value: Any) -> Any:
+    """Return plain data as JSON data; a tensor, or a number that JSON lacks, as a dict with its dtype."""
+    if isinstance(value, Tensor):
+        return {"dtype": str(value.dtype).removeprefix("torch."), "data": _map(_finite_or_name, value.tolist())}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"dtype": "float", "data": str(value)}
+    if isinstance(value, dict):
+        return {key: _encoded(item) for key, item in value.items()}
+    return [_encoded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"dtype", "data"}:
+        if value["dtype"] == "float":
+            return float(value["data"])
+        numbers = _map(lambda number: float(number) if isinstance(number, str) else number, value["data"])
+        return torch.tensor(numbers, dtype=getattr(torch, value["dtype"]))
+    if isinstance(value, dict):
+        return {key: _decoded(item) for key, item in value.items()}
+    return tuple(map(_decoded, value)) if isinstance(value, list) else value
+
+
+def _map(function: Callable[[Any], Any], data: Any) -> Any:
+    """Apply a function to every item of nested lists."""
+    return [_map(function, item) for item in data] if isinstance(data, list) else function(data)
+
+
+def _finite_or_name(number: Any) -> Any:
+    return str(number) if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def draw(result: AnalysisResult, path: str | Path) -> None:
+    """Plot a result to a PNG file.
+
+    Args:
+        result: the result.
+        path: the file to write.
+
+    Raises:
+        TypeError: for anything that is not a result.
+    """
+    if not isinstance(result, AnalysisResult):
+        raise TypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
+    content = io.BytesIO()
+    result.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
+    write_atomically(Path(path), content.getvalue())
 
 
 def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "Axes":
-    """Return the axes that a caller gave, or new ones, which need no display.
-
-    Args:
-        ax: the caller's.
-        width: of new ones, in inches.
-        height: of new ones, in inches.
-
-    Returns:
-        The axes.
-    """
+    """Return the caller's axes, or new ones (sizes in inches), which need no display."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
@@ -113,62 +170,15 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def draw(finding: AnalysisResult, path: str | Path) -> None:
-    """Draw a finding into a PNG.
-
-    Args:
-        finding: what to draw.
-        path: the file to write.
-
-    Raises:
-        TypeError: for something that is no finding.
-    """
-    if not isinstance(finding, AnalysisResult):
-        raise TypeError(f"finding must be a resnetlib.analysis.AnalysisResult, got {type(finding).__name__}")
-    content = io.BytesIO()
-    finding.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
-    write_atomically(Path(path), content.getvalue())
-
-
-def _encoded(value: Any) -> Any:
-    """Return plain data as JSON's; a tensor, and a number that JSON lacks, as a dict that says what it is."""
-    if isinstance(value, Tensor):
-        return {"dtype": str(value.dtype).removeprefix("torch."), "data": _named(value.tolist())}
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"dtype": "float", "data": str(value)}
-    if isinstance(value, dict):
-        return {key: _encoded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encoded(item) for item in value]
-    return value
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, dict) and value.keys() == {"dtype", "data"}:
-        if value["dtype"] == "float":
-            return float(value["data"])
-        return torch.tensor(_numbers(value["data"]), dtype=getattr(torch, value["dtype"]))
-    if isinstance(value, dict):
-        return {key: _decoded(item) for key, item in value.items()}
-    return tuple(_decoded(item) for item in value) if isinstance(value, list) else value
-
-
-def _named(data: Any) -> Any:
-    """Replace NaN and the infinities, in lists of lists of numbers, by their names."""
-    if isinstance(data, list):
-        return [_named(item) for item in data]
-    return str(data) if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def _numbers(data: Any) -> Any:
-    if isinstance(data, list):
-        return [_numbers(item) for item in data]
-    return float(data) if isinstance(data, str) else data
-
-
-def _from_safetensors(content: bytes) -> dict[str, Any]:
-    from safetensors.torch import load
-
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    rest: dict[str, Any] = json.loads(header["__metadata__"][_KIND])
-    return rest | load(content)
+def plot_curve(
+    ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
+) -> "Axes":
+    """Plot a number for each layer against its index, or sorted without NaN; give a label where several networks share the axes."""
+    ax = new_axes(ax)
+    if descending:
+        values = values[~values.isnan()].sort(descending=True).values
+    ax.plot(range(len(values)), values.tolist(), style, marker=".", label=label)
+    ax.set(xlabel=f"{of}, sorted" if descending else of, ylabel=name)
+    if label is not None:
+        ax.legend()
+    return ax

@@ -1,40 +1,57 @@
-"""The command line: `resnetlib list | info | predict | evaluate | verify | train | finetune | analyze | weights | demo`."""
+"""The command line, `resnetlib`. The modules of commands are imported when they are called."""
+
+from importlib import import_module
 
 import click
 
 from resnetlib import __version__
-from resnetlib.cli.analyze import analyze
-from resnetlib.cli.demo import demo
-from resnetlib.cli.evaluate import evaluate
-from resnetlib.cli.finetune import finetune
-from resnetlib.cli.info import info
-from resnetlib.cli.list import list_
-from resnetlib.cli.predict import predict
-from resnetlib.cli.train import train
-from resnetlib.cli.verify import verify
-from resnetlib.cli.weights import weights
 from resnetlib.text import printable
 
-_LONGEST = 4_000
-"""Characters of an error that are printed."""
+_COMMANDS = {
+    "list": ("list", "List networks."),
+    "info": ("info", "Show a network's spec, and its parameters, operations and memory."),
+    "predict": ("predict", "Classify images."),
+    "evaluate": ("evaluate", "Measure a network's accuracy on a folder of images."),
+    "verify": ("evaluate", "Measure the accuracy of pretrained weights, and compare it with the published one."),
+    "train": ("train", "Train a network on CIFAR-10 or on a folder of images."),
+    "finetune": ("finetune", "Fine-tune pretrained weights on a folder of images."),
+    "analyze": ("analyze", "Measure why skip connections work."),
+    "weights": ("weights", "List, show, download, check and convert weights."),
+    "demo": ("demo", "Classify ten test images with the weights in the package."),
+}
+"""Command -> the module that defines it, and its help."""
+
+_MAX_ERROR_LENGTH = 4_000
 
 
-class Group(click.Group):
-    """A group of commands that says what is wrong with its input in a line, without a traceback."""
+class _Commands(click.Group):
+    """A group that imports commands on demand, and prints errors as one line without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"resnetlib.cli.{_COMMANDS[cmd_name][0]}")
+        return next(each for each in vars(module).values() if isinstance(each, click.Command) and each.name == cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, ArithmeticError, ImportError) as error:  # such as of an extra that is not installed
-            raise click.ClickException(printable(error, _LONGEST, lines=True)) from error
+            raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="resnetlib")
 def main() -> None:
-    """Plain, residual, pre-activation residual and dense networks: look at them, train them, and use them."""
-
-
-for command in (list_, info, predict, evaluate, verify, train, finetune, analyze, weights, demo):
-    main.add_command(command)
+    """Load, evaluate, train, fine-tune and analyze residual networks."""

@@ -1,12 +1,16 @@
-"""`resnetlib demo`: the whole way from a name to a prediction, with what the package brings along."""
+"""`resnetlib demo`: classify sample images with weights in the package."""
 
 from importlib.resources import files
 from pathlib import Path
 
 import click
+from PIL import Image
 
-from resnetlib.cli.options import NEW_FILE
+from resnetlib.cli.common import NEW_FILE
+from resnetlib.cli.predict import draw_sheet
+from resnetlib.inference import classify
 from resnetlib.text import printable
+from resnetlib.zoo import create_model
 
 
 @click.command()
@@ -15,16 +19,10 @@ from resnetlib.text import printable
     default="resnetlib-demo.png",
     show_default=True,
     type=NEW_FILE,
-    help="The PNG to draw the images and predictions into.",
+    help="The PNG to draw images and predictions to.",
 )
 def demo(sheet: Path) -> None:
     """Classify the first ten test images of CIFAR-10 with the weights in the package, without a network connection."""
-    from PIL import Image
-
-    from resnetlib.cli.sheet import draw_sheet
-    from resnetlib.inference import classify
-    from resnetlib.zoo import create_model
-
     net = create_model("cifar_resnet20", weights="resnetlib_c10")
     folder = files("resnetlib.data").joinpath("samples")
     samples = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from resnetlib.cli.options import PATH
+from resnetlib.cli.common import PATH
 from resnetlib.cli.train import interruptible, read_changes, read_recipe, training_options
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
-"""`resnetlib info`: what a network is, and what it costs."""
+"""`resnetlib info`: show a network and its cost."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from resnetlib.analysis import Cost
-    from resnetlib.modules import Backbone
+from resnetlib.analysis import Cost, measure_cost
+from resnetlib.models import spec_of
+from resnetlib.modules import Backbone
+from resnetlib.weights import tags_of
+from resnetlib.zoo import create_model
 
 
 @click.command()
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 @click.option("--size", type=click.IntRange(1), help="Pixels on each side of the image.  [default: 224, or 32 for cifar_ names]")
 def info(name: str, size: int | None) -> None:
     """Show the spec of the network NAME, and its parameters, operations and memory for one image."""
-    from resnetlib.analysis import measure_cost
-    from resnetlib.models import spec_of
-    from resnetlib.weights.catalog import tags_of
-    from resnetlib.zoo import create_model
-
     spec = spec_of(name)
     size = size or (224 if spec.stem == "imagenet" else 32)
     net = create_model(name, device="meta")
@@ -32,16 +28,8 @@ def info(name: str, size: int | None) -> None:
     click.echo(cost_table(net, cost))
 
 
-def cost_table(net: "Backbone", cost: "Cost") -> str:
-    """Lay out costs as a table.
-
-    Args:
-        net: the network.
-        cost: what it costs.
-
-    Returns:
-        Lines of text.
-    """
+def cost_table(net: Backbone, cost: Cost) -> str:
+    """Format costs as a table."""
     rows = [("", "blocks", "output", "params", "MACs", "activations", "kept for backward")]
     rows += [
         (
@@ -73,5 +61,5 @@ def cost_table(net: "Backbone", cost: "Cost") -> str:
 
 
 def mebibytes(count: int) -> str:
-    """Print a number of bytes."""
+    """Format a number of bytes."""
     return f"{count / 2**20:,.1f} MiB"

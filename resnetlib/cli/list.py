@@ -1,20 +1,19 @@
-"""`resnetlib list`: which networks there are."""
+"""`resnetlib list`: list networks."""
 
 import click
 
-from resnetlib.cli.loading import embedded_tags
+from resnetlib.cli.common import embedded_tags
+from resnetlib.models import list_models
 from resnetlib.text import printable
 
 
 @click.command("list")
 @click.argument("pattern", default="*")
 def list_(pattern: str) -> None:
-    """List the networks whose names match PATTERN (wildcards: * ? [...]), with the weights in the package.
+    """List the networks whose names match PATTERN (wildcards: * ? [...]), and their weights in the package.
 
     `resnetlib weights list` lists all weights.
     """
-    from resnetlib.models.catalog import list_models
-
     names = list_models(pattern)
     if not names:
         raise click.ClickException(f"no network's name matches '{printable(pattern)}'; `resnetlib list` shows all")

@@ -1,37 +1,41 @@
-"""`resnetlib predict`: name what is in images, one or ten thousand."""
+"""`resnetlib predict`: classify images, one or ten thousand."""
 
 import csv
+import glob
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
-from resnetlib.cli.loading import load, weights_options
-from resnetlib.cli.options import NEW_FILE, PATTERN
+from resnetlib.cli.common import NEW_FILE, PATTERN, load, weights_options
+from resnetlib.config import Normalization
+from resnetlib.data import read_image
+from resnetlib.data.folder import ENDINGS
+from resnetlib.disk import write_atomically
+from resnetlib.inference import Prediction, classify
 from resnetlib.text import printable
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from resnetlib.config import Normalization
-    from resnetlib.inference import Prediction
-
 _AT_ONCE, _PIXELS = 64, 2**28
-"""Images in memory at a time: so many, or so many that together they have that many pixels."""
+"""The most images, and about the most pixels, in memory at a time."""
 
 _LONGEST = 4_000
-"""Characters of a path that are printed."""
+"""The most characters of a path that are printed."""
+
+_SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5
+"""Of a contact sheet: pixels of a thumbnail, of a line of text and between them; images per row."""
 
 
 @click.command()
 @click.argument("name")
 @click.argument("images", nargs=-1, required=True, type=PATTERN, metavar="IMAGE|FOLDER|PATTERN...")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many guesses to print.")
-@click.option("--out", type=NEW_FILE, help="Write all guesses into this file, .csv or .json.")
-@click.option("--sheet", type=NEW_FILE, help="Draw images and first guesses into this PNG.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Number of predictions per image.")
+@click.option("--out", type=NEW_FILE, help="Write the predictions to this file, .csv or .json.")
+@click.option("--sheet", type=NEW_FILE, help="Draw images and first predictions to this PNG.")
 @weights_options
 def predict(
     name: str,
@@ -40,20 +44,14 @@ def predict(
     out: Path | None,
     sheet: Path | None,
     weights: str | None,
-    normalize: "Normalization | None",
+    normalize: Normalization | None,
     device: str | None,
 ) -> None:
-    """Name what the network NAME sees in images.
+    """Classify images by the network NAME.
 
-    An image is given by its path; by a folder, in which all images count, in folders of it too; or by a pattern such as
-    'holiday/*.jpg'. Files in folders and of patterns that are no readable images are passed over, and counted.
+    Give paths of images, folders (searched recursively) or patterns such as 'holiday/*.jpg'. In folders and patterns, files that
+    cannot be read as images are skipped and counted.
     """
-    from tqdm import tqdm
-
-    from resnetlib.cli.sheet import draw_sheet, thumbnail
-    from resnetlib.disk import write_atomically
-    from resnetlib.inference import classify
-
     if out is not None and out.suffix not in _WRITERS:
         raise ValueError(f"--out must end in {' or '.join(_WRITERS)}, got {out}")
     paths = find_paths(images)
@@ -63,7 +61,7 @@ def predict(
         raise ValueError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
     net, _ = load(name, weights, normalize, device)
     rows: list[tuple[Path, list[Prediction]]] = []
-    pictures: list[Image] = []
+    pictures: list[Image.Image] = []
     passed_over: list[str] = []
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
         for opened in _chunks(_open(paths, passed_over, bar.update)):
@@ -88,21 +86,7 @@ def predict(
 
 
 def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
-    """Find the images that a user means.
-
-    Args:
-        images: paths of files, folders, or patterns.
-
-    Returns:
-        The paths in their order, and whether each was named itself.
-
-    Raises:
-        ValueError: for a folder without images, and a pattern that matches nothing.
-    """
-    import glob
-
-    from resnetlib.data.folder import ENDINGS
-
+    """Expand folders and patterns; return paths, and whether each was given as such."""
     found: list[tuple[Path, bool]] = []
     for text in images:
         path = Path(text)
@@ -120,9 +104,7 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
 
 
 def _match(pattern: str) -> Iterator[Path]:
-    """Find the paths that match a pattern; below a ** in folders, but not in links to folders, which could lead in circles."""
-    import glob
-
+    """Find the paths that match a pattern; ** does not follow links to folders, which could be circular."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return map(Path, glob.glob(pattern))  # noqa: PTH207
@@ -133,9 +115,9 @@ def _match(pattern: str) -> Iterator[Path]:
     return (path for path, below in found if not any(part.startswith(".") and part not in parts for part in below.parts))
 
 
-def _open(paths: Sequence[tuple[Path, bool]], passed_over: list[str], done: Callable[[], object]) -> "Iterator[tuple[Path, Image]]":
-    from resnetlib.data import read_image
-
+def _open(
+    paths: Sequence[tuple[Path, bool]], passed_over: list[str], done: Callable[[], object]
+) -> Iterator[tuple[Path, Image.Image]]:
     for path, named in paths:
         try:
             yield path, read_image(path)
@@ -146,9 +128,9 @@ def _open(paths: Sequence[tuple[Path, bool]], passed_over: list[str], done: Call
         done()
 
 
-def _chunks(opened: "Iterable[tuple[Path, Image]]") -> "Iterator[list[tuple[Path, Image]]]":
-    """Gather images up to a number, and to a number of pixels."""
-    chunk: list[tuple[Path, Image]] = []
+def _chunks(opened: Iterable[tuple[Path, Image.Image]]) -> Iterator[list[tuple[Path, Image.Image]]]:
+    """Group images into chunks of a limited number of images and pixels."""
+    chunk: list[tuple[Path, Image.Image]] = []
     pixels = 0
     for path, image in opened:
         chunk.append((path, image))
@@ -161,12 +143,12 @@ def _chunks(opened: "Iterable[tuple[Path, Image]]") -> "Iterator[list[tuple[Path
 
 
 def _text(value: object) -> str:
-    r"""Write what is no Unicode, as bytes of a file's name can be, as \udc80 to \udcff."""
+    r"""Escape what is not valid Unicode, such as bytes of a file name, as \udc80 to \udcff."""
     return str(value).encode(errors="backslashreplace").decode()
 
 
-def _to_csv(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
-    """Write a line for each image: its path, and classes and probabilities, the most probable first."""
+def _to_csv(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
+    """Format a line per image: its path, then classes and probabilities, most probable first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     count = len(rows[0][1])
@@ -177,8 +159,8 @@ def _to_csv(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
     return text.getvalue()
 
 
-def _to_json(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
-    """Write a list with an object for each image."""
+def _to_json(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
+    """Format a list with an object per image."""
     listed = [
         {
             "image": _text(path),
@@ -190,3 +172,28 @@ def _to_json(rows: "Sequence[tuple[Path, list[Prediction]]]") -> str:
 
 
 _WRITERS = {".csv": _to_csv, ".json": _to_json}
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """Scale an image to the size of a thumbnail."""
+    scale = _SIDE / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def draw_sheet(images: Sequence[Image.Image], captions: Sequence[str], path: Path) -> None:
+    """Draw a contact sheet, images with captions, and write it as a PNG."""
+    columns = min(_COLUMNS, len(images))
+    rows = ceil(len(images) / columns)
+    width, height = columns * (_SIDE + _GAP) + _GAP, rows * (_SIDE + _TEXT + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left = _GAP + i % columns * (_SIDE + _GAP)
+        top = _GAP + i // columns * (_SIDE + _TEXT + _GAP)
+        shown = thumbnail(image)
+        sheet.paste(shown, (left + (_SIDE - shown.width) // 2, top + (_SIDE - shown.height) // 2))
+        draw.text((left + _SIDE / 2, top + _SIDE + 3), printable(caption, 40), fill="black", font=font, anchor="ma")
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    write_atomically(path, content.getvalue())

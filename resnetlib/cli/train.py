@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resnetlib.cli.common import PATH
 from resnetlib.cli.grid import exit_with_grid, train_grid
-from resnetlib.cli.options import PATH
 from resnetlib.disk import read_file
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
-from resnetlib.modules.unfilled import Unfilled
+from resnetlib.modules.skip_init import SkipInit
 
 CLASSES = {"imagenet": 1000, "cifar": 10}
 """The number of classes of the data that a stem is made for."""
@@ -94,7 +94,7 @@ def _making(device: torch.device | str | int | None) -> AbstractContextManager[o
     if device is None:
         return nullcontext()
     check_device(device)
-    return Unfilled() if torch.device(device).type == "meta" else torch.device(device)
+    return SkipInit() if torch.device(device).type == "meta" else torch.device(device)
 
 
 def network_class(spec: ResNetSpec) -> type[BlockNet]:

@@ -19,7 +19,7 @@ from resnetlib.distributed import Processes
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Loader
 from resnetlib.train.recipe import Recipe
-from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
 State = dict[str, Any]
 

@@ -1,12 +1,13 @@
-"""Where weights come from: files, their dialects, and what is known of them."""
+"""Weights: files, dialects and the catalogue."""
 
 from resnetlib.config import MEAN_STD, EmbeddedFile, HubFile, Preprocessing, PretrainedConfig, UrlFile
-from resnetlib.weights.adapt import InputRule, adapt_input
 from resnetlib.weights.catalog import describe, list_pretrained, read_embedded, tags_of
 from resnetlib.weights.convert import convert_file
-from resnetlib.weights.dialects import DIALECTS, infer_spec, recognise, to_dialect
+from resnetlib.weights.dialects.infer import infer_spec
+from resnetlib.weights.dialects.rename import recognize_dialect, to_dialect
+from resnetlib.weights.dialects.tables import DIALECTS
 from resnetlib.weights.files import WeightsFile, read_weights, write_state, write_weights
-from resnetlib.weights.load import load_state
+from resnetlib.weights.load import InputRule, adapt_input, load_state
 
 __all__ = [
     "DIALECTS",
@@ -26,7 +27,7 @@ __all__ = [
     "load_state",
     "read_embedded",
     "read_weights",
-    "recognise",
+    "recognize_dialect",
     "tags_of",
     "to_dialect",
     "write_state",

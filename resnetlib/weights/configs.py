@@ -9,7 +9,7 @@ from typing import Any, Literal
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects import simplest
+from resnetlib.weights.dialects.compare import name_of, same_network
 
 OURS = "resnetlib"
 """The key of our pretrained config in a config.json; timm and transformers ignore it."""
@@ -97,16 +97,9 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
     return config
 
 
-def name_of(spec: Spec) -> str:
-    """Return the name of a network, or "" if it has none."""
-    wanted = simplest(spec)
-    return next((name for name, known in SPECS.items() if simplest(known) == wanted), "")
-
-
 def timm_name(spec: Spec) -> str | None:
     """Return timm's name of a network, or None if timm does not have the network."""
-    wanted = simplest(spec)
-    return next((theirs for theirs, ours in TIMM_NAMES.items() if simplest(SPECS[ours]) == wanted), None)
+    return next((theirs for theirs, ours in TIMM_NAMES.items() if same_network(SPECS[ours], spec)), None)
 
 
 def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:

@@ -1,11 +1,13 @@
-"""From one dialect to another."""
+"""Convert a file of weights from one dialect to another."""
 
 from pathlib import Path
 
 from resnetlib.models import Spec, build
-from resnetlib.weights.dialects import check_size, check_spec, infer_spec, recognise, simplest, to_dialect
+from resnetlib.weights.dialects.compare import same_network
+from resnetlib.weights.dialects.infer import infer_spec
+from resnetlib.weights.dialects.rename import check_dialect, check_size, recognize_dialect, to_dialect
 from resnetlib.weights.files import read_weights, write_state
-from resnetlib.weights.load import channels_in, classes_in, fitting
+from resnetlib.weights.load import fit_state
 
 
 def convert_file(
@@ -17,22 +19,22 @@ def convert_file(
     spec: Spec | None = None,
     overwrite: bool = False,
 ) -> Spec:
-    """Write the weights in a file as safetensors, under the names of another dialect.
+    """Write the weights in a file as safetensors, with the names of another dialect.
 
     Args:
         source: the file, in any dialect.
         target: the file to write.
-        to: the dialect of its names.
-        dialect: whose names the source has; None to find it out.
-        spec: the architecture, where file and dialect do not tell it.
-        overwrite: replace a target that is there.
+        to: the dialect of the new names.
+        dialect: of the names in the source; None to find it.
+        spec: of the network; None to take it from the file, or to infer it.
+        overwrite: replace an existing target.
 
     Returns:
-        The architecture of the network.
+        The spec of the network.
 
     Raises:
-        FileExistsError: if the target is there, unless `overwrite`.
-        ValueError: if the source cannot be understood or is of another network, or the dialect has no such network.
+        FileExistsError: if the target exists, unless `overwrite`.
+        ValueError: if the source does not fit the network, or the dialect has no such network.
 
     Example:
         >>> import tempfile
@@ -47,14 +49,15 @@ def convert_file(
     if Path(target).exists() and not overwrite:
         raise FileExistsError(f"{target} is there already: give another name, or say that it may be replaced")
     file = read_weights(source)
-    found = recognise(file.state, dialect=dialect)
-    if spec is None:
-        spec = file.pretrained_cfg.spec if file.pretrained_cfg is not None else infer_spec(found, dialect=dialect).spec
-    elif file.pretrained_cfg is not None and simplest(file.pretrained_cfg.spec) != simplest(spec):
-        raise ValueError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
+    found = recognize_dialect(file.state, dialect=dialect)
+    if file.pretrained_cfg is not None:
+        if spec is not None and not same_network(file.pretrained_cfg.spec, spec):
+            raise ValueError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
+        spec = spec or file.pretrained_cfg.spec
+    spec = spec or infer_spec(found).spec
     check_size(found, spec, source=str(source))
-    check_spec(found, spec, source=str(source))
-    net = build(spec, num_classes=classes_in(found), in_chans=channels_in(found), device="meta")
-    state = fitting(net, found, found.state, source=str(source))
+    check_dialect(found, spec, source=str(source))
+    net = build(spec, num_classes=found.num_classes, in_chans=found.in_chans, device="meta")
+    state = fit_state(net, found, source=str(source))
     write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.pretrained_cfg)
     return spec

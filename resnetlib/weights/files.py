@@ -16,9 +16,8 @@ from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
-from resnetlib.weights.collection import no_collection
-from resnetlib.weights.dialects import simplest, unwrap
-from resnetlib.weights.dialects.wrappers import FLOATS, check_plain
+from resnetlib.weights.dialects.compare import same_network
+from resnetlib.weights.dialects.unwrap import FLOATS, check_plain, unwrap
 from resnetlib.weights.pickles import check_pickle
 
 METADATA_KEY = "resnetlib"
@@ -146,7 +145,6 @@ def _read_start(path: Path) -> bytes:
     return start
 
 
-@no_collection()
 def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
     try:
         with safetensors.safe_open(path, framework="pt", backend="mmap" if mmap else "pread") as file:
@@ -198,7 +196,7 @@ def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     check_backbone(net)
     if cfg.spec != net.spec:
         raise ValueError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
-    if cfg.name in SPECS and simplest(SPECS[cfg.name]) != simplest(net.spec):
+    if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):
         raise ValueError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
     if cfg.classes is not None and len(cfg.classes) != net.num_classes:
         raise ValueError(f"there are {len(cfg.classes)} classes, and the network has {net.num_classes} logits")

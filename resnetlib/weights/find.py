@@ -1,70 +1,56 @@
-"""What `create_model` may be asked for: a name, name.tag, a folder, a file, a repository of the hub."""
+"""Resolve what `create_model` is asked for: a name, name.tag, a file, a folder, or a repository of the Hugging Face hub."""
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnetlib.config import EmbeddedFile, HubFile
+from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig
+from resnetlib.disk import unfinished
 from resnetlib.models import Spec, spec_of
+from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
-from resnetlib.weights.configs import TIMM_NAMES
-from resnetlib.weights.dialects import dialect_named, simplest
+from resnetlib.weights.configs import OURS, TIMM_NAMES, pretrained_config_of, read_json
+from resnetlib.weights.dialects.compare import same_network
+from resnetlib.weights.dialects.rename import resolve_dialect
 from resnetlib.weights.files import WeightsFile, read_weights
-from resnetlib.weights.repository import CONFIG, folder_getter, read_repository
 
 HUB = ("hf-hub:", "hf_hub:")
 LOCAL = "local-dir:"
 
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+"""Names of the file with the weights, in order of preference."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """Weights, and what is known of them.
+    """Weights, and what is known about them."""
 
-    Args:
-        label: what to call them in errors.
-        spec: of the network; None where only the names and shapes can tell.
-        file: the tensors and the pretrained config; None for a network without weights.
-        dialect: the names of the tensors, where it is known.
-        pinned: whether their contents are known beforehand, by a hash in the catalogue.
-        by_name: whether the spec is known by the name alone, which somebody gave together with a file.
-    """
-
-    label: str
-    spec: Spec | None
-    file: WeightsFile | None
-    dialect: str | None = None
-    pinned: bool = False
-    by_name: bool = False
+    label: str  # what errors call them
+    spec: Spec | None  # None if it must be inferred
+    file: WeightsFile | None  # None for a network without weights
+    dialect: str | None = None  # of the tensors' names, if known
+    known: bool = False  # the catalogue describes them
+    pinned: bool = False  # the catalogue has the hash of their contents
+    by_name: bool = False  # the spec comes only from the name that the user gave together with a file
 
 
 def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
-    """Find out what a name means, and read the weights.
-
-    Args:
-        name: of a network, with or without a tag; a path; `hf-hub:org/name@revision`.
-        weights: a tag or a file, for the bare name of a network.
-        dialect: whose names a file's tensors have; None to find it out.
-        mmap: map files of safetensors into memory; None for those in a cache alone.
-
-    Returns:
-        What was found.
-
-    Raises:
-        ValueError: for a name that means nothing, or more than one thing.
-    """
+    """Resolve what `create_model` is asked for, and read the weights; `mmap` of None maps downloaded files only."""
     if dialect is not None:
-        dialect_named(dialect)
-    if isinstance(name, str):
-        name = _ours(name)
+        resolve_dialect(dialect)
     text = str(name)
+    if isinstance(name, str):
+        network, dot, tag = name.partition(".")
+        name = text = TIMM_NAMES.get(network, network) + dot + tag
     if weights is not None:
         if names_weights(name):
             raise ValueError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
-        return _given(text, weights, dialect, mmap)
-    if text.startswith(HUB):
-        return _on_hub(text.split(":", 1)[1], dialect, mmap is not False)
-    if text.startswith(LOCAL) or _is_path(name):
-        return _at_path(Path(text.removeprefix(LOCAL)).expanduser(), dialect, bool(mmap))
+        return _with_given_weights(text, weights, dialect, mmap)
+    if text.startswith((*HUB, LOCAL)) or _is_path(name):
+        return _read(text, dialect, mmap)
     if dialect is not None:
         raise ValueError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
     try:
@@ -76,27 +62,10 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
 
 
 def names_weights(name: str | Path) -> bool:
-    """Tell whether a name is more than a network's: a name with a tag, a path, a repository.
-
-    Args:
-        name: as `find` takes it.
-
-    Returns:
-        Whether it stands for weights.
-
-    Example:
-        >>> names_weights("resnet50"), names_weights("resnet50.tv2_in1k")
-        (False, True)
-    """
+    """Return whether a name is more than a network's: `resnet50.tv2_in1k`, a path, a repository."""
     if not isinstance(name, str | Path):
         raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
     return _is_path(name) or any(mark in str(name) for mark in ".:")
-
-
-def _ours(name: str) -> str:
-    """Replace timm's name of a network, with or without a tag, by ours."""
-    network, dot, tag = name.partition(".")
-    return TIMM_NAMES.get(network, network) + dot + tag
 
 
 def _is_path(name: str | Path) -> bool:
@@ -104,74 +73,114 @@ def _is_path(name: str | Path) -> bool:
 
 
 def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
-    """Read weights of the catalogue, from the first of their sources that has them."""
+    """Read weights of the catalogue, from the first source that has them."""
     cfg = describe(full_name)
     if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
-        embedded = read_embedded(cfg.name, cfg.tag)
-        return Found(label=full_name, spec=cfg.spec, file=WeightsFile(embedded.state, cfg), pinned=True)
-    from resnetlib.weights.fetch import fetch_first
+        state = read_embedded(cfg.name, cfg.tag).state
+        dialect, pinned = "resnetlib", True
+    else:
+        from resnetlib.weights.hub import fetch_first
 
-    fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
-    return Found(
-        label=full_name,
-        spec=cfg.spec,
-        file=WeightsFile(read_weights(fetched.path, mmap=mmap is not False).state, cfg),
-        dialect=fetched.source.dialect,
-        pinned=fetched.source.sha256 is not None,
-    )
+        fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
+        state = read_weights(fetched.path, mmap=mmap is not False).state
+        dialect, pinned = fetched.source.dialect, fetched.source.sha256 is not None
+    return Found(label=full_name, spec=cfg.spec, file=WeightsFile(state, cfg), dialect=dialect, known=True, pinned=pinned)
 
 
-def _given(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
-    """Read the weights that go with a network's name: a tag, or a file."""
+def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
+    """Read the weights that the user gives for a network's name."""
     tags, spec = tags_of(name), spec_of(name)
     if isinstance(weights, str) and weights in tags:
         if dialect is not None:
             raise ValueError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{weights}", mmap)
-    path = Path(weights).expanduser()
-    if str(weights).startswith(HUB):
-        found = _on_hub(str(weights).split(":", 1)[1], dialect, mmap is not False)
-    elif path.is_dir() and str(weights):
-        found = _at_path(path, dialect, bool(mmap))
-    elif path.exists() and str(weights):
-        found = Found(label=str(weights), spec=None, file=read_weights(path, mmap=bool(mmap)), dialect=dialect)
-    else:
+    text = str(weights)
+    if not text.startswith(HUB) and not (text and Path(text).expanduser().exists()):
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
-        raise ValueError(f"{name} has {known}, and there is no file {weights}")
-    cfg = found.file.pretrained_cfg if found.file else None
-    if cfg is not None and simplest(cfg.spec) != simplest(spec):
-        raise ValueError(f"{weights} holds a {cfg.name or 'network without a name'}, not a {name}:\n  {cfg.spec}\n  {spec}")
-    return replace(found, spec=spec, by_name=cfg is None)
+        raise ValueError(f"{name} has {known}, and there is no file {text}")
+    found = _read(text, dialect, mmap)
+    if found.spec is not None and not same_network(found.spec, spec):
+        cfg = found.file.pretrained_cfg if found.file else None
+        kind = cfg.name if cfg is not None and cfg.name else "network without a name"
+        raise ValueError(f"{weights} holds a {kind}, not a {name}:\n  {found.spec}\n  {spec}")
+    return replace(found, spec=spec, by_name=found.spec is None)
 
 
-def _at_path(path: Path, dialect: str | None, mmap: bool) -> Found:
-    """Read a folder with config.json, or a file alone."""
-    if path.is_dir():
-        file = read_repository(folder_getter(path), str(path), mmap=mmap, folder=path)
-    elif path.exists():
-        file = read_weights(path, mmap=mmap)
+def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
+    """Read a repository of the hub, a folder or a file."""
+    if place.startswith(HUB):
+        label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
     else:
-        raise FileNotFoundError(f"there is no file and no folder {path}")
-    return Found(label=str(path), spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
+        path = Path(place.removeprefix(LOCAL)).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file and no folder {path}")
+        label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
+    return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 
 
-def _on_hub(text: str, dialect: str | None, mmap: bool) -> Found:
-    """Read a repository of the hub: all of its files at one commit."""
-    from resnetlib.weights.fetch import NoSuchRepositoryError, UnreachableError, fetch, fetch_repo_file
+def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
+    def get(name: str) -> Path:
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"there is no {name} in {folder}")
+        return folder / name
+
+    return _read_repository(get, str(folder), mmap=mmap, folder=folder)
+
+
+def _read_hub(text: str, mmap: bool) -> WeightsFile:
+    """Read a repository of the hub, all of its files at one commit."""
+    from resnetlib.weights.hub import fetch
 
     repo, _, revision = text.partition("@")
-    config = fetch_repo_file(repo, CONFIG, revision or "main")
+    config = fetch(HubFile(repo=repo, file=CONFIG, revision=revision or "main"), refresh=True)
 
     def get(name: str) -> Path:
         if name == CONFIG:
             return config.path
-        commit = config.revision or "main"
-        try:
-            if name.endswith(".json"):
-                return fetch_repo_file(repo, name, commit).path
-            return fetch(HubFile(repo=repo, file=name, revision=commit)).path
-        except NoSuchRepositoryError as error:  # not the file's absence, which would let another one be taken in its place
-            raise UnreachableError(f"hf-hub:{text} has just given its {CONFIG}, and is not there any more: {error}") from error
+        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
 
-    file = read_repository(get, f"hf-hub:{text}", mmap=mmap)
-    return Found(label=f"hf-hub:{text}", spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
+    return _read_repository(get, f"hf-hub:{text}", mmap=mmap)
+
+
+def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, folder: Path | None = None) -> WeightsFile:
+    """Read config.json and the weights of a repository or folder.
+
+    `get` returns the path of a file, and raises FileNotFoundError only if it is certain that there is none. The config counts; what
+    the header of safetensors says must agree with it.
+    """
+    try:
+        config = read_json(get(CONFIG))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{label} has no {CONFIG}, which says what network it is") from error
+    preprocessor = None
+    if config.get("model_type") == "resnet":
+        with suppress(FileNotFoundError):
+            preprocessor = read_json(get(PREPROCESSOR))
+    try:
+        cfg = pretrained_config_of(config, preprocessor)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
+    for name in WEIGHTS_NAMES:
+        with suppress(FileNotFoundError):
+            path = get(name)
+            break
+    else:
+        raise FileNotFoundError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")
+    file = read_weights(path, mmap=mmap)
+    header = file.pretrained_cfg
+    if header is not None and header != cfg:
+        if folder is not None and _was_interrupted(header, folder):
+            return file
+        if OURS in config:
+            ours, theirs = printable(cfg, 2000), printable(header, 2000)
+            raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
+    return replace(file, pretrained_cfg=cfg)
+
+
+def _was_interrupted(header: PretrainedConfig, folder: Path) -> bool:
+    """Return whether saving was interrupted after the weights, so that their config has a temporary name (or by now its own)."""
+    for path in (*unfinished(folder, CONFIG), folder / CONFIG):
+        with suppress(OSError, ValueError):
+            if pretrained_config_of(read_json(path)) == header:
+                return True
+    return False

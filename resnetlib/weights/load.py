@@ -1,16 +1,25 @@
-"""Putting weights into a network: every tensor in its place, or one error that says all that is wrong."""
+"""Load a state dict into a network, and adapt its first convolution to other input channels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import ceil
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from resnetlib.modules import Backbone
-from resnetlib.weights.dialects import ENDS, Recognised, check_spec, nearest_name, recognise
-from resnetlib.weights.dialects.wrappers import check_plain
+from resnetlib.weights.dialects.compare import listed, misfits
+from resnetlib.weights.dialects.infer import nearest_name
+from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
+from resnetlib.weights.dialects.unwrap import check_plain
+from resnetlib.weights.files import check_backbone
 
-_LINE = 64
-"""Bytes to which PyTorch aligns its own tensors on the CPU."""
+InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
+"""How a first convolution is adapted to other input channels; a function takes the weight and the number of channels."""
+
+_ALIGNMENT = 64
+"""Bytes to which PyTorch aligns its tensors on the CPU."""
 
 
 def load_state(
@@ -21,172 +30,168 @@ def load_state(
     dialect: str | None = None,
     source: str = "the weights",
 ) -> None:
-    """Copy weights into a network.
+    """Copy a state dict into a network.
 
-    Counters of batches that are missing, as in old files, become 0. Floating tensors take the network's dtype.
+    Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0.
 
     Args:
-        net: the network; changed only if everything fits.
-        state: names and tensors, in any known dialect.
-        keep_head: leave the network's classifier as it is.
-        dialect: whose names they are; None to find it out.
-        source: what to call the weights in an error.
+        net: changed only if everything fits.
+        state: names and tensors, in any dialect.
+        keep_head: keep the network's classifier.
+        dialect: of the names; None to find it.
+        source: what errors call the weights.
 
     Raises:
-        ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
+        ValueError: if names are missing or unexpected, shapes differ, or numbers are not finite; one error lists all problems.
+        TypeError: if net is not a `Backbone`, or state not a mapping.
     """
-    if not isinstance(net, Backbone):
-        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    check_backbone(net)
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     for key, tensor in state.items():
         check_plain(key, tensor)
     if any(tensor.is_meta for tensor in net.parameters()):
         raise ValueError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
-    found = recognise(state, dialect=dialect)
-    check_spec(found, net.spec, source=source)
-    given, own = dict(found.state), net.state_dict()
+    found = recognize_dialect(state, dialect=dialect)
+    check_dialect(found, net.spec, source=source)
     if keep_head:
         head = net.classifier_name + "."
-        given = {key: tensor for key, tensor in given.items() if not key.startswith(head)}
-        given |= {key: tensor for key, tensor in own.items() if key.startswith(head)}
-    given = fitting(net, found, given, source=source)
+        body = {key: tensor for key, tensor in found.state.items() if not key.startswith(head)}
+        own_head = {key: tensor for key, tensor in net.state_dict().items() if key.startswith(head)}
+        found = replace(found, state=body | own_head)
+    given = fit_state(net, found, source=source)
     check_finite(given, source)
     net.load_state_dict(given)
 
 
-def adopt_state(net: Backbone, found: Recognised, *, dtype: torch.dtype | None = None, source: str, trusted: bool = False) -> None:
-    """Make weights a network's own, without copying them where they are already as they must be.
+def assign_state(
+    net: Backbone, found: RecognizedState, *, dtype: torch.dtype | None = None, source: str, trusted: bool = False
+) -> None:
+    """Assign weights to a network on the meta device, without a copy where they have the dtype already.
 
-    Args:
-        net: a network on the meta device.
-        found: the weights; no two of them share memory.
-        dtype: of the floating tensors; torch's default dtype by default.
-        source: what to call the weights in an error.
-        trusted: whether the numbers are known to be finite.
-
-    Raises:
-        ValueError: if a name is missing or unexpected, a shape differs, or a number is not finite; all of it in one error.
+    `trusted` weights are known to be finite. No two of the tensors may share memory.
     """
-    given = fitting(net, found, found.state, source=source)
-    floating = dtype or torch.get_default_dtype()
-    given = {key: tensor.to(floating) if tensor.is_floating_point() else tensor for key, tensor in given.items()}
+    dtype = dtype or torch.get_default_dtype()
+    given = fit_state(net, found, source=source)
+    given = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in given.items()}
     if not trusted:
         check_finite(given, source)
-    for prefix, module in net.named_modules():
+    for prefix, module in net.named_modules():  # load_state_dict(assign=True) takes several times as long
         path = f"{prefix}." if prefix else ""
-        for name, parameter in module._parameters.items():  # register_parameter is slow, and networks have many
+        for name, parameter in module._parameters.items():
             if parameter is not None:
                 module._parameters[name] = nn.Parameter(_aligned(given[path + name].contiguous()))
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                tensor = given[path + name].contiguous()
-                module._buffers[name] = tensor if buffer.is_floating_point() else tensor.to(buffer.dtype)
+                module._buffers[name] = given[path + name].contiguous()
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """Copy a matrix that lies askew in its file: products with it may be rounded in another way, and would not be a peer's."""
-    return tensor.clone() if tensor.ndim == 2 and tensor.data_ptr() % _LINE else tensor
+    """Copy a matrix that is not aligned in its file: a product with it can be rounded differently."""
+    return tensor.clone() if tensor.ndim == 2 and tensor.data_ptr() % _ALIGNMENT else tensor
 
 
-def classes_in(found: Recognised) -> int:
-    """Count the classes that weights were trained for.
-
-    Args:
-        found: the weights.
-
-    Returns:
-        The number of logits; 0 if there is no classifier.
-
-    Raises:
-        ValueError: if the classifier is no matrix.
-    """
-    weight = found.state.get(ENDS[found.family][1])
-    if weight is None:
-        return 0
-    if weight.ndim != 2 or not len(weight):
-        raise ValueError(f"the classifier must be a matrix (classes, features), got {tuple(weight.shape)}")
-    return weight.shape[0]
-
-
-def channels_in(found: Recognised) -> int:
-    """Count the channels of the images that weights were trained for.
-
-    Args:
-        found: the weights.
-
-    Returns:
-        The number of channels; 3 where there is no first convolution.
-    """
-    weight = found.state.get(ENDS[found.family][0])
-    return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
-
-
-def fitting(net: Backbone, found: Recognised, given: Mapping[str, Tensor], *, source: str) -> dict[str, Tensor]:
-    """Return a tensor for each of a network's names.
-
-    Args:
-        net: the network.
-        found: the weights as they were recognised.
-        given: those of them that the network shall have.
-        source: what to call the weights in an error.
-
-    Returns:
-        Names and tensors, with counters of batches that begin at 0 where there are none.
-
-    Raises:
-        ValueError: if a name is missing or unexpected, or a shape differs; all of it in one error.
-    """
-    own = net.state_dict()
-    given = dict(given)
-    for key, tensor in own.items():
-        if key.endswith("num_batches_tracked") and key not in given:
-            given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
-    both = [key for key in own if key in given]
-    problems = [
-        *_listed("missing", [key for key in own if key not in given]),
-        *_listed("unexpected", [*found.unknown, *(key for key in given if key not in own)]),
-        *_listed(
-            "of another shape",
-            [f"{key} {tuple(given[key].shape)}, not {tuple(own[key].shape)}" for key in both if given[key].shape != own[key].shape],
-        ),
-        *_listed(
-            "no floating numbers",
-            [f"{key} ({given[key].dtype})" for key in both if own[key].is_floating_point() and not given[key].is_floating_point()],
-        ),
-    ]
-    if problems:
+def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str, Tensor]:
+    """Return a tensor for each name of a network; raise ValueError with all problems if they do not fit."""
+    own, given = net.state_dict(), dict(found.state)
+    if problems := misfits(own, given, found.unknown):
         name = nearest_name(found)
         hint = [f"These names and shapes are a {name}'s."] if name else []
         raise ValueError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
+    for key, tensor in own.items():
+        if key not in given:  # num_batches_tracked
+            given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
+        elif not tensor.is_floating_point():
+            given[key] = given[key].to(tensor.dtype)
     return given
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise ValueError for numbers that are not finite.
-
-    Args:
-        state: names and tensors.
-        source: what to call the weights in an error.
-
-    Raises:
-        ValueError: with the names of the tensors that hold them.
-    """
-    broken = [key for key, tensor in state.items() if not _is_finite(tensor)]
-    if broken:
-        raise ValueError(f"{source} hold numbers that are not finite:\n" + "\n".join(_listed("with NaN or infinity", broken)))
+    """Raise ValueError with the names of tensors that hold NaN or infinity."""
+    if broken := [key for key, tensor in state.items() if not _is_finite(tensor)]:
+        raise ValueError("\n".join([f"{source} hold numbers that are not finite:", *listed("with NaN or infinity", broken)]))
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Tell whether all numbers are finite; the sum, which is fast, is finite only then."""
     if tensor.is_floating_point() and tensor.itemsize == 1:
-        tensor = tensor.float()  # the smallest floats cannot be added up
+        tensor = tensor.float()  # torch has no sum of float8
     return not tensor.is_floating_point() or bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
-def _listed(what: str, names: list[str], shown: int = 8) -> list[str]:
-    """Return a line for some names of many, or none."""
-    if not names:
-        return []
-    more = f" ... and {len(names) - shown} more" if len(names) > shown else ""
-    return [f"  {len(names)} {what}: {', '.join(names[:shown])}{more}"]
+def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) -> Tensor:
+    """Adapt the weight of a first convolution to other input channels.
+
+    "sum"
+        one channel: the sum over the old ones. A grey image gives the same output as its copy in RGB.
+    "repeat"
+        the old channels in turn (R, G, B, R, G ...), scaled by old / new, so that the outputs keep their scale.
+    "zeros"
+        the old channels, then zeros for additional ones such as depth or infrared, which do not change the outputs until the
+        network is trained on.
+
+    Args:
+        weight: `(C_out, C_in, k, k)`.
+        channels: of the images.
+        rule: one of the above, or a function of `(weight, channels)`; None is "sum" for one channel, else "repeat", as in timm.
+
+    Returns:
+        The new weight, `(C_out, channels, k, k)`; the same tensor if it has this number of channels.
+
+    Raises:
+        ValueError: for an unknown rule, one that cannot make this number, or a function that returns another shape.
+        TypeError: if weight is not a tensor of four dimensions.
+
+    Example:
+        >>> import torch
+        >>> adapt_input(torch.ones(8, 3, 7, 7), 1)[0, 0, 0, 0]
+        tensor(3.)
+        >>> adapt_input(torch.ones(8, 3, 7, 7), 4)[0, :, 0, 0]
+        tensor([0.7500, 0.7500, 0.7500, 0.7500])
+        >>> adapt_input(torch.ones(8, 3, 7, 7), 4, "zeros")[0, :, 0, 0]
+        tensor([1., 1., 1., 0.])
+    """
+    check_rule(rule)
+    if not isinstance(weight, Tensor) or weight.ndim != 4:
+        got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise TypeError(f"weight must be the tensor of a convolution, of four dimensions, got {got}")
+    old = weight.shape[1]
+    if channels == old:
+        return weight
+    rule = rule or _default_rule(channels)
+    if callable(rule):
+        adapted = rule(weight, channels)
+        shape = (weight.shape[0], channels, *weight.shape[2:])
+        if not isinstance(adapted, Tensor) or adapted.shape != shape:
+            got = tuple(adapted.shape) if isinstance(adapted, Tensor) else type(adapted).__name__
+            raise ValueError(f"the rule for the input must return a weight of shape {shape}, got {got}")
+        return adapted
+    if rule == "sum":
+        if channels != 1:
+            raise ValueError(f"the rule 'sum' makes one channel of {old}, not {channels}: use 'repeat' or 'zeros'")
+        return weight.sum(1, keepdim=True)
+    if rule == "zeros":
+        if channels < old:
+            raise ValueError(f"the rule 'zeros' adds channels to {old}, and cannot make {channels}: use 'sum' or 'repeat'")
+        return torch.cat((weight, weight.new_zeros(len(weight), channels - old, *weight.shape[2:])), 1)
+    return weight.repeat(1, ceil(channels / old), 1, 1)[:, :channels] * (old / channels)
+
+
+def check_rule(rule: InputRule | None) -> None:
+    """Raise ValueError for an unknown rule."""
+    if rule is not None and rule not in ("sum", "repeat", "zeros") and not callable(rule):
+        raise ValueError(f"the rule for the input must be 'sum', 'repeat', 'zeros' or a function, got {rule!r}")
+
+
+def _default_rule(channels: int) -> Literal["sum", "repeat"]:
+    return "sum" if channels == 1 else "repeat"
+
+
+def adapt_channels(found: RecognizedState, channels: int, rule: InputRule | None = None) -> tuple[RecognizedState, str]:
+    """Adapt the first convolution of a state dict, in float32 or better; also return a description, or "" if it stays."""
+    weight = found.state.get(found.first_conv)
+    if weight is None or weight.ndim != 4 or channels < 1 or channels == weight.shape[1]:
+        return found, ""
+    adapted = adapt_input(weight.to(torch.promote_types(weight.dtype, torch.float32)), channels, rule)
+    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or _default_rule(channels)
+    done = f"the input's {weight.shape[1]} channels made {channels} ({how})"
+    return replace(found, state={**found.state, found.first_conv: adapted}), done

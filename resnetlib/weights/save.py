@@ -1,21 +1,25 @@
 """Save a network as a folder from which it can be rebuilt, here and in timm; push that folder to the hub."""
 
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import write_together
-from resnetlib.modules import Backbone
+from resnetlib.models import build
+from resnetlib.modules import Backbone, Join
 from resnetlib.modules.threads import in_use
 from resnetlib.weights.card import model_card
-from resnetlib.weights.configs import config_of, name_of, timm_name
-from resnetlib.weights.dialects import to_dialect
+from resnetlib.weights.configs import config_of, timm_name
+from resnetlib.weights.dialects.compare import name_of
+from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.files import check_backbone, check_pretrained_config, encode_state
-from resnetlib.weights.repository import CONFIG, WEIGHTS_NAMES
-from resnetlib.weights.unchanged import check_unchanged
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
 CARD = "README.md"
 
@@ -100,7 +104,7 @@ def push_to_hub(
     """
     from huggingface_hub import HfApi, constants
 
-    from resnetlib.weights.fetch.guard import LIBRARY, guarded
+    from resnetlib.weights.guard import LIBRARY, guarded
 
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
     with tempfile.TemporaryDirectory() as folder, guarded():
@@ -122,7 +126,7 @@ def _encode(
     if isinstance(classes, str):
         raise ValueError(f"classes must be a sequence of names, got the one str {classes!r}")
     with in_use(net, alone=False):
-        check_unchanged(net)
+        _check_unchanged(net)
         base = cfg or _default_config(net)
         names = tuple(classes) if classes is not None else base.classes
         cfg = replace(
@@ -158,3 +162,31 @@ def _default_config(net: Backbone) -> PretrainedConfig:
         license=began.license,
         origin=f"began as {began.full_name}; {began.origin}".rstrip("; ") if began.tag else began.origin,
     )
+
+
+def _check_unchanged(net: Backbone) -> None:
+    """Raise ValueError for a network with other modules than its spec describes: it could not be rebuilt from the spec.
+
+    Stochastic depth, dropout, the momentum of statistics, frozen batch norms and dilation may differ.
+    """
+    built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
+    if type(built) is not type(net):
+        raise ValueError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
+    ours, theirs = dict(net.named_modules()), dict(built.named_modules())
+    for name in theirs | ours:
+        a, b = _described(ours.get(name)), _described(theirs.get(name))
+        if a != b:
+            raise ValueError(
+                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: save its state_dict with "
+                "torch.save instead"
+            )
+
+
+def _described(module: nn.Module | None) -> str:
+    """Describe what a module computes in evaluation, and the shapes of its parameters."""
+    if module is None:
+        return "missing"
+    kind = type(module).__name__.removeprefix("Stochastic").removeprefix("Frozen")
+    options = "" if isinstance(module, Join | nn.Dropout) else re.sub("momentum=[^,]*", "", module.extra_repr())
+    shapes = "".join(f" {name} {tuple(tensor.shape)}" for name, tensor in module.named_parameters(recurse=False))
+    return f"{kind}({options}){shapes}"

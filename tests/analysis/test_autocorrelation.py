@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from resnetlib import build
 from resnetlib.analysis import gradient_autocorrelation
-from resnetlib.analysis.autocorrelation import autocorrelation
+from resnetlib.analysis.shattered import autocorrelation
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

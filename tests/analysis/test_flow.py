@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said() -> None:
         gradient_flow(net, [])
     with pytest.raises(ValueError, match="labels are missing"):
         gradient_flow(net, IMAGES)
-    with pytest.raises(ValueError, match="labels beside the batches belong to one tensor"):
+    with pytest.raises(ValueError, match="separate labels need batches that are one tensor of images"):
         gradient_flow(net, [(IMAGES, LABELS)], LABELS)
     with pytest.raises(ValueError, match=r"labels must be 0 to 4.*got 9"):
         gradient_flow(net, IMAGES, torch.full((6,), 9))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from resnetlib.analysis import AnalysisResult, Landscape, landscape
+from resnetlib.analysis import Landscape, landscape, load_result
 
 NET = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
 BATCH = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
@@ -27,9 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refused_or_read(path: Path) -> None:
-    for kind in (AnalysisResult, Landscape):
+    for load in (load_result, Landscape.load):
         with suppress(ValueError, OSError):
-            assert isinstance(kind.load(path), Landscape)
+            assert isinstance(load(path), Landscape)
 
 
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
@@ -65,25 +65,25 @@ def test_values_that_are_others(folder: Path, data: st.DataObject) -> None:
     refused_or_read(folder / "other.json")
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"x"', "[" * 100_000, '{"finding": ["Landscape"]}', '{"finding": 1e999}'])
+@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"x"', "[" * 100_000, '{"result": ["Landscape"]}', '{"result": 1e999}'])
 def test_other_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match="no saved finding"):
-        AnalysisResult.load(tmp_path / "x.json")
+    with pytest.raises(ValueError, match="no saved result"):
+        load_result(tmp_path / "x.json")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 def test_pipes_devices_folders_and_vast_files_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(ValueError, match="a pipe"):
-        AnalysisResult.load(tmp_path / "pipe.json")
+        load_result(tmp_path / "pipe.json")
     with pytest.raises(ValueError, match="a pipe"):
         landscape(NET, BATCH, points=2, out=tmp_path / "pipe.json")
     with pytest.raises(OSError, match="folder"):
-        AnalysisResult.load(tmp_path)
+        load_result(tmp_path)
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     with pytest.raises(ValueError, match="device"):
-        AnalysisResult.load(tmp_path / "zero.json")
+        load_result(tmp_path / "zero.json")
 
 
 @pytest.mark.parametrize("other", [{"data": [1.0], "dtype": "float64"}, {"data": [[1, 2], [3, 4]], "dtype": "int64"}])

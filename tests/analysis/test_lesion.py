@@ -12,7 +12,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import BasicBlock, Spec, build
 from resnetlib.analysis import blocks_of, lesion, lesion_many
-from resnetlib.analysis.scores import Score
+from resnetlib.analysis.network import Score
 from resnetlib.modules import Block, PadShortcut, Replace
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -56,8 +56,8 @@ def test_by_hand() -> None:
     # logits are 2 * -2 * x: without the first block -2 x, without the second one 2 x
     found = lesion(logits_of(Times(1.0), Times(-3.0)), (pairs((1, 2), (1, 0)), torch.tensor([0, 0])))
     assert found.blocks == ("0", "1")
-    assert (found.intact_error, found.images, found.chance_error) == (50, 2, 50)
-    assert found.intact_loss == pytest.approx((nll(4) + nll(-4)) / 2)
+    assert (found.clean_error, found.images, found.chance_error) == (50, 2, 50)
+    assert found.clean_loss == pytest.approx((nll(4) + nll(-4)) / 2)
     assert found.error.tolist() == [50, 50]
     assert found.loss.tolist() == pytest.approx([(nll(2) + nll(-2)) / 2] * 2)
     found = lesion(logits_of(Times(1.0), Times(-3.0)), (pairs((1, 2)), torch.tensor([0])))
@@ -68,15 +68,15 @@ def test_by_hand() -> None:
 def test_a_plain_block_by_hand() -> None:
     found = lesion(logits_of(Times(-1.0, Replace()), Times(2.0, Replace())), (pairs((1, 2)), torch.tensor([0])))
     assert found.error.tolist() == [100, 0]  # 2 x, and -x
-    assert found.remains == ("its input", "its input")
+    assert found.deleted_output == ("its input", "its input")
 
 
 def test_against_networks_without_the_branch(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     found = lesion(net, iter(DATA))
     whole = scored(deepcopy(net).eval())
-    assert found.intact_error == pytest.approx(whole[0], rel=1e-6)
-    assert found.intact_loss == pytest.approx(whole[1], rel=1e-5)
+    assert found.clean_error == pytest.approx(whole[0], rel=1e-6)
+    assert found.clean_loss == pytest.approx(whole[1], rel=1e-5)
     assert found.chance_error == 80
     expected = [scored(without(net, name)) for name in blocks_of(net)]
     assert found.error.tolist() == pytest.approx([error for error, _ in expected], rel=1e-6)
@@ -84,10 +84,10 @@ def test_against_networks_without_the_branch(spec: Spec) -> None:
 
 
 def test_what_remains_is_said() -> None:
-    remains = {key: lesion(build(FAMILIES[key], num_classes=5), DATA).remains[1:] for key in ("plain", "resnet", "densenet")}
-    assert remains["plain"] == ("its input", "shortcut A's image of its input")
-    assert remains["resnet"] == ("its input", "what its shortcut makes of its input")
-    assert set(remains["densenet"]) == {"its input, and channels of zeros"}
+    remains = {key: lesion(build(FAMILIES[key], num_classes=5), DATA).deleted_output[1:] for key in ("plain", "resnet", "densenet")}
+    assert remains["plain"] == ("its input", "shortcut A of its input")
+    assert remains["resnet"] == ("its input", "its shortcut")
+    assert set(remains["densenet"]) == {"its input and channels of zeros"}
     assert lesion(build(FAMILIES["resnet"], num_classes=5), DATA).changes_shape == (False, False, True)
     assert not any(lesion(build(FAMILIES["densenet"], num_classes=5), DATA).changes_shape)
 
@@ -122,7 +122,7 @@ def test_several_by_hand() -> None:
     found = lesion_many(net, (pairs((1, 2)), torch.tensor([1])), range(5), draws=3)
     assert found.error.tolist() == [[0] * 3, [100] * 3, [0] * 3, [100] * 3, [0] * 3]
     assert found.quantile(0.5).tolist() == [0, 100, 0, 100, 0]
-    assert lesion_many(net, (pairs((1, 2)), torch.tensor([1]))).counts == (1, 2, 3, 4)
+    assert lesion_many(net, (pairs((1, 2)), torch.tensor([1]))).values == (1, 2, 3, 4)
 
 
 def test_all_and_one_against_networks_without_the_branch(spec: Spec) -> None:
@@ -149,8 +149,8 @@ def test_draws_differ_and_are_the_same_again() -> None:
 def test_blocks_that_change_the_shape_can_be_spared() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
     found = lesion_many(net, DATA, draws=1, which="same shape")
-    assert found.candidates == ("layer1.0", "layer1.1")
-    assert found.counts == (1, 2)
+    assert found.blocks == ("layer1.0", "layer1.1")
+    assert found.values == (1, 2)
 
 
 def test_the_network_is_as_it_was(spec: Spec) -> None:

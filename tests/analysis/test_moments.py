@@ -2,7 +2,7 @@
 
 import torch
 
-from resnetlib.analysis.moments import Moments, of_channels
+from resnetlib.analysis.moments import Moments, channel_rows
 
 
 def test_batches_are_merged_exactly() -> None:
@@ -24,5 +24,5 @@ def test_single_precision_is_left_at_once() -> None:
 
 def test_channels_are_columns() -> None:
     x = torch.arange(24.0).view(2, 3, 2, 2)
-    assert of_channels(x)[:, 1].tolist() == x[:, 1].flatten().tolist()
-    assert of_channels(x[:, :, 0, 0]).shape == (2, 3)
+    assert channel_rows(x)[:, 1].tolist() == x[:, 1].flatten().tolist()
+    assert channel_rows(x[:, :, 0, 0]).shape == (2, 3)

@@ -13,7 +13,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import blocks_of, branch_noise, input_noise, weight_noise
-from resnetlib.analysis.streams import normal_like, streams
+from resnetlib.analysis.inputs import generators, normal_like
 from resnetlib.modules import Replace
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -44,26 +44,26 @@ def test_accuracies_by_hand() -> None:
     found = input_noise(
         nn.Flatten(), MANY, [0.5**0.5, 0.5**1.5], draws=1
     )  # one logit ahead by 1, noise of 2^0.5 sigma between them
-    assert found.mean.tolist() == pytest.approx([84.13, 97.72], abs=0.8)
+    assert found.mean_accuracy.tolist() == pytest.approx([84.13, 97.72], abs=0.8)
     assert found.drop.tolist() == pytest.approx([15.87, 2.28], abs=0.8)
     found = branch_noise(logits_of(Times(1.0)), MANY, [2, 1])  # ahead by 2; the branch, (1, 0), has a root mean square of 0.5^0.5
-    assert found.mean[0].tolist() == pytest.approx([84.13, 97.72], abs=0.8)
+    assert found.mean_accuracy[0].tolist() == pytest.approx([84.13, 97.72], abs=0.8)
     assert found.drop[0].tolist() == pytest.approx([15.87, 2.28], abs=0.8)
     net = nn.Linear(1, 2, bias=False)
     net.weight.data = torch.tensor([[3.0], [0.0]])
     found = weight_noise(net, (torch.ones(1, 1), torch.tensor([0])), [1, 2], draws=1000)  # logits are 3 (1 + ratio noise), and 0
-    assert found.mean.tolist() == pytest.approx([84.13, 69.15], abs=3)
+    assert found.mean_accuracy.tolist() == pytest.approx([84.13, 69.15], abs=3)
     assert found.drop.tolist() == pytest.approx([15.87, 30.85], abs=3)
 
 
 def test_input_noise_is_as_the_normal_distribution_says() -> None:
     found = input_noise(nn.Flatten(), MANY, [0, 0.5, 2], draws=2)
     expected = [100, *(100 * norm.cdf(1 / (sigma * 2**0.5)) for sigma in (0.5, 2))]  # two channels, one ahead of the other by 1
-    assert found.mean.tolist() == pytest.approx(expected, abs=1)
+    assert found.mean_accuracy.tolist() == pytest.approx(expected, abs=1)
     assert found.drop.tolist() == pytest.approx([100 - accuracy for accuracy in expected], abs=1)
     assert found.drop[0] == 0
-    assert (found.where, found.sizes, found.images, found.intact_accuracy, found.chance_accuracy) == (
-        "input",
+    assert (found.kind, found.values, found.images, found.clean_accuracy, 100 - found.chance_error) == (
+        "input_noise",
         (0, 0.5, 2),
         20000,
         100,
@@ -85,7 +85,7 @@ def test_input_noise_against_a_naive_loop(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     found = input_noise(net, iter(DATA), [0.5, 1], draws=2, seed=3)
     net = deepcopy(net).eval()
-    for j, stream in enumerate(streams(3, 2)):
+    for j, stream in enumerate(generators(3, 2)):
         added = normal_like(IMAGES, stream)  # all images at once: the division into batches does not matter
         for i, sigma in enumerate((0.5, 1)):
             with torch.no_grad():
@@ -94,16 +94,16 @@ def test_input_noise_against_a_naive_loop(spec: Spec) -> None:
 
 
 def test_draws_are_the_same_again_however_many_follow() -> None:
-    first, second = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in streams(0, 2))
-    (alone,) = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in streams(0, 1))
-    (other,) = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in streams(1, 1))
+    first, second = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in generators(0, 2))
+    (alone,) = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in generators(0, 1))
+    (other,) = (normal_like(torch.zeros(2, 3, 4, 4), stream) for stream in generators(1, 1))
     assert torch.equal(first, alone)
     assert not torch.allclose(first, second)
     assert not torch.allclose(second, other)
-    small, (stream, again) = torch.zeros(9, 2, 1, 1), (streams(0, 1)[0] for _ in range(2))
+    small, (stream, again) = torch.zeros(9, 2, 1, 1), (generators(0, 1)[0] for _ in range(2))
     pieces = [normal_like(piece, again) for piece in small.split(4)]
     assert torch.equal(normal_like(small, stream), torch.cat(pieces))
-    assert normal_like(torch.zeros(1, 2, dtype=torch.bfloat16), streams(0, 1)[0]).dtype == torch.bfloat16
+    assert normal_like(torch.zeros(1, 2, dtype=torch.bfloat16), generators(0, 1)[0]).dtype == torch.bfloat16
 
 
 def test_weight_noise_is_relative_to_each_filter() -> None:
@@ -116,7 +116,7 @@ def test_weight_noise_is_relative_to_each_filter() -> None:
     assert [float(of_filter.norm()) for of_filter in noise[:15000].split(5000)] == pytest.approx(
         [0.5 * 3 * 5000**0.5, 0.5 * 0.5 * 5000**0.5, 0], rel=0.05
     )
-    shared = [streams(0, 1)[0]]
+    shared = [generators(0, 1)[0]]
     drawn = [torch.randn(shape, generator=shared[0]) for shape in ((3, 5000), (3,), ())]
     torch.testing.assert_close(noise[15000:15003], 0.5 * (8 / 3) ** 0.5 * drawn[1], rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(noise[15003], 0.5 * 4 * drawn[2], rtol=1e-4, atol=1e-6)
@@ -125,9 +125,9 @@ def test_weight_noise_is_relative_to_each_filter() -> None:
 def test_weight_noise_against_a_changed_copy(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     found = weight_noise(net, DATA, [0, 0.5], draws=1)
-    assert found.where == "weights"
+    assert found.kind == "weight_noise"
     assert found.drop[0] == 0
-    other, (stream,) = deepcopy(net).eval(), streams(0, 1)
+    other, (stream,) = deepcopy(net).eval(), generators(0, 1)
     with torch.no_grad():
         for weight in other.parameters():
             each = weight.flatten(1) if weight.ndim > 1 else weight.view(1, -1)
@@ -144,11 +144,11 @@ def test_branch_noise_is_as_the_normal_distribution_says() -> None:
     found = branch_noise(net, (images, labels + 1), [0.5, 2], draws=2)
     for i, ratio in enumerate((0.5, 2)):
         rms = 0.5**0.5  # of (1, 0), times what multiplies x
-        assert float(found.mean[0, i]) == pytest.approx(100 * norm.cdf(2 / (ratio * rms * 2**0.5)), abs=1)
-        assert found.mean[1, i] == 100  # there is nothing to be noisy
-        assert float(found.mean[2, i]) == pytest.approx(100 * norm.cdf(1 / (ratio * rms * 2**0.5)), abs=1)
-    assert (found.blocks, found.ratios, found.intact_accuracy, found.chance_accuracy) == (("0", "1", "2"), (0.5, 2), 100, 50)
-    torch.testing.assert_close(found.drop, 100 - found.mean)
+        assert float(found.mean_accuracy[0, i]) == pytest.approx(100 * norm.cdf(2 / (ratio * rms * 2**0.5)), abs=1)
+        assert found.mean_accuracy[1, i] == 100  # there is nothing to be noisy
+        assert float(found.mean_accuracy[2, i]) == pytest.approx(100 * norm.cdf(1 / (ratio * rms * 2**0.5)), abs=1)
+    assert (found.blocks, found.values, found.clean_accuracy, 100 - found.chance_error) == (("0", "1", "2"), (0.5, 2), 100, 50)
+    torch.testing.assert_close(found.drop, 100 - found.mean_accuracy)
 
 
 def test_branch_noise_against_a_naive_loop(spec: Spec) -> None:
@@ -156,7 +156,7 @@ def test_branch_noise_against_a_naive_loop(spec: Spec) -> None:
     found = branch_noise(net, DATA, [0.5, 1], draws=2)
     net = deepcopy(net).eval()
     for n, block in enumerate(blocks_of(net).values()):
-        for j, stream in enumerate(streams(0, 2)):
+        for j, stream in enumerate(generators(0, 2)):
             state = stream.get_state()
             for i, ratio in enumerate((0.5, 1)):
                 stream.set_state(state)
@@ -223,10 +223,10 @@ def test_they_are_kept_and_drawn(tmp_path: Path) -> None:
         kept_exactly(found, tmp_path)
         axes = found.plot()
         assert list(axes.lines[0].get_xdata()) == [0.1, 0.5]
-        assert list(axes.lines[0].get_ydata()) == found.mean[[1, 0]].tolist()
+        assert list(axes.lines[0].get_ydata()) == found.mean_accuracy[[1, 0]].tolist()
         assert found.plot(axes) is axes
     noisy = branch_noise(net, DATA, [0.5, 1], draws=2)
     kept_exactly(noisy, tmp_path)
     axes = noisy.plot()
-    assert list(axes.lines[1].get_ydata()) == noisy.mean[:, 1].tolist()
+    assert list(axes.lines[1].get_ydata()) == noisy.mean_accuracy[:, 1].tolist()
     assert noisy.plot(axes) is axes

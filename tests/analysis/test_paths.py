@@ -152,7 +152,17 @@ def decaying(ratio: float) -> PathGradients:
     norm = torch.tensor([ratio**k for k in range(55)], dtype=torch.float64)
     paths = torch.tensor([comb(54, k) / 2**54 for k in range(55)], dtype=torch.float64)
     names = tuple(map(str, range(54)))
-    return PathGradients(names, 54, tuple(range(55)), 1, 1, norm, torch.stack([norm, norm]), paths, paths * norm)
+    return PathGradients(
+        blocks=names,
+        forks=54,
+        lengths=tuple(range(55)),
+        images=1,
+        draws=1,
+        norm=norm,
+        quartiles=torch.stack([norm, norm]),
+        paths=paths,
+        contribution=paths * norm,
+    )
 
 
 def test_effective_lengths_of_54_blocks() -> None:

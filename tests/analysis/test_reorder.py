@@ -59,7 +59,7 @@ def test_by_hand() -> None:
     found = reorder(net, (pairs((1, 0)), torch.tensor([0])), [0, 1, 2, 3], draws=2)
     assert found.error.tolist() == [[0, 0], [100, 100], [0, 0], [100, 100]]
     assert found.tau.tolist() == [[1, 1], [-1, -1], [1, 1], [-1, -1]]
-    assert (found.intact_error, found.chance_error, found.groups) == (0, 50, (("0", "1"),))
+    assert (found.clean_error, found.chance_error, found.groups) == (0, 50, (("0", "1"),))
 
 
 @pytest.mark.parametrize("key", ["resnet", "plain", "preact", "resnet-fixup", "resnet-scaled", "plain-preact"])
@@ -77,8 +77,8 @@ def test_against_a_copy_with_exchanged_weights(key: str) -> None:
     assert labels.unique().numel() > 1
     found = reorder(net, (IMAGES, labels), [0, 1, 2], draws=2)
     assert found.groups == (("layer1.0", "layer1.1"),)
-    assert found.error[1].tolist() == [0, 0] != [found.intact_error] * 2
-    assert found.error[0].tolist() == found.error[2].tolist() == [found.intact_error] * 2
+    assert found.error[1].tolist() == [0, 0] != [found.clean_error] * 2
+    assert found.error[0].tolist() == found.error[2].tolist() == [found.clean_error] * 2
     assert found.tau.tolist() == [[1, 1], pytest.approx([1 / 3, 1 / 3]), [1, 1]]
 
 
@@ -142,7 +142,7 @@ def test_it_comes_back_also_when_it_fails_in_the_other_order() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     for key in ("densenet", "resnet-c", "resnet-bottleneck"):
-        with pytest.raises(ValueError, match="blocks can change places: none are of one structure and keep their shape"):
+        with pytest.raises(ValueError, match="blocks can be swapped: none have one structure and keep their shape"):
             reorder(build(FAMILIES[key], num_classes=5), DATA)
     net = build(FAMILIES["resnet"], num_classes=5)
     with pytest.raises(ValueError, match=r"swaps must be a sequence of different integers from 0 to 1000000, .* got \(-1,\)"):

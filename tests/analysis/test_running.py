@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from untouched import untouched
 
+import resnetlib.analysis
 from resnetlib import BasicBlock, PreActBasicBlock, Replace, build
 from resnetlib.analysis import (
     AnalysisResult,
@@ -35,7 +36,7 @@ from resnetlib.analysis import (
     response_std,
     signal_propagation,
 )
-from resnetlib.analysis.joints import running_blocks
+from resnetlib.analysis.network import running_blocks
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 BATCH = IMAGES, torch.arange(6) % 3
@@ -304,10 +305,39 @@ def test_blocks_that_run_twice(name: str) -> None:
     with untouched(net):
         if name in CHANGED_WHEREVER_THEY_RUN:
             found = OF_ONE_ORDER[name](net)
-            assert getattr(found, "candidates" if name == "lesion_many" else "blocks") == ("blocks.0", "blocks.1")
+            assert found.blocks == ("blocks.0", "blocks.1")
         else:
             with pytest.raises(ValueError, match=r"block blocks\.0 runs 2 times for each image"):
                 OF_ONE_ORDER[name](net)
+
+
+class OfItsOwnForSmallBatches(Custom):
+    """A network whose blocks run in another order for batches of two images."""
+
+    def __init__(self, *order: int, small: tuple[int, ...]) -> None:
+        super().__init__(*order)
+        self.orders = {2: small}
+
+    def forward(self, x: Tensor) -> Tensor:
+        usual, self.order = self.order, self.orders.get(len(x), self.order)
+        try:
+            return super().forward(x)
+        finally:
+            self.order = usual
+
+
+@pytest.mark.parametrize(("usual", "small", "block"), [((0, 1, 2), (2, 1, 0), 2), ((0, 1, 2), (0, 1), 2), ((0, 1), (0, 1, 2), 2)])
+@pytest.mark.parametrize("name", [name for name in OF_ONE_ORDER if name not in (*CHANGED_WHEREVER_THEY_RUN, "reorder")])
+def test_blocks_that_run_in_another_order_for_another_batch(
+    name: str, usual: tuple[int, ...], small: tuple[int, ...], block: int
+) -> None:
+    net = OfItsOwnForSmallBatches(*usual, small=small)
+    batches = [(IMAGES[i], BATCH[1][i]) for i in (slice(0, 4), slice(4, 6))]
+    analyse = getattr(resnetlib.analysis, name)
+    with untouched(net), pytest.raises(ValueError, match=rf"block blocks\.{block} does not run at the same place for every batch"):
+        analyse(net, batches)
+    with untouched(net):
+        analyse(net, batches[:1])
 
 
 @pytest.mark.parametrize("name", OF_ONE_ORDER)

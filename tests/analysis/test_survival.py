@@ -22,12 +22,12 @@ DATA = [(IMAGES[:5], LABELS[:5]), (IMAGES[5:], LABELS[5:])]
 def test_by_hand() -> None:
     # x (1 - 3 f), x (1 + f), and both: the sign turns where f is below 1/3
     found = block_survival(logits_of(Times(-3.0), Times(1.0)), (pairs((1, 2), (2, 1)), torch.tensor([0, 0])))
-    assert found.factors == (1, 0.75, 0.5, 0.25, 0)
+    assert found.values == (1, 0.75, 0.5, 0.25, 0)
     assert found.changed.tolist() == [[0, 0, 0, 100, 100], [0] * 5]
     assert found.changed_all.tolist() == [0, 0, 0, 100, 100]
     assert found.error.tolist() == [[50] * 5] * 2
     found = block_survival(logits_of(Times(-3.0), Times(-3.0)), (pairs((1, 2), (1, 3)), torch.tensor([0, 1])), [1, 0.25])
-    assert (found.intact_error, found.chance_error, found.images) == (50, 50, 2)
+    assert (found.clean_error, found.chance_error, found.images) == (50, 50, 2)
     assert found.changed.tolist() == [[0, 100]] * 2
     assert found.changed_all.tolist() == [0, 0]  # the sign turns twice
     assert found.error_all.tolist() == [50, 50]
@@ -40,7 +40,7 @@ def test_a_plain_block_by_hand() -> None:
     )
     assert found.changed.tolist() == [[0, 0, 100, 100], [0] * 4]
     assert found.error.tolist() == [[0, 0, 100, 100], [0] * 4]
-    assert found.remains == ("its input", "its input")
+    assert found.deleted_output == ("its input", "its input")
 
 
 def shrunk(net: nn.Module, names: list[str], factor: float) -> torch.Tensor:
@@ -90,9 +90,9 @@ def test_at_its_ends_it_is_the_whole_network_and_the_lesion(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     found, without = block_survival(net, DATA, [0, 1]), lesion(net, DATA)
     assert torch.equal(found.error[:, 0], without.error)
-    assert found.remains == without.remains
+    assert found.deleted_output == without.deleted_output
     assert (found.changed[:, 1] == 0).all()
-    assert (found.error[:, 1] == found.intact_error).all()
+    assert (found.error[:, 1] == found.clean_error).all()
     assert found.changed_all[1] == 0
 
 

@@ -6,24 +6,24 @@ import torch
 from torch import Tensor
 
 from resnetlib.analysis import toy_autocorrelation
-from resnetlib.analysis.toy import _gradient, _weights
+from resnetlib.analysis.shattered import _toy_gradient, _toy_weights
 
 
 def test_by_hand() -> None:
     x = torch.tensor([[-2.0], [0.5], [2.0]])
     two = [(torch.tensor([[1.0, -1.0]]), torch.tensor([-1.0, -1.0])), (torch.tensor([[3.0], [5.0]]), torch.tensor([7.0]))]
     # 3 relu(x - 1) + 5 relu(-x - 1) + 7
-    assert _gradient(x, two, beta=None, batch_norm=False).flatten().tolist() == [-5.0, 0.0, 3.0]
+    assert _toy_gradient(x, two, beta=None, batch_norm=False).flatten().tolist() == [-5.0, 0.0, 3.0]
     one = (torch.ones(1, 1), torch.zeros(1))
     x = torch.tensor([[-2.0], [2.0]])
     # relu(x + relu(x) / 2), and without the skip relu(relu(x))
-    assert _gradient(x, [one, one, one], beta=0.5, batch_norm=False).flatten().tolist() == [0.0, 1.5]
-    assert _gradient(x, [one, one, one], beta=None, batch_norm=False).flatten().tolist() == [0.0, 1.0]
+    assert _toy_gradient(x, [one, one, one], beta=0.5, batch_norm=False).flatten().tolist() == [0.0, 1.5]
+    assert _toy_gradient(x, [one, one, one], beta=None, batch_norm=False).flatten().tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("beta", [None, 0.3])
 def test_against_differences(beta: float | None) -> None:
-    weights = [(w.double(), b.double()) for w, b in _weights(5, 30, torch.Generator().manual_seed(0))]
+    weights = [(w.double(), b.double()) for w, b in _toy_weights(5, 30, torch.Generator().manual_seed(0))]
     x = torch.linspace(-2, 2, 50, dtype=torch.float64).view(-1, 1)
 
     def norm(h: Tensor) -> Tensor:
@@ -38,18 +38,18 @@ def test_against_differences(beta: float | None) -> None:
         return (torch.relu(norm(h)) @ last + c).sum()
 
     expected = torch.func.grad(summed)(x)
-    torch.testing.assert_close(_gradient(x, weights, beta=beta, batch_norm=True), expected)
+    torch.testing.assert_close(_toy_gradient(x, weights, beta=beta, batch_norm=True), expected)
 
 
 def test_it_is_the_mean_over_initialisations() -> None:
     found = toy_autocorrelation((1, 3), width=8, betas=(0.5,), batch_norm=False, points=20, lags=4, inits=3, seed=5)
     generator, x = torch.Generator().manual_seed(5), torch.linspace(-2, 2, 20).view(-1, 1)
     for j, depth in enumerate((1, 3)):
-        nets = [_weights(depth, 8, generator) for _ in range(3)]
+        nets = [_toy_weights(depth, 8, generator) for _ in range(3)]
         for i, beta in enumerate((None, 0.5)):
             curves = []
             for weights in nets:
-                series = _gradient(x, weights, beta=beta, batch_norm=False).double().flatten().numpy()
+                series = _toy_gradient(x, weights, beta=beta, batch_norm=False).double().flatten().numpy()
                 products = np.correlate(series - series.mean(), series - series.mean(), mode="full")[19:]
                 curves.append(products[:5] / products[0])
             np.testing.assert_allclose(found.acf[i, j], np.mean(curves, 0), rtol=1e-6, atol=1e-9)
@@ -57,7 +57,7 @@ def test_it_is_the_mean_over_initialisations() -> None:
 
 
 def test_weights_are_he_initialised() -> None:
-    weights = _weights(3, 200, torch.Generator().manual_seed(0))
+    weights = _toy_weights(3, 200, torch.Generator().manual_seed(0))
     assert [tuple(w.shape) for w, _ in weights] == [(1, 200), (200, 200), (200, 200), (200, 1)]
     assert float(weights[1][0].var()) == pytest.approx(2 / 200, rel=0.05)
     assert float(weights[0][1].var()) == pytest.approx(2, rel=0.3)

@@ -11,7 +11,7 @@ from pictures import COLOURS, draw, fill
 from torch._dynamo.utils import counters
 
 from resnetlib import ResNetSpec, analysis, create_model, save_model
-from resnetlib.analysis import AnalysisResult
+from resnetlib.analysis import AnalysisResult, load_result
 
 SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", stem="cifar", order="pre")
 
@@ -45,7 +45,7 @@ def test_each_analysis_writes_what_it_finds(command: str, network: Path, picture
     said = right("analyze", command, network, "--data", pictures, "--out", out, "--normalize", "cifar10", "--batch", 5)
     assert {path.stem for path in out.glob("*.json")} == FINDINGS[command]
     for stem in FINDINGS[command]:
-        assert isinstance(AnalysisResult.load(out / f"{stem}.json"), AnalysisResult)
+        assert isinstance(load_result(out / f"{stem}.json"), AnalysisResult)
         assert (out / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         assert f"wrote {out / stem}.json and .png" in said
 
@@ -60,7 +60,7 @@ def test_it_is_what_the_function_finds(network: Path, pictures: Path, tmp_path: 
     data = ImageDataset(find_images(pictures), Preprocessing.named("cifar10", resize=32, size=32))
     x, y = zip(*(data[i] for i in range(0, 12, 2)), strict=True)
     expected = analysis.lesion(create_model(f"{network}/"), (torch.stack(x), torch.tensor(y)))
-    found = analysis.Lesion.load(tmp_path / "lesion.json")
+    found = analysis.Perturbation.load(tmp_path / "lesion.json")
     assert found.images == 6
     assert torch.equal(found.error, expected.error)
     torch.testing.assert_close(found.loss, expected.loss)
@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
     assert "has 2 classes, and the network 3 logits" in wrong(
         "analyze", "residual-decomposition", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
     )
-    assert "how it rounds" in wrong(
+    assert "rounding errors" in wrong(
         "analyze",
         "residual-decomposition",
         network,

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import tiny
-from commands import call, right
+from commands import call, commands_of, right
 from pictures import COLOURS, fill
 
 from resnetlib import ResNetSpec, save_model
 from resnetlib.cli import main
 
 NET = "cifar_resnet20"
-ANALYSES = sorted(main.commands["analyze"].commands)  # type: ignore[attr-defined]
+COMMANDS = commands_of(main)
+ANALYSES = sorted(commands_of(COMMANDS["analyze"]))
 
 
 def refused(*args: str | Path) -> str:
@@ -83,8 +84,8 @@ ODD = {
 
 
 def options() -> list[tuple[str, ...]]:
-    own = [(("info",), main.commands["info"]), (("verify",), main.commands["verify"])]
-    own += [(("analyze", name), main.commands["analyze"].commands[name]) for name in ANALYSES]  # type: ignore[attr-defined]
+    own = [(("info",), COMMANDS["info"]), (("verify",), COMMANDS["verify"])]
+    own += [(("analyze", name), commands_of(COMMANDS["analyze"])[name]) for name in ANALYSES]
     representative = ("verify", "residual-decomposition", "landscape", "deepen")  # the other analyses share their options
     common = {"--device", "--weights", "--normalize", "--split", "--precision", "--images", "--batch", "--seed", "--out", "--data"}
     return [
@@ -112,7 +113,7 @@ def given_to(path: list[str], network: Path, pictures: Path, out: Path) -> dict[
         return {}
     if path[-1] == "verify":
         return data | normalized
-    own = {"deepen": {"--depths": "4,3"}, "landscape": {"--points": "1"}}.get(path[-1], {})
+    own = {"deepen": {"--depths": "4,3"}, "landscape": {"--points": "2"}}.get(path[-1], {})
     return normalized | written | own | ({} if path[-1] == "deepen" else data)
 
 

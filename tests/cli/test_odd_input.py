@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import click
 import numpy as np
 import pytest
 import torch
-from commands import call, right, wrong
+from commands import call, commands_of, right, wrong
 from PIL import Image
 
 from resnetlib import create_model
-from resnetlib.cli import confusion, main, sheet, training
-from resnetlib.cli import options as paths
+from resnetlib.cli import common as paths
+from resnetlib.cli import evaluate as evaluation
+from resnetlib.cli import main, training
+from resnetlib.cli import predict as prediction
 
 SAMPLE = Path(__file__).parents[2] / "resnetlib" / "data" / "samples" / "test_0_cat.png"
 NAME = "cifar_resnet20"
@@ -41,7 +44,7 @@ def hostile_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10")
     names = tuple(f"{i}\x1b[2J\r\n\ud800" for i in range(10))
     net.classes = names
-    monkeypatch.setattr(sys.modules["resnetlib.cli.predict"], "load", lambda *_: (net, net.preprocess))
+    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", lambda *_: (net, net.preprocess))
 
 
 @pytest.mark.usefixtures("hostile_classes")
@@ -71,17 +74,17 @@ def test_tables_hold_every_name_and_are_valid(album: Path, tmp_path: Path) -> No
 
 def test_a_confusion_matrix_of_any_classes_is_drawn(tmp_path: Path) -> None:
     names = ["$x^{$", "a\x1b\r\n", "\ud800", "n" * 100_000, "$\\frac$"]
-    confusion.draw_confusion(torch.eye(5, dtype=torch.int64), names, tmp_path / "c.png")
+    evaluation.draw_confusion(torch.eye(5, dtype=torch.int64), names, tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert max(picture.size) < 2000
 
 
 def options_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Give every command's parameters that are paths."""
-    for name, each in getattr(command, "commands", {}).items():
+    for name, each in commands_of(command).items():
         yield from options_of(each, (*path, name))
     for parameter in command.params:
-        if type(parameter.type).__module__ == "resnetlib.cli.options" or "Path" in type(parameter.type).__name__:
+        if type(parameter.type).__module__ == "resnetlib.cli.common" or "Path" in type(parameter.type).__name__:
             yield path, command, parameter
 
 
@@ -109,7 +112,7 @@ def test_an_empty_path_is_not_the_current_folder(
 
 
 def test_a_file_that_cannot_be_written_is_noticed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["resnetlib.cli.predict"], "load", None)
+    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", None)
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "file").touch()
     for out, why in (
@@ -170,19 +173,19 @@ def test_ctrl_c_is_never_an_empty_line(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_sheet_is_made_of_thumbnails(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.effect_noise((600, 300), 50).save(album / "a.png")
     kept: list[tuple[int, int]] = []
-    draw = sheet.draw_sheet
+    draw = prediction.draw_sheet
 
     def record(images: Any, *rest: Any) -> None:
         kept.extend(image.size for image in images)
         draw(images, *rest)
 
-    monkeypatch.setattr(sheet, "draw_sheet", record)
+    monkeypatch.setattr(prediction, "draw_sheet", record)
     right("predict", NAME, album, "--sheet", tmp_path / "sheet.png")
     assert kept == [(128, 64), (128, 128), (128, 128)]
 
 
 def test_large_images_are_not_held_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules["resnetlib.cli.predict"]
+    module: Any = import_module("resnetlib.cli.predict")
     monkeypatch.setattr(module, "_PIXELS", 1000)
     images = [(Path(str(side)), Image.new("L", (side, side))) for side in (10, 10, 40, 5, 30, 10, 10)]
     assert [[image.width for _, image in chunk] for chunk in module._chunks(images)] == [[10, 10, 40], [5, 30, 10], [10]]
@@ -196,7 +199,7 @@ def test_patterns_find_what_a_shell_finds(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("a/b/1.png", "a/2.png", "3.png", "a/.hidden/4.png", ".5.png", "c/b/6.jpg", "a/b/c/7.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
-    module: Any = sys.modules["resnetlib.cli.predict"]
+    module: Any = import_module("resnetlib.cli.predict")
     for pattern in (
         "**/*.png",
         "a/**",

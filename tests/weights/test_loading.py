@@ -9,13 +9,13 @@ from families import FAMILIES
 from resnetlib import build, create_model, save_model, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import load_state
-from resnetlib.weights.dialects.recognise import recognise
+from resnetlib.weights.dialects.rename import recognize_dialect
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_canonical_names_stay_as_they_are(name: str) -> None:
     state = build(spec_of(name), device="meta").state_dict()
-    assert list(recognise(state).state) == list(state)
+    assert list(recognize_dialect(state).state) == list(state)
 
 
 def test_counters_that_are_missing_begin_at_zero() -> None:

@@ -1,16 +1,24 @@
-"""Directions in the space of a network's parameters: filter-normalised random ones, and what is measured along any."""
+"""Directions in the space of a network's parameters, and the grid of points along them."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.intact import unwrapped
-from resnetlib.analysis.streams import seeded
+from resnetlib.analysis.inputs import as_tuple, seeded_generator
+from resnetlib.analysis.network import unwrapped
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
 """What is added to each parameter, by the parameter's name."""
+
+Span = float | tuple[tuple[float, float], ...]
+"""Coordinates go from -span to span; or the two ends of each."""
+
+_MAX_POINTS = 10_000_000
 
 
 def filter_normalized_direction(
@@ -18,14 +26,14 @@ def filter_normalized_direction(
 ) -> dict[str, Tensor]:
     """`d_j <- d_j |theta_j| / (|d_j| + 1e-10)` for every filter j of a direction drawn from N(0, 1).
 
-    A filter is a slice of a parameter along its first dimension: what makes one channel of a convolution, one output of a linear
-    layer. Parameters of at most one dimension (biases, and the scales and shifts of norms) have no filters.
+    A filter is a slice of a parameter along its first dimension: one output channel of a convolution, one output of a linear
+    layer. Parameters of at most one dimension (biases, scales and shifts of norms) have no filters.
 
     Args:
-        net: the network, which the direction is as long as.
-        seed: of the draw, which is made on the CPU and is the same on all devices; or a generator, to go on drawing from.
-        ignore_norms_and_biases: leave parameters of at most one dimension where they are, d = 0. If not, their direction is
-            theta itself, as published, so that they are scaled.
+        net: any module with parameters.
+        seed: seed of the draw, which is made on the CPU and is the same on all devices; or a generator to continue.
+        ignore_norms_and_biases: leave parameters of at most one dimension where they are, d = 0. Otherwise their direction is
+            theta itself, as published, which scales them.
 
     Returns:
         The direction, on the CPU.
@@ -34,7 +42,7 @@ def filter_normalized_direction(
         ValueError: if the network has no parameters.
 
     Source:
-        arXiv 1712.09913, sec. 4, and the authors' code, from which 1e-10 and the case of one dimension are.
+        arXiv 1712.09913, sec. 4. The 1e-10 and the treatment of one-dimensional parameters are from the authors' code.
 
     Example:
         >>> layer = nn.Linear(4, 2)
@@ -44,13 +52,13 @@ def filter_normalized_direction(
         >>> direction["bias"]
         tensor([0., 0.])
     """
-    generator = seed if isinstance(seed, torch.Generator) else seeded(seed)
+    generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed)
     direction = {}
     for name, theta in parameters_of(net).items():
         at_least_fp32 = theta.cpu().to(torch.promote_types(theta.dtype, torch.float32))
         d = torch.randn(theta.shape, generator=generator).to(at_least_fp32.dtype)
         if theta.ndim > 1:
-            d *= _norms(at_least_fp32) / (_norms(d) + 1e-10)
+            d *= _filter_norms(at_least_fp32) / (_filter_norms(d) + 1e-10)
         else:
             d = torch.zeros_like(d) if ignore_norms_and_biases else at_least_fp32.clone()
         direction[name] = d.to(theta.dtype)
@@ -58,40 +66,17 @@ def filter_normalized_direction(
 
 
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
-    """Draw filter-normalised directions one after the other, independently.
-
-    Args:
-        net: the network.
-        dimensions: how many.
-        seed: of the draws.
-        ignore_norms_and_biases: leave parameters of at most one dimension where they are.
-
-    Returns:
-        The directions.
-
-    Raises:
-        ValueError: for another number than one or two.
-    """
+    """Draw one or two independent filter-normalised directions from one stream of random numbers."""
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions}")
-    generator = seeded(seed)
+    generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters, detached, each once.
-
-    Args:
-        net: the network.
-
-    Returns:
-        They, by their names.
-
-    Raises:
-        ValueError: if there are none.
-    """
+    """Return the parameters by name, detached; raise ValueError if there are none."""
     net = unwrapped(net)
-    with in_use(net, alone=False):  # an analysis in another thread may have put others in their place
+    with in_use(net, alone=False):  # an analysis in another thread may have replaced them for a while
         parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
         raise ValueError(f"{type(net).__name__} has no parameters: there is nothing to move")
@@ -99,65 +84,59 @@ def parameters_of(net: nn.Module) -> dict[str, Tensor]:
 
 
 def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[dict[str, Tensor], ...]:
-    """Lay directions where the network is.
-
-    Args:
-        net: the network.
-        directions: one or two.
-
-    Returns:
-        They, in the order of the network's parameters.
-
-    Raises:
-        ValueError: if they are not one or two, not finite, or not of the network's names and shapes.
-    """
+    """Return directions on the network's device, in the order of its parameters; raise ValueError unless they fit it."""
     parameters = parameters_of(net)
     if isinstance(directions, str | Mapping) or not isinstance(directions, Sequence) or len(directions) not in (1, 2):
         got = len(directions) if isinstance(directions, Sequence) else type(directions).__name__
         raise ValueError(f"directions must be a sequence of one or two, got {got}")
     for direction in directions:
         if not isinstance(direction, Mapping) or not all(isinstance(tensor, Tensor) for tensor in direction.values()):
-            raise ValueError(f"a direction must be a mapping of parameters' names to tensors, got {type(direction).__name__}")
+            raise ValueError(f"a direction must be a mapping of parameter names to tensors, got {type(direction).__name__}")
         if direction.keys() != parameters.keys():
             odd = sorted(direction.keys() ^ parameters.keys())
             raise ValueError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")
         for name, theta in parameters.items():
             if direction[name].shape != theta.shape:
                 was, wanted = tuple(direction[name].shape), tuple(theta.shape)
-                raise ValueError(f"a direction must be of its parameters' shapes: {name} is {wanted}, got {was}")
-            if theta.isfinite().all() and not direction[name].isfinite().all():  # else it is the network that is not
+                raise ValueError(f"a direction must have its parameters' shapes: {name} is {wanted}, got {was}")
+            if theta.isfinite().all() and not direction[name].isfinite().all():  # otherwise the network is at fault
                 raise ValueError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
     return tuple({name: d[name].detach().to(theta.device, theta.dtype) for name, theta in parameters.items()} for d in directions)
 
 
-def dot(one: Direction, other: Direction) -> float:
-    """Return the inner product of two directions, summed in float64.
-
-    Args:
-        one: a direction.
-        other: one of the same names.
-
-    Returns:
-        The product.
-    """
-    return sum(float(one[name].double().flatten() @ other[name].double().flatten()) for name in one)
-
-
 def cosine(one: Direction, other: Direction) -> float:
-    """Return the cosine of the angle between two directions.
+    """Return the cosine of the angle between two directions, summed in float64; NaN if one of them is zero."""
 
-    Args:
-        one: a direction.
-        other: one of the same names.
+    def dot(one: Direction, other: Direction) -> float:
+        return sum(float(one[name].double().flatten() @ other[name].double().flatten()) for name in one)
 
-    Returns:
-        It, NaN where one of them is zero.
-    """
     lengths = (dot(one, one) * dot(other, other)) ** 0.5
     return dot(one, other) / lengths if lengths else float("nan")
 
 
-def _norms(parameter: Tensor) -> Tensor:
-    """Return the norm of each filter, in the parameter's number of dimensions."""
+def _filter_norms(parameter: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(parameter, dim=tuple(range(1, parameter.ndim)), keepdim=True)
     return norms
+
+
+def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[float, float], ...], list[Tensor], Tensor]:
+    """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest.
+
+    A single point is in the middle. Raise ValueError for an invalid span.
+    """
+    if points**dimensions > _MAX_POINTS:
+        raise ValueError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
+    ends = _ends(span, dimensions)
+    if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
+        raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
+    axes = [torch.from_numpy(np.linspace(a, b, points) if points > 1 else np.array([(a + b) / 2])) for a, b in ends]
+    return ends, axes, torch.cartesian_prod(*reversed(axes)).view(-1, dimensions).flip(1)
+
+
+def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
+    """Return the ends of each coordinate; none if they are not numbers."""
+    try:
+        given = as_tuple(span)
+        return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
+    except (TypeError, ValueError):
+        return ()

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import Batch, Batches, images_in, run
-from resnetlib.analysis.intact import intact, unwrapped
-from resnetlib.analysis.labelled import gather_labelled
-from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
-from resnetlib.analysis.landscape.grid import Span, check_grid
-from resnetlib.analysis.landscape.keeping import begun, check_path, kept, made_of
-from resnetlib.analysis.landscape.pictures import draw_map
-from resnetlib.analysis.landscape.survey import UNKNOWN, Pace, survey
-from resnetlib.analysis.landscape.team import join_team
-from resnetlib.analysis.recording import recording
-from resnetlib.analysis.result import AnalysisResult
-from resnetlib.analysis.scores import check_logits
-from resnetlib.analysis.streams import check_seed, seeded
+from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
+from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
+from resnetlib.analysis.landscape.surface import (
+    NOT_COMPUTED,
+    check_checkpoint_path,
+    checkpoint_values,
+    compute_points,
+    fingerprint,
+    load_checkpoint,
+)
+from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
+from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.distributed import process_group
 from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class HessianMap(AnalysisResult):
     """The largest and smallest eigenvalue of the Hessian of the loss, over a plane through the parameters.
 
     Args:
-        x: the coordinates along dx.
-        y: the coordinates along dy.
-        largest: eigenvalue, `(len(y), len(x))`: `largest[i, j]` is at `x[j]`, `y[i]`; NaN where the loss has no finite one, -1 in
+        x: coordinates along dx.
+        y: coordinates along dy.
+        largest: eigenvalue, `(len(y), len(x))`: `largest[i, j]` is at `x[j]`, `y[i]`; NaN where the Hessian is not finite, -1 in
             both where they are not computed yet.
-        smallest: eigenvalue.
-        images: over how many.
-        seed: of the directions; None where they were given.
-        made_of: fingerprints of what the map depends on.
+        smallest: eigenvalue, same shape.
+        images: number of images.
+        seed: seed of the directions; None if they were given.
+        made_of: fingerprints of everything the map depends on.
     """
 
     x: Tensor
@@ -55,8 +55,8 @@ class HessianMap(AnalysisResult):
 
     @property
     def ratio(self) -> Tensor:
-        """`|smallest / largest|`: near 0 the loss is as good as convex, near 1 it curves down as much as up."""
-        unknown = (self.largest == UNKNOWN) & (self.smallest == UNKNOWN)
+        """`|smallest / largest|`: near 0 the loss is almost convex, near 1 it curves down as much as up."""
+        unknown = (self.largest == NOT_COMPUTED) & (self.smallest == NOT_COMPUTED)
         return (self.smallest / self.largest).abs().masked_fill(unknown, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -68,7 +68,12 @@ class HessianMap(AnalysisResult):
         Returns:
             The axes.
         """
-        return draw_map(ax, self.x, self.y, self.ratio, highest=0.5, label="|smallest / largest eigenvalue|")
+        ax = new_axes(ax, width=5.5, height=4.5)
+        x, y, ratio = self.x.numpy(), self.y.numpy(), self.ratio.numpy()
+        mesh = ax.pcolormesh(x, y, ratio, vmin=0, vmax=0.5, cmap="viridis", shading="nearest")
+        ax.get_figure(root=True).colorbar(mesh, ax=ax, label="|smallest / largest eigenvalue|")  # type: ignore[union-attr]
+        ax.set(xlabel="x", ylabel="y")
+        return ax
 
 
 def hessian_map(
@@ -85,29 +90,29 @@ def hessian_map(
 ) -> HessianMap:
     """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
-    The Hessian is that of the parameters of more than one dimension, over all images, in evaluation; as published. Products with
-    it are curvlinops', eigenvalues are ARPACK's: first the one of largest magnitude, then the other end, which is that of largest
-    magnitude once the first is subtracted from all. (The published code subtracts 0.51 times the first, which finds the other end
-    only of Hessians that are not positive definite.) One point costs some tens of gradients over all images. Processes and files
-    are those of `landscape`.
+    The Hessian is with respect to the parameters of more than one dimension, over all images, in evaluation mode, as published.
+    curvlinops multiplies by it, and ARPACK finds the eigenvalues: first the one of largest magnitude, then the other end, which has
+    the largest magnitude once the first is subtracted. (The published code subtracts 0.51 times the first, which finds the other
+    end only of Hessians that are not positive definite.) A point costs some tens of gradients over all images. Processes share
+    the points, and a file is resumed, as in `landscape`.
 
     Args:
-        net: a classifier; in any mode, and left as it was.
+        net: any classifier, in any mode; it is not changed.
         batches: images and labels.
         span: x and y go from -span to span; or the two ends of each.
-        points: of them, along x, and along y.
+        points: number of points along x, and along y; a single one is in the middle.
         directions: dx and dy; None for filter-normalised random ones.
-        seed: of the random directions, the same as `landscape` draws, and of ARPACK's start.
-        ignore_norms_and_biases: of the random directions.
-        tolerance: of the eigenvalues, as a share of the larger one.
-        out: a file, .json or .safetensors, that is kept up to date, point by point.
+        seed: seed of the random directions, the same as `landscape` draws, and of ARPACK's starting vector.
+        ignore_norms_and_biases: see `filter_normalized_direction`.
+        tolerance: of the eigenvalues, relative to the larger one.
+        out: checkpoint file, .json or .safetensors, updated at every point.
 
     Returns:
         The map.
 
     Raises:
-        ImportError: without curvlinops and scipy, which `pip install 'resnetlib[landscape]'` brings.
-        ValueError: if there are no images, labels or logits, an argument is out of range, or `out` is of another call.
+        ImportError: if curvlinops or scipy is missing: `pip install 'resnetlib[landscape]'`.
+        ValueError: if there are no images, labels or logits, an argument is out of range, or `out` belongs to another call.
 
     Source:
         arXiv 1712.09913, sec. 6.
@@ -120,112 +125,97 @@ def hessian_map(
     """
     points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
-    data = gather_labelled(net, batches, None)
-    path = check_path(out)
+    data = gather(net, batches)
+    path = check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
         raise ValueError("a map needs two directions")
-    grid = check_grid(span, points, 2)
+    ends, axes, coordinates = make_grid(span, points, 2)
     if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
-        raise ValueError(f"tolerance must be a share between 0 and 1, got {tolerance!r}")
-    made = made_of(net, data, along, span=grid.span, points=points, tolerance=tolerance, start=seed)
+        raise ValueError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
+    made_of = fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
-    def found(values: Tensor) -> HessianMap:
-        largest, smallest = (values[:, i].view(grid.shape).clone() for i in (0, 1))
-        return HessianMap(grid.x, grid.plane, largest, smallest, images_in(data), None if directions else seed, made)
+    def result(values: Tensor) -> HessianMap:
+        largest, smallest = (column.view((points, points)).clone() for column in values.T)
+        return HessianMap(*axes, largest, smallest, count_images(data), None if directions else seed, made_of)
 
-    def keep(values: Tensor) -> None:
-        if path is not None:
-            found(values).save(path)
-
-    with recording(net), join_team(data[0][0].device) as team, intact(net):
-        before = begun(path, HessianMap, made, team)
+    with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
+        checkpoint = load_checkpoint(path, HessianMap, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
-        measure = Extremes(net, along, data, tolerance=tolerance, seed=seed)
-        if not measure.finite_at(torch.zeros(2)):
+        evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
+        if not evaluator.move_to(torch.zeros(2)):
             raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
-        values = torch.full((len(grid.points), 2), UNKNOWN, dtype=torch.float64)
-        if before is not None:
-            values = kept(path, grid.shape, before.largest, before.smallest)
-        pace = Pace(chunk=1, seconds=1, every=0)
-        return found(survey(grid.points, values, [measure], team, pace, keep=keep, what="Hessian extremes"))
+        values = torch.full((len(coordinates), 2), NOT_COMPUTED, dtype=torch.float64)
+        if checkpoint is not None:
+            values = checkpoint_values(path, (points, points), checkpoint.largest, checkpoint.smallest)
+        values = compute_points(
+            coordinates,
+            values,
+            [evaluator],
+            processes,
+            seconds=1,
+            every=0,
+            save=lambda values: result(values).save(path) if path is not None else None,
+            desc="Hessian eigenvalues",
+        )
+    return result(values)
 
 
-class Extremes:
-    """The eigenvalues of largest and smallest value at points of a plane.
-
-    Args:
-        net: the network, in evaluation.
-        directions: dx and dy.
-        batches: images and labels.
-        tolerance: of the eigenvalues.
-        seed: of the vector from which ARPACK starts.
-    """
+class HessianEvaluator:
+    """The largest and smallest eigenvalue of the Hessian at theta + x dx + y dy."""
 
     def __init__(
         self, net: nn.Module, directions: Sequence[dict[str, Tensor]], batches: list[Batch], *, tolerance: float, seed: int
     ) -> None:
-        self.net, self.theta, self.directions = copy.deepcopy(net), parameters_of(net), directions
-        self.batches, self.tolerance = batches, tolerance
+        self.net, self.theta, self.directions, self.tolerance = copy.deepcopy(net), parameters_of(net), directions, tolerance
         self.parameters = dict(self.net.named_parameters())
         for parameter in self.parameters.values():
             parameter.requires_grad_(parameter.ndim > 1)
-        self.learned = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        size = sum(parameter.numel() for parameter in self.learned)
+        matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
+        size = sum(parameter.numel() for parameter in matrices.values())
         if size < 2:
             raise ValueError("the network has no parameters of more than one dimension, which the Hessian is taken of")
-        self.start = torch.randn(size, generator=seeded(seed), dtype=torch.float64).numpy()
+        self.start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
+        self.hessian = _curvlinops().HessianLinearOperator(
+            self.net, nn.CrossEntropyLoss(), list(matrices.values()), batches, check_deterministic=False
+        )
+        self.like = next(iter(matrices.values()))
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Compute them at one point.
-
-        Args:
-            points: its coordinates, `(1, 2)`.
-
-        Returns:
-            The largest and the smallest, `(1, 2)`.
-        """
-        if not self.finite_at(points[0]):
+        """Return the largest and the smallest, `(1, 2)`, at one point `(1, 2)`; NaN where the Hessian is not finite."""
+        if not self.move_to(points[0]):
             return torch.full((1, 2), torch.nan, dtype=torch.float64)
-        product = self.products()
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of what PyTorch imports for derivatives forward
-            first = self.extreme(product)
-            other = first + self.extreme(lambda v: product(v) - first * v.reshape(-1))
-        return torch.tensor([[max(first, other), min(first, other)]], dtype=torch.float64)
+        return torch.tensor([extreme_eigenvalues(self.multiply, self.start, self.tolerance)], dtype=torch.float64)
 
-    def finite_at(self, point: Tensor) -> bool:
-        """Move to a point, and tell whether the Hessian there is finite, by one product with it."""
+    def move_to(self, point: Tensor) -> bool:
+        """Move the parameters to a point; return whether the Hessian is finite there."""
         (x, y), (dx, dy) = point.tolist(), self.directions
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(self.theta[name] + (x * dx[name] + y * dy[name]))
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            return bool(np.isfinite(self.products()(self.start)).all())
+        return bool(np.isfinite(self.multiply(self.start)).all())
 
-    def products(self) -> Callable[[Any], Any]:
-        """Return what multiplies vectors by the Hessian, averaged over all images."""
-        operator = _curvlinops().HessianLinearOperator(
-            self.net, nn.CrossEntropyLoss(), self.learned, self.batches, check_deterministic=False
-        )
-        like = self.learned[0]
+    def multiply(self, v: Any) -> Any:
+        """Return the product of the Hessian, averaged over all images, with a vector."""
+        with torch.enable_grad(), warnings.catch_warnings(action="ignore", category=FutureWarning):  # from PyTorch's own imports
+            return (self.hessian @ torch.from_numpy(v).flatten().to(self.like.device, self.like.dtype)).double().cpu().numpy()
 
-        def product(v: Any) -> Any:
-            with torch.enable_grad():
-                return (operator @ torch.from_numpy(v).flatten().to(like.device, like.dtype)).double().cpu().numpy()
 
-        return product
+def extreme_eigenvalues(multiply: Callable[[Any], Any], start: Any, tolerance: float) -> tuple[float, float]:
+    """Return the largest and the smallest eigenvalue of a symmetric operator, NaN where ARPACK does not converge."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-    def extreme(self, product: Callable[[Any], Any]) -> float:
-        """Return the eigenvalue of largest magnitude, NaN where ARPACK finds none."""
-        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-
-        size = len(self.start)
-        operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    def largest_magnitude(multiply: Callable[[Any], Any]) -> float:
+        operator = LinearOperator((len(start), len(start)), matvec=multiply, dtype=np.float64)
         try:
-            return float(eigsh(operator, k=1, tol=self.tolerance, v0=self.start, return_eigenvectors=False)[0])
+            return float(eigsh(operator, k=1, tol=tolerance, v0=start, return_eigenvectors=False)[0])
         except ArpackNoConvergence:
             return float("nan")
+
+    first = largest_magnitude(multiply)
+    other = first + largest_magnitude(lambda v: multiply(v) - first * v.reshape(-1))
+    return max(first, other), min(first, other)
 
 
 def _curvlinops() -> Any:
@@ -233,7 +223,7 @@ def _curvlinops() -> Any:
         import scipy  # noqa: F401
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it imports
+            warnings.simplefilter("ignore")  # from its imports
             import curvlinops
     except ImportError as error:
         raise ImportError("Hessians need curvlinops and scipy: pip install 'resnetlib[landscape]'") from error

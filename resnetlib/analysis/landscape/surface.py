@@ -1,21 +1,64 @@
-"""The surface of the loss over a line or plane through a network's parameters."""
+"""The loss over a line or plane through a network's parameters: computed by threads and processes, and resumed from a file."""
 
+import copy
+import hashlib
+import inspect
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
+from tqdm import tqdm
 
-from resnetlib.analysis.landscape.pictures import draw_contours, draw_line, draw_surface
-from resnetlib.analysis.landscape.survey import UNKNOWN
+from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather
+from resnetlib.analysis.landscape.directions import (
+    Direction,
+    Span,
+    check_directions,
+    cosine,
+    draw_directions,
+    make_grid,
+    parameters_of,
+)
+from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
+from resnetlib.distributed import Processes, process_group
+from resnetlib.modules.arguments import check_count
+from resnetlib.modules.frozen import has_running_stats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from mpl_toolkits.mplot3d import Axes3D
 
-    from resnetlib.analysis.landscape.trajectory import Trajectory
+BatchNorm = Literal["running", "recalibrated", "batch"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Loss = Callable[[Tensor, Tensor], Tensor]
+Evaluator = Callable[[Tensor], Tensor]
+"""Computes the values `(P, K)` at points `(P, dimensions)`; one thread calls it at a time."""
+
+R = TypeVar("R", bound=AnalysisResult)
+
+NOT_COMPUTED = -1.0
+"""Value of a point that is not computed yet, as in the published files."""
+
+CACHED_NUMEL = 32 * 3 * 32 * 32
+"""Size of a batch, in fp32 numbers, whose feature maps stay in a CPU's caches: 32 images of CIFAR."""
+
+_MAX_WORKERS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,19 +66,19 @@ class Landscape(AnalysisResult):
     """loss(theta + x dx + y dy), and the accuracy there.
 
     Args:
-        x: the coordinates along dx.
-        y: the coordinates along dy; None for a line.
-        loss: the mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; of a line, `(len(x),)`. It is infinite or NaN
-            where the network's output is, and -1 where it is not computed yet.
-        accuracy: in percent, of the same shape; -1 where it is not computed yet.
-        loss_at_centre: the loss of the network itself.
-        accuracy_at_centre: its accuracy.
+        x: coordinates along dx.
+        y: coordinates along dy; None for a line.
+        loss: mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; `(len(x),)` for a line. Infinite or NaN where the
+            network's output is, -1 where it is not computed yet.
+        accuracy: in percent, same shape; -1 where it is not computed yet.
+        loss_at_centre: loss of the network itself.
+        accuracy_at_centre: accuracy of the network itself.
         cosine: of the angle between dx and dy; None for a line.
-        images: over how many.
-        batch_norm: what batch norms normalised with.
-        precision: what was computed with.
-        seed: of the directions; None where they were given.
-        made_of: fingerprints of what the surface depends on.
+        images: number of images.
+        batch_norm: statistics that batch norms used.
+        precision: precision of the computation.
+        seed: seed of the directions; None if they were given.
+        made_of: fingerprints of everything the surface depends on.
     """
 
     x: Tensor
@@ -53,11 +96,16 @@ class Landscape(AnalysisResult):
 
     @property
     def computed(self) -> float:
-        """The share of the points that are computed."""
-        return float((self.accuracy != UNKNOWN).double().mean())
+        """Share of the points that are computed."""
+        return float((self.accuracy != NOT_COMPUTED).double().mean())
+
+    def known(self, name: Literal["loss", "accuracy"]) -> Tensor:
+        """Return the loss or accuracy, with NaN for points that are not computed yet."""
+        values: Tensor = getattr(self, name)
+        return values.masked_fill(self.accuracy == NOT_COMPUTED, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw contours, at losses of 0.1, 0.6, 1.1 to 9.6 as published, and at powers of ten above; of a line, its profile.
+        """Draw contours at losses of 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above; of a line, its profile.
 
         Args:
             ax: axes to draw on; None for new ones.
@@ -65,74 +113,431 @@ class Landscape(AnalysisResult):
         Returns:
             The axes.
         """
+        from matplotlib.colors import LogNorm, Normalize
+
+        loss = self.known("loss")
+        finite = loss[loss.isfinite()]
+        wide = bool(len(finite) and finite.min() > 0 and finite.max() > 100 * finite.min())
+        values = np.ma.masked_invalid(loss.numpy())
         if self.y is None:
-            return draw_line(new_axes(ax), self.x, self.known("loss"), self.known("accuracy"))
-        return draw_contours(new_axes(ax, width=5.5, height=4.5), self.x, self.y, self.known("loss"))
+            ax = new_axes(ax)
+            ax.plot(self.x.numpy(), values, color="tab:blue")
+            ax.set_yscale("log" if wide else "linear")
+            ax.set_xlabel("x")
+            ax.set_ylabel("loss", color="tab:blue")
+            other = ax.twinx()
+            other.plot(self.x.numpy(), self.known("accuracy").numpy(), color="tab:red")
+            other.set_ylabel("accuracy, %", color="tab:red")
+            other.set_ylim(0, 100)
+            return ax
+        ax = new_axes(ax, width=5.5, height=4.5)
+        ax.set(xlim=(float(self.x[0]), float(self.x[-1])), ylim=(float(self.y[0]), float(self.y[-1])), xlabel="x", ylabel="y")
+        if levels := contour_levels(loss):
+            norm = (LogNorm if wide and levels[0] > 0 else Normalize)(levels[0], levels[-1])
+            lines = ax.contour(self.x.numpy(), self.y.numpy(), values, levels=levels, norm=norm, cmap="viridis", linewidths=1)
+            ax.clabel(lines, fontsize=7)
+        ax.plot(0, 0, "+", color="black")
+        return ax
 
-    def plot_3d(self, *, highest: float = 10.0) -> "Axes3D":
-        """Draw the surface in three dimensions, the loss in logarithmic scale, as in the paper's first figure.
 
-        Args:
-            highest: where the surface is cut off.
+def contour_levels(loss: Tensor) -> list[float]:
+    """Return the published levels that a surface reaches; eight between its ends if these are fewer than three."""
+    finite = loss[loss.isfinite()]
+    if not len(finite) or finite.min() == finite.max():
+        return []
+    low, high = float(finite.min()), float(finite.max())
+    published = [*np.arange(0.1, 10, 0.5), *np.logspace(1, 8, num=8)]
+    reached = [float(level) for level in published if low < level < high]
+    return reached if len(reached) >= 3 else np.linspace(low, high, 10)[1:-1].tolist()
 
-        Returns:
-            The axes, new ones.
 
-        Raises:
-            ValueError: for a line.
-        """
-        return draw_surface(self.x, self.plane(), self.known("loss"), highest=highest)
+def landscape(
+    net: nn.Module,
+    batches: Batches,
+    span: Span = 1.0,
+    points: int = 51,
+    *,
+    dimensions: int = 2,
+    directions: Sequence[Direction] | None = None,
+    seed: int = 0,
+    ignore_norms_and_biases: bool = True,
+    batch_norm: BatchNorm = "running",
+    precision: Precision = "fp32",
+    loss: Loss = F.cross_entropy,
+    out: str | Path | None = None,
+    every: float = 30.0,
+    workers: int | None = None,
+    chunk: int = 1,
+    compile: bool = False,  # noqa: A002 - PyTorch's word
+) -> Landscape:
+    """loss(theta + x dx + y dy) on a grid, along filter-normalised random directions.
 
-    def to_html(self, path: str | Path, trajectory: "Trajectory | None" = None) -> None:
-        """Write a page on which the surface can be turned, in linear and logarithmic scale; it holds all that it needs.
+    Under torchrun all processes must call this, each with the network on its own device; they share the points, and all return the
+    whole surface. With `out`, an interrupted call resumes where it was when it is made again; the numbers of workers and of
+    processes may change.
 
-        Args:
-            path: the file.
-            trajectory: a path to draw too, along the same directions.
-        """
-        from resnetlib.analysis.landscape.page import write_page
+    Args:
+        net: any classifier, in any mode; it is evaluated in evaluation mode, and not changed.
+        batches: images and labels, preprocessed and not augmented.
+        span: x and y go from -span to span; or the two ends of each, ((x0, x1), (y0, y1)).
+        points: number of points along x, and along y, at least 2.
+        dimensions: 2 for a plane, 1 for a line; ignored if directions are given.
+        directions: dx, or dx and dy; None for filter-normalised random ones.
+        seed: seed of the random directions, which are independent.
+        ignore_norms_and_biases: see `filter_normalized_direction`.
+        batch_norm: "running": norms use the network's own running statistics, as published. "recalibrated": running statistics are
+            estimated again over the batches at each point. "batch": norms use the statistics of each batch. Frozen norms always
+            use their running statistics.
+        precision: "fp32": the network's own dtype. "bf16", "fp16": autocast.
+        loss: mean loss over a batch, of logits and labels, a scalar; batches are weighted by their numbers of images.
+        out: checkpoint file, .json or .safetensors.
+        every: seconds between updates of the file.
+        workers: number of threads, each of which computes points; None for one per core on a CPU, one on a GPU.
+        chunk: number of points that each worker computes together by `torch.func.vmap`. It saves launches of small kernels on a
+            GPU; on a CPU it is slower.
+        compile: run the network by `torch.compile`: faster for many points and images, after ten seconds or more of compiling
+            for each batch size, in each call. Values differ by rounding alone, so that a file can be resumed with or without.
+            Statistics are recalibrated uncompiled.
 
-        write_page(Path(path), self, trajectory)
+    Returns:
+        The surface.
 
-    def to_h5(self, path: str | Path) -> None:
-        """Write the published tool's surface file: xcoordinates, ycoordinates, train_loss, train_acc.
+    Raises:
+        RuntimeError: with `compile`, if `torch.compile` cannot compile the network as one graph.
+        TypeError: if `every` is not a number, or `loss` not a function.
+        ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
+            `out` belongs to another call.
 
-        Args:
-            path: the file.
-        """
-        from resnetlib.analysis.landscape.files import write_surface
+    Source:
+        arXiv 1712.09913, sec. 4 and 5; the authors use span 1 and 51 points, over all training images.
 
-        write_surface(Path(path), self)
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+        >>> images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
+        >>> found = landscape(net, (images, labels), points=3)
+        >>> found.loss.shape
+        torch.Size([3, 3])
+        >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
+        True
+    """
+    points, seed, chunk = check_count("points", points, least=2), check_seed(seed), check_count("chunk", chunk, least=1)
+    if batch_norm not in get_args(BatchNorm):
+        raise ValueError(f"batch_norm must be one of {get_args(BatchNorm)}, got {batch_norm!r}")
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    if check_count("workers", 1 if workers is None else workers, least=1) > _MAX_WORKERS:
+        raise ValueError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
+    if not isinstance(every, int | float) or not callable(loss):
+        raise TypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
+    if compile and chunk > 1:
+        raise ValueError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
+    net = unwrapped(net)
+    data = gather(net, batches)
+    if chunk == 1:
+        data = [(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y) for x, y in data]
+    path = check_checkpoint_path(out)
+    given = draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
+    along = check_directions(net, given)
+    ends, axes, coordinates = make_grid(span, points, len(along))
+    shape = (points,) * len(along)
+    name = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)
+    loss_name = f"{getattr(loss, '__module__', '')}.{name}"
+    options = {"span": ends, "points": points, "batch_norm": batch_norm, "precision": precision, "loss": loss_name}
+    made_of = fingerprint(net, data, along, **options)
+    device = data[0][0].device
+    threads = torch.get_num_threads()
+    count = workers or (min(threads, os.cpu_count() or 1) if device.type == "cpu" else 1)
 
-    def to_vtk(self, path: str | Path, *, highest: float | None = None, log: bool = False) -> None:
-        """Write the surface for ParaView, as the published tool does: a vtp file of points and quadrilaterals.
+    def result(values: Tensor) -> Landscape:
+        return Landscape(
+            x=axes[0],
+            y=axes[1] if len(axes) == 2 else None,
+            loss=values[:, 0].view(shape).clone(),
+            accuracy=values[:, 1].view(shape).clone(),
+            loss_at_centre=float(centre[0, 0]),
+            accuracy_at_centre=float(centre[0, 1]),
+            cosine=cosine(*along) if len(along) == 2 else None,
+            images=count_images(data),
+            batch_norm=batch_norm,
+            precision=precision,
+            seed=seed if directions is None else None,
+            made_of=made_of,
+        )
 
-        Args:
-            path: the file.
-            highest: where the surface is cut off; None for nowhere.
-            log: write log(loss + 0.1) in place of the loss.
+    with process_group(device, "gloo") as processes, preserve_state(net), ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        if count > 1:
+            torch.set_num_threads(1)  # so that threads need not wait for each other in every layer
+        checkpoint = load_checkpoint(path, Landscape, made_of, processes)
+        with torch.no_grad():
+            check_logits(run(net, data[0][0]))
+        first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
+        evaluators = [first, *(first.copy() for _ in range(count - 1))]
+        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `preserve_state` makes everything eager
+            try:
+                for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
+                    start = time.perf_counter()
+                    centre = first(torch.zeros(1, len(along)))
+                    seconds = time.perf_counter() - start
+            except RuntimeError as error:
+                if not compile:
+                    raise
+                raise RuntimeError(
+                    "the network cannot be run with compile=True, which needs a C++ compiler on a CPU, and a network that is one "
+                    f"graph. PyTorch says: {error}"
+                ) from error
+            if not centre.isfinite().all():
+                raise ValueError(
+                    f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
+                )
+            values = torch.full((len(coordinates), 2), NOT_COMPUTED, dtype=torch.float64)
+            values[(coordinates == 0).all(1)] = centre
+            if checkpoint is not None:
+                before = checkpoint.loss_at_centre
+                if not math.isclose(before, float(centre[0, 0]), rel_tol=1e-3):  # losses without names of their own look alike
+                    raise ValueError(
+                        f"{path} is of another call: its loss at the centre is {before}, here {float(centre[0, 0])}. "
+                        "Give another file."
+                    )
+                values = checkpoint_values(path, shape, checkpoint.loss, checkpoint.accuracy)
+            values = compute_points(
+                coordinates,
+                values,
+                evaluators,
+                processes,
+                chunk=chunk,
+                seconds=seconds,
+                every=every,
+                save=lambda values: result(values).save(path) if path is not None else None,
+                desc="loss landscape",
+            )
+    return result(values)
 
-        Raises:
-            ValueError: for a line.
-        """
-        from resnetlib.analysis.landscape.vtk import write_vtp
 
-        write_vtp(Path(path), self.x, self.plane(), self.known("loss"), highest=highest, log=log)
+def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Run a network with other parameters and buffers."""
+    y: Tensor = functional_call(net, state, (x,))
+    return y
 
-    def known(self, name: str) -> Tensor:
-        """Return loss or accuracy, with NaN for what is not computed yet.
 
-        Args:
-            name: which.
+class PointEvaluator:
+    """Mean loss and accuracy at theta + x dx + y dy, for one thread; copies share parameters, images and compiled code."""
 
-        Returns:
-            It.
-        """
-        values: Tensor = getattr(self, name)
-        return values.masked_fill(self.accuracy == UNKNOWN, torch.nan)
+    def __init__(
+        self,
+        net: nn.Module,
+        directions: Sequence[dict[str, Tensor]],
+        batches: list[Batch],
+        *,
+        batch_norm: BatchNorm,
+        precision: Precision,
+        loss: Loss,
+        compile: bool = False,  # noqa: A002 - PyTorch's word
+    ) -> None:
+        self.net, self.directions, self.loss = copy_sharing_parameters(net), directions, loss
+        self.theta = parameters_of(net)
+        self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
+        self.device = batches[0][0].device
+        self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.recalibrated: list[str] = []
+        self.net.train()
+        norms = [(name, m) for name, m in self.net.named_modules() if has_running_stats(m) and m.training]
+        self.net.eval()  # so far frozen norms were in evaluation mode, and are left out
+        for name, norm in norms if batch_norm != "running" else ():
+            if batch_norm == "batch":
+                norm.running_mean = norm.running_var = None  # a norm without running statistics uses those of the batch
+            else:
+                norm.num_batches_tracked = None
+                self.recalibrated.append(name)
+        self.folded_net, self.pairs = fold_norms(self.net, batches[0][0][:2])
+        self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
+        uses_batch_statistics = any(isinstance(m, _BatchNorm) and m.running_mean is None for m in self.net.modules())
+        splits = self.device.type == "cpu" and not uses_batch_statistics
+        half = self.dtype is not None
+        self.batches = [(x, split_batch(x, half=half, compiled=compile) if splits else (x,), y) for x, y in batches]
+        self.run: Callable[[nn.Module, dict[str, Tensor], Tensor], Tensor] = run_functional
+        if compile:
+            shapes = {part.shape for _, parts, _ in self.batches for part in parts}
+            if "isolate_recompiles" not in inspect.signature(torch.compile).parameters:
+                raise RuntimeError(f"compile=True needs a PyTorch whose torch.compile isolates recompiles, got {torch.__version__}")
+            self.run = torch.compile(  # isolated, since PyTorch does not see hooks that were added to a network since another call
+                run_functional, fullgraph=True, dynamic=False, recompile_limit=2 * len(shapes), isolate_recompiles=True
+            )
 
-    def plane(self) -> Tensor:
-        """Return y, which a line has not."""
-        if self.y is None:
-            raise ValueError("this is a line, and has no surface: compute a plane (dimensions=2)")
-        return self.y
+    def copy(self) -> "PointEvaluator":
+        """Return an evaluator with modules of its own, for another thread."""
+        other = copy.copy(self)
+        other.net, other.folded_net = copy_sharing_parameters(self.net), copy_sharing_parameters(self.folded_net)
+        return other
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Return mean loss and accuracy in percent, `(P, 2)` on the CPU, at points `(P, 1)` or `(P, 2)`; several by vmap."""
+        with (
+            torch.inference_mode(False),  # threads share compiled code, and need the same modes
+            torch.no_grad(),
+            torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None),
+        ):
+            states = [self.state_at(point) for point in points.tolist()]
+            if len(states) == 1:
+                total = self.sums(states[0])[None]
+            else:
+                total = vmap(self.sums)({name: torch.stack([state[name] for state in states]) for name in states[0]})
+        images = sum(len(y) for _, _, y in self.batches)
+        return (total / images * torch.tensor([1.0, 100.0], device=self.device)).cpu()
+
+    def state_at(self, point: Sequence[float]) -> dict[str, Tensor]:
+        """Return parameters and buffers at a point."""
+        moved = [self.theta[name] for name in self.moving]
+        for c, direction in zip(point, self.directions, strict=True):
+            moved = [theta + c * direction[name] for theta, name in zip(moved, self.moving, strict=True)]
+        statistics = [f"{norm}.{kind}".lstrip(".") for norm in self.recalibrated for kind in ("running_mean", "running_var")]
+        zeros = {name: torch.zeros_like(self.buffers[name]) for name in statistics}
+        return self.theta | dict(zip(self.moving, moved, strict=True)) | self.buffers | zeros
+
+    def sums(self, state: dict[str, Tensor]) -> Tensor:
+        """Return the sum of the losses and the number of correct answers, given parameters and buffers."""
+        if self.recalibrated:
+            self.recalibrate_(state)
+        state = fold_state(state, self.pairs)
+        total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for _, parts, y in self.batches:
+            logits = as_float32(torch.cat([check_logits(self.run(self.folded_net, state, x)) for x in parts]))
+            loss = self.loss(logits, y)
+            if not isinstance(loss, Tensor) or loss.ndim:
+                got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+                raise ValueError(f"loss must return the mean over a batch, a scalar, got {got}")
+            total = total + torch.stack([loss.double() * len(y), (predictions(logits) == y).sum().double()])
+        return total
+
+    def recalibrate_(self, state: dict[str, Tensor]) -> None:
+        """Write the mean over the batches of each batch's statistics, as after stochastic weight averaging, into a state."""
+        norms: list[Any] = [self.net.get_submodule(name) for name in self.recalibrated]
+        for norm in norms:
+            norm.training = True
+        for count, (x, _, _) in enumerate(self.batches, 1):
+            for norm in norms:
+                norm.momentum = 1 / count
+            run_functional(self.net, state, x)
+        for norm in norms:
+            norm.training = False
+
+
+def split_batch(x: Tensor, *, half: bool, compiled: bool) -> tuple[Tensor, ...]:
+    """Split a batch for a CPU's caches into parts of equal size, except for the last.
+
+    Half precision allows parts twice as large, and so does compiled code, which writes fewer feature maps. It is compiled for each
+    size, so that equal parts are preferred if they are not much smaller.
+    """
+    most = max(1, CACHED_NUMEL * (2 if half else 1) * (2 if compiled else 1) // x[0].numel())
+    even = [size for size in range(most, most // 2, -1) if len(x) % size == 0] if compiled and len(x) > most else []
+    parts: tuple[Tensor, ...] = x.split(even[0] if even else math.ceil(len(x) / math.ceil(len(x) / most)))
+    return parts
+
+
+def compute_points(
+    points: Tensor,
+    values: Tensor,
+    evaluators: Sequence[Evaluator],
+    processes: Processes,
+    *,
+    chunk: int = 1,
+    seconds: float,
+    every: float,
+    save: Callable[[Tensor], None],
+    desc: str,
+) -> Tensor:
+    """Return `values` with the missing rows computed; each process has every n-th, and each evaluator a thread.
+
+    About every so many seconds, of which one point takes `seconds`, processes exchange their values and the main one saves them.
+    """
+    values = values.clone()
+    missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
+    own = missing[processes.rank :: processes.world_size]
+    chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
+    most_chunks = math.ceil(math.ceil(len(missing) / processes.world_size) / chunk)  # of the main process
+    slowest = max(processes.gather(seconds * chunk / len(evaluators)))
+    interval = max(1, min(most_chunks, math.ceil(every / max(slowest, 1e-9))))
+    local, threads, unused = threading.local(), torch.get_num_threads(), list(evaluators)
+
+    def start() -> None:
+        torch.set_num_threads(threads)
+        local.evaluator = unused.pop()
+
+    with (
+        ThreadPoolExecutor(len(evaluators), initializer=start) as pool,
+        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # closing cancels what has not begun
+        tqdm(
+            total=len(points), initial=len(points) - len(missing), desc=desc, unit="point", disable=not processes.is_main or None
+        ) as bar,
+    ):
+        remaining = zip(chunks, results, strict=True)
+        for _ in range(math.ceil(most_chunks / interval)):
+            new = torch.zeros(len(points), values.shape[1] + 1, dtype=torch.float64)  # the last column marks computed rows
+            for rows, computed in islice(remaining, interval):
+                new[rows] = torch.cat([computed.double(), torch.ones(len(rows), 1)], 1)
+                bar.update(len(rows) * processes.world_size)
+            new = processes.sum(new)
+            done = new[:, -1] == 1
+            values[done] = new[done, :-1]
+            if processes.is_main:
+                save(values)
+    return values
+
+
+def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
+    """Return hashes of everything that the values depend on; options are kept as they are."""
+    return {
+        "network": _sha256(net.state_dict()),
+        "modules": hashlib.sha256(repr(net).encode()).hexdigest(),
+        "images": _sha256({f"{i} {part}": tensor for i, pair in enumerate(batches) for part, tensor in enumerate(pair)}),
+        "directions": _sha256({f"{i} {name}": d for i, direction in enumerate(directions) for name, d in direction.items()}),
+        **{name: json.dumps(value) for name, value in options.items()},
+    }
+
+
+def _sha256(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_checkpoint_path(out: str | Path | None) -> Path | None:
+    """Create the folder of a checkpoint file before hours are spent on its values; raise ValueError for another kind of file."""
+    if out is None:
+        return None
+    path = Path(out)
+    if path.suffix not in (".json", ".safetensors") or path.is_dir():
+        raise ValueError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path | None, kind: type[R], made_of: Mapping[str, str], processes: Processes) -> R | None:
+    """Load an unfinished result in the main process, and send it to all; None if there is none.
+
+    Raises ValueError in all processes if the file is damaged or of another call, or if the processes differ among themselves.
+    """
+    if any(other != made_of for other in processes.gather(dict(made_of))):
+        raise ValueError("the processes differ in their networks, images or arguments, and cannot share a surface")
+    loaded: R | str | None = None
+    if processes.is_main and path is not None and path.exists():
+        try:
+            loaded = kind.load(path)
+            before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
+            if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
+                loaded = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
+        except ValueError as error:
+            loaded = str(error)
+    loaded = processes.gather(loaded)[0]
+    if isinstance(loaded, str):
+        raise ValueError(loaded)
+    return loaded
+
+
+def checkpoint_values(path: Path | None, shape: tuple[int, ...], *values: Tensor) -> Tensor:
+    """Return the values of a checkpoint, a row for each point; raise ValueError if they do not have the grid's shape."""
+    if any(each.shape != shape or each.dtype != torch.float64 for each in values):
+        raise ValueError(f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file.")
+    return torch.stack([each.flatten() for each in values], 1)

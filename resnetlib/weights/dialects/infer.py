@@ -1,57 +1,51 @@
-"""Which network a bare state dict is of, where names and shapes, and where they come from, leave only one."""
+"""Infer the spec of a network from the names and shapes of its tensors."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
 
 from torch import Tensor
 
-from resnetlib.config import Spec
+from resnetlib.config import MOST_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
 from resnetlib.models.build import build
-from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects.equivalent import simplest
-from resnetlib.weights.dialects.recognise import Recognised, dialect_named, recognise, why_not
-from resnetlib.weights.dialects.renaming import ENDS
-from resnetlib.weights.dialects.structure import Shapes, possible_specs
+from resnetlib.modules.residual import Bottleneck
+from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
+from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect, resolve_dialect, unsupported_reason
 
+_MOST_TENSORS = 10_000
+_STEMS: Mapping[int, Stem] = {7: "imagenet", 3: "cifar"}
+Shapes = Mapping[str, tuple[int, ...]]
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.|features\.denseblock(\d+)\.denselayer(\d+)\.")
 
-MOST_TENSORS = 10_000
-"""No network that is known has so many."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inferred:
-    """What a state dict says of its network.
-
-    Args:
-        spec: the architecture, the simplest of those that describe the network.
-        num_classes: logits; 0 if there is no classifier.
-        in_chans: channels of the images.
-    """
+class Inferred(NamedTuple):
+    """The network that a state dict belongs to; `num_classes` is 0 without a classifier."""
 
     spec: Spec
     num_classes: int
     in_chans: int
 
 
-def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None = None) -> Inferred:
-    """Work out the network that tensors are of.
+def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | None = None) -> Inferred:
+    """Infer the network that a state dict belongs to.
 
-    Names and shapes do not tell everything: a bottleneck's stride can be in either of two convolutions, and without projections a
-    network can be plain or residual with either padding. The dialect settles it where its networks have only one of these. Names
-    that several dialects share settle nothing, unless one of them is asked for.
+    Names and shapes do not tell everything: a bottleneck's stride can be in either of two convolutions, and a network without
+    projections can be plain, or residual with either padding. The dialect settles it if its networks have only one of these. Names
+    that several dialects share settle nothing, unless you name one of them.
 
     Args:
-        given: names and tensors, in any dialect; or what `recognise` returns for them.
-        dialect: where they come from; None to find it out.
+        state: names and tensors in any dialect, or the result of `recognize_dialect`.
+        dialect: of the names; None to find it.
 
     Returns:
-        The spec and the numbers that are not part of it.
+        The spec, and the numbers of classes and input channels.
 
     Raises:
-        ValueError: if they are no network's, or if more than one network has them, with the choices that there are.
+        ValueError: if no network has these tensors, or if several have; the error lists the choices.
 
     Example:
         >>> from resnetlib import build, spec_of
@@ -66,159 +60,198 @@ def infer_spec(given: Recognised | Mapping[str, Tensor], *, dialect: str | None 
           stride_in='1x1'
         Say which one it is: give its name, its spec, or a dialect that settles it.
     """
-    if not isinstance(given, Recognised):
-        given = recognise(given, dialect=dialect)
-    elif dialect is not None and dialect_named(dialect).name not in given.dialects:
-        raise ValueError(f"these are the names of {' or '.join(given.dialects)}, and not of dialect={dialect!r}")
-    elif dialect is not None:
-        given = replace(given, dialects=(dialect_named(dialect).name,))
-    possible = _verified(given)
-    specs = _of_dialects(possible, given.dialects)
-    if not specs:
-        raise ValueError(str(why_not(possible[0], given.dialects[0])))
+    found = state if isinstance(state, RecognizedState) else recognize_dialect(state, dialect=dialect)
+    if dialect is not None:
+        wanted = resolve_dialect(dialect)
+        if wanted not in found.dialects:
+            raise ValueError(f"these are the names of {' or '.join(found.dialects)}, and not of dialect={dialect!r}")
+        found = replace(found, dialects=(wanted,))
+    specs = fitting_specs(found)
     if len(specs) > 1:
-        raise ValueError(_choices(specs, given.dialects))
-    classes, channels = _ends(given)
-    return Inferred(spec=specs[0], num_classes=classes, in_chans=channels)
+        raise ValueError(_choices(specs, found.dialects))
+    return Inferred(spec=specs[0], num_classes=found.num_classes, in_chans=found.in_chans)
 
 
-def fitting_specs(recognised: Recognised) -> tuple[Spec, ...]:
-    """List the networks that tensors can be of.
-
-    Args:
-        recognised: what `recognise` returns for them.
-
-    Returns:
-        The simplest spec of each, the likeliest first.
-
-    Raises:
-        ValueError: if they are no network's.
-
-    Example:
-        >>> from resnetlib import build, spec_of
-        >>> found = recognise(build(spec_of("cifar_plain20"), device="meta").state_dict())
-        >>> [(spec.join, spec.shortcut) for spec in fitting_specs(found)]
-        [('add', 'A'), ('add', 'A_end'), ('replace', 'B')]
-    """
-    return tuple(_of_dialects(_verified(recognised), recognised.dialects))
-
-
-def nearest_name(recognised: Recognised) -> str | None:
-    """Return the known network whose names and shapes these are, or come nearest to, apart from classes and input channels.
-
-    What is nearest has the same blocks in each stage, and the most tensors of the same shapes.
-
-    Args:
-        recognised: what `recognise` returns.
-
-    Returns:
-        Its name, or None if there is none. Where several networks have them, the name of the likeliest.
-
-    Example:
-        >>> from resnetlib import build, spec_of
-        >>> nearest_name(recognise(build(spec_of("resnet34"), num_classes=5, device="meta").state_dict()))
-        'resnet34'
-    """
-    try:
-        specs = fitting_specs(recognised)
-    except ValueError:
-        return _likeliest(recognised)
-    return next((_names()[spec] for spec in specs if spec in _names()), None)
-
-
-def _likeliest(found: Recognised) -> str | None:
-    """Return the known network with as many blocks in each stage, and the most tensors of the same shapes."""
-    counts: dict[int, int] = {}
-    for key in found.state:
-        if place := _BLOCK.match(key):
-            stage, block = int(place[1] or place[3]), int(place[2] or place[4]) + (1 if place[1] else 0)
-            counts[stage] = max(counts.get(stage, 0), block)
-    depths = tuple(counts[stage] for stage in sorted(counts))
-    shapes, best = _shapes(found), (0, "")
-    for spec, name in _names().items():
-        if spec.depths == depths:
-            own = _expected(spec, 1, 3)
-            best = max(best, (sum(own.get(key) == shape for key, shape in shapes.items()), name))
-    return best[1] or None
-
-
-@cache
-def _names() -> Mapping[Spec, str]:
-    """Return the names of the known networks, by their simplest specs."""
-    return {simplest(spec): name for name, spec in reversed(list(SPECS.items()))}
-
-
-def _of_dialects(specs: Sequence[Spec], dialects: Sequence[str]) -> list[Spec]:
-    """Return the specs of which at least one of the dialects has the network."""
-    return [spec for spec in specs if any(why_not(spec, dialect) is None for dialect in dialects)]
-
-
-def _verified(found: Recognised) -> list[Spec]:
-    """Return the specs that are possible, if all tensors are there and have their shapes."""
+def fitting_specs(found: RecognizedState) -> list[Spec]:
+    """Return the specs of all networks with these tensors, the likeliest first; raise ValueError if there is none."""
     if found.unknown:
-        raise ValueError(_listed(f"{found.dialects[0]}'s networks have no tensors named so:", [key[:80] for key in found.unknown]))
-    if len(found.state) > MOST_TENSORS:
-        raise ValueError(f"no known network has more than {MOST_TENSORS} tensors, got {len(found.state)}")
-    shapes = _shapes(found)
-    specs = possible_specs(shapes)
-    classes, channels = _ends(found)
-    expected = _expected(specs[0], classes, channels)
-    wrong = [
-        *_group("missing", [key for key in expected if key not in shapes and not key.endswith("num_batches_tracked")]),
-        *_group("unexpected", [key for key in shapes if key not in expected]),
-        *_group(
-            "of another shape",
-            [f"{key} {shapes[key]}, not {expected[key]}" for key in expected if shapes.get(key, expected[key]) != expected[key]],
-        ),
-    ]
-    if wrong:
-        raise ValueError(f"these tensors come nearest to those of {specs[0]}, but are not:\n" + "\n".join(wrong))
-    return specs
+        names = ", ".join(key[:80] for key in found.unknown[:8])
+        raise ValueError(f"{found.dialects[0]} has no tensors with these names: {names}")
+    if len(found.state) > _MOST_TENSORS:
+        raise ValueError(f"no known network has more than {_MOST_TENSORS} tensors, got {len(found.state)}")
+    specs = _candidates(found)
+    if wrong := misfits(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
+        raise ValueError("\n".join([f"these tensors come nearest to those of {specs[0]}, but do not fit:", *wrong]))
+    fitting = _of_dialects(specs, found.dialects)
+    if not fitting:
+        raise ValueError(unsupported_reason(specs[0], found.dialects[0]))
+    return fitting
+
+
+def nearest_name(found: RecognizedState) -> str | None:
+    """Return the name of the catalogue's network with these blocks, even if other tensors are missing; None if there is none."""
+    try:
+        specs = _candidates(found)
+    except ValueError:
+        return None
+    return next(filter(None, map(name_of, _of_dialects(specs, found.dialects))), None)
+
+
+def _of_dialects(specs: Iterable[Spec], dialects: Sequence[str]) -> list[Spec]:
+    """Return the specs that at least one of the dialects has."""
+    return [spec for spec in specs if any(unsupported_reason(spec, dialect) is None for dialect in dialects)]
 
 
 @lru_cache(maxsize=4)
-def _expected(spec: Spec, num_classes: int, in_chans: int) -> Shapes:
-    """Return the names and shapes of a network's tensors."""
+def _tensors_of(spec: Spec, num_classes: int, in_chans: int) -> Mapping[str, Tensor]:
     try:
-        net = build(spec, num_classes=num_classes, in_chans=in_chans, device="meta")
+        return build(spec, num_classes=num_classes, in_chans=in_chans, device="meta").state_dict()
     except (RuntimeError, OverflowError, TypeError) as error:
-        raise ValueError(f"these shapes are of no network that can be built: {error}") from error
-    return {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
+        raise ValueError(f"no network with these shapes can be built: {error}") from error
 
 
-def _shapes(found: Recognised) -> Shapes:
-    return {key: tuple(tensor.shape) for key, tensor in found.state.items()}
+def _candidates(found: RecognizedState) -> list[Spec]:
+    """Return the specs that fit the blocks, without a look at all tensors; the likeliest first."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in found.state.items()}
+    specs = _densenet_candidates(shapes) if found.family == "densenet" else _resnet_candidates(shapes)
+    return list(dict.fromkeys(map(canonical_spec, specs)))
 
 
-def _ends(found: Recognised) -> tuple[int, int]:
-    """Return the classes and the input's channels."""
-    stem, head = (found.state.get(name) for name in ENDS[found.family])
-    classes = head.shape[0] if head is not None and head.ndim else 0
-    return classes, stem.shape[1] if stem is not None and stem.ndim > 1 else 0
+def _densenet_candidates(shapes: Shapes) -> list[Spec]:
+    depths, first = _depths(shapes, first=1), "features.denseblock1.denselayer1"
+    bottleneck = f"{first}.conv2.weight" in shapes
+    growth = _channels(shapes, f"{first}.conv{2 if bottleneck else 1}.weight")
+    transitions = [f"features.transition{i}.conv.weight" for i in range(1, len(depths))]
+    norm: Norm = "none"
+    if f"{first}.norm1.weight" in shapes:
+        norm = "batch" if f"{first}.norm1.running_mean" in shapes else "group"
+    return [
+        DenseNetSpec(
+            growth=growth,
+            depths=depths,
+            stem_width=_channels(shapes, "features.conv0.weight"),
+            bottleneck=_channels(shapes, f"{first}.conv1.weight") // growth if bottleneck else 0,
+            compression=infer_compression((_channels(shapes, key, axis=1), _channels(shapes, key)) for key in transitions),
+            stem=_stem(shapes, "features.conv0.weight"),
+            norm=norm,
+        )
+    ]
 
 
-def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:
-    """Say between which networks there is a choice, and what would make it."""
-    kind = type(specs[0])
-    differ = [field.name for field in fields(kind) if len({getattr(spec, field.name) for spec in specs}) > 1]
-    lines = []
-    for spec in specs:
-        what = ", ".join(f"{name}={getattr(spec, name)!r}" for name in differ)
-        settling = [repr(dialect) for dialect in dialects if _of_dialects(specs, [dialect]) == [spec]]
-        how = [_names()[spec]] if spec in _names() else []
-        how += [f"dialect={' or '.join(settling)}"] if settling else []
-        lines.append(f"  {what}" + (f" ({'; '.join(how)})" if how else ""))
-    return (
-        f"names and shapes are the same for {len(specs)} networks:\n"
-        + "\n".join(lines)
-        + "\nSay which one it is: give its name, its spec, or a dialect that settles it."
+def _resnet_candidates(shapes: Shapes) -> list[Spec]:
+    depths = _depths(shapes, first=0)
+    stages = range(1, len(depths) + 1)
+    bottleneck = "layer1.0.conv3.weight" in shapes
+    last, expansion = ("conv3", Bottleneck.expansion) if bottleneck else ("conv2", 1)
+    widths = tuple(max(1, _channels(shapes, f"layer{i}.0.{last}.weight") // expansion) for i in stages)
+    groups, base_width = 1, 64
+    if bottleneck:
+        per_group = [_channels(shapes, f"layer{i}.0.conv2.weight", axis=1) for i in stages]
+        groups = max(1, _channels(shapes, "layer1.0.conv2.weight") // per_group[0])
+        base_width = infer_base_width(widths, per_group)
+    norm, orders, fixup = _norm_and_order(shapes)
+    stem_norms = (False, True) if norm == "none" else ("bn1.weight" in shapes and orders == ["pre"],)
+    strides: tuple[StrideIn, ...] = ("3x3", "1x1") if bottleneck else ("3x3",)
+    joins = _joins_and_shortcuts(shapes, depths, bottleneck=bottleneck, fixup=fixup)
+    base = ResNetSpec(
+        block="bottleneck" if bottleneck else "basic",
+        depths=depths,
+        widths=widths,
+        join="replace",
+        groups=groups,
+        base_width=base_width,
+        stem=_stem(shapes, "conv1.weight"),
+        norm=norm,
+    )
+    init: Init = "fixup" if fixup else "he"
+    specs: list[Spec] = []
+    for order, stem_norm, stride_in, (join, shortcut) in product(orders, stem_norms, strides, joins):
+        with suppress(ValueError):  # some do not go together
+            specs.append(
+                replace(base, order=order, stem_norm=stem_norm, stride_in=stride_in, join=join, shortcut=shortcut, init=init)
+            )
+    if not specs:
+        raise ValueError(f"shortcuts without projections can only add channels, got widths {widths}")
+    return specs
+
+
+def _norm_and_order(shapes: Shapes) -> tuple[Norm, list[Order], bool]:
+    """Return the norm, the possible orders, and whether the blocks have Fixup's shifts."""
+    orders: Mapping[Order, str] = {"post": "layer1.0.bn1", "pre": "layer1.0.norm1"}
+    leaves: Mapping[str, Norm] = {"running_mean": "batch", "weight": "group", "shift": "none"}
+    for (order, name), (leaf, norm) in product(orders.items(), leaves.items()):
+        if f"{name}.{leaf}" in shapes:
+            return norm, [order], leaf == "shift"
+    return "none", list(orders), False
+
+
+def _joins_and_shortcuts(
+    shapes: Shapes, depths: tuple[int, ...], *, bottleneck: bool, fixup: bool
+) -> list[tuple[JoinKind, Shortcut]]:
+    """Return the possible joins and shortcuts, from the blocks that have a projection."""
+    blocks = [(stage, block) for stage, depth in enumerate(depths, 1) for block in range(depth)]
+    changes_shape = [block == 0 and (stage > 1 or bottleneck) for stage, block in blocks]
+    projected = [f"layer{stage}.{block}.downsample.0.weight" in shapes for stage, block in blocks]
+    scaled = "layer1.0.join.alpha" in shapes
+    join: JoinKind = "scaled_add" if scaled else "add"
+    plain: list[tuple[JoinKind, Shortcut]] = [] if scaled or fixup else [("replace", "B")]
+    if projected == changes_shape:
+        return [(join, "B"), *([] if any(changes_shape) else plain)]
+    if all(projected):
+        return [(join, "C")]
+    if not any(projected):
+        return [(join, "A"), (join, "A_end"), *plain]
+    odd = [f"layer{s}.{b}" for (s, b), has, needs in zip(blocks, projected, changes_shape, strict=True) if has != needs]
+    raise ValueError(
+        "projections must be in the blocks that change the shape, in all blocks or in none: not so at "
+        f"{len(odd)} blocks: {', '.join(odd[:8])}"
     )
 
 
-def _group(what: str, names: list[str]) -> list[str]:
-    return [_listed(f"  {len(names)} {what}:", names)] if names else []
+def _depths(shapes: Shapes, *, first: int) -> tuple[int, ...]:
+    """Return the number of blocks in each stage; blocks are numbered from `first`."""
+    blocks: dict[int, set[int]] = {}
+    for match in filter(None, map(_BLOCK.match, shapes)):
+        stage, block = filter(None, match.groups())
+        blocks.setdefault(int(stage), set()).add(int(block))
+    if len(blocks) > MOST_STAGES:
+        raise ValueError(f"a network has at most {MOST_STAGES} stages, got {len(blocks)}")
+    return tuple(
+        _count(blocks[stage], first, f"the blocks of stage {stage}") for stage in range(1, _count(set(blocks), 1, "stages") + 1)
+    )
 
 
-def _listed(what: str, names: list[str], shown: int = 8) -> str:
-    more = f" ... and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{what} {', '.join(names[:shown])}{more}"
+def _count(numbers: set[int], first: int, what: str) -> int:
+    """Return how many consecutive numbers these are."""
+    if not numbers or numbers != set(range(first, first + len(numbers))):
+        got = sorted(numbers)
+        shown = ", ".join(map(str, got[:8])) + (f" ... {got[-1]}" if len(got) > 8 else "")
+        raise ValueError(f"{what} are numbered {first}, {first + 1}, ..., got {shown or 'none'}")
+    return len(numbers)
+
+
+def _channels(shapes: Shapes, key: str, *, axis: int = 0) -> int:
+    """Return the channels out (axis 0) or in (axis 1) of a convolution."""
+    if key not in shapes:
+        raise ValueError(f"there is no {key}")
+    if len(shapes[key]) != 4 or not shapes[key][axis]:
+        raise ValueError(f"{key} must have the four dimensions of a convolution, none of them 0, got {shapes[key]}")
+    return shapes[key][axis]
+
+
+def _stem(shapes: Shapes, key: str) -> Stem:
+    _channels(shapes, key)
+    if shapes[key][2] not in _STEMS:
+        raise ValueError(f"{key} must be a convolution of 7x7 or 3x3, got {shapes[key]}")
+    return _STEMS[shapes[key][2]]
+
+
+def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:
+    """Return an error message that lists the possible networks, and what would settle each."""
+    differ = [field.name for field in fields(specs[0]) if len({getattr(spec, field.name) for spec in specs}) > 1]
+    lines = [f"names and shapes are the same for {len(specs)} networks:"]
+    for spec in specs:
+        settling = [repr(dialect) for dialect in dialects if _of_dialects(specs, [dialect]) == [spec]]
+        how = "; ".join(filter(None, (name_of(spec), f"dialect={' or '.join(settling)}" if settling else "")))
+        lines.append("  " + ", ".join(f"{name}={getattr(spec, name)!r}" for name in differ) + (f" ({how})" if how else ""))
+    return "\n".join([*lines, "Say which one it is: give its name, its spec, or a dialect that settles it."])

@@ -1,120 +1,218 @@
-"""The dialects, as data: whose names are which, and what their networks are where names cannot tell.
+"""The dialects as data: how other libraries name the tensors of these networks, and which networks they have.
 
-Names do not tell which convolution takes the stride, or how a shortcut without parameters pads. A dialect says it by its limits:
-the values that a spec's fields have in all of its networks. What it leaves open is a choice between values, or not limited at all.
+A rule is a pair of templates, the dialect's name and the canonical one, which is torchvision's: `("linear.{p}", "fc.{p}")`. In a
+template `{s}` is a number, `{s-1}` the same number minus 1, and `{p}` the last part of the name ("weight", "running_mean", ...).
+
+Names do not tell which convolution of a bottleneck has the stride, or how a shortcut without parameters pads. A table's `limits`
+do: the values that a field of the spec has in all networks of the dialect. A field with several values, or none, stays open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, Literal
 
 from resnetlib.config import DenseNetSpec, ResNetSpec
-from resnetlib.weights.dialects import names
-from resnetlib.weights.dialects.renaming import Dialect, Table
+
+Rule = tuple[str, str]
+Limits = Mapping[str, tuple[object, ...]]
+
+Family = Literal["resnet", "preact", "densenet"]
+"""The family of a network's names. Plain networks have the names of residual ones."""
 
 
-def _stem_of_two_growths(spec: DenseNetSpec) -> str | None:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Table:
+    """A dialect's names for the tensors of one family."""
+
+    family: Family
+    rules: tuple[Rule, ...]
+    limits: Limits
+    check: Callable[[Any], str | None] = lambda spec: None
+    """Returns why the dialect does not have a spec, or None."""
+    conv_head: bool = False
+    """Whether the classifier is a 1x1 convolution."""
+
+
+def _same(*names: str) -> tuple[Rule, ...]:
+    return tuple((name, name) for name in names)
+
+
+# The canonical names.
+_FC = _same("fc.{p}")
+_STEM_AND_BLOCKS = _same("conv1.{p}", "bn1.{p}", "layer{s}.{b}.conv{k}.{p}", "layer{s}.{b}.bn{k}.{p}")
+_POST = (*_STEM_AND_BLOCKS, *_same("layer{s}.{b}.downsample.0.{p}", "layer{s}.{b}.downsample.1.{p}"), *_FC)
+_PRE = _same(
+    "conv1.{p}",
+    "bn1.{p}",
+    "layer{s}.{b}.norm{k}.{p}",
+    "layer{s}.{b}.conv{k}.{p}",
+    "layer{s}.{b}.downsample.0.{p}",
+    "norm.{p}",
+    "fc.{p}",
+)
+_ALPHA = _same("layer{s}.{b}.join.alpha")
+_DENSE_ENDS = _same(
+    "features.conv0.{p}",
+    "features.norm0.{p}",
+    "features.transition{s}.norm.{p}",
+    "features.transition{s}.conv.{p}",
+    "features.norm5.{p}",
+    "classifier.{p}",
+)
+_DENSE_LAYER = "features.denseblock{s}.denselayer{b}."
+_DENSE = (*_same(_DENSE_LAYER + "norm{k}.{p}", _DENSE_LAYER + "conv{k}.{p}"), *_DENSE_ENDS)
+
+# Other names.
+_DENSE_0_2 = (
+    (_DENSE_LAYER + "norm.{k}.{p}", _DENSE_LAYER + "norm{k}.{p}"),
+    (_DENSE_LAYER + "conv.{k}.{p}", _DENSE_LAYER + "conv{k}.{p}"),
+    *_DENSE_ENDS,
+)
+_TIMM_RESNETV2 = (
+    ("stem.conv.{p}", "conv1.{p}"),
+    ("stages.{s-1}.blocks.{b}.norm{k}.{p}", "layer{s}.{b}.norm{k}.{p}"),
+    ("stages.{s-1}.blocks.{b}.conv{k}.{p}", "layer{s}.{b}.conv{k}.{p}"),
+    ("stages.{s-1}.blocks.{b}.downsample.conv.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    ("norm.{p}", "norm.{p}"),
+    ("head.fc.{p}", "fc.{p}"),
+)
+_TRANSFORMERS = (
+    ("embedder.embedder.convolution.{p}", "conv1.{p}"),
+    ("embedder.embedder.normalization.{p}", "bn1.{p}"),
+    ("encoder.stages.{s-1}.layers.{b}.layer.{k-1}.convolution.{p}", "layer{s}.{b}.conv{k}.{p}"),
+    ("encoder.stages.{s-1}.layers.{b}.layer.{k-1}.normalization.{p}", "layer{s}.{b}.bn{k}.{p}"),
+    ("encoder.stages.{s-1}.layers.{b}.shortcut.convolution.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    ("encoder.stages.{s-1}.layers.{b}.shortcut.normalization.{p}", "layer{s}.{b}.downsample.1.{p}"),
+)
+_TRANSFORMERS_WITH_HEAD = (
+    *(("resnet." + foreign, canonical) for foreign, canonical in _TRANSFORMERS),
+    ("classifier.1.{p}", "fc.{p}"),
+)
+_CV_CONV = (("features.init_block.conv.{p}", "conv1.{p}"), ("features.init_block.bn.{p}", "bn1.{p}"))
+_CV_CONV_POOL = (("features.init_block.conv.conv.{p}", "conv1.{p}"), ("features.init_block.conv.bn.{p}", "bn1.{p}"))
+_CV_BARE_CONV = (("features.init_block.{p}", "conv1.{p}"),)
+_CV_POST = (
+    ("features.stage{s}.unit{b+1}.body.conv{k}.conv.{p}", "layer{s}.{b}.conv{k}.{p}"),
+    ("features.stage{s}.unit{b+1}.body.conv{k}.bn.{p}", "layer{s}.{b}.bn{k}.{p}"),
+    ("features.stage{s}.unit{b+1}.identity_conv.conv.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    ("features.stage{s}.unit{b+1}.identity_conv.bn.{p}", "layer{s}.{b}.downsample.1.{p}"),
+    ("output.{p}", "fc.{p}"),
+)
+_CV_PRE = (
+    ("features.stage{s}.unit{b+1}.body.conv{k}.bn.{p}", "layer{s}.{b}.norm{k}.{p}"),
+    ("features.stage{s}.unit{b+1}.body.conv{k}.conv.{p}", "layer{s}.{b}.conv{k}.{p}"),
+    ("features.stage{s}.unit{b+1}.identity_conv.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    ("features.post_activ.bn.{p}", "norm.{p}"),
+    ("output.{p}", "fc.{p}"),
+)
+_CV_DENSE_CONV = (("features.init_block.conv.{p}", "features.conv0.{p}"), ("features.init_block.bn.{p}", "features.norm0.{p}"))
+_CV_DENSE_BARE_CONV = (("features.init_block.{p}", "features.conv0.{p}"),)
+_CV_DENSE_ENDS = (
+    ("features.stage{s+1}.trans{s+1}.conv.bn.{p}", "features.transition{s}.norm.{p}"),
+    ("features.stage{s+1}.trans{s+1}.conv.conv.{p}", "features.transition{s}.conv.{p}"),
+    ("features.post_activ.bn.{p}", "features.norm5.{p}"),
+    ("output.{p}", "classifier.{p}"),
+)
+_CV_DENSE = (
+    ("features.stage{s}.unit{b}.conv{k}.bn.{p}", _DENSE_LAYER + "norm{k}.{p}"),
+    ("features.stage{s}.unit{b}.conv{k}.conv.{p}", _DENSE_LAYER + "conv{k}.{p}"),
+    *_CV_DENSE_ENDS,
+)
+_CV_DENSE_SIMPLE = (
+    ("features.stage{s}.unit{b}.conv.bn.{p}", _DENSE_LAYER + "norm1.{p}"),
+    ("features.stage{s}.unit{b}.conv.conv.{p}", _DENSE_LAYER + "conv1.{p}"),
+    *_CV_DENSE_ENDS,
+)
+_AKAMASTER = (*_STEM_AND_BLOCKS, ("linear.{p}", "fc.{p}"))
+_KUANGLIU = (
+    *_AKAMASTER,
+    ("layer{s}.{b}.shortcut.0.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    ("layer{s}.{b}.shortcut.1.{p}", "layer{s}.{b}.downsample.1.{p}"),
+)
+_BEARPAW_DENSE = (
+    ("conv1.{p}", "features.conv0.{p}"),
+    ("dense{s}.{b-1}.bn{k}.{p}", _DENSE_LAYER + "norm{k}.{p}"),
+    ("dense{s}.{b-1}.conv{k}.{p}", _DENSE_LAYER + "conv{k}.{p}"),
+    ("trans{s}.bn1.{p}", "features.transition{s}.norm.{p}"),
+    ("trans{s}.conv1.{p}", "features.transition{s}.conv.{p}"),
+    ("bn.{p}", "features.norm5.{p}"),
+    ("fc.{p}", "classifier.{p}"),
+)
+
+
+def _has_conv1x1(spec: DenseNetSpec) -> str | None:
+    return None if spec.bottleneck else "a layer always has a 1x1 convolution, got bottleneck=0"
+
+
+def _stem_is_two_growths(spec: DenseNetSpec) -> str | None:
     same = spec.stem_width == 2 * spec.growth
     return None if same else f"stem_width is always 2 * growth, got stem_width={spec.stem_width}, growth={spec.growth}"
 
 
-def _timm_dense(spec: DenseNetSpec) -> str | None:
-    return _bottlenecked(spec) or _stem_of_two_growths(spec)
-
-
-def _bottlenecked(spec: DenseNetSpec) -> str | None:
-    return None if spec.bottleneck else "a layer always has a 1x1 convolution, got bottleneck=0"
-
-
-def _widths_of_eights(spec: ResNetSpec) -> str | None:
+def _has_widths_of_eights(spec: ResNetSpec) -> str | None:
     return None if all(width % 8 == 0 for width in spec.widths) else f"widths are multiples of 8, got {spec.widths}"
 
 
-_ANY: Mapping[str, tuple[object, ...]] = MappingProxyType({})
-_RESNEXT: Mapping[str, tuple[object, ...]] = MappingProxyType(
-    {"join": ("add",), "shortcut": ("B",), "stride_in": ("3x3",), "stem": ("imagenet",), "stem_norm": (False,), "norm": ("batch",)}
-)
-_RESNET: Mapping[str, tuple[object, ...]] = MappingProxyType({**_RESNEXT, "groups": (1,), "base_width": (64,)})
-_SMALL: Mapping[str, tuple[object, ...]] = MappingProxyType({**_RESNET, "stem": ("cifar",)})
-_DENSENET: Mapping[str, tuple[object, ...]] = MappingProxyType({"compression": (0.5,), "stem": ("imagenet",), "norm": ("batch",)})
-_DENSE_FOUR = {**_DENSENET, "bottleneck": (4,)}
-_EITHER_STRIDE = {"stride_in": ("3x3", "1x1")}
+_RESIDUAL: Limits = {"join": ("add",), "shortcut": ("B",), "stride_in": ("3x3",), "norm": ("batch",), "stem_norm": (False,)}
+_RESNEXT: Limits = {**_RESIDUAL, "stem": ("imagenet",)}
+_RESNET: Limits = {**_RESNEXT, "groups": (1,), "base_width": (64,)}
+_RESNET_EITHER_STRIDE: Limits = {**_RESNET, "stride_in": ("3x3", "1x1")}
+_CIFAR_RESNET: Limits = {**_RESNET, "stem": ("cifar",)}
+_CIFAR_BASIC: Limits = {**_CIFAR_RESNET, "block": ("basic",)}
+_DENSENET: Limits = {"compression": (0.5,), "stem": ("imagenet",), "norm": ("batch",)}
+_CIFAR_DENSENET: Limits = {**_DENSENET, "stem": ("cifar",)}
 
-_TORCHVISION_DENSE = Table(family="densenet", rules=names.DENSE, limits=_DENSENET, refuses=_bottlenecked)
-
-_ALL = (
-    Dialect(
-        "resnetlib",
-        (
-            Table(family="resnet", rules=(*names.POST, *names.ALPHA, *names.FC), limits=_ANY),
-            Table(family="preact", rules=(*names.PRE, *names.ALPHA, *names.FC), limits=_ANY),
-            Table(family="densenet", rules=names.DENSE, limits=_ANY),
-        ),
-    ),
-    Dialect("torchvision", (Table(family="resnet", rules=(*names.POST, *names.FC), limits=_RESNEXT), _TORCHVISION_DENSE)),
-    Dialect("torchvision-legacy", (Table(family="densenet", rules=names.DENSE_0_2, limits=_DENSENET, refuses=_bottlenecked),)),
-    Dialect(
-        "timm",
-        (
-            Table(family="resnet", rules=(*names.POST, *names.FC), limits=_RESNEXT),
-            Table(family="preact", rules=names.TIMM_V2, limits=_RESNET, refuses=_widths_of_eights, conv_head=True),
-            Table(family="densenet", rules=names.DENSE, limits=_DENSENET, refuses=_timm_dense),
-        ),
-    ),
-    Dialect(
-        "transformers",
-        (
-            Table(family="resnet", rules=names.TRANSFORMERS_CLASSIFIER, limits={**_RESNET, **_EITHER_STRIDE}),
-            Table(family="resnet", rules=names.TRANSFORMERS, limits={**_RESNET, **_EITHER_STRIDE}),
-        ),
-    ),
-    Dialect(
-        "pytorchcv",
-        (
-            Table(
-                family="resnet",
-                rules=(*names.pytorchcv_stem("conv.conv.", "conv.bn."), *names.PYTORCHCV_POST),
-                limits={**_RESNET, **_EITHER_STRIDE},
-            ),
-            Table(family="resnet", rules=(*names.pytorchcv_stem("conv.", "bn."), *names.PYTORCHCV_POST), limits=_SMALL),
-            Table(
-                family="preact",
-                rules=(*names.pytorchcv_stem("conv.", "bn."), *names.PYTORCHCV_PRE),
-                limits={**_RESNET, **_EITHER_STRIDE, "stem_norm": (True,)},
-            ),
-            Table(family="preact", rules=(*names.pytorchcv_stem(""), *names.PYTORCHCV_PRE), limits=_SMALL),
-            Table(family="densenet", rules=(*names.PYTORCHCV_DENSE_STEM, *names.PYTORCHCV_DENSE), limits=_DENSE_FOUR),
-            Table(
-                family="densenet",
-                rules=(*names.PYTORCHCV_DENSE_SMALL_STEM, *names.PYTORCHCV_DENSE),
-                limits={**_DENSE_FOUR, "stem": ("cifar",)},
-            ),
-            Table(
-                family="densenet",
-                rules=(*names.PYTORCHCV_DENSE_SMALL_STEM, *names.PYTORCHCV_DENSE_SIMPLE),
-                limits={**_DENSENET, "stem": ("cifar",), "bottleneck": (0,)},
-            ),
-        ),
-    ),
-    Dialect(
-        "akamaster", (Table(family="resnet", rules=names.AKAMASTER, limits={**_SMALL, "block": ("basic",), "shortcut": ("A",)}),)
-    ),
-    Dialect("chenyaofo", (Table(family="resnet", rules=(*names.POST, *names.FC), limits={**_SMALL, "block": ("basic",)}),)),
-    Dialect("kuangliu", (Table(family="resnet", rules=names.KUANGLIU, limits=_SMALL),)),
-    Dialect(
-        "bearpaw",
-        (
-            Table(family="resnet", rules=(*names.POST, *names.FC), limits=_SMALL),
-            Table(
-                family="densenet",
-                rules=names.BEARPAW_DENSE,
-                limits={**_DENSENET, "stem": ("cifar",), "bottleneck": (4, 0)},
-                refuses=_stem_of_two_growths,
-            ),
-        ),
-    ),
+_PYTORCHCV = (
+    Table(family="resnet", rules=(*_CV_CONV_POOL, *_CV_POST), limits=_RESNET_EITHER_STRIDE),
+    Table(family="resnet", rules=(*_CV_CONV, *_CV_POST), limits=_CIFAR_RESNET),
+    Table(family="preact", rules=(*_CV_CONV, *_CV_PRE), limits={**_RESNET_EITHER_STRIDE, "stem_norm": (True,)}),
+    Table(family="preact", rules=(*_CV_BARE_CONV, *_CV_PRE), limits=_CIFAR_RESNET),
+    Table(family="densenet", rules=(*_CV_DENSE_CONV, *_CV_DENSE), limits={**_DENSENET, "bottleneck": (4,)}),
+    Table(family="densenet", rules=(*_CV_DENSE_BARE_CONV, *_CV_DENSE), limits={**_CIFAR_DENSENET, "bottleneck": (4,)}),
+    Table(family="densenet", rules=(*_CV_DENSE_BARE_CONV, *_CV_DENSE_SIMPLE), limits={**_CIFAR_DENSENET, "bottleneck": (0,)}),
 )
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
-"""By their names; "resnetlib" is the canonical one, which has everything."""
+DIALECTS: Mapping[str, tuple[Table, ...]] = MappingProxyType(
+    {
+        "resnetlib": (
+            Table(family="resnet", rules=(*_POST, *_ALPHA), limits={}),
+            Table(family="preact", rules=(*_PRE, *_ALPHA), limits={}),
+            Table(family="densenet", rules=_DENSE, limits={}),
+        ),
+        "torchvision": (
+            Table(family="resnet", rules=_POST, limits=_RESNEXT),
+            Table(family="densenet", rules=_DENSE, limits=_DENSENET, check=_has_conv1x1),
+        ),
+        "torchvision-legacy": (Table(family="densenet", rules=_DENSE_0_2, limits=_DENSENET, check=_has_conv1x1),),
+        "timm": (
+            Table(family="resnet", rules=_POST, limits=_RESNEXT),
+            Table(family="preact", rules=_TIMM_RESNETV2, limits=_RESNET, check=_has_widths_of_eights, conv_head=True),
+            Table(
+                family="densenet",
+                rules=_DENSE,
+                limits=_DENSENET,
+                check=lambda spec: _has_conv1x1(spec) or _stem_is_two_growths(spec),
+            ),
+        ),
+        "transformers": (
+            Table(family="resnet", rules=_TRANSFORMERS_WITH_HEAD, limits=_RESNET_EITHER_STRIDE),
+            Table(family="resnet", rules=_TRANSFORMERS, limits=_RESNET_EITHER_STRIDE),
+        ),
+        "pytorchcv": _PYTORCHCV,
+        "akamaster": (Table(family="resnet", rules=_AKAMASTER, limits={**_CIFAR_BASIC, "shortcut": ("A",)}),),
+        "chenyaofo": (Table(family="resnet", rules=_POST, limits=_CIFAR_BASIC),),
+        "kuangliu": (Table(family="resnet", rules=_KUANGLIU, limits=_CIFAR_RESNET),),
+        "bearpaw": (
+            Table(family="resnet", rules=_POST, limits=_CIFAR_RESNET),
+            Table(
+                family="densenet",
+                rules=_BEARPAW_DENSE,
+                limits={**_CIFAR_DENSENET, "bottleneck": (4, 0)},
+                check=_stem_is_two_growths,
+            ),
+        ),
+    }
+)
+"""Name -> tables; the first that fits a network is used for writing. "resnetlib" has the canonical names, and every network."""
 
 ALIASES: Mapping[str, str] = MappingProxyType({"timm-resnetv2": "timm"})
-"""Other names of dialects."""

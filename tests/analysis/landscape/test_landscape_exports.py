@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,19 @@ from families import FAMILIES
 from torch import Tensor, nn
 
 from resnetlib import build
-from resnetlib.analysis import Landscape, draw, filter_normalized_direction, landscape, trajectory, write_directions
-from resnetlib.analysis.landscape.pictures import contour_levels, heights
+from resnetlib.analysis import (
+    Landscape,
+    draw,
+    filter_normalized_direction,
+    landscape,
+    plot_3d,
+    trajectory,
+    write_directions,
+    write_h5,
+    write_html,
+)
+from resnetlib.analysis.landscape.export import log10_clipped
+from resnetlib.analysis.landscape.surface import contour_levels
 
 
 def bowl(*, log: bool = False, points: int = 9) -> Landscape:
@@ -54,45 +64,36 @@ def test_contours_are_where_the_loss_is() -> None:
     assert found.plot(axes) is axes
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
-def test_holes_and_what_is_not_computed_are_drawn_as_nothing(bad: float, tmp_path: Path) -> None:
+def test_holes_and_what_is_not_computed_are_drawn_as_nothing(tmp_path: Path) -> None:
     found = bowl(log=True)
-    found.loss[2, 3] = bad
-    if bad == -1:
-        found.accuracy[2, 3] = bad
-        assert found.computed == 80 / 81
-        assert found.known("loss").isnan().sum() == 1
+    found.loss[2, 3:6] = torch.tensor([math.nan, math.inf, -1.0])
+    found.accuracy[2, 5] = -1.0
+    assert found.computed == 80 / 81
+    assert found.known("loss").isnan().sum() == 2
     draw(found, tmp_path / "contours.png")
-    found.plot_3d().figure.savefig(tmp_path / "surface.png")  # type: ignore[union-attr]
+    plot_3d(found).figure.savefig(tmp_path / "surface.png")  # type: ignore[union-attr]
     for name in ("contours.png", "surface.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    found.to_html(tmp_path / "page.html")
+    write_html(tmp_path / "page.html", found)
     assert "NaN" not in data_of((tmp_path / "page.html").read_text())
 
 
-def test_flat_surfaces_single_points_and_lines_are_drawn(tmp_path: Path) -> None:
+def test_flat_surfaces_and_lines_are_drawn(tmp_path: Path) -> None:
     flat = bowl()
     flat.loss.fill_(1.0)
     draw(flat, tmp_path / "flat.png")
     axes = line().plot()
     assert axes.lines[0].get_ydata().tolist() == line().loss.tolist()  # type: ignore[union-attr]
-    net = nn.Linear(2, 2)
-    single = landscape(net, (torch.eye(2), torch.tensor([0, 1])), points=1)
-    assert single.x.tolist() == [0]
-    assert float(single.loss) == pytest.approx(single.loss_at_centre)
-    draw(single, tmp_path / "single.png")
     with pytest.raises(ValueError, match="this is a line, and has no surface"):
-        line().plot_3d()
-    with pytest.raises(ValueError, match="this is a line, and has no surface"):
-        line().to_vtk(tmp_path / "line.vtp")
+        plot_3d(line())
 
 
 def test_heights_are_logarithms_that_are_cut_off() -> None:
-    found = heights(torch.tensor([0.0, 0.1, 1.0, 10.0, 1e6, math.inf, math.nan]), highest=10)
+    found = log10_clipped(torch.tensor([0.0, 0.1, 1.0, 10.0, 1e6, math.inf, math.nan]), highest=10)
     assert found[1:6].tolist() == pytest.approx([-1, 0, 1, 1, 1])
     assert np.isfinite(found[0])
     assert np.isnan(found[6])
-    axes = bowl(log=True).plot_3d(highest=100)
+    axes = plot_3d(bowl(log=True), highest=100)
     assert axes.get_zlim()[1] == pytest.approx(2, abs=0.1)
     assert axes.get_zticklabels()[-1].get_text() == "100"
 
@@ -102,7 +103,7 @@ def test_the_published_tools_surface_file(tmp_path: Path) -> None:
     x = torch.tensor([0.0, 1.0, 2.0]).double()
     loss = torch.tensor([[1.0, 2.0, 3.0], [4.0, math.inf, -1.0], [7.0, 8.0, 9.0]]).double()
     found = dataclasses.replace(bowl(), x=x, y=10 * x, loss=loss, accuracy=loss.clamp(max=50))
-    found.to_h5(tmp_path / "surface.h5")
+    write_h5(tmp_path / "surface.h5", found)
     with h5py.File(tmp_path / "surface.h5") as file:
         assert set(file) == {"xcoordinates", "ycoordinates", "train_loss", "train_acc"}
         # as its plots read it: Z over np.meshgrid(x, y)
@@ -113,7 +114,7 @@ def test_the_published_tools_surface_file(tmp_path: Path) -> None:
         # and as its scheduler does: what is left to compute is below zero
         assert np.flatnonzero(file["train_loss"][:].ravel() <= 0).tolist() == [5]
         assert file.attrs["images"] == 10
-    line().to_h5(tmp_path / "line.h5")
+    write_h5(tmp_path / "line.h5", line())
     with h5py.File(tmp_path / "line.h5") as file:
         assert set(file) == {"xcoordinates", "train_loss", "train_acc"}
 
@@ -137,32 +138,10 @@ def test_the_published_tools_direction_file(tmp_path: Path) -> None:
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match=r"pip install 'resnetlib\[landscape\]'"):
-        bowl().to_h5(tmp_path / "surface.h5")
+        write_h5(tmp_path / "surface.h5", bowl())
     monkeypatch.setitem(sys.modules, "plotly", None)
     with pytest.raises(ImportError, match=r"pip install 'resnetlib\[landscape\]'"):
-        bowl().to_html(tmp_path / "page.html")
-
-
-def test_a_file_for_paraview(tmp_path: Path) -> None:
-    found = bowl(points=4)
-    found.to_vtk(tmp_path / "surface.vtp", highest=3.0, log=True)
-    root = ET.parse(tmp_path / "surface.vtp").getroot()  # noqa: S314
-    arrays = {array.get("Name"): np.array((array.text or "").split(), float) for array in root.iter("DataArray")}
-    points = arrays["Points"].reshape(16, 3)
-    z = np.log(np.minimum(found.loss.numpy(), 3.0) + 0.1)
-    np.testing.assert_allclose(points[:, 2], z.ravel(), rtol=1e-6)
-    np.testing.assert_allclose(arrays["zvalue"], z.ravel(), rtol=1e-6)
-    np.testing.assert_allclose(points[:4, 0], found.x, rtol=1e-6)
-    np.testing.assert_allclose(points[::4, 1], found.y, rtol=1e-6)  # type: ignore[arg-type]
-    quads = arrays["connectivity"].reshape(9, 4).astype(int)
-    for quad, mean in zip(quads, arrays["averaged zvalue"], strict=True):
-        corners = points[quad]
-        assert np.ptp(corners[:, 0]) == pytest.approx(4 / 3)
-        assert np.ptp(corners[:, 1]) == pytest.approx(4 / 3)
-        assert corners[:, 2].mean() == pytest.approx(mean, rel=1e-5)
-    assert arrays["offsets"].tolist() == [4 * (i + 1) for i in range(9)]
-    piece = next(root.iter("Piece"))
-    assert (piece.get("NumberOfPoints"), piece.get("NumberOfPolys")) == ("16", "9")
+        write_html(tmp_path / "page.html", bowl())
 
 
 def data_of(page: str) -> str:
@@ -204,7 +183,7 @@ def test_the_page_works_in_a_browser_without_network(chromium: str, tmp_path: Pa
     path = trajectory(net, steps)
     found = landscape(net, (torch.eye(2), torch.tensor([0, 1])), path.span, 7, directions=path.directions)
     page = tmp_path / "page.html"
-    found.to_html(page, path)
+    write_html(page, found, path)
     text = page.read_text()
     assert not re.search(r'<(script|link|img)[^>]*(src|href)="?https?:', text)
     page.write_text(text.replace("</body>", ASK + "</body>"))
@@ -219,7 +198,7 @@ def test_the_page_works_in_a_browser_without_network(chromium: str, tmp_path: Pa
 
 def test_the_page_of_a_line(chromium: str, tmp_path: Path) -> None:
     page = tmp_path / "line.html"
-    line().to_html(page)
+    write_html(page, line())
     shown = opened(chromium, page)
     assert len(re.findall(r'class="trace scatter', shown)) == 2
     assert [label for label in ("linear", "log") if f">{label}</text>" in shown] == ["linear", "log"]
@@ -228,7 +207,7 @@ def test_the_page_of_a_line(chromium: str, tmp_path: Path) -> None:
 def test_the_numbers_are_in_the_page(tmp_path: Path) -> None:
     pytest.importorskip("plotly")
     found = bowl(points=3)
-    found.to_html(tmp_path / "page.html")
+    write_html(tmp_path / "page.html", found)
     data = data_of((tmp_path / "page.html").read_text())
     for number in found.loss.flatten().tolist():
         assert str(number) in data

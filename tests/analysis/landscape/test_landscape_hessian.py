@@ -4,6 +4,7 @@ import copy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -13,6 +14,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import build
 from resnetlib.analysis import HessianMap, filter_normalized_direction, hessian_map
+from resnetlib.analysis.landscape.hessian import extreme_eigenvalues
 
 pytest.importorskip("curvlinops")
 
@@ -57,11 +59,11 @@ def test_against_the_whole_hessian() -> None:
         net(INPUTS + 1)
     batches = [(INPUTS[:4], LABELS[:4]), (INPUTS[4:], LABELS[4:])]  # of two sizes, which an average of averages would show
     with untouched(net):
-        found = hessian_map(net, batches, 0.7, 3, seed=2, tolerance=1e-6)
+        found = hessian_map(net, batches, 0.7, 2, seed=2, tolerance=1e-6)
     generator = torch.Generator().manual_seed(2)
     dx, dy = (filter_normalized_direction(net, generator) for _ in range(2))
-    for i, y in enumerate((-0.7, 0.0, 0.7)):
-        for j, x in enumerate((-0.7, 0.0, 0.7)):
+    for i, y in enumerate((-0.7, 0.7)):
+        for j, x in enumerate((-0.7, 0.7)):
             at = copy.deepcopy(net)
             with torch.no_grad():
                 for name, parameter in at.named_parameters():
@@ -75,14 +77,10 @@ def test_against_the_whole_hessian() -> None:
 
 
 def test_the_end_of_largest_magnitude_may_be_the_negative_one() -> None:
-    from resnetlib.analysis.landscape.hessian import Extremes
-
-    still = {name: torch.zeros_like(parameter) for name, parameter in small().named_parameters()}
-    extremes = Extremes(small(), [still, still], [(INPUTS, LABELS)], tolerance=1e-8, seed=0)
     for ends in ((-3.0, 1.0), (-1.0, 3.0), (2.0, 3.0), (-3.0, -2.0)):
-        diagonal = torch.linspace(*ends, len(extremes.start), dtype=torch.float64).numpy()
-        extremes.products = lambda: lambda v: diagonal * v.reshape(-1)  # type: ignore[method-assign]  # noqa: B023
-        assert extremes(torch.zeros(1, 2))[0].tolist() == pytest.approx([ends[1], ends[0]], rel=1e-5)
+        diagonal = torch.linspace(*ends, 20, dtype=torch.float64).numpy()
+        found = extreme_eigenvalues(lambda v: diagonal * v.reshape(-1), np.ones(20), tolerance=1e-8)  # noqa: B023
+        assert found == pytest.approx((ends[1], ends[0]), rel=1e-5)
 
 
 def test_an_infinite_loss_has_no_eigenvalues() -> None:

@@ -15,7 +15,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import Landscape, filter_normalized_direction, hessian_map, landscape
-from resnetlib.analysis.landscape import pieces
+from resnetlib.analysis.landscape import surface
 from resnetlib.modules.frozen import freeze_module_
 
 IMAGES = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -98,7 +98,7 @@ def test_batch_norms_statistics_at_each_point(spec: Spec, batch_norm: Any) -> No
 
 
 def test_frozen_norms_and_norms_without_statistics_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "CACHED", 3 * 32 * 32)  # pieces of one image, which have other statistics than their batch
+    monkeypatch.setattr(surface, "CACHED_NUMEL", 3 * 32 * 32)  # pieces of one image, which have other statistics than their batch
     convs = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)]
     net = nn.Sequential(*convs, nn.Flatten(), nn.Linear(3136, 5)).train()
     with torch.no_grad():
@@ -118,29 +118,29 @@ def everywhere(net: nn.Module) -> Tensor:
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_pieces_of_batches(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     net = trained(FAMILIES["resnet"])
-    monkeypatch.setattr(pieces, "CACHED", size * 3 * 32 * 32)
+    monkeypatch.setattr(surface, "CACHED_NUMEL", size * 3 * 32 * 32)
     for half, compiled, times in ((False, False, 1), (True, False, 2), (False, True, 2), (True, True, 4)):
-        sizes = [len(piece) for x, _ in BATCHES for piece in pieces.pieces_of(x, half=half, compiled=compiled)]
+        sizes = [len(piece) for x, _ in BATCHES for piece in surface.split_batch(x, half=half, compiled=compiled)]
         assert sizes == {1: [1] * 10, 2: [2] * 5, 3: [3, 3, 2, 2], 4: [3, 3, 4]}.get(size * times, [6, 4])
     torch.testing.assert_close(landscape(net, BATCHES, 0.5, 2).loss, everywhere(net), rtol=1e-5, atol=0)
 
 
 def test_compiled_pieces_are_of_one_size_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "CACHED", 32 * 3)
+    monkeypatch.setattr(surface, "CACHED_NUMEL", 32 * 3)
     for images, sizes in ((250, {50}), (128, {64}), (64, {64}), (127, {64, 63}), (10, {10})):
-        assert {len(piece) for piece in pieces.pieces_of(torch.empty(images, 3), half=False, compiled=True)} == sizes
+        assert {len(piece) for piece in surface.split_batch(torch.empty(images, 3), half=False, compiled=True)} == sizes
 
 
 def test_a_loss_sees_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "CACHED", 3 * 32 * 32)
+    monkeypatch.setattr(surface, "CACHED_NUMEL", 3 * 32 * 32)
     net, loss = trained(FAMILIES["resnet"]), nn.CrossEntropyLoss(weight=torch.tensor([1, 5, 0.2, 1, 3]))
-    found = landscape(net, (IMAGES, LABELS), points=1, loss=loss)
+    found = landscape(net, (IMAGES, LABELS), points=2, dimensions=1, loss=loss)
     assert found.loss_at_centre == pytest.approx(float(loss(net.eval()(IMAGES), LABELS).detach()), rel=1e-5)
 
 
 def test_losses_that_are_no_means() -> None:
     with pytest.raises(ValueError, match=r"loss must return the mean over a batch, a scalar, got a tensor of shape \(6,\)"):
-        landscape(trained(FAMILIES["resnet"]), BATCHES, points=1, loss=nn.CrossEntropyLoss(reduction="none"))
+        landscape(trained(FAMILIES["resnet"]), BATCHES, points=2, loss=nn.CrossEntropyLoss(reduction="none"))
 
 
 def test_logits_that_are_not_finite_name_no_class() -> None:
@@ -169,7 +169,7 @@ def test_networks_that_return_no_logits() -> None:
 
 @pytest.mark.parametrize("choice", [{"points": 2.5}, {"points": (3, 4)}, {"workers": 1.5}, {"chunk": 0}])
 def test_numbers_that_are_none(choice: Any) -> None:
-    with pytest.raises(ValueError, match=rf"{next(iter(choice))} must be an integer of at least 1, got "):
+    with pytest.raises(ValueError, match=rf"{next(iter(choice))} must be an integer of at least [12], got "):
         landscape(trained(FAMILIES["resnet"]), BATCHES, **choice)
 
 
@@ -182,6 +182,14 @@ def test_workers_and_chunks_change_nothing(batch_norm: Any) -> None:
         torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
         assert torch.equal(found.accuracy, expected.accuracy)
     assert torch.get_num_threads() == threads
+
+
+def test_norms_are_folded_unless_they_use_the_statistics_of_batches() -> None:
+    net = trained(FAMILIES["resnet"])
+    still = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
+    choices = {"loss": F.cross_entropy, "precision": "bf16"}
+    for batch_norm, count in (("running", 8), ("recalibrated", 8), ("batch", 0)):
+        assert len(surface.PointEvaluator(net, [still], BATCHES, batch_norm=batch_norm, **choices).pairs) == count  # type: ignore[arg-type]
 
 
 def test_lines_directions_and_batches_of_any_kind() -> None:
@@ -304,8 +312,8 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(batches=[])
     with pytest.raises(ValueError, match="dimensions must be 1 or 2, got 3"):
         wrong(dimensions=3)
-    with pytest.raises(ValueError, match="points must be an integer of at least 1, got 0"):
-        wrong(points=0)
+    with pytest.raises(ValueError, match="points must be an integer of at least 2, got 1"):
+        wrong(points=1)
     for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),), "a", None, torch.ones(2), [1, 2, 3]):
         with pytest.raises(ValueError, match="span must be a positive number, or the two ends"):
             wrong(span=span)

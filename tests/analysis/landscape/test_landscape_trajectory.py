@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from untouched import untouched
 
 from resnetlib import Spec, build
-from resnetlib.analysis import Trajectory, filter_normalized_direction, landscape, project, trajectory
+from resnetlib.analysis import Trajectory, filter_normalized_direction, landscape, project, trajectory, write_h5
 
 
 def layer(*rows: list[float]) -> nn.Module:
@@ -116,7 +116,7 @@ def test_it_is_saved_drawn_and_exported(name: str, tmp_path: Path) -> None:
     assert axes.lines[-1].get_xydata().tolist() == [*found.coordinates.tolist(), [0, 0]]  # type: ignore[union-attr]
     assert "of the variance" in axes.get_xlabel()
     h5py = pytest.importorskip("h5py")
-    found.to_h5(tmp_path / "path.h5")
+    write_h5(tmp_path / "path.h5", found)
     with h5py.File(tmp_path / "path.h5") as file:
         assert file["proj_xcoord"][:].tolist() == found.coordinates[:, 0].tolist()
         assert file["proj_ycoord"][:].tolist() == found.coordinates[:, 1].tolist()
@@ -142,9 +142,9 @@ def test_what_is_wrong_is_said() -> None:
         trajectory(net, states[:2])
     with pytest.raises(ValueError, match="there are no checkpoints"):
         trajectory(net, [])
-    with pytest.raises(ValueError, match="weight must be of shape \\(1, 2\\), and is not there"):
+    with pytest.raises(ValueError, match="weight must have shape \\(1, 2\\), and is missing"):
         trajectory(net, [{"bias": torch.zeros(1)}])
-    with pytest.raises(ValueError, match="weight must be of shape \\(1, 2\\), and is of shape \\(2, 2\\)"):
+    with pytest.raises(ValueError, match="weight must have shape \\(1, 2\\), and has \\(2, 2\\)"):
         trajectory(net, [nn.Linear(2, 2)])
     along = {"weight": torch.tensor([[1.0, 1.0]])}
     for directions in ([along, along], [along, {"weight": torch.zeros(1, 2)}]):

@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
+from typing import get_args
 
 import pytest
 import torch
@@ -13,30 +16,31 @@ from strategies import densenet_specs, resnet_specs
 from torch import Tensor
 
 from resnetlib import ResNetSpec, Spec, build, spec_of
+from resnetlib.config import Shortcut, StrideIn
 from resnetlib.models.catalog import SPECS
-from resnetlib.weights.dialects.equivalent import same_networks, simplest
+from resnetlib.weights.dialects.compare import canonical_spec, same_network
 from resnetlib.weights.dialects.infer import fitting_specs, infer_spec, nearest_name
-from resnetlib.weights.dialects.recognise import Recognised, recognise, to_dialect, why_not
+from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect, to_dialect, unsupported_reason
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
-def check_inference(found: Recognised, spec: Spec, classes: int) -> None:
+def check_inference(found: RecognizedState, spec: Spec, classes: int) -> None:
     """The spec is inferred, or it is one of the choices that the error names; and a dialect that leaves one choice settles it."""
     fitting = fitting_specs(found)
-    assert simplest(spec) in fitting
+    assert canonical_spec(spec) in fitting
     if len(fitting) == 1:
         inferred = infer_spec(found)
-        assert (inferred.spec, inferred.num_classes, inferred.in_chans) == (simplest(spec), classes, 3)
+        assert (inferred.spec, inferred.num_classes, inferred.in_chans) == (canonical_spec(spec), classes, 3)
     else:
         with pytest.raises(ValueError, match=f"the same for {len(fitting)} networks") as caught:
             infer_spec(found)
         for field in ("stride_in", "join", "shortcut", "order", "stem_norm"):
             assert (field in str(caught.value)) == (len({getattr(one, field) for one in fitting}) > 1)
     for dialect in found.dialects:
-        left = [one for one in fitting if why_not(one, dialect) is None]
+        left = [one for one in fitting if unsupported_reason(one, dialect) is None]
         if len(left) == 1:
             assert infer_spec(found, dialect=dialect).spec == left[0]
         else:
@@ -47,21 +51,30 @@ def check_inference(found: Recognised, spec: Spec, classes: int) -> None:
 @pytest.mark.parametrize("name", SPECS)
 def test_every_known_network_is_inferred_or_named_among_the_choices(name: str) -> None:
     state, spec = known_state(name), spec_of(name)
-    found = recognise(state)
+    found = recognize_dialect(state)
     check_inference(found, spec, 10 if spec.stem == "cifar" else 1000)
     assert nearest_name(found) == name.replace("cifar_plain", "cifar_resnet")
 
 
 def test_every_family_is_inferred_or_named_among_the_choices(spec: Spec) -> None:
     state = build(spec, num_classes=7, device="meta").state_dict()
-    check_inference(recognise(state), spec, 7)
-    for same in fitting_specs(recognise(state)):
+    check_inference(recognize_dialect(state), spec, 7)
+    for same in fitting_specs(recognize_dialect(state)):
         assert shapes_of(build(same, num_classes=7, device="meta").state_dict()) == shapes_of(state)
 
 
 @given(spec=resnet_specs(most=12) | densenet_specs())
 def test_any_network_is_inferred_or_named_among_the_choices(spec: Spec) -> None:
-    check_inference(recognise(build(spec, num_classes=3, device="meta").state_dict()), spec, 3)
+    check_inference(recognize_dialect(build(spec, num_classes=3, device="meta").state_dict()), spec, 3)
+
+
+def variants(spec: ResNetSpec) -> list[ResNetSpec]:
+    """Return the specs with other shortcuts and strides that are the same network."""
+    found = []
+    for shortcut, stride_in in product(get_args(Shortcut), get_args(StrideIn)):
+        with suppress(ValueError):
+            found.append(replace(spec, shortcut=shortcut, stride_in=stride_in))
+    return [variant for variant in found if same_network(variant, spec)]
 
 
 @settings(max_examples=12)
@@ -69,8 +82,8 @@ def test_any_network_is_inferred_or_named_among_the_choices(spec: Spec) -> None:
 def test_specs_of_the_same_network_compute_the_same(spec: ResNetSpec) -> None:
     net = build(spec, num_classes=2).eval()
     images = torch.randn(1, 3, 16, 16)
-    assert simplest(simplest(spec)) == simplest(spec)
-    for same in same_networks(spec):
+    assert canonical_spec(canonical_spec(spec)) == canonical_spec(spec)
+    for same in variants(spec):
         twin = build(same, num_classes=2).eval()
         twin.load_state_dict(net.state_dict())
         assert torch.equal(twin(images), net(images))
@@ -78,13 +91,13 @@ def test_specs_of_the_same_network_compute_the_same(spec: ResNetSpec) -> None:
 
 @pytest.mark.parametrize(("widths", "choices"), [((4, 4), 1), ((4, 5), 1), ((4, 6), 2)])
 def test_the_padding_matters_from_two_new_channels_on(widths: tuple[int, ...], choices: int) -> None:
-    specs = {simplest(ResNetSpec(block="basic", depths=(1, 1), widths=widths, shortcut=kind)) for kind in ("A", "A_end")}
+    specs = {canonical_spec(ResNetSpec(block="basic", depths=(1, 1), widths=widths, shortcut=kind)) for kind in ("A", "A_end")}
     assert len(specs) == choices
 
 
 def test_without_norms_the_order_is_not_to_be_seen() -> None:
     spec = ResNetSpec(block="basic", depths=(1, 1), widths=(8, 16), order="pre", norm="none")
-    fitting = fitting_specs(recognise(build(spec, device="meta").state_dict()))
+    fitting = fitting_specs(recognize_dialect(build(spec, device="meta").state_dict()))
     assert [(one.order, one.stem_norm) for one in fitting] == [("post", False), ("pre", False), ("pre", True)]  # type: ignore[union-attr]
 
 
@@ -102,9 +115,9 @@ def test_what_is_ambiguous_and_what_settles_it() -> None:
         infer_spec(padded, dialect="chenyaofo")
     theirs = to_dialect(padded, spec_of("cifar_resnet20"), "akamaster")
     assert infer_spec(theirs).spec == spec_of("cifar_resnet20")
-    assert nearest_name(recognise(theirs)) == "cifar_resnet20"
+    assert nearest_name(recognize_dialect(theirs)) == "cifar_resnet20"
     with pytest.raises(ValueError, match="these are the names of resnetlib, and not of dialect='akamaster'"):
-        infer_spec(recognise(known_state("preact_resnet18")), dialect="akamaster")
+        infer_spec(recognize_dialect(known_state("preact_resnet18")), dialect="akamaster")
 
 
 CV = {
@@ -118,7 +131,7 @@ CV = {
 @pytest.mark.parametrize(("theirs", "ours"), CV.items())
 def test_pytorchcvs_networks_are_ours(theirs: str, ours: str | None) -> None:
     with torch.device("meta"):
-        found = recognise(get_model(theirs).state_dict())
+        found = recognize_dialect(get_model(theirs).state_dict())
     assert found.dialects == ("pytorchcv",)
     assert nearest_name(found) == ours
     with_norm = {"preresnet18": "preact_resnet18", "preresnet50b": "preact_resnet50"}
@@ -130,17 +143,17 @@ def test_pytorchcvs_networks_are_ours(theirs: str, ours: str | None) -> None:
 
 def test_the_nearest_name_is_that_of_the_same_network_or_of_the_likest() -> None:
     state = dict(build(spec_of("resnet34"), num_classes=3, in_chans=1, device="meta").state_dict())
-    assert nearest_name(recognise(state)) == "resnet34"
-    assert nearest_name(recognise({**state, "bn2.weight": torch.zeros(1)})) == "resnet34"
+    assert nearest_name(recognize_dialect(state)) == "resnet34"
+    assert nearest_name(recognize_dialect({**state, "bn2.weight": torch.zeros(1)})) == "resnet34"
     del state["layer3.2.conv1.weight"]
-    assert nearest_name(recognise(state)) == "resnet34"
+    assert nearest_name(recognize_dialect(state)) == "resnet34"
     wide = dict(build(spec_of("wide_resnet50_2"), device="meta").state_dict())
     del wide["bn1.weight"]
-    assert nearest_name(recognise(wide)) == "wide_resnet50_2"
+    assert nearest_name(recognize_dialect(wide)) == "wide_resnet50_2"
     dense = dict(build(spec_of("densenet169"), device="meta").state_dict())
     del dense["features.norm0.weight"]
-    assert nearest_name(recognise(dense)) == "densenet169"
-    assert nearest_name(recognise({"layer1.0.conv1.weight": torch.zeros(4, 4, 3, 3)})) is None
+    assert nearest_name(recognize_dialect(dense)) == "densenet169"
+    assert nearest_name(recognize_dialect({"layer1.0.conv1.weight": torch.zeros(4, 4, 3, 3)})) is None
 
 
 Changes = dict[str, tuple[int, ...] | None]
@@ -154,8 +167,8 @@ Changes = dict[str, tuple[int, ...] | None]
         ({"layer1.0.bn3.weight": (8,)}, "1 unexpected: layer1.0.bn3.weight"),
         ({"layer0.0.conv1.weight": (8, 8, 3, 3)}, "stages are numbered 1, 2, ..., got 0, 1, 2"),
         ({"layer999999.0.conv1.weight": (8, 8, 3, 3)}, "stages are numbered 1, 2, ..., got 1, 2, 999999"),
-        ({"layer2.7.conv1.weight": (8, 8, 3, 3)}, "the blocks of a stage are numbered 0, 1, ..., got 0, 7 in stage 2"),
-        ({"layer2.1000000000.conv1.weight": (8, 8, 3, 3)}, "no tensors named so: layer2.1000000000.conv1.weight"),
+        ({"layer2.7.conv1.weight": (8, 8, 3, 3)}, "the blocks of stage 2 are numbered 0, 1, ..., got 0, 7"),
+        ({"layer2.1000000000.conv1.weight": (8, 8, 3, 3)}, "no tensors with these names: layer2.1000000000.conv1.weight"),
         ({"conv1.weight": (8, 3, 5, 5)}, r"conv1.weight must be a convolution of 7x7 or 3x3, got \(8, 3, 5, 5\)"),
         ({"conv1.weight": (8,)}, r"conv1.weight must have the four dimensions of a convolution, none of them 0, got \(8,\)"),
         ({"conv1.weight": None}, "there is no conv1.weight"),
@@ -176,9 +189,9 @@ def test_a_state_dict_of_no_network_is_a_clear_error(changes: Changes, message: 
             del state[key]
         else:
             state[key] = torch.empty(shape, device="meta")
-    found = recognise(state)
+    found = recognize_dialect(state)
     with pytest.raises(ValueError, match=message):
-        infer_spec(Recognised(dialects=("resnetlib",), family="resnet", state=found.state, unknown=found.unknown))
+        infer_spec(RecognizedState(dialects=("resnetlib",), family="resnet", state=found.state, unknown=found.unknown))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +202,10 @@ def test_a_state_dict_of_no_network_is_a_clear_error(changes: Changes, message: 
             r"of another shape: features.denseblock2.denselayer1.norm1.weight \(8,\), not \(7,\)",
         ),
         ({"features.transition1.conv.weight": (99, 16, 1, 1)}, "no compression makes transitions of these channels in and out"),
-        ({"features.denseblock1.denselayer0.conv1.weight": (4, 8, 1, 1)}, "numbered 1, 2, ..., got 0, 1, 2 in stage 1"),
+        (
+            {"features.denseblock1.denselayer0.conv1.weight": (4, 8, 1, 1)},
+            "the blocks of stage 1 are numbered 1, 2, ..., got 0, 1, 2",
+        ),
         ({"features.denseblock1.denselayer2.conv2.weight": None}, "1 missing: features.denseblock1.denselayer2.conv2.weight"),
     ],
 )
@@ -213,7 +229,7 @@ def test_huge_state_dicts_are_refused_fast() -> None:
     for more, message in (
         (stages, "at most 32 stages, got 4999"),
         (blocks, "no known network has more than"),
-        (long, "no tensors named so: layer1.9999"),
+        (long, "no tensors with these names: layer1.9999"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             infer_spec({"conv1.weight": one, **more})

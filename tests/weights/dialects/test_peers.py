@@ -21,7 +21,7 @@ from zoos import SmallDenseNet, SmallResNet
 
 from resnetlib import DenseNetSpec, ResNetSpec, Spec, build
 from resnetlib.weights.dialects.infer import infer_spec
-from resnetlib.weights.dialects.recognise import recognise, to_dialect
+from resnetlib.weights.dialects.rename import recognize_dialect, to_dialect
 from resnetlib.weights.dialects.tables import ALIASES
 
 CLASSES = 7
@@ -199,7 +199,7 @@ def test_a_peers_weights_give_its_logits_here_and_ours_there(
 ) -> None:
     peer, twin = scramble(make(spec)), make(spec).eval()
     theirs = dict(peer.state_dict())
-    found = recognise(theirs)
+    found = recognize_dialect(theirs)
     assert ALIASES.get(dialect, dialect) in found.dialects
     assert found.unknown == ()
     net = build(spec, num_classes=CLASSES).eval()

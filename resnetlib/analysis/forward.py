@@ -1,0 +1,448 @@
+"""What each block adds to the feature, how strongly layers respond, and how the signal's variance changes with depth."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.linalg import vector_norm
+from torch.nn.modules.batchnorm import _NormBase
+from tqdm import tqdm
+
+from resnetlib.analysis.inputs import Batches, count_images, gather_inputs, noise_images
+from resnetlib.analysis.moments import Moments, channel_rows
+from resnetlib.analysis.network import (
+    blocks_in,
+    blocks_of,
+    chains_of,
+    hook_inputs,
+    hook_joins,
+    hook_outputs,
+    norm_mode,
+    preserve_state,
+    run,
+    run_finite,
+    spans_of,
+    unwrapped,
+)
+from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+from resnetlib.modules import Block
+from resnetlib.modules.layers import Shift
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, Shift)
+"""Norm layers, and the shift that stands in their place in Fixup networks."""
+
+
+@contextmanager
+def in_order(net: nn.Module, blocks: Mapping[str, Block]) -> Iterator[None]:
+    """Raise ValueError unless the forward pass inside runs exactly these blocks, once each and in this order."""
+    expected = iter(blocks)
+
+    def check(name: str | None, x: Tensor | None = None) -> None:
+        if (wanted := next(expected, None)) != name:
+            raise ValueError(
+                f"block {name or wanted} does not run at the same place for every batch: the analysis needs one order of blocks, "
+                f"and for the first batch it was {', '.join(blocks)}"
+            )
+
+    with hook_inputs(blocks_of(net), check):
+        yield
+    check(None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResidualDecomposition(AnalysisResult):
+    """The terms of x_L = x_l + sum F(x_i) in each chain of blocks (a stage, see `chains_of`).
+
+    x_l is the input of the chain, or the output of its first block's shortcut; F is what a block's join adds to its skip.
+
+    Args:
+        blocks: names of the blocks.
+        chains: for each chain, the indices of its first block and of the block after its last.
+        images: number of images.
+        deviation: for each chain, max `|x_L - (x_l + sum F)|` / max `|x_L|`. Zero up to rounding where nothing follows the joins
+            (pre-activation, DenseNet); elsewhere it is what the ReLUs after them change.
+        deviation_with_out: the same with the change by each block's `out` as a term; zero up to rounding except in plain networks.
+        branch_energy: for each block, the mean squared norm of F.
+        out_energy: for each block, the mean squared norm of the change by `out`.
+        skip_energy: for each chain, the mean squared norm of x_l.
+        share: for each block, <x_L, F> / <x_L, x_L>. All shares of a chain sum to 1 where the terms sum to x_L.
+        share_of_skip: for each chain, the share of x_l.
+        share_of_out: for each chain, the share of all changes by `out`.
+    """
+
+    blocks: tuple[str, ...]
+    chains: tuple[tuple[int, int], ...]
+    images: int
+    deviation: tuple[float, ...]
+    deviation_with_out: tuple[float, ...]
+    branch_energy: Tensor
+    out_energy: Tensor
+    skip_energy: Tensor
+    share: Tensor
+    share_of_skip: Tensor
+    share_of_out: Tensor
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Plot the shares of x_L as bars."""
+        ax = new_axes(ax, width=8)
+        ax.bar(range(len(self.blocks)), self.share.tolist(), color="tab:blue", label="blocks, F(x_i)")
+        starts, ends = ([index - 0.5 for index in indices] for indices in zip(*self.chains, strict=True))
+        ax.bar(starts, self.share_of_skip.tolist(), 0.4, color="tab:orange", label="skip, x_l")
+        ax.bar(ends, self.share_of_out.tolist(), 0.3, color="tab:gray", label="changes by ReLUs")
+        ax.axhline(0, color="black", linewidth=0.8)
+        ax.set(xlabel="block", ylabel="share of the chain's last feature x_L")
+        ax.legend()
+        return ax
+
+
+def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecomposition:
+    """Measure x_L = x_l + sum F(x_i) in each chain of blocks, and the share of x_L that each block adds.
+
+    F is the join of zeros and the branch: F(x), alpha F(x) in a scaled join, or the new channels of a concatenation, which x_l
+    has zeros for. In plain networks the same sum is measured, but it is not x_L.
+
+    Args:
+        net: network with blocks, in any mode; evaluated, and left unchanged.
+        batches: images, with or without labels.
+
+    Returns:
+        The terms, and how exactly they sum to x_L.
+
+    Source:
+        arXiv 1603.05027, eq. 4. In post-activation networks it holds with the changes by ReLUs as terms.
+
+    Example:
+        >>> from resnetlib import cifar_preact_resnet20
+        >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
+        >>> max(found.deviation) < 1e-6
+        True
+    """
+    net = unwrapped(net)
+    inputs = gather_inputs(net, batches)
+    chains = chains_of(net, inputs[0])
+    blocks, images = blocks_in(net, chains), count_images(inputs)
+    starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
+    terms: list[Tensor] = []  # of the chain that runs: x_l, then F and the change by `out` of each block
+    energies = [torch.zeros(2 * len(chain) + 1, dtype=torch.float64) for chain in chains]
+    dots = [torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains]  # with x_L, at the end with itself
+    largest = torch.zeros(3, len(chains), dtype=torch.float64)  # of |x_L| and of both deviations
+    joined = torch.empty(0)
+
+    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
+        nonlocal joined
+        join = blocks[name].join
+        added = _double(join.forward(torch.zeros_like(skip), branch))
+        if name in starts:
+            terms[:] = [_double(skip) if join.uses_skip or skip.shape == branch.shape else torch.zeros_like(added)]
+        terms.append(added)
+        joined = _double(join.forward(skip, branch))
+
+    def leave(name: str, y: Tensor) -> None:
+        terms.append(y.double() - joined)
+        if name in ends:
+            end_chain(ends[name], y.double())
+
+    def end_chain(i: int, last: Tensor) -> None:
+        added, changed = torch.zeros_like(last), torch.zeros_like(last)
+        for j, term in enumerate(terms):
+            channels = term.shape[1]  # fewer than x_L has, where later blocks concatenate theirs
+            (changed if j and j % 2 == 0 else added)[:, :channels] += term
+            energies[i][j] += term.square().sum().cpu()
+            dots[i][j] += (term * last[:, :channels]).sum().cpu()
+        dots[i][-1] += last.square().sum().cpu()
+        rest = last - added
+        sizes = torch.stack([x.abs().max() for x in (last, rest, rest - changed)])
+        largest[:, i] = largest[:, i].maximum(sizes.cpu())
+
+    with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
+        _run_all(net, blocks, inputs, "residual decomposition")
+    shares = [dot / dot[-1] for dot in dots]
+    sizes, *deviations = largest.tolist()
+    without, with_out = (tuple(map(relative, deviation, sizes)) for deviation in deviations)
+    return ResidualDecomposition(
+        blocks=tuple(blocks),
+        chains=spans_of(chains),
+        images=images,
+        deviation=without,
+        deviation_with_out=with_out,
+        branch_energy=torch.cat([energy[1::2] for energy in energies]) / images,
+        out_energy=torch.cat([energy[2::2] for energy in energies]) / images,
+        skip_energy=torch.stack([energy[0] for energy in energies]) / images,
+        share=torch.cat([share[1:-1:2] for share in shares]),
+        share_of_skip=torch.stack([share[0] for share in shares]),
+        share_of_out=torch.stack([share[2:-1:2].sum() for share in shares]),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseStd(AnalysisResult):
+    """Standard deviations of the responses of a network's 3x3 convolutions.
+
+    Args:
+        layers: names of the convolutions, in the order in which they run.
+        measured: for each, the name of the module whose output is its response: the norm layer after it, or itself.
+        images: number of images.
+        std: standard deviation over images, channels and positions, `(layers,)`.
+    """
+
+    layers: tuple[str, ...]
+    measured: tuple[str, ...]
+    images: int
+    std: Tensor
+
+    @property
+    def median(self) -> float:
+        """The median over layers."""
+        return float(self.std.quantile(0.5))
+
+    def plot(self, ax: "Axes | None" = None, label: str | None = None, *, descending: bool = False) -> "Axes":
+        """Plot the standard deviations by layer, or in descending order as in the lower half of the paper's figure."""
+        return plot_curve(ax, self.std, label=label, name="std of the response", of="3x3 layer", descending=descending)
+
+
+def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
+    """Measure the std over N, C, H, W of each 3x3 convolution's response: after its norm, before nonlinearity and addition.
+
+    All 3x3 convolutions count, as in the paper, also that of the stem. The norm of a convolution is the first module that reads its
+    output, if that is a norm layer; without one, the convolution's own output is measured. So it is in pre-activation blocks, where
+    the next norm belongs to the next convolution: compare their values with each other, not with post-activation networks.
+
+    Args:
+        net: network with 3x3 convolutions, in any mode; evaluated, and left unchanged.
+        batches: images, with or without labels.
+
+    Returns:
+        The standard deviations.
+
+    Source:
+        arXiv 1512.03385, sec. 4.2 and fig. 7.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> found = response_std(cifar_resnet20(), torch.randn(2, 3, 32, 32))
+        >>> len(found.layers), found.layers[1], found.measured[1]
+        (19, 'layer1.0.conv1', 'layer1.0.bn1')
+    """
+    net = unwrapped(net)
+    inputs = gather_inputs(net, batches)
+    with preserve_state(net), torch.no_grad():
+        measured = _response_modules(net, inputs[0])
+        moments = {conv: Moments() for conv in measured}
+        modules = {conv: net.get_submodule(name) for conv, name in measured.items()}
+        with hook_outputs(modules, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
+            for x in tqdm(inputs, desc="responses", unit="batch", disable=None):
+                run_finite(net, x)
+    std = torch.cat([m.variance.cpu() for m in moments.values()]).sqrt()
+    return ResponseStd(layers=tuple(measured), measured=tuple(measured.values()), images=count_images(inputs), std=std)
+
+
+def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
+    """Run the network, and return for each 3x3 convolution the name of the module whose output is its response."""
+    names = {module: name for name, module in net.named_modules()}
+    preact_blocks = [module for module in names if isinstance(module, Block) and type(module).pre is not Block.pre]
+    preact = {module for block in preact_blocks for module in block.modules()}
+    measured: dict[str, str] = {}
+    unread: dict[str, Tensor] = {}
+
+    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+        for conv, y in list(unread.items()):
+            if any(arg is y for arg in args):
+                del unread[conv]
+                if isinstance(module, _NORMS):
+                    measured[conv] = names[module]
+
+    def leave(conv: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
+        measured[names[conv]] = names[conv]
+        if conv not in preact:
+            unread[names[conv]] = y
+
+    with ExitStack() as stack:
+        for module in names:
+            if not isinstance(module, nn.Sequential):  # a container only passes x on
+                stack.callback(module.register_forward_pre_hook(enter).remove)
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                stack.callback(module.register_forward_hook(leave).remove)
+        run(net, x)
+    if not measured:
+        raise ValueError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), so there are no responses to measure")
+    return measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BranchRatio(AnalysisResult):
+    """The size of each block's branch relative to its skip.
+
+    Args:
+        blocks: names of the blocks.
+        images: number of images.
+        ratio: for each block, the mean over images of ||F(x)|| / ||skip||; NaN where a block without skip changes the shape.
+    """
+
+    blocks: tuple[str, ...]
+    images: int
+    ratio: Tensor
+
+    @property
+    def median(self) -> float:
+        """The median over blocks, without NaN."""
+        return float(self.ratio.nanquantile(0.5))
+
+    def plot(self, ax: "Axes | None" = None, label: str | None = None, *, descending: bool = False) -> "Axes":
+        """Plot the ratios by block, or in descending order."""
+        return plot_curve(ax, self.ratio, label=label, name="||F(x)|| / ||skip||", of="block", descending=descending)
+
+
+def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
+    """Measure ||F(x)|| / ||skip|| at each block's join.
+
+    F(x) is the join of zeros and the branch, alpha F(x) in a scaled join; the skip is the block's input, or the output of its
+    shortcut. The join of a plain block ignores its skip: the ratio is ||F(x)|| / ||x||.
+
+    Args:
+        net: network with blocks, in any mode; evaluated, and left unchanged.
+        batches: images, with or without labels.
+
+    Returns:
+        The ratios.
+
+    Source:
+        arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
+        shows responses (`response_std`), not ratios.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> net = cifar_resnet20()
+        >>> _ = torch.nn.init.zeros_(net.layer1[0].bn2.weight)
+        >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
+        0.0
+    """
+    net = unwrapped(net)
+    inputs = gather_inputs(net, batches)
+    blocks = blocks_in(net, chains_of(net, inputs[0]))
+    sums = dict.fromkeys(blocks, 0.0)
+
+    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
+        join = blocks[name].join
+        if join.uses_skip or skip.shape == branch.shape:
+            added, own = (vector_norm(x.double().flatten(1), dim=1) for x in (join.forward(torch.zeros_like(skip), branch), skip))
+            sums[name] += float((added / own).sum())
+        else:
+            sums[name] = float("nan")
+
+    with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet):
+        _run_all(net, blocks, inputs, "branch ratios")
+    images = count_images(inputs)
+    return BranchRatio(blocks=tuple(blocks), images=images, ratio=torch.tensor(list(sums.values()), dtype=torch.float64) / images)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignalPropagation(AnalysisResult):
+    """Channel statistics of each block's output and branch, over images and positions.
+
+    Args:
+        blocks: names of the blocks.
+        chains: for each chain, the indices of its first block and of the block after its last.
+        images: number of images.
+        training: whether norms used batch statistics.
+        squared_mean: for each block's output, the mean over channels of the squared mean.
+        variance: for each block's output, the mean over channels of the variance.
+        branch_variance: the same at the end of each block's branch, before the join.
+    """
+
+    blocks: tuple[str, ...]
+    chains: tuple[tuple[int, int], ...]
+    images: int
+    training: bool
+    squared_mean: Tensor
+    variance: Tensor
+    branch_variance: Tensor
+
+    def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
+        """Plot the three statistics by block: a signal propagation plot. `label` names the network in the legend."""
+        ax = new_axes(ax, width=8)
+        prefix = "" if label is None else f"{label}: "
+        for values, name, style in (
+            (self.variance, "variance", "-"),
+            (self.squared_mean, "squared mean", "--"),
+            (self.branch_variance, "variance of the branch", ":"),
+        ):
+            plot_curve(ax, values, label=prefix + name, name="mean over channels", of="block", style=style)
+        return ax
+
+
+def signal_propagation(
+    net: nn.Module, batches: Batches | None = None, *, images: int = 64, image_size: int = 32, training: bool = True, seed: int = 0
+) -> SignalPropagation:
+    """Measure mean_c(mean_nhw^2) and mean_c(var_nhw) of each block's output, and mean_c(var_nhw) of each branch.
+
+    In a residual network with batch norms at initialisation every branch of a stage adds the same variance, which grows linearly
+    with depth. The first block of a stage resets it, if its shortcut is normalised (pre-activation, or a projection with a norm);
+    shortcut A of post-activation networks resets it in part, since it pads the old channels with zeros.
+
+    Args:
+        net: network with blocks; left unchanged.
+        batches: images, with or without labels; None for images of noise from N(0, 1).
+        images: number of noise images.
+        image_size: their height and width, in pixels.
+        training: whether norms use batch statistics, as in the first step of training, or their running statistics. Dropout and
+            stochastic depth are off in both cases.
+        seed: seed of the noise.
+
+    Returns:
+        The statistics.
+
+    Source:
+        arXiv 2101.08692.
+
+    Example:
+        >>> from resnetlib import cifar_preact_resnet20
+        >>> found = signal_propagation(cifar_preact_resnet20(), images=8)
+        >>> bool(found.variance[2] > found.variance[1] > found.variance[0])
+        True
+    """
+    net = unwrapped(net)
+    inputs = gather_inputs(net, noise_images(net, images, image_size, seed=seed) if batches is None else batches)
+    chains = chains_of(net, inputs[0])
+    blocks = blocks_in(net, chains)
+    branches, outputs = ({name: Moments() for name in blocks} for _ in range(2))
+
+    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
+        branches[name].add(channel_rows(branch))
+
+    def leave(name: str, y: Tensor) -> None:
+        outputs[name].add(channel_rows(y))
+
+    with norm_mode(net, training=training), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
+        _run_all(net, blocks, inputs, "signal propagation")
+    return SignalPropagation(
+        blocks=tuple(blocks),
+        chains=spans_of(chains),
+        images=count_images(inputs),
+        training=bool(training),
+        squared_mean=torch.stack([m.mean.square().mean().cpu() for m in outputs.values()]),
+        variance=torch.stack([m.variance.mean().cpu() for m in outputs.values()]),
+        branch_variance=torch.stack([m.variance.mean().cpu() for m in branches.values()]),
+    )
+
+
+def relative(part: float, whole: float) -> float:
+    """Return part / whole, and 0 for 0 / 0."""
+    return part / whole if whole else inf if part else 0.0
+
+
+def _run_all(net: nn.Module, blocks: Mapping[str, Block], inputs: list[Tensor], desc: str) -> None:
+    for x in tqdm(inputs, desc=desc, unit="batch", disable=None):
+        with in_order(net, blocks):
+            run_finite(net, x)
+
+
+def _double(x: Tensor) -> Tensor:
+    """Return a copy in float64 that later in-place operations do not change."""
+    return x.to(torch.float64, copy=True)

@@ -1,0 +1,290 @@
+"""How much of the gradient reaches each block, and how much of that comes through skip connections alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from resnetlib.analysis.forward import in_order, relative
+from resnetlib.analysis.inputs import Batches, count_images, gather
+from resnetlib.analysis.network import (
+    blocks_in,
+    chains_of,
+    enable_gradients,
+    hook_inputs,
+    hook_joins,
+    hook_outputs,
+    norm_mode,
+    spans_of,
+    summed_loss,
+    unwrapped,
+)
+from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientFlow(AnalysisResult):
+    """Norms of the gradient of the loss by block.
+
+    Args:
+        blocks: names of the blocks.
+        images: number of images.
+        training: whether norms used batch statistics.
+        loss: mean cross-entropy.
+        feature_norm: for each block's input, and at the end for the last block's output, the root mean square over images of the
+            norm of the gradient of the summed loss, which does not depend on the number of images.
+        parameter_norm: for each block, the norm of the gradient of the mean loss with respect to all of its parameters.
+    """
+
+    blocks: tuple[str, ...]
+    images: int
+    training: bool
+    loss: float
+    feature_norm: Tensor
+    parameter_norm: Tensor
+
+    @property
+    def first_to_last(self) -> float:
+        """The norm at the first block's input divided by that at the last block's output; below 1, gradients vanish."""
+        return float(self.feature_norm[0] / self.feature_norm[-1])
+
+    def plot(
+        self, ax: "Axes | None" = None, label: str | None = None, *, of: Literal["features", "parameters"] = "features"
+    ) -> "Axes":
+        """Plot the norms of the gradient of features, or of parameters, by block on a logarithmic axis."""
+        curves = {
+            "features": (self.feature_norm, "norm of dE/dx, at the block's input"),
+            "parameters": (self.parameter_norm, "norm of dE/dw, all the block's parameters"),
+        }
+        if of not in curves:
+            raise ValueError(f"of must be one of {', '.join(curves)}, got {of!r}")
+        values, ylabel = curves[of]
+        ax = plot_curve(ax, values, label=label, name=ylabel, of="block")
+        ax.set_yscale("log")
+        return ax
+
+
+def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None, *, training: bool = True) -> GradientFlow:
+    """Measure ||dE/dx|| at each block's input, and ||dE/dw|| of each block's parameters, frozen ones included.
+
+    The network is left unchanged, running statistics and gradients included, so this may be called between two training steps.
+
+    Args:
+        net: network with blocks that returns logits.
+        batches: images and labels; or images alone, as one tensor.
+        labels: labels of that tensor.
+        training: whether norms use batch statistics, as in training, or their running statistics. Dropout and stochastic depth are
+            off in both cases.
+
+    Returns:
+        The norms.
+
+    Source:
+        arXiv 1512.03385, sec. 4.1, which verified that with batch norms the gradients of plain networks do not vanish.
+
+    Example:
+        >>> from resnetlib import cifar_plain20, cifar_resnet20
+        >>> x, y = torch.randn(4, 3, 32, 32), torch.arange(4)
+        >>> ax = gradient_flow(cifar_plain20(), x, y).plot(label="plain")
+        >>> [line.get_label() for line in gradient_flow(cifar_resnet20(), x, y).plot(ax, label="residual").lines]
+        ['plain', 'residual']
+    """
+    net = unwrapped(net)
+    data = gather(net, batches, labels)
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    images, total = count_images(data), 0.0
+    features: dict[str, Tensor] = {}
+    parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]
+    every = [parameter for own in parameters for parameter in own]
+
+    def enter(name: str, x: Tensor) -> None:
+        features.setdefault(name, x)  # a block that checkpointing runs again enters twice
+
+    def leave(name: str, y: Tensor) -> Tensor:
+        features.setdefault("", y)
+        return y.clone()  # the caller may write into it
+
+    last = list(blocks.items())[-1:]
+    with enable_gradients(net), norm_mode(net, training=training), hook_inputs(blocks, enter), hook_outputs(dict(last), leave):
+        squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
+        sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
+        for parameter in every:
+            parameter.requires_grad_(True)
+        for x, y in tqdm(data, desc="gradient flow", unit="batch", disable=None):
+            features.clear()
+            with in_order(net, blocks):
+                loss = summed_loss(net, x.requires_grad_(), y)  # so that features have gradients after a frozen stem too
+            gradients = torch.autograd.grad(loss, [*features.values(), *every], materialize_grads=True)
+            squares += torch.stack([gradient.double().square().sum().cpu() for gradient in gradients[: len(features)]])
+            for summed, gradient in zip(sums, gradients[len(features) :], strict=True):
+                summed += gradient
+            total += float(loss.detach())
+    energies = iter([float(summed.square().sum()) for summed in sums])
+    return GradientFlow(
+        blocks=tuple(blocks),
+        images=images,
+        training=bool(training),
+        loss=total / images,
+        feature_norm=(squares / images).sqrt(),
+        parameter_norm=torch.tensor([sum(next(energies) for _ in own) for own in parameters], dtype=torch.float64).sqrt() / images,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientDecomposition(AnalysisResult):
+    """The two terms of dE/dx_l for the input x_l of each block, where x_L is the last feature of the block's chain.
+
+    Norms are root mean squares over images of the norm of the gradient of the summed loss.
+
+    Args:
+        blocks: names of the blocks.
+        chains: for each chain, the indices of its first block and of the block after its last.
+        images: number of images.
+        training: whether norms used batch statistics.
+        last_norm: for each chain, ||dE/dx_L||.
+        skip_norm: for each block, the norm of term 1, which comes from x_L through skips alone.
+        branch_norm: for each block, the norm of term 2, which comes through at least one branch.
+        norm: for each block, the norm of their sum.
+        cosine: for each block, the cosine of the angle between the terms; NaN where one of them is zero.
+        survival: for each block, skip_norm / last_norm: the share of dE/dx_L that arrives through skips.
+        deviation: for each chain, max |sum of the terms - autograd's dE/dx_l| / max |dE/dx_l|. Zero up to rounding, if only blocks
+            change x in the chain.
+    """
+
+    blocks: tuple[str, ...]
+    chains: tuple[tuple[int, int], ...]
+    images: int
+    training: bool
+    last_norm: Tensor
+    skip_norm: Tensor
+    branch_norm: Tensor
+    norm: Tensor
+    cosine: Tensor
+    survival: Tensor
+    deviation: tuple[float, ...]
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Plot the norms of both terms and of their sum, by block on a logarithmic axis."""
+        ax = new_axes(ax, width=8)
+        curves = {"dE/dx_l": self.norm, "through skips alone": self.skip_norm, "through branches": self.branch_norm}
+        for label, values in curves.items():
+            plot_curve(ax, values, label=label, name="norm", of="block")
+        ax.set_yscale("log")
+        return ax
+
+
+def gradient_decomposition(
+    net: nn.Module, batches: Batches, labels: Tensor | None = None, *, training: bool = True
+) -> GradientDecomposition:
+    """Split dE/dx_l into the term that comes through skips alone, and the term that comes through branches.
+
+    Term 1 is the gradient from the last feature x_L of the chain to x_l with all branches detached. It is dE/dx_L itself where
+    skips are identities and nothing follows the joins (pre-activation, with `Add` or `ScaledAdd`), dE/dx_L on the channels of x_l
+    with `Concat`, what the ReLUs after the additions let through in post-activation networks, and zero in plain ones. Where the
+    skip changes the shape it goes through the shortcut. Term 2 is the rest: dE/dx_L d(sum F)/dx_l where term 1 is dE/dx_L. It is
+    computed on its own from the gradients of the branches, so that the sum can be compared with autograd's.
+
+    Args:
+        net: network with blocks that returns logits.
+        batches: images and labels; or images alone, as one tensor.
+        labels: labels of that tensor.
+        training: whether norms use batch statistics, as in training, or their running statistics. Dropout and stochastic depth are
+            off in both cases.
+
+    Returns:
+        Norms of the terms, and how exactly they sum to dE/dx_l.
+
+    Source:
+        arXiv 1603.05027, eq. 5.
+
+    Example:
+        >>> from resnetlib import cifar_preact_resnet20
+        >>> found = gradient_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32), torch.tensor([3, 5]))
+        >>> [round(share, 4) for share in found.survival.tolist()[:3]]
+        [1.0, 1.0, 1.0]
+        >>> max(found.deviation) < 1e-4
+        True
+    """
+    net = unwrapped(net)
+    data = gather(net, batches, labels)
+    chains = chains_of(net, data[0][0])
+    blocks, images = blocks_in(net, chains), count_images(data)
+    inputs: dict[str, Tensor] = {}  # of the forward pass; a block that checkpointing runs again does not replace them
+    joined: dict[str, tuple[Tensor, Tensor]] = {}
+    outputs: dict[str, Tensor] = {}
+
+    def enter(name: str, x: Tensor) -> None:
+        inputs.setdefault(name, x)
+
+    def meet(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+        views = skip.view_as(skip), branch.view_as(branch)  # the join's own tensors: gradients at them have come through it
+        joined.setdefault(name, views)
+        return views
+
+    def leave(name: str, y: Tensor) -> Tensor:
+        outputs.setdefault(name, y)
+        return y.clone()  # the caller may write into it
+
+    index = {name: i for i, name in enumerate(blocks)}
+    last = torch.zeros(len(chains), dtype=torch.float64)
+    sums = torch.zeros(4, len(blocks), dtype=torch.float64)  # squared norms of both terms and of their sum, <term 1, term 2>
+    deviation, largest = [0.0] * len(chains), [0.0] * len(chains)
+
+    def backward(loss: Tensor) -> None:
+        whole = dict(zip(inputs, _grad(loss, list(inputs.values())), strict=True))
+        ends = _grad(loss, [outputs[chain[-1]] for chain in chains])
+        for i, (chain, end) in enumerate(zip(chains, ends, strict=True)):
+            last[i] += end.double().square().sum().cpu()
+            term1, term2 = end, torch.zeros_like(end)
+            for name in reversed(chain):
+                x, y, (skip, branch) = inputs[name], outputs[name], joined[name]
+                (skip1, branch1), (skip2, branch2) = (_grad(y, (skip, branch), term) for term in (term1, term2))
+                (term1,) = _grad(skip, [x], skip1)
+                term2 = _grad(skip, [x], skip2)[0] + _grad(branch, [x], branch1 + branch2)[0]
+                deviation[i] = max(deviation[i], float((term1 + term2 - whole[name]).abs().max()))
+                largest[i] = max(largest[i], float(whole.pop(name).abs().max()))
+                dot = (term1.double() * term2.double()).sum()
+                sums[:, index[name]] += torch.stack([_energy(term1), _energy(term2), _energy(term1 + term2), dot]).cpu()
+
+    with (
+        enable_gradients(net),
+        norm_mode(net, training=training),
+        hook_inputs(blocks, enter),
+        hook_joins(blocks, meet),
+        hook_outputs(blocks, leave),
+    ):
+        for x, y in tqdm(data, desc="gradient decomposition", unit="batch", disable=None):
+            for tensors in (inputs, joined, outputs):
+                tensors.clear()
+            with in_order(net, blocks):
+                loss = summed_loss(net, x.requires_grad_(), y)  # so that features have gradients after a frozen stem too
+            backward(loss)
+    skip_energy, branch_energy, energy, dot = sums
+    return GradientDecomposition(
+        blocks=tuple(blocks),
+        chains=spans_of(chains),
+        images=images,
+        training=bool(training),
+        last_norm=(last / images).sqrt(),
+        skip_norm=(skip_energy / images).sqrt(),
+        branch_norm=(branch_energy / images).sqrt(),
+        norm=(energy / images).sqrt(),
+        cosine=dot / (skip_energy * branch_energy).sqrt(),
+        survival=(skip_energy / last.repeat_interleave(torch.tensor([len(chain) for chain in chains]))).sqrt(),
+        deviation=tuple(map(relative, deviation, largest)),
+    )
+
+
+def _energy(gradient: Tensor) -> Tensor:
+    return gradient.double().square().sum()
+
+
+def _grad(y: Tensor, xs: Sequence[Tensor], gradient: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return the gradients with respect to `xs`, zeros where `y` does not depend on them, and keep the graph."""
+    return torch.autograd.grad(y, xs, gradient, retain_graph=True, materialize_grads=True)

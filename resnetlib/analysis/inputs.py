@@ -1,0 +1,198 @@
+"""The arguments of analyses: batches of images and labels, sequences of numbers, seeds."""
+
+from collections.abc import Iterable
+from math import inf, isfinite, nan
+from typing import SupportsFloat, SupportsIndex, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from resnetlib.modules import Backbone
+from resnetlib.modules.arguments import as_integer, check_count
+
+T = TypeVar("T")
+
+Batch = tuple[Tensor, Tensor]
+"""Preprocessed images `(N, C, H, W)` and labels `(N,)`."""
+
+Batches = Tensor | Batch | Iterable[Tensor | Batch]
+"""Images, or a tuple or list of images and labels; or an iterable of such batches, for example a `DataLoader`."""
+
+_INTEGERS = (torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64, torch.int64)
+_WANTED = "batches must be tensors of images (N, C, H, W), or pairs of such and labels (N,)"
+
+
+def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
+    """Return the images of all batches, on the network's device and of its dtype; labels are ignored."""
+    like = like_of(net)
+    return [_images_like(like, x) for x, _ in _read(batches)]
+
+
+def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> list[Batch]:
+    """Return all batches with labels, on the network's device; `labels` belong to batches given as one tensor of images."""
+    check_classifier(net)
+    if labels is not None:
+        if not isinstance(batches, Tensor):
+            raise ValueError("separate labels need batches that are one tensor of images: give pairs of images and labels instead")
+        batches = [(batches, labels)]
+    classifier = net.get_classifier() if isinstance(net, Backbone) else None  # perhaps not the one it was built with
+    classes = classifier.out_features if isinstance(classifier, nn.Linear) else None
+    like = like_of(net)
+    return [(_images_like(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
+
+
+def check_classifier(net: nn.Module) -> None:
+    """Raise ValueError if the network says that it returns features instead of logits."""
+    if getattr(net, "num_classes", None) == 0:
+        raise ValueError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
+
+
+def like_of(net: nn.Module) -> Tensor:
+    """Return the network's first parameter, whose device and dtype images must have; an empty tensor if it has none."""
+    like = next(net.parameters(), torch.empty(0))
+    if like.is_meta:
+        raise ValueError(f"{type(net).__name__} is on the device meta: it has no numbers, and nothing can be measured")
+    return like
+
+
+def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0) -> Tensor:
+    """Draw images from N(0, 1), the same on every device, with as many channels as the network's first layer takes."""
+    images, image_size = check_count("images", images, least=1), check_count("image_size", image_size, least=1)
+    channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
+    if channels is None:
+        raise ValueError(f"{type(net).__name__} has no layer with in_channels: give images")
+    return torch.randn(images, channels, image_size, image_size, generator=seeded_generator(seed)).to(like_of(net))
+
+
+def count_images(batches: list[Batch] | list[Tensor]) -> int:
+    """Return the number of images in all batches."""
+    return sum(len(batch if isinstance(batch, Tensor) else batch[0]) for batch in batches)
+
+
+def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
+    """Return the images of each batch that is not empty, and the batch; the global random state is left as it was."""
+    if isinstance(batches, Tensor) or _is_one_batch(batches):
+        batches = [batches]  # type: ignore[list-item] # a DataLoader's batch is a list
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"{_WANTED}, or an iterable of such batches, got {_described(batches)}")
+    with torch.random.fork_rng(devices=[]):  # a DataLoader draws
+        read = [(x, batch) for batch in batches if len(x := _images(batch))]
+    if not read:
+        raise ValueError("there are no images: the batches are empty (an iterator can be read only once)")
+    return read
+
+
+def _is_one_batch(batches: object) -> bool:
+    """Return whether this is one pair of images and labels (perhaps invalid ones) rather than a sequence of batches."""
+    if not (isinstance(batches, tuple | list) and len(batches) > 1 and isinstance(batches[0], Tensor)):
+        return False
+    x, y = batches[:2]
+    is_images = isinstance(y, Tensor) and y.ndim == x.ndim
+    is_batch = isinstance(y, tuple | list) and len(y) > 0 and isinstance(y[0], Tensor)
+    return not (is_images or is_batch)
+
+
+def _images(batch: object) -> Tensor:
+    x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    if not isinstance(x, Tensor):
+        raise ValueError(f"{_WANTED}, got {_described(batch)}")
+    if not x.is_floating_point():
+        raise ValueError(f"images must be floating point numbers, preprocessed as the network expects them, got {x.dtype}")
+    if x.ndim < 2:
+        raise ValueError(f"{_WANTED}, got {_described(x)}")
+    return x
+
+
+def _images_like(like: Tensor, x: Tensor) -> Tensor:
+    with torch.inference_mode(False):  # gradients may be computed with respect to the images
+        return (x.clone() if x.is_inference() else x.detach()).to(like.device, like.dtype)
+
+
+def _labels(batch: object, images: int, classes: int | None) -> Tensor:
+    if isinstance(batch, tuple | list) and len(batch) > 2:
+        raise ValueError(f"batches must be pairs of images (N, C, H, W) and labels (N,), and no more, got {_described(batch)}")
+    if not isinstance(batch, tuple | list) or len(batch) < 2:
+        raise ValueError(f"labels are missing: give pairs of images (N, C, H, W) and labels (N,), got {_described(batch)}")
+    y = batch[1]
+    if not isinstance(y, Tensor) or y.dtype not in _INTEGERS or y.shape != (images,):
+        raise ValueError(f"labels must be a tensor of {images} integers, one for each image, got {_described(y)}")
+    with torch.inference_mode(False):  # the backward pass of a loss needs the labels
+        y = (y.clone() if y.is_inference() else y.detach()).long()
+    least, largest = int(y.min()), int(y.max())
+    if least < 0 or (classes is not None and largest >= classes):
+        accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the numbers of the network's logits"
+        raise ValueError(f"labels must be {accepted}, got {least if least < 0 else largest}")
+    return y
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {', '.join(type(item).__name__ for item in value) or 'nothing'}"
+    return type(value).__name__
+
+
+def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float = -inf, fewest: int = 1) -> tuple[float, ...]:
+    """Return numbers as a tuple of floats; raise ValueError unless there are `fewest` or more, finite and at least `least`."""
+    given = as_tuple(numbers)
+    floats = [_as_float(number) for number in given or ()]
+    if given is None or len(floats) < fewest or not all(least <= number and isfinite(number) for number in floats):
+        accepted = "finite numbers" if least == -inf else f"finite numbers of at least {least:g}"
+        raise ValueError(f"{name} must be a sequence of {accepted}, {fewest} or more, got {numbers if given is None else given!r}")
+    return tuple(floats)
+
+
+def check_integers(
+    name: str, numbers: Iterable[SupportsIndex], least: int, largest: int | None = None, *, different: bool = True
+) -> tuple[int, ...]:
+    """Return integers as a tuple; raise ValueError unless there is one or more, from `least` to `largest`, without repetition."""
+    given = as_tuple(numbers)
+    found = [integer for number in given or () if (integer := as_integer(number)) is not None]
+    fit = all(least <= integer and (largest is None or integer <= largest) for integer in found)
+    if not given or len(found) < len(given) or not fit or (different and len(set(found)) < len(found)):
+        accepted = f"of at least {least}" if largest is None else f"from {least} to {largest}"
+        kind = "different integers" if different else "integers"
+        raise ValueError(f"{name} must be a sequence of {kind} {accepted}, 1 or more, got {numbers if given is None else given!r}")
+    return tuple(found)
+
+
+def as_tuple(values: Iterable[T]) -> tuple[T, ...] | None:
+    """Return the items of an iterable; None for text and for anything that is not iterable."""
+    try:
+        return None if isinstance(values, str | bytes) else tuple(values)
+    except TypeError:
+        return None
+
+
+def _as_float(value: object) -> float:
+    """Return a number as a float; NaN for anything else, booleans included."""
+    try:
+        return nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type] # which is what is asked
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return nan
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed as an int; raise ValueError unless it is from 0 to 2^63 - 1."""
+    number = as_integer(seed)
+    if number is None or not 0 <= number < 2**63:
+        raise ValueError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
+    return number
+
+
+def seeded_generator(seed: int) -> torch.Generator:
+    """Return a generator on the CPU, whose numbers are the same on every device."""
+    return torch.Generator().manual_seed(check_seed(seed))
+
+
+def generators(seed: int, draws: int) -> list[torch.Generator]:
+    """Return a generator for each draw; each is the same however many draws follow it."""
+    check_count("draws", draws, least=1)
+    first = seeded_generator(seed)
+    return [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=first))) for _ in range(draws)]
+
+
+def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1) a tensor like x, image by image, so that the batch size does not matter."""
+    return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x]).to(x)

@@ -1,0 +1,663 @@
+"""Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, combinations, product
+from math import nan
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from tqdm import tqdm
+
+from resnetlib.analysis.inputs import Batch, Batches, check_integers, check_numbers, gather, generators, normal_like
+from resnetlib.analysis.network import (
+    Score,
+    blocks_in,
+    chains_of,
+    chance_error,
+    hook_joins,
+    hook_outputs,
+    predictions,
+    preserve_state,
+    running_blocks,
+    score_clean,
+    unwrapped,
+)
+from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
+_NOT_MEASURED = torch.empty(0, dtype=torch.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Perturbation(AnalysisResult):
+    """The error of a network under each of many perturbations of one kind.
+
+    The dimensions of `error`, `loss` and `changed` are
+
+    ============================== ===============================
+    `lesion`                       `(blocks,)`
+    `lesion_many`, `reorder`       `(values, draws)`
+    `block_survival`               `(blocks, values)`
+    `input_noise`, `weight_noise`  `(values, draws)`
+    `branch_noise`                 `(blocks, values, draws)`
+    ============================== ===============================
+
+    Args:
+        kind: name of the function that measured it.
+        blocks: names of the blocks that were perturbed, or could be.
+        values: numbers of deleted blocks or of swaps, factors of branches, or sizes of the noise.
+        images: number of images.
+        clean_error: error without perturbation, in %.
+        clean_loss: mean cross-entropy without perturbation, in nats.
+        chance_error: error of guessing, in %.
+        error: error under each perturbation, in %.
+        loss: mean cross-entropy, in nats.
+        changed: images whose prediction differs from the unperturbed network's, in %.
+        error_all: of `block_survival`, error with all branches scaled, `(values,)`.
+        changed_all: of `block_survival`, changed predictions with all branches scaled, `(values,)`.
+        deleted_output: of `lesion` and `block_survival`, what each block outputs when it is deleted.
+        changes_shape: of `lesion`, whether each block's output differs in shape from its input.
+        groups: of `reorder`, names of the blocks that can be exchanged with each other.
+        tau: of `reorder`, Kendall's tau of the order of all blocks, `(values, draws)`; 1 for the trained order.
+    """
+
+    kind: str
+    blocks: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    images: int
+    clean_error: float
+    clean_loss: float = nan
+    chance_error: float
+    error: Tensor
+    loss: Tensor = _NOT_MEASURED
+    changed: Tensor = _NOT_MEASURED
+    error_all: Tensor = _NOT_MEASURED
+    changed_all: Tensor = _NOT_MEASURED
+    deleted_output: tuple[str, ...] = ()
+    changes_shape: tuple[bool, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    tau: Tensor = _NOT_MEASURED
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Accuracy without perturbation, in %."""
+        return 100 - self.clean_error
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Accuracy under each perturbation, in %."""
+        return 100 - self.error
+
+    @property
+    def mean_accuracy(self) -> Tensor:
+        """Mean accuracy over the draws, in %."""
+        return self.accuracy if self.kind in ("lesion", "block_survival") else self.accuracy.mean(-1)
+
+    @property
+    def drop(self) -> Tensor:
+        """Mean loss of accuracy, in percentage points."""
+        return self.clean_accuracy - self.mean_accuracy
+
+    def quantile(self, q: float) -> Tensor:
+        """Return a quantile of the error over the draws; 0.5 for the median."""
+        return self.error.quantile(q, dim=-1)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Plot the error; for noise the accuracy, and for `block_survival` the changed predictions.
+
+        Args:
+            ax: matplotlib axes, perhaps with another network's curve; None for new ones.
+
+        Returns:
+            The axes.
+        """
+        ax = new_axes(ax, width=8 if self.kind in ("lesion", "branch_noise") else 6)
+        order = sorted(range(len(self.values)), key=self.values.__getitem__)
+        values = [self.values[i] for i in order]
+        noise = self.kind in ("input_noise", "weight_noise")
+        measure, clean, chance = "error (%)", self.clean_error, self.chance_error
+        if noise or self.kind == "branch_noise":
+            measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
+        colour: Any = "black"
+        if self.kind == "lesion":
+            xlabel = "deleted block (orange: changes the shape)"
+            colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
+            ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
+        elif self.kind == "block_survival":
+            xlabel, measure = "factor of the branch", "changed predictions (%)"
+            for i, row in enumerate(self.changed):
+                label = "one block" if i == 0 else None
+                ax.plot(values, row[order].tolist(), color="tab:blue", alpha=0.4, linewidth=0.8, label=label)
+            ax.plot(values, self.changed_all[order].tolist(), "o-", color="tab:orange", label="all blocks")
+            ax.invert_xaxis()
+        elif self.kind == "reorder":
+            xlabel = "Kendall's tau of the order"
+            ax.plot(self.tau.flatten().tolist(), self.error.flatten().tolist(), ".", label="reordered")
+            ax.invert_xaxis()
+        elif self.kind == "branch_noise":
+            xlabel = "block with noise"
+            for value, column in zip(self.values, self.mean_accuracy.T.tolist(), strict=True):
+                ax.plot(range(len(self.blocks)), column, ".-", label=f"noise of {value:g} of the branch")
+        else:
+            xlabel = "deleted blocks" if self.kind == "lesion_many" else f"noise on the {self.kind.removesuffix('_noise')}"
+            middle = self.mean_accuracy if noise else self.quantile(0.5)
+            low, high = (self.accuracy.amin(1), self.accuracy.amax(1)) if noise else (self.quantile(0.25), self.quantile(0.75))
+            (line,) = ax.plot(values, middle[order].tolist(), ".-", label=None if noise else "median")
+            colour = line.get_color() if noise else colour
+            band = None if noise else "quartiles"
+            ax.fill_between(values, low[order].tolist(), high[order].tolist(), color=line.get_color(), alpha=0.2, label=band)
+        if self.kind != "block_survival":
+            ax.axhline(clean, color=colour, linestyle=":" if noise else "-", linewidth=0.8, label="unperturbed")
+            ax.axhline(chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+        ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
+        if not noise:
+            ax.legend()
+        return ax
+
+
+# The engine
+
+
+Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
+"""For each perturbation and batch: its index in the tensors of the result, the batch's number, and logits; None if unchanged."""
+
+
+def evaluate_under(
+    net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
+) -> Perturbation:
+    """Evaluate a network unperturbed, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
+
+    `perturb` chooses its outer loop: batches, to compute what precedes a perturbed block once; or perturbations, to draw noise on
+    weights once.
+    """
+    scores = {index: Score() for index in product(*map(range, shape))}
+    total = len(scores) * len(data)
+    with preserve_state(net), torch.inference_mode(), tqdm(total=total, desc=kind, disable=None) as bar:
+        clean, outputs = score_clean(net, data)
+        predicted = [predictions(logits) for logits in outputs]
+        for index, batch, logits in perturb([x for x, _ in data]):
+            scores[index].add(outputs[batch] if logits is None else logits, data[batch][1], predicted[batch])
+            bar.update()
+    for measure in ("error", "loss", "changed"):
+        values = torch.tensor([getattr(score, measure) for score in scores.values()], dtype=torch.float64)
+        fields[measure] = values.reshape(shape)
+    return Perturbation(
+        kind=kind,
+        images=clean.images,
+        clean_error=clean.error,
+        clean_loss=clean.loss,
+        chance_error=chance_error(outputs[0].shape[1]),
+        **fields,
+    )
+
+
+def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[int, str, Callable[[], Tensor]]]:
+    """Yield each block's number and name, and a function that computes the network's output; what precedes the block runs once."""
+    parts = _parts_of(net)
+    names = {block: (number, name) for number, (name, block) in enumerate(blocks.items())}
+    for i, part in enumerate(parts):
+        inside = [names.pop(module) for module in (part.modules() if isinstance(part, nn.Module) else ()) if module in names]
+        for number, name in inside:
+            yield number, name, partial(_run_parts, parts[i:], x)
+        if names:
+            x = part(x)
+
+
+def _parts_of(net: nn.Module) -> list[Callable[[Tensor], Tensor]]:
+    """Divide a network into parts that run in sequence; a module with hooks or an unknown forward is one part."""
+    if not (net._forward_hooks or net._forward_pre_hooks or "forward" in vars(net)):
+        if isinstance(net, nn.Sequential) and type(net).forward in (nn.Sequential.forward, Stage.forward, DenseBlock.forward):
+            return [part for child in net for part in _parts_of(child)]
+        if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE_FORWARD:
+            return [*(part for module in net.path() for part in _parts_of(module)), net.forward_head]
+    return [net]
+
+
+def _run_parts(parts: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+    for part in parts:
+        x = part(x)
+    return x
+
+
+# Deleted and scaled blocks
+
+
+def lesion(net: nn.Module, batches: Batches) -> Perturbation:
+    """Delete one block at a time, y = skip instead of y = skip + F(x), and measure the error.
+
+    If the block's join uses its skip, the branch becomes zero, and the skip stays, also one that changes the shape; a dense layer
+    adds channels of zeros. A plain block's output becomes its input, or shortcut A of it where the shape changes (every stride-th
+    pixel, and channels of zeros). What follows the join in a block, a ReLU, stays.
+
+    Args:
+        net: a network with blocks.
+        batches: images and labels.
+
+    Returns:
+        Error and loss without each block, `(blocks,)`.
+
+    Source:
+        arXiv 1605.06431, sec. 4.1: without one block a residual network is hardly worse, and VGG at chance.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> result = lesion(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)))
+        >>> result.deleted_output[2:4]
+        ('its input', 'its shortcut')
+    """
+    net = unwrapped(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0])
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for batch, x in enumerate(inputs):
+            for number, name, rest in from_each_block(net, blocks, x):
+                with _scaled(blocks, [name], 0):
+                    logits = rest()
+                yield (number,), batch, logits
+
+    return evaluate_under(
+        net,
+        data,
+        "lesion",
+        (len(blocks),),
+        perturb,
+        blocks=tuple(blocks),
+        deleted_output=tuple(map(_deleted_output, blocks.values())),
+        changes_shape=tuple(map(_changes_shape, blocks.values())),
+    )
+
+
+def lesion_many(
+    net: nn.Module,
+    batches: Batches,
+    counts: Sequence[int] | None = None,
+    *,
+    draws: int = 10,
+    which: Literal["all", "same shape"] = "all",
+    seed: int = 0,
+) -> Perturbation:
+    """Delete k random blocks at once, as `lesion` deletes one: does the error rise smoothly with k, as an ensemble's would?
+
+    A draw is a random order of the blocks; its first k are deleted, for every k.
+
+    Args:
+        net: a network with blocks.
+        batches: images and labels.
+        counts: the values of k; None for 1 to 20 (the paper's), or to the number of blocks.
+        draws: number of random orders.
+        which: delete from "all" blocks, as in the paper, or only from those that keep the "same shape".
+        seed: of the draws.
+
+    Returns:
+        Errors, `(counts, draws)`; `blocks` are those that can be deleted.
+
+    Raises:
+        ValueError: if no block can be deleted, or k is out of range.
+
+    Source:
+        arXiv 1605.06431, sec. 4.2, fig. 5a.
+    """
+    if which not in ("all", "same shape"):
+        raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")
+    net = unwrapped(net)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0])
+    names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
+    if not names:
+        raise ValueError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")
+    counts = check_integers("counts", range(1, min(20, len(names)) + 1) if counts is None else counts, 0, len(names))
+    orders = [torch.randperm(len(names), generator=generator).tolist() for generator in generators(seed, draws)]
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for (i, count), (j, order), (batch, x) in product(enumerate(counts), enumerate(orders), enumerate(inputs)):
+            with _scaled(blocks, [names[number] for number in order[:count]], 0):
+                logits = net(x)
+            yield (i, j), batch, logits
+
+    return evaluate_under(net, data, "lesion_many", (len(counts), len(orders)), perturb, blocks=tuple(names), values=counts)
+
+
+def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = (1.0, 0.75, 0.5, 0.25, 0.0)) -> Perturbation:
+    """Compute y = skip + factor * F(x) in one block at a time, and in all at once, and count the predictions that change.
+
+    A network that can mimic a shallower one loses little on the way from 1 to 0, where the block is deleted (`lesion`). A plain
+    block has no skip: multiplied is its branch's deviation from what it outputs when deleted.
+
+    Args:
+        net: a network with blocks.
+        batches: images and labels.
+        factors: factors of the branch.
+
+    Returns:
+        Changed predictions and errors, `(blocks, factors)`, and of all blocks at once, `(factors,)`.
+
+    Source:
+        No paper's: the claim is that of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> result = block_survival(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)), [1, 0])
+        >>> result.changed[:, 0].sum().item()
+        0.0
+    """
+    net = unwrapped(net)
+    factors = check_numbers("factors", factors)
+    data = gather(net, batches)
+    blocks = running_blocks(net, data[0][0])
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for batch, x in enumerate(inputs):
+            one_block = ((number, [name], rest) for number, name, rest in from_each_block(net, blocks, x))
+            all_blocks: tuple[int, list[str], Callable[[], Tensor]] = len(blocks), list(blocks), partial(net, x)
+            for row, names, rest in chain(one_block, [all_blocks]):
+                for i, factor in enumerate(factors):
+                    with _scaled(blocks, names, factor):
+                        logits = None if factor == 1 else rest()
+                    yield (row, i), batch, logits
+
+    found = evaluate_under(
+        net,
+        data,
+        "block_survival",
+        (len(blocks) + 1, len(factors)),
+        perturb,
+        blocks=tuple(blocks),
+        values=factors,
+        deleted_output=tuple(map(_deleted_output, blocks.values())),
+    )
+    one = {name: getattr(found, name)[:-1] for name in ("error", "loss", "changed")}
+    return replace(found, **one, error_all=found.error[-1], changed_all=found.changed[-1])
+
+
+def _scaled(blocks: dict[str, Block], names: Iterable[str], factor: float) -> AbstractContextManager[None]:
+    """Scale the branches of some blocks: 1 leaves them, 0 deletes the block."""
+    return hook_joins({name: blocks[name] for name in names}, lambda name, *pair: _scale(name, blocks[name], *pair, factor=factor))
+
+
+def _scale(name: str, block: Block, skip: Tensor, branch: Tensor, *, factor: float) -> tuple[Tensor, Tensor]:
+    if factor == 1:
+        return skip, branch
+    if block.join.uses_skip:
+        return skip, torch.zeros_like(branch) if factor == 0 else factor * branch
+    rest = skip
+    if skip.shape != branch.shape and block.in_channels <= block.out_channels:
+        rest = PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
+    if rest.shape != branch.shape:
+        shapes = f"{tuple(skip.shape[1:])} to {tuple(branch.shape[1:])}"
+        raise ValueError(f"block {name} has no skip, and shortcut A cannot stand in for it from {shapes}")
+    return skip, rest if factor == 0 else rest + factor * (branch - rest)
+
+
+def _changes_shape(block: Block) -> bool:
+    """Return whether a block changes the shape of its input; concatenated channels are no change."""
+    same_channels = block.in_channels == block.out_channels or isinstance(block.join, Concat | StochasticConcat)
+    return block.stride != 1 or not same_channels
+
+
+def _deleted_output(block: Block) -> str:
+    """Describe what a block outputs when it is deleted."""
+    if isinstance(block.join, Concat | StochasticConcat):
+        return "its input and channels of zeros"
+    if block.join.uses_skip:
+        return "its input" if block.downsample is None else "its shortcut"
+    return "shortcut A of its input" if _changes_shape(block) else "its input"
+
+
+# Noise
+
+
+def input_noise(
+    net: nn.Module, batches: Batches, sigmas: Sequence[float] = (0.1, 0.2, 0.4, 0.8), *, draws: int = 3, seed: int = 0
+) -> Perturbation:
+    """Classify x + sigma * N(0, 1).
+
+    The noise is the same for every network with the same seed and images, and for every sigma but for the factor. Compare the
+    drops of networks with equally many parameters, not their accuracies.
+
+    Args:
+        net: any classifier.
+        batches: images and labels.
+        sigmas: standard deviations in units of the network's normalised input. In levels of 255 it is sigma * std * 255, where std
+            is the normalisation's: with CIFAR-10's of about 0.25, a sigma of 0.1 is 6.4 levels.
+        draws: number of draws of the noise for each image.
+        seed: of the draws.
+
+    Returns:
+        Errors, `(sigmas, draws)`.
+
+    Source:
+        No paper's: the design for the claim that skips make networks robust is to compare a plain and a residual network.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> result = input_noise(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)), [0, 1], draws=2)
+        >>> result.drop[0].item()
+        0.0
+    """
+    net = unwrapped(net)
+    data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, least=0)
+    sources = generators(seed, draws)
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for (j, source), (batch, x) in product(enumerate(sources), enumerate(inputs)):
+            noise = normal_like(x, source)
+            for i, sigma in enumerate(sigmas):
+                yield (i, j), batch, net(x + sigma * noise)
+
+    return evaluate_under(net, data, "input_noise", (len(sigmas), len(sources)), perturb, values=sigmas)
+
+
+def weight_noise(
+    net: nn.Module, batches: Batches, ratios: Sequence[float] = (0.05, 0.1, 0.2, 0.4), *, draws: int = 3, seed: int = 0
+) -> Perturbation:
+    """Classify with w + ratio * rms(w) * N(0, 1) instead of every parameter w.
+
+    The root mean square is that of each filter (a slice along the first dimension) if the parameter has two dimensions or more, so
+    that the noise on a filter has about `ratio` times its norm, and that of the whole parameter otherwise; zeros stay zeros.
+    Running statistics are left as they are.
+
+    Args:
+        net: any classifier with parameters.
+        batches: images and labels.
+        ratios: sizes of the noise, relative to the weights.
+        draws: number of draws of the noise.
+        seed: of the draws, which are the same for every network with the same parameter shapes.
+
+    Returns:
+        Errors, `(ratios, draws)`.
+
+    Raises:
+        ValueError: if the network has no parameters.
+
+    Source:
+        The scale by filters is that of arXiv 1712.09913, sec. 3, which leaves biases and norms out, however.
+    """
+    net = unwrapped(net)
+    data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        raise ValueError(f"{type(net).__name__} has no parameters to add noise to")
+    sources = generators(seed, draws)
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for j, source in enumerate(sources):
+            noise = {name: _relative_noise(weight, source) for name, weight in parameters.items()}
+            for i, ratio in enumerate(ratios):
+                noisy = {name: weight + ratio * noise[name] for name, weight in parameters.items()}
+                for batch, x in enumerate(inputs):
+                    yield (i, j), batch, functional_call(net, noisy, (x,))
+
+    return evaluate_under(net, data, "weight_noise", (len(ratios), len(sources)), perturb, values=ratios)
+
+
+def _relative_noise(weight: Tensor, source: torch.Generator) -> Tensor:
+    dims = tuple(range(1 if weight.ndim > 1 else 0, weight.ndim))
+    square = weight.detach().double().square()
+    rms = (square.mean(dims, keepdim=True) if dims else square).sqrt()
+    return (rms * torch.randn(weight.shape, generator=source).to(rms)).to(weight)
+
+
+def branch_noise(
+    net: nn.Module, batches: Batches, ratios: Sequence[float] = (0.5, 1.0), *, draws: int = 1, seed: int = 0
+) -> Perturbation:
+    """Compute F(x) + ratio * rms(F(x)) * N(0, 1) in the branch of one block at a time.
+
+    The root mean square is that of the branch's output for each image. A plain block's output is its branch alone, and a residual
+    block's the branch and the skip: the same ratio is less noise on what the next block reads, which is the claim.
+
+    Args:
+        net: a network with blocks.
+        batches: images and labels.
+        ratios: sizes of the noise, relative to the branch.
+        draws: number of draws of the noise for each image.
+        seed: of the draws. They are the same for all blocks and networks whose branches have the same shapes.
+
+    Returns:
+        Errors, `(blocks, ratios, draws)`.
+
+    Source:
+        No paper's: it asks the question of arXiv 1605.06431 about errors instead of deletion.
+    """
+    net = unwrapped(net)
+    data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
+    blocks = running_blocks(net, data[0][0])
+    sources = {name: generators(seed, draws) for name in blocks}
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for batch, x in enumerate(inputs):
+            for number, name, rest in from_each_block(net, blocks, x):
+                for j, source in enumerate(sources[name]):
+                    state = source.get_state()
+                    for i, ratio in enumerate(ratios):
+                        source.set_state(state)  # the same noise for every ratio
+                        with hook_joins({name: blocks[name]}, partial(_add_noise, ratio=ratio, source=source)):
+                            logits = rest()
+                        yield (number, i, j), batch, logits
+
+    shape = len(blocks), len(ratios), int(draws)
+    return evaluate_under(net, data, "branch_noise", shape, perturb, blocks=tuple(blocks), values=ratios)
+
+
+def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    rms = branch.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return skip, branch + ratio * rms * normal_like(branch, source)
+
+
+# Order
+
+
+def kendall_tau(order: Sequence[int]) -> float:
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs.
+
+    Args:
+        order: two or more different numbers.
+
+    Returns:
+        From -1, descending, to 1, ascending.
+
+    Example:
+        >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
+        (1.0, -1.0)
+    """
+    numbers = check_numbers("order", order, fewest=2)
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"order must be different numbers, got {numbers}")
+    signs = [1 if first < second else -1 for first, second in combinations(numbers, 2)]
+    return sum(signs) / len(signs)
+
+
+def reorder(
+    net: nn.Module, batches: Batches, swaps: Sequence[int] | None = None, *, draws: int = 10, seed: int = 0
+) -> Perturbation:
+    """Swap k random pairs of blocks, one after the other, and compare the error with Kendall's tau of the resulting order.
+
+    Blocks can be swapped if they are of one class and structure, keep one and the same shape, and have no downsampling skip. Each
+    then computes with the other's parameters and buffers; any other state of custom blocks stays in place. A draw is a sequence of
+    swaps; its first k are made, for every k.
+
+    Args:
+        net: a network with blocks.
+        batches: images and labels.
+        swaps: the values of k; None for 1 to 20.
+        draws: number of random sequences.
+        seed: of the draws.
+
+    Returns:
+        Error and Kendall's tau of each order, `(swaps, draws)`.
+
+    Raises:
+        ValueError: if k is out of range, or no two blocks can be swapped: never two layers of a dense network, which read different
+            numbers of channels.
+
+    Source:
+        arXiv 1605.06431, sec. 4.2, fig. 5b.
+
+    Example:
+        >>> from resnetlib import cifar_resnet20
+        >>> result = reorder(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)), [1], draws=2)
+        >>> result.groups
+        (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'), ('layer3.1', 'layer3.2'))
+    """
+    net = unwrapped(net)
+    data = gather(net, batches)
+    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
+    names, sources = list(blocks), generators(seed, draws)
+    groups = _exchangeable(net, blocks, data[0][0])
+    pairs = [pair for group in groups for pair in combinations(map(names.index, group), 2)]
+    if not pairs:
+        raise ValueError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
+    orders: dict[tuple[int, int], list[int]] = {}
+    tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
+    for j, source in enumerate(sources):
+        chosen = [pairs[i] for i in torch.randint(len(pairs), (max(swaps),), generator=source).tolist()]
+        for i, count in enumerate(swaps):
+            orders[i, j] = list(range(len(names)))
+            for one, other in chosen[:count]:
+                orders[i, j][one], orders[i, j][other] = orders[i, j][other], orders[i, j][one]
+            tau[i, j] = kendall_tau(orders[i, j])
+
+    def perturb(inputs: list[Tensor]) -> Outputs:
+        for index, order in orders.items():
+            tensors = _reordered_tensors(blocks, order)
+            for batch, x in enumerate(inputs):
+                yield index, batch, functional_call(net, tensors, (x,)) if tensors else None
+
+    fields = {"blocks": tuple(names), "values": swaps, "groups": groups, "tau": tau}
+    return evaluate_under(net, data, "reorder", tuple(tau.shape), perturb, **fields)
+
+
+def _exchangeable(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:
+    """Run images to find groups of blocks that can be swapped."""
+    shapes: dict[str, torch.Size] = {}
+    with preserve_state(net), torch.inference_mode(), hook_outputs(blocks, lambda name, y: shapes.update({name: y.shape})):
+        net(x)
+    alike: dict[Any, list[str]] = {}
+    for name, block in blocks.items():
+        if block.downsample is None and block.stride == 1 and block.in_channels == block.out_channels:
+            # The repr of a stochastic join has the block's own rate of dropping it, which does not matter in evaluation mode.
+            children = tuple((key, type(child) if child is block.join else repr(child)) for key, child in block.named_children())
+            tensors = tuple((key, tensor.shape) for key, tensor in _tensors(block).items())
+            alike.setdefault((type(block), shapes[name], children, tensors), []).append(name)
+    return tuple(tuple(group) for group in alike.values() if len(group) > 1)
+
+
+def _tensors(block: Block) -> dict[str, Tensor]:
+    return dict(block.named_parameters()) | dict(block.named_buffers())
+
+
+def _reordered_tensors(blocks: dict[str, Block], order: list[int]) -> dict[str, Tensor]:
+    """Return the tensors, by their names in the network, that must change for its blocks to run in another order."""
+    names = list(blocks)
+    moved = [(names[place], blocks[names[number]]) for place, number in enumerate(order) if place != number]
+    return {f"{name}.{key}": tensor for name, block in moved for key, tensor in _tensors(block).items()}

@@ -1,0 +1,353 @@
+"""`resnetlib analyze`: measure why skip connections work."""
+
+import io
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from resnetlib import analysis
+from resnetlib.analysis.inputs import noise_images
+from resnetlib.cli.common import FOLDER, PATH, load, preprocessing_for, weights_options
+from resnetlib.cli.evaluate import check_classes
+from resnetlib.config import Normalization
+from resnetlib.data import CIFAR10_CLASSES, ImageDataset, cifar10, find_images, is_cifar10
+from resnetlib.disk import write_atomically
+from resnetlib.distributed import choose_device
+from resnetlib.modules import Backbone
+from resnetlib.text import printable
+from resnetlib.zoo import create_model, save_model
+
+Batches = list[tuple[Tensor, Tensor]]
+Results = Mapping[str, analysis.AnalysisResult]
+"""Results by the names of the files to write."""
+
+
+def measurement(measure: Callable[..., Results]) -> click.Command:
+    """Make a command of `measure(net, batches, **options)`, which returns results; its docstring is the command's help.
+
+    The command writes each result as JSON and PNG. `measure` gets seed, out and precision if it has such parameters; if it does not
+    have precision, it runs under autocast.
+    """
+
+    @click.argument("name")
+    @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
+    @click.option("--out", required=True, type=FOLDER, help="The folder to write to.")
+    @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="The set of CIFAR-10.")
+    @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="Number of images; 0 for all.")
+    @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+    @click.option("--untrained", is_flag=True, help="Random weights, with norms calibrated on the images.")
+    @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Random seed.")
+    @click.option(
+        "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Precision of convolutions."
+    )
+    @weights_options
+    @wraps(measure)
+    def command(
+        name: str,
+        data: Path,
+        out: Path,
+        split: Literal["train", "test"],
+        images: int,
+        batch: int,
+        untrained: bool,
+        seed: int,
+        precision: str,
+        weights: str | None,
+        normalize: Normalization | None,
+        device: str | None,
+        **options: Any,
+    ) -> None:
+        if untrained and weights:
+            raise ValueError(f"--untrained and --weights {weights} exclude each other")
+        net = _untrained_network(name, data, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
+        batches = _read(net, data, split, images, batch)
+        own = {"seed": seed, "out": out, "precision": precision}
+        options |= {option: value for option, value in own.items() if option in measure.__annotations__}
+        out.mkdir(parents=True, exist_ok=True)
+        kind = next(net.parameters()).device.type
+        fast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and "precision" not in options)
+        with fast, analysis.recalibrated(net, batches) if untrained else nullcontext():
+            results = measure(net, batches, **options)
+        for stem, result in results.items():
+            _write(result, out, stem)
+
+    return click.command(command)
+
+
+def _require_fp32(precision: str) -> None:
+    """Raise ValueError unless the precision is fp32, for analyses that compare a sum with its terms."""
+    if precision != "fp32":
+        raise ValueError(f"--precision {precision} would measure rounding errors: use fp32")
+
+
+def _write(result: analysis.AnalysisResult, out: Path, stem: str) -> None:
+    """Write a result as JSON and PNG into a folder, and print it."""
+    result.save(out / f"{stem}.json")
+    analysis.draw(result, out / f"{stem}.png")
+    click.echo(f"wrote {printable(out / stem)}.json and .png")
+
+
+def _untrained_network(name: str, data: Path, normalize: Normalization | None, device: str | None, seed: int) -> Backbone:
+    """Create a network with random weights, for the classes of these images; without `normalize` it has its stem's usual one."""
+    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
+    torch.manual_seed(seed)
+    net = create_model(name, num_classes=len(classes)).to(choose_device(device))
+    net.preprocess = preprocessing_for(net, normalize)
+    return net
+
+
+def _read(net: Backbone, data: Path, split: Literal["train", "test"], images: int, batch: int) -> Batches:
+    """Return batches of the first images (of class folders, evenly spaced ones; 0 for all), preprocessed as the network expects."""
+    preprocess = net.preprocess
+    assert preprocess is not None  # noqa: S101 - both ways to the network set it
+    if is_cifar10(data):
+        there = cifar10(data, split)
+        check_classes(data, len(there.classes), net.num_classes)
+        return there.first(images or len(there)).batches(preprocess, batch)
+    files = find_images(data)
+    check_classes(data, len(files.classes), net.num_classes)
+    count = min(images or len(files), len(files))
+    chosen = Subset(ImageDataset(files, preprocess), [i * len(files) // count for i in range(count)])
+    return list(DataLoader(chosen, batch))
+
+
+@measurement
+def residual_decomposition(net: Backbone, batches: Batches, precision: str) -> Results:
+    """Is a deep feature the shallow one plus what the blocks add? Measures x_L = x_l + sum F(x_i) in each stage of NAME."""
+    _require_fp32(precision)
+    found = analysis.residual_decomposition(net, batches)
+    for i, (first, last) in enumerate(found.chains):
+        click.echo(
+            f"{found.blocks[first]} to {found.blocks[last - 1]}: deviates by {found.deviation[i]:.1e} of the largest |x_L|, with "
+            f"relus as terms by {found.deviation_with_out[i]:.1e}; shares of x_L: x_l {found.share_of_skip[i]:.2f}, blocks "
+            f"{found.share[first:last].sum():.2f}, relus {found.share_of_out[i]:.2f}"
+        )
+    return {"residual_decomposition": found}
+
+
+@measurement
+def gradients(net: Backbone, batches: Batches, precision: str) -> Results:
+    """Do gradients reach the first blocks of NAME? Their norms by block, and dE/dx_l = dE/dx_L + the term through branches."""
+    _require_fp32(precision)
+    flow = analysis.gradient_flow(net, batches)
+    terms = analysis.gradient_decomposition(net, batches)
+    click.echo(
+        f"norm of the gradient at the first block's input {flow.feature_norm[0]:.3g}, at the last block's output "
+        f"{flow.feature_norm[-1]:.3g}: {flow.first_to_last:.3g} times"
+    )
+    for i, (first, last) in enumerate(terms.chains):
+        click.echo(
+            f"{terms.blocks[first]} to {terms.blocks[last - 1]}: {terms.survival[first]:.2f} of ||dE/dx_L|| arrives through skips "
+            f"alone; both terms are autograd's gradient but for {terms.deviation[i]:.1e}"
+        )
+    return {"gradient_flow": flow, "gradient_decomposition": terms}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--depths", required=True, metavar="N,N,...", help="Blocks in each stage.")
+@click.option("--out", required=True, type=FOLDER, help="The folder for the network.")
+@weights_options
+def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: Normalization | None, device: str | None) -> None:
+    """Save a deeper network that computes what NAME computes, to be trained on."""
+    try:
+        numbers = tuple(map(int, depths.split(",")))
+    except ValueError:
+        raise ValueError(f"--depths must be numbers with commas between them, got {depths!r}") from None
+    net = load(name, weights, normalize, device)[0].eval()
+    deeper = analysis.deepen(net, numbers)
+    save_model(deeper, out)
+    x = noise_images(net, 2, max(32, net.smallest_input))
+    with torch.inference_mode():
+        difference = float((net(x) - deeper(x)).abs().max())
+    blocks = (sum(1 for _ in each.blocks()) for each in (net, deeper))
+    click.echo(
+        "{} blocks became {}; on two images of noise the logits differ by {:.1e} at most; saved in {}".format(
+            *blocks, difference, printable(out)
+        )
+    )
+
+
+@measurement
+def survival(net: Backbone, batches: Batches) -> Results:
+    """Can NAME mimic a shallower network? Scales the branch of one block at a time, and of all, and counts changed predictions."""
+    result = analysis.block_survival(net, batches)
+    for factor, one, every in zip(result.values, result.changed.mean(0).tolist(), result.changed_all.tolist(), strict=True):
+        click.echo(
+            f"branches times {factor:g}: one block at a time {one:.2f} % of the predictions change, all blocks {every:.2f} %"
+        )
+    return {"survival": result}
+
+
+@measurement
+def response(net: Backbone, batches: Batches) -> Results:
+    """How small are the residuals of NAME? Standard deviations of all 3x3 layers' responses, and ||F(x)|| / ||x||."""
+    std, ratio = analysis.response_std(net, batches), analysis.branch_ratio(net, batches)
+    click.echo(f"median over {len(std.layers)} layers of the responses' standard deviation: {std.median:.3f}")
+    click.echo(f"median over {len(ratio.blocks)} blocks of ||F(x)|| / ||skip||: {ratio.median:.3f}")
+    return {"response_std": std, "branch_ratio": ratio}
+
+
+@measurement
+@click.option(
+    "--draws", default=10, show_default=True, type=click.IntRange(0), help="Draws of several blocks and of orders; 0 for none."
+)
+def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
+    """Can NAME do without a block? Deletes each one, several at once, and swaps blocks."""
+    result = analysis.lesion(net, batches)
+    click.echo(f"error {result.clean_error:.2f} %, of guessing {result.chance_error:.2f} %; without one block:")
+    for name, output, error in zip(result.blocks, result.deleted_output, result.error.tolist(), strict=True):
+        click.echo(f"  {name}  {error:6.2f} %  ({output} stays)")
+    results = {"lesion": result}
+    if not draws:
+        return results
+    many = results["lesion_many"] = analysis.lesion_many(net, batches, draws=draws, seed=seed)
+    medians = ", ".join(f"{k}: {error:.2f} %" for k, error in zip(many.values, many.quantile(0.5).tolist(), strict=True))
+    click.echo(f"without k blocks, median of {draws} draws: {medians}")
+    try:
+        results["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
+    except ValueError as error:  # a dense network, for example
+        click.echo(f"not reordered: {printable(error)}")
+    return results
+
+
+@measurement
+@click.option("--draws", default=1, show_default=True, type=click.IntRange(1), help="Paths of each length for each image.")
+def paths(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
+    """How long are the paths by which NAME learns? Measures the gradient through paths of each length."""
+    found = analysis.path_gradients(net, batches, draws=draws, seed=seed)
+    for share in (0.9, 0.95):
+        low, high = found.effective(share)
+        click.echo(
+            f"{share:.0%} of the gradient goes through paths of {low} to {high} of {len(found.blocks)} branches, "
+            f"which are {found.share_of_paths(low, high):.2%} of all paths"
+        )
+    return {"paths": found}
+
+
+@measurement
+def shattered(net: Backbone, batches: Batches, seed: int) -> Results:
+    """Do the gradients of NAME look like white noise? Their autocorrelation from image to image, and the rank of their matrix."""
+    images = torch.cat([x for x, _ in batches])[:8]
+    if len(images) < 2:
+        raise ValueError("lines go from one image to the next: give two --images at least")
+    lines = analysis.gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
+    rank = analysis.effective_rank(net, batches, unit_rows=True, seed=seed)
+    mean = lines.by_line.mean(0)
+    click.echo(f"autocorrelation at lag 1: {mean[1]:.3f}; white noise {lines.white[1]:.3f}, brown {lines.brown[1]:.3f}")
+    click.echo(
+        f"stable rank {rank.stable_rank:.1f}, effective rank {rank.effective_rank:.1f} of {rank.shape[0]} images; "
+        f"of a Gaussian matrix {rank.gaussian_stable_rank:.1f} and {rank.gaussian_effective_rank:.1f}"
+    )
+    return {"autocorrelation": lines, "effective_rank": rank}
+
+
+@measurement
+def propagation(net: Backbone, batches: Batches) -> Results:
+    """How does the signal grow through the blocks of NAME? Squared mean and variance of channels, block by block."""
+    found = analysis.signal_propagation(net, batches)
+    for name, variance, branch in zip(found.blocks, found.variance.tolist(), found.branch_variance.tolist(), strict=True):
+        click.echo(f"{name}  variance {variance:8.3f}, of the branch {branch:8.3f}")
+    return {"propagation": found}
+
+
+@measurement
+@click.option(
+    "--draws",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Draws of noise on images and weights; branches get one.",
+)
+def noise(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
+    """How much noise does NAME bear on its images, on its weights, and on one branch at a time?"""
+    results = {
+        "input_noise": analysis.input_noise(net, batches, draws=draws, seed=seed),
+        "weight_noise": analysis.weight_noise(net, batches, draws=draws, seed=seed),
+        "branch_noise": analysis.branch_noise(net, batches, draws=1, seed=seed),
+    }
+    for where in ("input", "weight"):
+        sweep = results[f"{where}_noise"]
+        means = ", ".join(f"{size:g}: {mean:.2f} %" for size, mean in zip(sweep.values, sweep.mean_accuracy.tolist(), strict=True))
+        click.echo(f"accuracy {sweep.clean_accuracy:.2f} %; under {where} noise: {means}")
+    branches = results["branch_noise"]
+    for ratio, mean in zip(branches.values, branches.mean_accuracy.mean(0).tolist(), strict=True):
+        click.echo(f"noise of {ratio:g} times a branch: {mean:.2f} % in the mean of the blocks")
+    return results
+
+
+@measurement
+@click.option("--points", default=25, show_default=True, type=click.IntRange(2), help="Along each direction.")
+@click.option("--span", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="From -span to span.")
+@click.option("--dimensions", default=2, show_default=True, type=click.IntRange(1, 2), help="A line or a plane.")
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["running", "recalibrated", "batch"]),
+    default="running",
+    show_default=True,
+    help="The statistics that norms use at each point.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: faster, after some seconds.")
+@click.option("--h5", is_flag=True, help="Write landscape.h5 too, in the published tool's layout.")
+def landscape(
+    net: Backbone,
+    batches: Batches,
+    out: Path,
+    seed: int,
+    precision: Literal["fp32", "bf16"],
+    points: int,
+    span: float,
+    dimensions: int,
+    batch_norm: Literal["running", "recalibrated", "batch"],
+    compiled: bool,
+    h5: bool,
+) -> Results:
+    """Compute the loss of NAME on a plane through its weights, along filter-normalised random directions.
+
+    The same command again resumes where it was stopped; torchrun shares the points among processes. For a plane it draws
+    contours and a 3-D surface, and with plotly (resnetlib[landscape]) it writes an interactive page.
+    """
+    if h5 and not find_spec("h5py"):
+        raise ValueError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
+    try:
+        surface = analysis.landscape(
+            net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,
+            compile=compiled, out=out / "landscape.json",
+        )  # fmt: skip
+    except RuntimeError as error:
+        if not compiled:
+            raise
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"loss {surface.loss_at_centre:.4f} and accuracy {surface.accuracy_at_centre:.2f} % at the weights; "
+        f"on the {'line' if dimensions == 1 else 'plane'} from {surface.loss.min():.4f} to {surface.loss.max():.4g}"
+    )
+    if h5:
+        analysis.write_h5(out / "landscape.h5", surface)
+    if dimensions == 2:
+        content = io.BytesIO()
+        analysis.plot_3d(surface).figure.savefig(content, format="png", dpi=110)
+        write_atomically(out / "landscape-3d.png", content.getvalue())
+        if find_spec("plotly"):
+            analysis.write_html(out / "landscape.html", surface)
+            click.echo(f"wrote {printable(out / 'landscape.html')} and landscape-3d.png")
+    return {"landscape": surface}
+
+
+@click.group()
+def analyze() -> None:
+    """Measure why skip connections work, on a network and images. Results are written as JSON and PNG."""
+
+
+for _command in (
+    residual_decomposition, gradients, deepen, survival, response, lesion, paths, shattered, propagation, noise, landscape,
+):  # fmt: skip
+    analyze.add_command(_command)

@@ -1,0 +1,210 @@
+"""`resnetlib weights`: list, show, download, check and convert weights."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+import torch
+
+from resnetlib.cli.common import PATH
+from resnetlib.config import EmbeddedFile, PretrainedConfig
+from resnetlib.models import spec_of
+from resnetlib.models.catalog import natural_order
+from resnetlib.weights import convert_file, describe, list_pretrained
+from resnetlib.weights.find import HUB, find
+from resnetlib.weights.hub import cache_dir, check_cached, fetch_first, find_cached
+from resnetlib.zoo import create_model, load_file
+
+
+@click.group()
+def weights() -> None:
+    """List, show, download, check and convert weights."""
+
+
+@weights.command("list")
+@click.argument("pattern", default="*")
+@click.option("--here", is_flag=True, help="Only weights in the package or the caches.")
+def list_(pattern: str, here: bool) -> None:
+    """List the weights whose names match PATTERN (wildcards: * ? [...]).
+
+    Columns: parameters, published accuracy, input size, and where the weights are on this computer.
+    """
+    for name in _matching([pattern]):
+        cfg = describe(name)
+        place = _place(cfg)
+        if here and not place:
+            continue
+        params = f"{cfg.params / 1e6:8.2f} M" if cfg.params else " " * 10
+        top1 = f"{cfg.top1:6.2f} %" if cfg.top1 is not None else " " * 8
+        size = f"{cfg.preprocess.size:4}" if cfg.preprocess else " " * 4
+        click.echo(f"{name:42} {params} {top1} {size}  {place}".rstrip())
+
+
+@weights.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show what is known of the weights NAME (network.tag), and where they are."""
+    cfg = describe(name)
+    steps, classes = cfg.preprocess, cfg.classes or ()
+    click.echo(cfg.full_name)
+    _echo_table(
+        ("spec", cfg.spec),
+        ("parameters", cfg.params and f"{cfg.params:,}"),
+        ("MACs", cfg.gmacs and f"{cfg.gmacs:.3f} G"),
+        ("top-1", cfg.top1 and f"{cfg.top1:g} %"),
+        ("top-5", cfg.top5 and f"{cfg.top5:g} %"),
+        ("evaluated on", cfg.evaluated_on),
+        ("input", steps and f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"),
+        ("mean", steps and steps.mean),
+        ("deviation", steps and steps.std),
+        ("classes", classes and f"{len(classes)}: {', '.join(classes[:3])} ... {classes[-1]}"),
+        ("recipe", cfg.recipe),
+        ("licence", cfg.license),
+        ("origin", cfg.origin),
+    )
+    for source in cfg.sources:
+        _echo_table(("source", source))
+        if not isinstance(source, EmbeddedFile):
+            sha256 = f"{source.sha256}{'...' * (len(source.sha256) < 64)}" if source.sha256 else "as the hub says"
+            _echo_table(("  dialect", source.dialect), ("  sha256", sha256), ("  cached", find_cached(source)))
+
+
+@weights.command()
+@click.argument("names", nargs=-1, required=True)
+def fetch(names: tuple[str, ...]) -> None:
+    """Download the weights NAMES into the caches, unless they are there, and verify them.
+
+    A name is network.tag, a pattern of such names with wildcards, or hf-hub:org/name[@revision].
+    """
+    repositories = [name for name in names if name.startswith(HUB)]
+    others = [name for name in names if name not in repositories]
+    _for_each(
+        [*repositories, *_matching(others)], lambda name: _fetch_repository(name) if name in repositories else _fetch_weights(name)
+    )
+
+
+@weights.command()
+@click.argument("names", nargs=-1)
+@click.option("--dialect", help="Dialect of the files' tensor names.  [default: detected]")
+@click.option("--network", help="The network's name, for files that do not tell it.")
+def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> None:
+    """Check the weights NAMES (network.tag, wildcards, or paths of files and folders); without names, all on this computer.
+
+    Contents are compared with their SHA-256, and tensors with their network. Nothing is downloaded or changed.
+    """
+    paths = [name for name in names if "/" in name or Path(name).exists()]
+    wanted = _matching([name for name in names if name not in paths])
+    if not names:
+        wanted = [name for name in list_pretrained() if _place(describe(name))]
+    _for_each(
+        [*paths, *wanted],
+        lambda name: _check_file(name, dialect, network) if name in paths else _check_weights(describe(name)),
+    )
+
+
+@weights.command()
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
+@click.option("--to", required=True, help="The dialect to write.")
+@click.option("--from", "dialect", help="The dialect of SOURCE.  [default: detected]")
+@click.option("--network", help="The network's name, if SOURCE does not tell it.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing TARGET.")
+def convert(source: Path, target: Path, to: str, dialect: str | None, network: str | None, overwrite: bool) -> None:
+    """Write the weights in SOURCE (safetensors or torch.save) to TARGET (safetensors) under another dialect's names."""
+    spec = convert_file(source, target, to, dialect=dialect, spec=spec_of(network) if network else None, overwrite=overwrite)
+    click.echo(f"wrote {target}: {spec}")
+
+
+@weights.command()
+def cache() -> None:
+    """Show the folders of the caches, the variables that set them, and the catalogue's weights in them."""
+    from huggingface_hub import constants
+
+    click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")
+    click.echo(f"URLs  (TORCH_HOME)       {torch.hub.get_dir()}/checkpoints")
+    click.echo(f"notes (RESNETLIB_CACHE)  {cache_dir()}")
+    total = 0
+    for name in list_pretrained():
+        for source in describe(name).sources:
+            path = None if isinstance(source, EmbeddedFile) else find_cached(source)
+            if path is not None:
+                size = path.stat().st_size
+                total += size
+                click.echo(f"{size:14,}  {name}  {path}")
+    click.echo(f"{total:14,}  bytes in all")
+
+
+def _matching(patterns: Iterable[str]) -> list[str]:
+    """Return the full names of all weights that match a pattern; raise ValueError if a pattern matches none."""
+    found: set[str] = set()
+    for pattern in patterns:
+        names = list_pretrained(pattern)
+        if not names and not set(pattern) & set("*?["):
+            describe(pattern)  # an error that names the nearest
+        if not names:
+            raise ValueError(f"no weights' name matches {pattern!r}; `resnetlib weights list` shows all")
+        found.update(names)
+    return natural_order(found)
+
+
+def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
+    """Call `work` with each name and print its result; go on after errors, and raise ValueError at the end."""
+    failed = 0
+    for name in names:
+        try:
+            said = work(name)
+        except (ValueError, OSError) as error:
+            failed += 1
+            said = f"FAILED: {error}"
+        click.echo(f"{name}: {said}")
+    if failed:
+        raise ValueError(f"{failed} of {len(names)} failed")
+
+
+def _place(cfg: PretrainedConfig) -> str:
+    """Return where weights are on this computer: "package", "cache" or ""."""
+    if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
+        return "package"
+    return "cache" if any(not isinstance(source, EmbeddedFile) and find_cached(source) for source in cfg.sources) else ""
+
+
+def _fetch_weights(name: str) -> str:
+    sources = [source for source in describe(name).sources if not isinstance(source, EmbeddedFile)]
+    if not sources:
+        return "in the package"
+    fetched = fetch_first(sources)
+    return f"{fetched.path} ({fetched.path.stat().st_size:,} bytes, sha256 {fetched.sha256})"
+
+
+def _fetch_repository(name: str) -> str:
+    found = find(name, None, dialect=None, mmap=None)
+    return f"{len(found.file.state):,} tensors" if found.file else "no weights"
+
+
+def _check_file(path: str, dialect: str | None, network: str | None) -> str:
+    net = load_file(path, dialect=dialect, spec=spec_of(network) if network else None)
+    return f"ok, a {type(net).__name__} with {sum(parameter.numel() for parameter in net.parameters()):,} parameters"
+
+
+def _check_weights(cfg: PretrainedConfig) -> str:
+    """Check weights by their hash, names and shapes of tensors, and number of parameters."""
+    place = _place(cfg)
+    if not place:
+        raise FileNotFoundError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
+    if place == "package":
+        nets = [(create_model(cfg.full_name), "in the package")]
+    else:
+        cached = [check_cached(source) for source in cfg.sources if not isinstance(source, EmbeddedFile)]
+        nets = [(load_file(file.path, spec=cfg.spec), f"sha256 {file.sha256}") for file in cached if file is not None]
+    for net, _ in nets:
+        params = sum(parameter.numel() for parameter in net.parameters())
+        if cfg.params is not None and params != cfg.params:
+            raise ValueError(f"{params:,} parameters, not {cfg.params:,}")
+    return f"ok, {', '.join(said for _, said in nets)}"
+
+
+def _echo_table(*rows: tuple[str, object]) -> None:
+    """Print names and values in two columns, without empty values."""
+    for name, value in rows:
+        if value not in (None, "", ()):
+            click.echo(f"  {name:14} {value}")

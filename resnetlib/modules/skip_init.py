@@ -1,0 +1,48 @@
+"""Build modules on the meta device without initializing them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_INITIALIZERS = frozenset(
+    {
+        nn.init.kaiming_uniform_,
+        nn.init.kaiming_normal_,
+        nn.init.uniform_,
+        Tensor.fill_,
+        Tensor.zero_,
+        Tensor.normal_,
+        Tensor.uniform_,
+    }
+)
+_FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor})
+
+
+class SkipInit(TorchFunctionMode):
+    """Context in which new tensors are on the meta device, and initializers do nothing.
+
+    No random numbers are drawn. Other threads are not affected.
+
+    Example:
+        >>> with SkipInit():
+        ...     layer = torch.nn.Linear(10**6, 10**6)
+        >>> layer.weight.device
+        device(type='meta')
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call a torch function, or skip it if it is an initializer."""
+        if func in _INITIALIZERS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        if func in _FACTORIES:
+            return func(*args, **{**(kwargs or {}), "device": "meta"})
+        return func(*args, **(kwargs or {}))

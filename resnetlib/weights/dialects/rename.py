@@ -1,0 +1,253 @@
+"""Find the dialect of a state dict, and translate its names into canonical ones and back."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import takewhile
+
+from torch import Tensor
+
+from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.weights.dialects.compare import same_network
+from resnetlib.weights.dialects.tables import ALIASES, DIALECTS, Family, Rule, Table
+
+_FIELD = re.compile(r"\{([a-z])([+-]\d+)?\}")
+_NUMBER = "0|[1-9][0-9]{0,5}"
+_LEAF = "weight|bias|running_mean|running_var|num_batches_tracked|shift|scale"
+
+_DEEPEST = 8
+"""The most parts of a common prefix that are tried."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecognizedState:
+    """A state dict with canonical names."""
+
+    dialects: tuple[str, ...]
+    """Those that have all of its names, or if none has, the nearest."""
+    family: Family
+    state: dict[str, Tensor]
+    unknown: tuple[str, ...]
+    """The names that the dialect does not have."""
+
+    @property
+    def num_classes(self) -> int:
+        """Logits of the classifier; 0 if there is none."""
+        weight = self.state.get("classifier.weight" if self.family == "densenet" else "fc.weight")
+        return len(weight) if weight is not None and weight.ndim else 0
+
+    @property
+    def first_conv(self) -> str:
+        """Name of the first convolution's weight."""
+        return "features.conv0.weight" if self.family == "densenet" else "conv1.weight"
+
+    @property
+    def in_chans(self) -> int:
+        """Channels that the first convolution takes; 3 if there is none."""
+        weight = self.state.get(self.first_conv)
+        return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
+
+
+@cache
+def _compile(rules: tuple[Rule, ...], backwards: bool) -> list[tuple[re.Pattern[str], str, dict[str, int]]]:
+    """Return for each rule what it matches, a format string for the new name, and what is added to each number."""
+    compiled = []
+    for rule in rules:
+        source, target = reversed(rule) if backwards else rule
+        offsets, shifts, pattern, end = {}, {}, "", 0
+        for field in _FIELD.finditer(source):
+            letter, literal = field[1], re.escape(source[end : field.start()])
+            group = f"(?P={letter})" if letter in offsets else f"(?P<{letter}>{_LEAF if letter == 'p' else _NUMBER})"
+            pattern, end = pattern + literal + group, field.end()
+            offsets[letter] = int(field[2] or 0)
+        for field in _FIELD.finditer(target):
+            if shift := int(field[2] or 0) - offsets[field[1]]:
+                shifts[field[1]] = shift
+        compiled.append((re.compile(pattern + re.escape(source[end:])), _FIELD.sub(r"{\1}", target), shifts))
+    return compiled
+
+
+def rename(key: str, rules: tuple[Rule, ...], *, backwards: bool = False) -> str | None:
+    """Translate a name into the canonical one, or backwards into the dialect's; return None if no rule matches."""
+    for pattern, target, shifts in _compile(rules, backwards):
+        if match := pattern.fullmatch(key):
+            shifted = {letter: int(match[letter]) + shift for letter, shift in shifts.items()}
+            return target.format_map(match.groupdict() | shifted) if min(shifted.values(), default=0) >= 0 else None
+    return None
+
+
+def _rename_all(keys: Iterable[str], rules: tuple[Rule, ...], most: int) -> list[str | None] | None:
+    """Translate names; return None as soon as more than `most` of them match no rule."""
+    renamed = []
+    for key in keys:
+        renamed.append(name := rename(key, rules))
+        most -= name is None
+        if most < 0:
+            return None
+    return renamed
+
+
+def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None) -> RecognizedState:
+    """Find the dialect of a state dict, and give its tensors their canonical names.
+
+    A prefix that all names share (`backbone.`) is removed where more names are known without it. A classifier that is stored as a
+    1x1 convolution becomes a matrix.
+
+    Args:
+        state: names and tensors.
+        dialect: of the names; None to find it.
+
+    Returns:
+        The tensors under canonical names, and the names that are unknown.
+
+    Raises:
+        ValueError: for an unknown dialect, or an empty state dict.
+        TypeError: if state is not a mapping.
+
+    Example:
+        >>> import torch
+        >>> found = recognize_dialect({"stem.conv.weight": torch.zeros(64, 3, 7, 7), "head.fc.weight": torch.zeros(10, 64, 1, 1)})
+        >>> found.dialects, found.family, {key: tuple(tensor.shape) for key, tensor in found.state.items()}
+        (('timm',), 'preact', {'conv1.weight': (64, 3, 7, 7), 'fc.weight': (10, 64)})
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
+    if not state:
+        raise ValueError("the state dict holds no tensors")
+    tables: dict[tuple[Rule, ...], list[tuple[str, Table]]] = {}
+    for name in DIALECTS if dialect is None else [resolve_dialect(dialect)]:
+        for table in DIALECTS[name]:
+            tables.setdefault(table.rules, []).append((name, table))
+    best: list[str | None] = [None] * len(state)
+    owners: list[tuple[str, Table]] = []
+    for prefix in _prefixes(state):
+        keys = [key[len(prefix) :] for key in state]
+        for rules, named in tables.items():
+            renamed = _rename_all(keys, rules, most=best.count(None))
+            if renamed == best:
+                owners += named
+            elif renamed is not None and renamed.count(None) < best.count(None):
+                best, owners = renamed, [*named]
+        if None not in best:
+            break
+    table = owners[0][1]
+    canonical = {name: tensor for name, tensor in zip(best, state.values(), strict=True) if name is not None}
+    if table.conv_head and (weight := canonical.get("fc.weight")) is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
+        canonical["fc.weight"] = weight[:, :, 0, 0]
+    unknown = tuple(key for key, name in zip(state, best, strict=True) if name is None)
+    dialects = tuple(dict.fromkeys(name for name, _ in owners))
+    return RecognizedState(dialects=dialects, family=table.family, state=canonical, unknown=unknown)
+
+
+def _prefixes(keys: Collection[str]) -> list[str]:
+    """Return the prefixes of whole parts that all names share, the shortest first."""
+    ends = [key.split(".", _DEEPEST)[:-1] for key in (min(keys), max(keys))]
+    parts = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))]
+    return ["".join(f"{part}." for part in parts[:n]) for n in range(len(parts) + 1)]
+
+
+def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[str, Tensor]:
+    """Give a state dict the names of a dialect.
+
+    Args:
+        state: canonical names and tensors.
+        spec: of the network.
+        dialect: of the new names.
+
+    Returns:
+        Names and tensors, in the same order.
+
+    Raises:
+        ValueError: for an unknown dialect, one without such a network, and names that are not canonical.
+
+    Example:
+        >>> from resnetlib import build, spec_of
+        >>> net = build(spec_of("cifar_resnet20"), device="meta")
+        >>> list(to_dialect(net.state_dict(), net.spec, "akamaster"))[-2:]
+        ['linear.weight', 'linear.bias']
+    """
+    table = _table_for(spec, dialect)
+    if isinstance(table, str):
+        raise ValueError(table)
+    names = {key: rename(key, table.rules, backwards=True) for key in state}
+    unknown = [key[:80] for key, name in names.items() if name is None]
+    if unknown:
+        raise ValueError(f"{len(unknown)} names are not canonical, or {dialect} has none for them: {', '.join(unknown[:8])}")
+    if table.conv_head and "fc.weight" in state:
+        state = {**state, "fc.weight": state["fc.weight"][:, :, None, None]}
+    return {str(names[key]): tensor for key, tensor in state.items()}
+
+
+def unsupported_reason(spec: Spec, dialect: str) -> str | None:
+    """Return why a dialect does not have a network, or None if it has."""
+    table = _table_for(spec, dialect)
+    return table if isinstance(table, str) else None
+
+
+def check_size(found: RecognizedState, spec: Spec, *, source: str) -> None:
+    """Raise ValueError for a spec with more blocks than there are tensors, before a network of that size is built."""
+    if sum(spec.depths) > len(found.state):
+        raise ValueError(f"{source} hold {len(found.state)} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
+
+
+def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: bool = False) -> None:
+    """Raise ValueError if none of a state dict's dialects has the network that it is loaded into.
+
+    `by_name` says that the network is known by its name alone. A name does not tell where a bottleneck has its stride, so that it
+    is not enough where networks of the dialect come with either.
+    """
+    if found.unknown:
+        return  # the names are reported where they are fitted
+    reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
+    if None not in reasons:
+        raise ValueError(f"{source} have the names of {found.dialects[0]}, and {reasons[0]}")
+    if not by_name or "resnetlib" in found.dialects or not isinstance(spec, ResNetSpec) or spec.block == "basic":
+        return
+    other = replace(spec, stride_in="1x1" if spec.stride_in == "3x3" else "3x3")
+    both = [dialect for dialect in found.dialects if unsupported_reason(other, dialect) is None]
+    if both:
+        raise ValueError(
+            f"{source} have the names of {both[0]}, whose networks take the stride in the 3x3 or in the 1x1 convolution, and "
+            "nothing tells which: say it with load_file(path, spec=...), stride_in='3x3' or stride_in='1x1' in the spec"
+        )
+
+
+def resolve_dialect(name: str) -> str:
+    """Return a dialect's name for the name or an alias; raise ValueError for an unknown one."""
+    known = ALIASES.get(name, name) if isinstance(name, str) else None
+    if known not in DIALECTS:
+        raise ValueError(f"dialect must be one of {', '.join(map(repr, [*DIALECTS, *ALIASES]))}, got {name!r}")
+    return known
+
+
+def _table_for(spec: Spec, dialect: str) -> Table | str:
+    """Return the first table of a dialect that has names for a network, or why none has."""
+    name = resolve_dialect(dialect)
+    family: Family = "densenet" if isinstance(spec, DenseNetSpec) else "preact" if spec.order == "pre" else "resnet"
+    problems: list[list[str]] = []
+    for table in DIALECTS[name]:
+        if table.family == family:
+            found: list[str] = [
+                f"{field} must be {' or '.join(map(repr, accepted))}, got {getattr(spec, field)!r}"
+                for field, accepted in table.limits.items()
+                if not any(_may_be(spec, field, value) for value in accepted)
+            ]
+            found += filter(None, [table.check(spec)])
+            if not found:
+                return table
+            problems.append(found)
+    if not problems:
+        return f"{name} has no network of this family, {family}"
+    fewest = min(problems, key=len)
+    return f"{name} has no such network: {'; '.join(fewest)}"
+
+
+def _may_be(spec: Spec, field: str, value: object) -> bool:
+    """Return whether a field has this value, or could have it without a change to the network."""
+    if getattr(spec, field) == value:
+        return True
+    try:
+        return same_network(spec, replace(spec, **{field: value}))  # type: ignore[arg-type]
+    except ValueError:
+        return False

@@ -1,0 +1,441 @@
+"""Find a file of weights in the cache or let the client download it, and check its content by its hash.
+
+huggingface_hub downloads files of the hub into its cache, with its locks, timeouts (HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT),
+offline mode (HF_HUB_OFFLINE) and token (HF_TOKEN), and files behind URLs to where torch.hub and torchvision look for them.
+
+A file of the hub is compared with the hash that the hub announced, which is the name of its blob in the cache: a SHA-256, or git's
+SHA-1 of a small file. A file behind a URL is compared with the first digits of its SHA-256, which its publisher gives; so is a
+file of the hub whose source has a SHA-256.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import torch
+
+from resnetlib.config import HubFile, UrlFile
+from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
+from resnetlib.weights.guard import LIBRARY, guarded, is_commit, is_content_hash
+
+CLOCK_TICK = 0.1
+"""Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
+
+OFFLINE_ADVICE = (
+    "HF_HUB_OFFLINE forbids to download it: unset it; or run `resnetlib weights fetch NAME` on a computer with a network, and copy "
+    "the cache from there; or pass the path of a file."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A file in the cache whose content was checked.
+
+    Args:
+        path: its path.
+        sha256: of the content, 64 hexadecimal digits.
+        revision: the commit of the hub that it belongs to; None for a URL.
+        source: where it comes from.
+    """
+
+    path: Path
+    sha256: str
+    revision: str | None
+    source: HubFile | UrlFile
+
+
+class _WrongFileError(DamagedFileError):
+    """The content is intact, but does not have the SHA-256 of the source. Downloading it again does not help."""
+
+
+def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
+    """Return a file from the cache, or download it, and check its content.
+
+    A damaged file is deleted, and downloaded once more. A file that somebody copied into the cache, without the links that tell its
+    hash, is compared with the hash that the hub announces; it is accepted unchecked where the hub cannot be asked.
+
+    Args:
+        source: where the file comes from.
+        refresh: ask the hub whether a branch or a tag has a newer commit, even if the cache has the file. The cache still
+            answers if the hub cannot be reached.
+
+    Returns:
+        The file.
+
+    Raises:
+        NotFoundError: if the server says that it does not have the file.
+        DownloadError: if the file cannot be downloaded, stored or read.
+        DamagedFileError: if its content has another hash than expected, twice.
+        TypeError: if `source` is of another type.
+
+    Example:
+        >>> fetch(HubFile(repo="timm/resnet18.a1_in1k")).path.name  # doctest: +SKIP
+        'model.safetensors'
+    """
+    cached = find_cached(source)
+    offline = is_offline()
+    refresh = refresh and not offline and isinstance(source, HubFile) and not is_commit(source.revision)
+    if cached is not None and not refresh:
+        try:
+            return _checked(source, cached, ask=not offline, accept_unknown=True)
+        except DamagedFileError as error:
+            if offline:
+                raise DamagedFileError(f"{error} {OFFLINE_ADVICE}") from None
+    if offline:
+        raise _missing_offline(source)
+    try:
+        with _lock(source):
+            return _download_checked(source)
+    except DownloadError:
+        if cached is None or not refresh or not cached.is_file():
+            raise
+    return _checked(source, cached, ask=False, accept_unknown=True)
+
+
+def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
+    """Return a file that several sources provide, from the first that is cached, else from the first that can be downloaded.
+
+    Args:
+        sources: where the file comes from, in order of preference.
+
+    Returns:
+        The file.
+
+    Raises:
+        FetchError: if no source provides it; NotFoundError only if every one says that it does not have the file.
+        ValueError: if there are no sources.
+
+    Example:
+        >>> fetch_first([])
+        Traceback (most recent call last):
+        ValueError: there are no sources to fetch from
+    """
+    if not sources:
+        raise ValueError("there are no sources to fetch from")
+    errors: list[FetchError] = []
+    for source in sorted(sources, key=lambda source: find_cached(source) is None):
+        try:
+            return fetch(source)
+        except FetchError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    kind = next(k for k in (DownloadError, DamagedFileError, NotFoundError) if any(isinstance(error, k) for error in errors))
+    raise kind("None of the sources provides the file:\n" + "\n".join(f"  {error}" for error in errors))
+
+
+def find_cached(source: HubFile | UrlFile) -> Path | None:
+    """Return the path of a file in the cache, without any request and without checking its content; None if it is not there.
+
+    Args:
+        source: where the file would come from.
+
+    Returns:
+        The path, or None.
+
+    Example:
+        >>> print(find_cached(UrlFile(url="https://example.org/nothing-01234567.pth", sha256="01234567")))
+        None
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        if isinstance(source, UrlFile):
+            path = _url_path(source)
+        elif isinstance(source, HubFile):
+            path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_files_only=True))
+        else:
+            raise TypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
+        return path if path.is_file() else None
+    except (OSError, UnicodeError):
+        return None
+
+
+def check_cached(source: HubFile | UrlFile) -> Fetched | None:
+    """Read a file in the cache and check its content, without any request. Nothing is changed or deleted.
+
+    Args:
+        source: where the file would come from.
+
+    Returns:
+        The file; None if it is not in the cache.
+
+    Raises:
+        DamagedFileError: if its content has another hash than expected, or no hash is known.
+        DownloadError: if it cannot be read.
+
+    Example:
+        >>> print(check_cached(UrlFile(url="https://example.org/nothing-01234567.pth", sha256="01234567")))
+        None
+    """
+    path = find_cached(source)
+    return None if path is None else _checked(source, path, fresh=True, ask=False)
+
+
+def is_offline() -> bool:
+    """Tell whether HF_HUB_OFFLINE forbids requests. It does so for URLs too."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
+
+
+def cache_dir() -> Path:
+    """Return where this library remembers checked files: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`."""
+    folder = os.environ.get("RESNETLIB_CACHE")
+    try:
+        if folder:
+            return Path(folder).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
+    except RuntimeError:  # the user has no home: nothing can be written there, and nothing is remembered
+        return Path(os.devnull) / "resnetlib"
+
+
+def _download_checked(source: HubFile | UrlFile) -> Fetched:
+    """Download a file and check it; delete a damaged one, and download it once more."""
+    deleted, damage = "", None
+    for _ in range(2):
+        path = None
+        try:
+            path = _download(source)
+            return _checked(source, path)
+        except _WrongFileError:
+            raise
+        except DamagedFileError as error:
+            damage = error
+            if path is not None:
+                _delete(source, path)
+                deleted = " The file in the cache was damaged, and has been deleted."
+        except FetchError as error:
+            error.args = (f"{error}{deleted}",)
+            raise
+    raise DamagedFileError(f"{damage} A second download did not help: report it to the publisher, or pass the path of a file.")
+
+
+def _download(source: HubFile | UrlFile) -> Path:
+    """Let the client download a file, or find it if another process has downloaded it."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        with guarded():
+            if isinstance(source, UrlFile):
+                return _download_url(source, _url_path(source))
+            return Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name=LIBRARY))
+    except Exception as error:  # noqa: BLE001 - unforeseen ones are raised again
+        raise translate(error, source, *_cache_of(source)) from None
+
+
+def _download_url(source: UrlFile, path: Path) -> Path:
+    """Download a file under a temporary name, and rename it if it has the right hash."""
+    from huggingface_hub.file_download import http_get
+
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left_by_killed_process in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left_by_killed_process.unlink()
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        with partial.open("xb") as file:
+            http_get(source.url, file, headers={"User-Agent": f"{LIBRARY}/"}, displayed_filename=path.name)
+        sha256, _ = _sha256(partial)
+        if not sha256.startswith(source.sha256):
+            raise DamagedFileError(f"The download of {source} is damaged: its SHA-256 is {sha256}, expected {source.sha256}.")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _url_path(source: UrlFile) -> Path:
+    """Return where torchvision caches a URL."""
+    file = urlsplit(source.url).path.rpartition("/")[2]
+    if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
+        raise ValueError(f"a URL must end with the name of a file, got {str(source)!r}")
+    return _cache_of(source)[0] / file
+
+
+def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:
+    """Return the folder of a cache, and the environment variable that sets it."""
+    from huggingface_hub import constants
+
+    if isinstance(source, UrlFile):
+        return Path(torch.hub.get_dir()) / "checkpoints", "TORCH_HOME"
+    return Path(constants.HF_HUB_CACHE), "HF_HOME"
+
+
+@contextmanager
+def _lock(source: HubFile | UrlFile) -> Iterator[None]:
+    """Let one process at a time download a file. Without effect where no lock can be written."""
+    from filelock import FileLock
+
+    folder = _cache_of(source)[0] / ".locks"
+    name = _url_path(source).name if isinstance(source, UrlFile) else str(source)
+    lock = FileLock(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock")
+    with suppress(OSError, NotImplementedError):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _checked(
+    source: HubFile | UrlFile, path: Path, *, fresh: bool = False, ask: bool = True, accept_unknown: bool = False
+) -> Fetched:
+    """Check a file by every hash that is known of it, and remember it by its size, times and inode.
+
+    `fresh` reads it even if it is remembered; `ask` lets the hub tell a hash that the cache does not tell.
+    """
+    place = _note_of(path)
+    note, blob = _read_note(place), _blob_of(source, path)
+    try:
+        identity: list[int] | None = _identity(path.stat())
+        remembered = not fresh and note.get("identity") == identity
+        sha256, identity = (note["sha256"], identity) if remembered else _sha256(path)
+        names = [note["name"]] if "name" in note else []
+        if blob is not None and is_content_hash(blob.name) and blob.name not in names:
+            names.append(blob.name)
+        if not names and not source.sha256 and isinstance(source, HubFile):
+            names = _names_of_copy(source, path, sha256, ask=ask, accept_unknown=accept_unknown)
+        for name in names:
+            if not (remembered and name == note.get("name")) and not _has_hash(path, name, sha256):
+                raise DamagedFileError(f"{source} is damaged in {path}: its SHA-256 is {sha256}, expected the hash {name}.")
+        if source.sha256 and not sha256.startswith(source.sha256):
+            kind, what = (_WrongFileError, "another file") if names else (DamagedFileError, "damaged")
+            raise kind(f"{source} is {what} in {path}: its SHA-256 is {sha256}, expected {source.sha256}.")
+    except FetchError:
+        raise
+    except FileNotFoundError:
+        raise DamagedFileError(f"{source} was deleted from {path} while it was read. Try again.") from None
+    except ValueError as error:  # a pipe, a socket or a device
+        raise DamagedFileError(f"{source} is damaged: {error}.") from None
+    except OSError as error:
+        advice = f"Make it readable, or set {_cache_of(source)[1]} to another folder."
+        raise DownloadError(f"Cannot read {path}: {error.strerror}. {advice}") from None
+    if not remembered and identity is not None and (names or source.sha256):
+        note = {"identity": identity, "sha256": sha256} | ({"name": names[0]} if names else {})
+        with suppress(OSError, ValueError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, json.dumps(note).encode())
+    revision = _snapshot_of(source, path).name if isinstance(source, HubFile) else None
+    return Fetched(path=path, sha256=sha256, revision=revision, source=source)
+
+
+def _names_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
+    """Return the hash of a file that is no link to a blob: from the blobs beside it, or from the hub; [] to accept it unchecked."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    snapshot = _snapshot_of(source, path)
+    for name in (sha256, _git_sha1(path)):
+        if (snapshot.parents[1] / "blobs" / name).is_file():
+            return [name]
+    try:
+        if ask:
+            with guarded():
+                url = hf_hub_url(source.repo, source.file, revision=snapshot.name)
+                name = get_hf_file_metadata(url, library_name=LIBRARY).etag or ""
+            if is_content_hash(name):
+                return [name]
+    except Exception as error:  # noqa: BLE001 - unforeseen ones are raised again
+        if not accept_unknown:
+            raise translate(error, source, *_cache_of(source)) from None
+    if accept_unknown:
+        return []
+    raise DamagedFileError(f"{source} cannot be verified in {path}: no hash of it is known. Fetch it online, or delete it.")
+
+
+def _snapshot_of(source: HubFile, path: Path) -> Path:
+    """Return the folder of the commit that a path in the hub's cache belongs to."""
+    return path.parents[source.file.count("/")]
+
+
+def _blob_of(source: HubFile | UrlFile, path: Path) -> Path | None:
+    """Return the blob that a path links to, if it lies in the repository's own folder of blobs."""
+    if isinstance(source, UrlFile) or not path.is_symlink():
+        return None
+    blob = path.parent / path.readlink()
+    blobs = _snapshot_of(source, path).parents[1] / "blobs"
+    return blob if os.path.realpath(blob.parent) == os.path.realpath(blobs) else None
+
+
+def _delete(source: HubFile | UrlFile, path: Path) -> None:
+    """Delete a file from the cache, and its blob unless that is intact."""
+    blob = _blob_of(source, path)
+    try:
+        if blob is not None:
+            intact = is_content_hash(blob.name) and blob.is_file() and _has_hash(blob, blob.name, _sha256(blob)[0])
+            if not intact:
+                blob.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise translate(error, source, *_cache_of(source)) from None
+
+
+def _sha256(path: Path) -> tuple[str, list[int] | None]:
+    """Return the SHA-256 of a file, and its identity; None for the identity if the file changed while it was read."""
+    with open_file(path) as file:
+        stat = os.fstat(file.fileno())
+        age = time.time() - max(stat.st_mtime, stat.st_ctime)
+        if 0 <= age < CLOCK_TICK:
+            time.sleep(CLOCK_TICK - age)
+        before = _identity(os.fstat(file.fileno()))
+        with suppress(OSError):
+            os.fsync(file.fileno())  # later writes through a memory map change the file's time only after this
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        after = _identity(os.fstat(file.fileno()))
+    return digest, after if after == before else None
+
+
+def _git_sha1(path: Path) -> str:
+    """Return git's hash of a file: the SHA-1 of a header and the content."""
+    with open_file(path) as file:
+        header = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
+        return hashlib.file_digest(file, lambda: header).hexdigest()
+
+
+def _has_hash(path: Path, name: str, sha256: str) -> bool:
+    return name == (_git_sha1(path) if len(name) == 40 else sha256)
+
+
+def _identity(stat: os.stat_result) -> list[int]:
+    """Return the numbers that change when a file changes."""
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+
+
+def _note_of(path: Path) -> Path:
+    place = os.fsencode(Path(os.path.realpath(path.parent)) / path.name)
+    return cache_dir() / "checked" / f"{hashlib.sha256(place).hexdigest()[:32]}.json"
+
+
+def _read_note(place: Path) -> dict[str, Any]:
+    """Return the identity, the SHA-256 and the hub's name of a checked file; {} if there is no valid note."""
+    try:
+        note = json.loads(read_file(place, 10_000))
+        hashes = [note["sha256"], note.get("name", note["sha256"])]
+        valid = all(isinstance(name, str) and is_content_hash(name) for name in hashes) and len(note["sha256"]) == 64
+        return dict(note) if valid else {}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return {}
+
+
+def _missing_offline(source: HubFile | UrlFile) -> FetchError:
+    """Return the error for a file that is not in the cache; NotFoundError if the hub once said that it does not exist."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(source, HubFile):
+        with suppress(OSError, UnicodeError):
+            known = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
+            if known is not None and not isinstance(known, str):
+                return no_such_file(source)
+    return DownloadError(f"{source} is not in the cache, {_cache_of(source)[0]}. {OFFLINE_ADVICE}")
