@@ -58,7 +58,7 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
-    recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch=64, lr=args.lr, weight_decay=1e-4)
+    recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=64, lr=args.lr, weight_decay=1e-4)
     results: dict[str, Any] = {}
     for name in args.weights:
         torch.manual_seed(0)

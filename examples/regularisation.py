@@ -66,7 +66,7 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
-    recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch=args.batch, lr=0.1)
+    recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=args.batch, lr=0.1)
     results: dict[str, Any] = {}
     for name in args.model:
         for way, (dropout, depth) in ways(args.dropout, args.depth).items():

@@ -51,8 +51,8 @@ def ways(weights: str, changes: dict[str, Any]) -> dict[str, tuple[str, Recipe]]
 
     return {
         "fine-tuned": (weights, recipe()),
-        "linear probe": (weights, recipe(frozen=1.0, lr=0.1)),
-        "from scratch": (weights.partition(".")[0], recipe(frozen=0.0, stem_rate=1.0, lr=0.1)),
+        "linear probe": (weights, recipe(head_only_fraction=1.0, lr=0.1)),
+        "from scratch": (weights.partition(".")[0], recipe(head_only_fraction=0.0, stem_lr_scale=1.0, lr=0.1)),
     }
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     train, test = read(args.data, "train"), read(args.data, "t10k")
     results: dict[str, dict[str, Any]] = {}
     for each in args.each:
-        for way, (name, recipe) in ways(args.weights, {"epochs": args.epochs, "batch": args.batch}).items():
+        for way, (name, recipe) in ways(args.weights, {"epochs": args.epochs, "batch_size": args.batch}).items():
             errors = []
             for seed in range(args.seeds):
                 out = args.runs / f"{way.replace(' ', '-')}-{each}-{seed}"

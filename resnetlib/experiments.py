@@ -1,4 +1,4 @@
-"""Experiments that train: the degradation problem."""
+"""Experiments that train networks: the degradation problem."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,34 +6,32 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from resnetlib.analysis.result import AnalysisResult, new_axes
-from resnetlib.disk import write_atomically
-from resnetlib.models import spec_of
-from resnetlib.train.grid import Cell, cells_of, run_grid
-from resnetlib.train.recipe import Recipe
-from resnetlib.train.recipes import recipe_of
-from resnetlib.train.result import Result
+from resnetlib.models import build, spec_of
+from resnetlib.train import Recipe, fit, recipe_of
+from resnetlib.train.data import find_train_and_test
+from resnetlib.train.trainer import Precision
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Degradation", "degradation"]
 
-_RECIPE = "recipe.json"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Degradation(AnalysisResult):
-    """Errors of networks of several depths, trained alike: an entry for each training.
+    """Errors of networks of several depths that were trained alike: an entry per training.
 
     Args:
-        families: of each network, "plain" for `cifar_plain20`.
-        depths: layers of each network.
-        seeds: of each training.
-        train_error: percent, in evaluation, on the images that it was trained on.
-        test_error: percent, of the last iteration's weights.
-        images: training images; 0 for all.
-        recipe: by which all were trained.
+        families: family of each network, such as "plain" for `cifar_plain20`.
+        depths: number of layers of each network.
+        seeds: seed of each training.
+        train_error: training error in percent, in evaluation mode.
+        test_error: test error in percent, of the last iteration's weights.
+        images: number of training images; 0 for all.
+        recipe: the recipe of all trainings.
     """
 
     families: tuple[str, ...]
@@ -45,31 +43,31 @@ class Degradation(AnalysisResult):
     recipe: dict[str, object]
 
     def errors(self, family: str, depth: int, split: Literal["train", "test"] = "train") -> tuple[float, ...]:
-        """Return the errors of one network's trainings.
+        """Return the errors of a network in percent, one per seed.
 
         Args:
-            family: of the network.
-            depth: of the network.
-            split: on which images.
+            family: family of the network.
+            depth: number of layers.
+            split: "train" or "test".
 
         Returns:
-            Percent, for each seed.
+            The errors.
         """
         values = self.train_error if split == "train" else self.test_error
         mine = zip(self.families, self.depths, values, strict=True)
         return tuple(value for f, d, value in mine if (f, d) == (family, depth))
 
     def degrades(self, family: str) -> bool:
-        """Tell whether each training of the deepest network has a higher training error than every one of the shallowest.
+        """Return whether the deepest network has a higher training error than the shallowest with every seed.
 
         Args:
-            family: of the networks.
+            family: family of the networks.
 
         Returns:
             True for the degradation problem.
 
         Raises:
-            ValueError: for a family that was not trained at two depths.
+            ValueError: if the family was not trained at two depths.
         """
         depths = sorted({depth for f, depth in zip(self.families, self.depths, strict=True) if f == family})
         if len(depths) < 2:
@@ -77,7 +75,7 @@ class Degradation(AnalysisResult):
         return min(self.errors(family, depths[-1])) > max(self.errors(family, depths[0]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw errors against depth: means as lines, a dash for each seed; training solid, test dashed.
+        """Plot mean errors against depth, with a dash for each seed; training errors solid, test errors dashed.
 
         Args:
             ax: axes to draw on; None for new ones.
@@ -108,31 +106,29 @@ def degradation(
     data: str | Path,
     out: str | Path,
     images: int = 0,
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    precision: Precision = "auto",
     device: str | None = None,
-    jobs: int = 1,
 ) -> Degradation:
-    """Train networks of several depths alike: do deeper plain ones train worse, and deeper residual ones not?
+    """Train networks of several depths alike: do deeper plain networks have a higher training error, and deeper residual ones not?
 
-    The same call again goes on where the last one was stopped; trainings that are finished are not repeated.
+    The trainings run one after the other. The same call again continues an interrupted one, and does not repeat finished ones.
 
     Args:
-        depths: layers; 20, 32, 44, 56, 110 have names in all families.
-        families: "plain", "resnet", "preact_resnet": the networks `cifar_{family}{depth}`.
-        recipe: by its name, or your own.
-        seeds: of first weights and draws; degradation shows only beside the spread over seeds.
-        data: the folder of CIFAR-10, or one with train/ and val/.
-        out: the folder to fill, one of its own for each training.
-        images: train on the first so many; 0 for all.
+        depths: numbers of layers; 20, 32, 44, 56 and 110 exist in all families.
+        families: "plain", "resnet" or "preact_resnet", for the networks `cifar_{family}{depth}`.
+        recipe: a recipe or its name.
+        seeds: seeds of the initial weights and of the training.
+        data: folder of CIFAR-10, or one with train/ and val/.
+        out: folder to write, with a subfolder for each training.
+        images: use only the first training images; 0 for all.
         precision: as in `resnetlib.train.fit`.
-        device: where to compute; None for a GPU if there is one.
-        jobs: trainings at once.
+        device: the device; None for a GPU if there is one.
 
     Returns:
         The errors.
 
     Raises:
-        ValueError: for a network that there is not, a recipe that there is not, the same thing twice, or nothing.
+        ValueError: for an unknown network or recipe, repeated values, or an empty argument.
         RuntimeError: if a training failed; the others are kept.
 
     Source:
@@ -140,35 +136,32 @@ def degradation(
     """
     if not (depths and families and seeds):
         raise ValueError("degradation needs depths, families and seeds, one of each at least")
-    for what, values in (("depths", depths), ("families", families)):
+    for what, values in (("depths", depths), ("families", families), ("seeds", seeds)):
         if len(set(values)) < len(values):
             raise ValueError(f"{what} has a value twice: {list(values)}")
-    names = {f"cifar_{family}{depth}": (family, depth) for family in families for depth in depths}
-    for name in names:
-        spec_of(name)
+    cells = [(family, depth, seed) for family in families for depth in depths for seed in seeds]
+    specs = {(family, depth): spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells}
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
-    cells = cells_of({"models": list(names), "seeds": [str(seed) for seed in seeds]})
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / _RECIPE).is_file() and (out / _RECIPE).read_text() != chosen.to_json():
-        raise ValueError(f"{out} holds trainings by another recipe: give another folder")
-    write_atomically(out / _RECIPE, chosen.to_json().encode())
-    common = ["--data", str(data), "--recipe", str(out / _RECIPE), "--precision", precision]
-    common += ["--images", str(images)] if images else []
-    common += ["--device", device] if device else []
-    results = run_grid(cells, common, out, jobs=jobs)
-    return _collected([(*names[cell.model], cell) for cell in cells], results, images, chosen)
-
-
-def _collected(cells: list[tuple[str, int, Cell]], results: dict[str, Result | str], images: int, recipe: Recipe) -> Degradation:
-    done, failed = [], []
-    for family, depth, cell in cells:
-        result = results[cell.name]
-        if isinstance(result, Result):
-            done.append((family, depth, int(dict(cell.values)["seed"]), result.train_error, result.test_error))
-        else:
-            failed.append(f"{cell.name}: {result}")
+    train, test, classes = find_train_and_test(Path(data), images)
+    results, failed = [], []
+    for family, depth, seed in cells:
+        name = f"cifar_{family}{depth}-seed={seed}"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = build(specs[family, depth], num_classes=classes)
+        try:
+            result = fit(net, train, test, chosen, Path(out) / name, seed=seed, device=device, precision=precision)
+            results.append((result.train_error, result.test_error))
+        except (ValueError, OSError, ArithmeticError) as error:
+            failed.append(f"{name}: {error}")
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(cells)} trainings failed, the others are kept:\n" + "\n".join(failed))
-    families, depths, seeds, train, test = zip(*done, strict=True)
-    return Degradation(families, depths, seeds, train, test, images, asdict(recipe))
+    return Degradation(
+        families=tuple(family for family, _, _ in cells),
+        depths=tuple(depth for _, depth, _ in cells),
+        seeds=tuple(seed for _, _, seed in cells),
+        train_error=tuple(train_error for train_error, _ in results),
+        test_error=tuple(test_error for _, test_error in results),
+        images=images,
+        recipe=asdict(chosen),
+    )

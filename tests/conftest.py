@@ -42,6 +42,12 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no curves of trainings, which takes longer than a tiny training."""
+    monkeypatch.setattr("resnetlib.train.run.draw_curves", lambda records, path, split: path.write_bytes(b""))
+
+
 @pytest.fixture(params=FAMILIES)
 def spec(request: pytest.FixtureRequest) -> Spec:
     """Each of the small networks' specs."""

@@ -57,7 +57,7 @@ def test_training(precision: str, compiled: bool, tmp_path: Path) -> None:
     images[torch.arange(60), labels] += 60
     data = LabelledImages(images, labels, ("red", "green", "blue"))
     net = build(FAMILIES["resnet"], num_classes=3)
-    recipe = recipe_of("one_cycle_cifar", epochs=12, batch=10, lr=0.1, pad=1)
+    recipe = recipe_of("one_cycle_cifar", epochs=12, batch_size=10, lr=0.1, pad=1)
     result = fit(net, data, data, recipe, tmp_path, precision=precision, compiled=compiled)  # type: ignore[arg-type]
     assert result.train_error < 10
     assert next(net.parameters()).is_cuda

@@ -42,7 +42,7 @@ def runs(cifar10_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     train, test = first(cifar10(cifar10_folder, "train"), 64), first(cifar10(cifar10_folder, "test"), 32)
     for name in ("cifar_plain20", "cifar_resnet20"):
         for seed in (0, 1):
-            recipe = recipe_of("one_cycle_cifar", iterations=4, batch=16)
+            recipe = recipe_of("one_cycle_cifar", iterations=4, batch_size=16)
             fit(create_model(name), train, test, recipe, out / f"{name}-seed={seed}", seed=seed, every=2)
     return out
 
@@ -63,7 +63,7 @@ def test_degradation(runs: Path, tmp_path: Path) -> None:
 def test_batch_norm(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
     train, test = first(cifar10(cifar10_folder, "train"), 64), first(cifar10(cifar10_folder, "test"), 32)
     net = build(replace(spec_of("cifar_plain20"), norm="none"))
-    recipe = recipe_of("one_cycle_cifar", iterations=4, batch=16, lr=0.01)
+    recipe = recipe_of("one_cycle_cifar", iterations=4, batch_size=16, lr=0.01)
     fit(net, train, test, recipe, tmp_path / "runs" / "cifar_plain20-norm=none-lr=0.01-seed=0", every=2)
     shutil.copytree(runs / "cifar_plain20-seed=0", tmp_path / "runs" / "cifar_plain20-seed=0")
     run("degradation.py", "--runs", tmp_path / "runs", "--out", tmp_path / "all")

@@ -1,6 +1,7 @@
 """The degradation problem, trained at toy size."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-RECIPE = recipe_of("he2015_imagenet", epochs=0, iterations=2, batch=6, train_size=32, test_size=32, test_resize=32)
+RECIPE = recipe_of("he2015_imagenet", epochs=0, iterations=2, batch_size=6, train_size=32, test_size=32, test_resize=32)
 
 
 def test_what_it_says_by_hand() -> None:
@@ -46,16 +47,15 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     assert found.train_error == (json.loads(result.read_text())["train_error"],)
     assert found.recipe["train_size"] == 32
     before = result.stat().st_mtime_ns
-    more = resnetlib.degradation(
-        (20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu", jobs=2
-    )
+    more = resnetlib.degradation((20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
     assert more.families == ("plain", "resnet")
     assert more.errors("plain", 20) == found.train_error
     assert result.stat().st_mtime_ns == before
     found.save(tmp_path / "found.json")
     assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
-    with pytest.raises(ValueError, match="trainings by another recipe"):
-        degradation((20,), ("plain",), "one_cycle_cifar", (0,), data=pictures, out=tmp_path / "runs", device="cpu")
+    other = replace(RECIPE, lr=0.2)
+    with pytest.raises(RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training, whose lr is 0.1, not 0.2"):
+        degradation((20,), ("plain",), other, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
 
 
 def test_a_training_that_fails_is_named_and_the_others_are_kept(pictures: Path, tmp_path: Path) -> None:

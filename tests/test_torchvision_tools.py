@@ -73,7 +73,7 @@ def detector(backbone: nn.Module) -> FasterRCNN:
 
 def test_a_detector_learns_boxes(net: Backbone) -> None:
     """White squares on grey: the losses of a Faster R-CNN fall."""
-    freeze(net, upto="conv1" if net.spec.family == "resnet" else "conv0")
+    freeze(net, up_to="conv1" if net.spec.family == "resnet" else "conv0")
     model = detector(WithFpn(net, 16)).train()
     images = torch.full((4, 3, 64, 64), 0.5)
     targets = []
@@ -125,7 +125,7 @@ def test_deeplab_on_a_dilated_network(net: Backbone) -> None:
 def test_freezing_is_what_torchvisions_detectors_do() -> None:
     """`trainable_backbone_layers=2` leaves layer4 and layer3 to learn; all norms are frozen."""
     net = build(_RES)
-    freeze(net, upto="layer2")
+    freeze(net, up_to="layer2")
     frozen_batchnorm(net)
     trained = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
     body = {name for name in trained if not name.startswith("fc")}

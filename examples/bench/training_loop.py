@@ -60,7 +60,7 @@ def tutorial(name: str, pictures: Pictures, batch: int, device: str) -> float:
 
 def ours(name: str, data: LabelledImages, batch: int, device: str, compiled: bool) -> float:
     few = data.first(batch)
-    recipe = recipe_of("one_cycle_cifar", batch=batch, epochs=2 if compiled else 1)
+    recipe = recipe_of("one_cycle_cifar", batch_size=batch, epochs=2 if compiled else 1)
     with tempfile.TemporaryDirectory() as folder:
         fit(resnetlib.create_model(name), data, few, recipe, folder, device=device, compiled=compiled, sample=batch)
         last = Path(folder, "log.jsonl").read_text().splitlines()[-1]  # compiled: the second epoch, when all is compiled

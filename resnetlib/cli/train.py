@@ -1,41 +1,94 @@
-"""`resnetlib train`: training by a recipe, one network or a grid of them."""
+"""`resnetlib train`, and what it shares with `resnetlib finetune`."""
 
+import gc
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from resnetlib.cli.common import PATH
-from resnetlib.cli.training import (
-    changes_option,
-    interruptible,
-    list_of,
-    pair,
-    read_images,
-    read_recipe,
-    recipe_option,
-    training_options,
-    value_of,
-)
+from resnetlib.cli.grid import exit_with_grid, train_grid
+from resnetlib.disk import read_file
 
 if TYPE_CHECKING:
-    from resnetlib.train.step import Precision
+    from resnetlib.train import Recipe
+    from resnetlib.train.trainer import Precision
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """On Ctrl-C, print how to continue, and exit with the status that shells expect."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            click.echo(f"\n{str(error) or 'interrupted; run the same again to go on'}", err=True)
+        gc.freeze()  # or collecting torch's objects at exit can take seconds
+        raise click.exceptions.Exit(130) from error
+
+
+def training_options(recipe: str, changeable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options of all commands that train."""
+    options = (
+        click.option("--out", required=True, type=PATH, help="Folder to write, or to continue in."),
+        click.option("--recipe", default=recipe, show_default=True, help="Name of a recipe, or a JSON file."),
+        click.option(
+            "--set", "changes", multiple=True, metavar="FIELD=VALUE", help=f"Change a field of {changeable}; may be repeated."
+        ),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
+        click.option("--device", default=None, help="Device.  [default: cuda if there is one, else cpu]"),
+        click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
+        click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="Compile the network first."),
+        click.option("--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.  [default: an epoch's]"),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
+    """Return a recipe by its name or from a JSON file, with some fields changed."""
+    from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
+
+    if name in RECIPES or not Path(name).exists():
+        return recipe_of(name, **changes)
+    try:
+        return change_recipe(recipe_from_json(read_file(name, 2**20).decode()), **changes)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
+    """Parse FIELD=VALUE; values are JSON, or else text."""
+    values: dict[str, Any] = {}
+    for change in changes:
+        field, equals, text = change.partition("=")
+        if not equals:
+            raise ValueError(f"expected FIELD=VALUE, got {change!r}")
+        try:
+            values[field] = json.loads(text)
+        except ValueError:
+            values[field] = text
+    return values
 
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="NAME | --grid models=A,B [seeds=0,1] [FIELD=V,W]...")
-@click.option("--grid", is_flag=True, help="Train every combination of the values given, and show one table.")
+@click.option("--grid", is_flag=True, help="Train all combinations of the given values, and print a table.")
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/.")
-@click.option("--out", required=True, type=PATH, help="The folder to fill, or to go on in.")
-@recipe_option("one_cycle_cifar")
-@changes_option("the recipe or of the network's spec")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Of the first weights, and of all draws.")
-@click.option("--images", default=0, type=click.IntRange(0), help="Train on the first so many of CIFAR-10.  [default: all]")
-@training_options
+@training_options("one_cycle_cifar", "the recipe or of the network's spec")
+@click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.  [default: all]")
 @click.option(
-    "--sample", default=10_000, show_default=True, type=click.IntRange(0), help="Images measured of either set; 0 for all."
+    "--sample", default=10_000, show_default=True, type=click.IntRange(0), help="Images of each set in an evaluation; 0 for all."
 )
 @click.option("--keep", default=2, show_default=True, type=click.IntRange(1), help="Checkpoints to keep.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings of a grid at once.")
@@ -59,10 +112,9 @@ def train(
     keep: int,
     jobs: int,
 ) -> None:
-    """Train the network NAME, with weights drawn at random, and save it with its log and its curves.
+    """Train the network NAME from scratch, and save it with its log and its curves.
 
-    The same command again goes on where the last one was stopped. `torchrun --nproc-per-node N -m resnetlib train ...` trains on
-    N GPUs.
+    The same command again continues an interrupted training. `torchrun --nproc-per-node N -m resnetlib train ...` trains on N GPUs.
     """
     if grid:
         train_grid(context, what, out, jobs)
@@ -75,89 +127,21 @@ def train(
     from resnetlib.distributed import is_main_process
     from resnetlib.models import build, spec_of
     from resnetlib.train import Recipe, fit
-    from resnetlib.train.grid import follow_grid
+    from resnetlib.train.data import find_train_and_test
 
-    follow_grid()
-    spec = spec_of(what[0])
+    exit_with_grid()
+    spec, values = spec_of(what[0]), read_changes(changes)
     ours = {field.name for field in fields(spec)}
-    values = {field: value_of(text) for field, text in map(pair, changes)}
     if unknown := sorted(set(values) - ours - {field.name for field in fields(Recipe)}):
         recipes, specs = (", ".join(field.name for field in fields(kind)) for kind in (Recipe, spec))
         raise ValueError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
-    training, test, classes = read_images(data, images)
+    training, test, classes = find_train_and_test(data, images)
     torch.manual_seed(seed)
     net = build(spec, num_classes=classes)
-    result = fit(
-        net,
-        training,
-        test,
-        chosen,
-        out,
-        seed=seed,
-        device=device,
-        precision=precision,
-        compiled=compiled,
-        every=every,
-        sample=sample,
-        keep=keep,
-    )
+    options = {"seed": seed, "device": device, "precision": precision, "compiled": compiled, "every": every}
+    result = fit(net, training, test, chosen, out, **options, sample=sample, keep=keep)  # type: ignore[arg-type]
     if is_main_process():
-        click.echo(
-            f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %, "
-            f"{result.seconds:.0f} s; saved in {out}"
-        )
-
-
-def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: int) -> None:
-    """Train all combinations, and print a table.
-
-    Args:
-        context: of the command, whose other options all trainings share.
-        axes: as `name=value,value`.
-        out: the folder.
-        jobs: at once.
-    """
-    from resnetlib.train.grid import cells_of, run_grid
-    from resnetlib.train.result import Result
-
-    pairs = [pair(axis) for axis in axes]
-    values = {axis: list_of(text) for axis, text in pairs}
-    if len(values) < len(pairs):
-        raise ValueError(f"an axis stands there twice: {' '.join(axes)}")
-    singular = {"seeds": "seed", "recipes": "recipe"}
-    for axis in values:
-        option = singular.get(axis, axis)
-        fixed = context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-        if fixed or option in dict(map(pair, context.params["changes"])):
-            raise ValueError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
-    cells = cells_of(values)
-    results = run_grid(cells, _common(context), out, jobs=jobs)
-    width = max(map(len, results))
-    click.echo(f"{'':{width}}  training error  test error  seconds")
-    for name, result in results.items():
-        if isinstance(result, Result):
-            click.echo(f"{name:{width}}  {result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}")
-        else:
-            click.echo(f"{name:{width}}  failed: {result}")
-    failed = sum(not isinstance(result, Result) for result in results.values())
-    if failed:
-        raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
-
-
-def _common(context: click.Context) -> list[str]:
-    """Return the options, as they were given, that each training of a grid shares."""
-    arguments = []
-    for option in context.command.params:
-        if not isinstance(option, click.Option) or option.name in ("grid", "out", "jobs"):
-            continue
-        if context.get_parameter_source(option.name or "") is not click.core.ParameterSource.COMMANDLINE:
-            continue
-        value = context.params[option.name or ""]
-        if option.is_flag:
-            arguments.append(option.opts[0] if value else option.secondary_opts[0])
-        else:
-            for one in value if option.multiple else [value]:
-                arguments += [option.opts[0], str(one)]
-    return arguments
+        errors = f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %"
+        click.echo(f"{errors}, {result.seconds:.0f} s; saved in {out}")

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from resnetlib.disk import open_file
+from resnetlib.distributed import Processes
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ImageFiles:
         samples: for each image its path from `root`, and its label.
         passed_over: what in the folder is not used, and why.
         digest: hash of the contents of all images; "" before `try_images`.
+        stamp: hash of the names, sizes and times of the files; "" before `try_images`.
     """
 
     root: Path
@@ -53,9 +55,15 @@ class ImageFiles:
     samples: tuple[tuple[str, int], ...]
     passed_over: tuple[tuple[str, str], ...] = ()
     digest: str = ""
+    stamp: str = ""
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def check_result(self) -> dict[str, Any]:
+        """What `try_images` found, as JSON has it, for its next call on the same files."""
+        return {"stamp": self.stamp, "digest": self.digest, "passed_over": [list(entry) for entry in self.passed_over]}
 
     @property
     def report(self) -> str:
@@ -270,11 +278,13 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self.transform(read_image(self.files.root / path)), label
 
 
-def try_images(files: ImageFiles) -> ImageFiles:
+def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
     """Read every image once, so that an unreadable one does not stop a training later.
 
     Args:
         files: the images.
+        known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
+        processes: share the work among these processes; None to do all of it in this one.
 
     Returns:
         The readable images, with the hash of their contents; the others are passed over.
@@ -282,13 +292,18 @@ def try_images(files: ImageFiles) -> ImageFiles:
     Raises:
         ValueError: if no image of a class can be read.
     """
-    paths = [files.root / path for path, _ in files.samples]
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        try:
-            read = list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    stamp = _stamp_of(files)
+    for result in known:
+        if result.get("stamp") == stamp:
+            passed_over = tuple((str(path), str(why)) for path, why in result["passed_over"])
+            skipped = {path for path, _ in passed_over}
+            good = tuple(sample for sample in files.samples if sample[0] not in skipped)
+            return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
+    rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
+    read = _try_all([files.root / path for path, _ in files.samples[rank::world]])
+    if processes:
+        parts = processes.gather(read)
+        read = [parts[i % world][i // world] for i in range(len(files))]
     good = tuple(sample for sample, (_, error) in zip(files.samples, read, strict=True) if error is None)
     bad = [(sample, error) for sample, (_, error) in zip(files.samples, read, strict=True) if error is not None]
     if lost := sorted(set(range(len(files.classes))) - {label for _, label in good}):
@@ -297,7 +312,28 @@ def try_images(files: ImageFiles) -> ImageFiles:
         raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
     digest = hashlib.sha256(b"".join(content for content, error in read if error is None)).hexdigest()
     passed_over = (*files.passed_over, *((path, error) for (path, _), error in bad))
-    return replace(files, samples=good, passed_over=passed_over, digest=digest)
+    return replace(files, samples=good, passed_over=passed_over, digest=digest, stamp=stamp)
+
+
+def _stamp_of(files: ImageFiles) -> str:
+    """Hash the names, sizes and times of files: one whose content changes has another ctime."""
+    digest = hashlib.sha256()
+    for path, label in files.samples:
+        times = "missing"
+        with suppress(OSError):
+            stat = (files.root / path).stat()
+            times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        digest.update(os.fsencode(path) + f" {label} {times}\n".encode())
+    return digest.hexdigest()
+
+
+def _try_all(paths: list[Path]) -> list[tuple[bytes, str | None]]:
+    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        try:
+            return list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _try(path: Path) -> tuple[bytes, str | None]:

@@ -1,19 +1,24 @@
-"""From trained weights and a folder of images to a classifier of these images."""
+"""Fine-tuning: from pretrained weights and a folder of images to a classifier of these images."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from resnetlib.config import Preprocessing
 from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, try_images
 from resnetlib.data.folder import ENDINGS
-from resnetlib.distributed import choose_device, is_main_process
+from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.modules import Backbone
-from resnetlib.train import Recipe, Result, fit, recipe_of
-from resnetlib.train.fit import check_arguments
-from resnetlib.train.step import Precision
-from resnetlib.weights import InputRule, Preprocessing
+from resnetlib.train import FinetuneResult, Recipe, recipe_of
+from resnetlib.train.checkpoint import read_run
+from resnetlib.train.run import RUN, check_arguments, run_training
+from resnetlib.train.trainer import Precision
+from resnetlib.weights import InputRule
 from resnetlib.zoo import create_model
 
 __all__ = ["find_split", "finetune"]
@@ -34,38 +39,39 @@ def finetune(
     compiled: bool = False,
     every: int = 0,
     sample: int = 10_000,
-) -> Result:
+) -> FinetuneResult:
     """Fine-tune a network on your images, and save it.
 
-    The folder `out` is a complete model: `create_model("./out")`, `resnetlib predict out photo.jpg`, and where timm has the network
-    timm and transformers load it too. Called again, it goes on where it was stopped, and ends the same.
+    The folder `out` is a complete model for `create_model("./out")` and `resnetlib predict out photo.jpg`, and for timm and
+    transformers if timm has the network. Called again, an interrupted training continues and ends with the same weights.
 
     Args:
-        name: of weights, as `create_model` takes it; of a network without weights, to train from scratch.
-        data: a folder with a folder of images for each class; one with `train/` and `val/`, each like that; or training and
-            validation images in memory. Images that cannot be read are passed over, and said.
-        out: the folder to fill, or to go on in; not one inside the data.
-        recipe: how; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
-        validation: share of the images held out where there is no `val/`, of each class. By them the best weights are chosen.
-        in_chans: channels of the images; None for the weights' own. Images in folders have 1 or 3.
+        name: name of pretrained weights, as for `create_model`; the name of a network without weights trains from scratch.
+        data: a folder with a subfolder of images per class; a folder with `train/` and `val/`, each like that; or training and
+            validation images in memory. Images that cannot be read are skipped and reported.
+        out: folder to write or to continue in; not inside the data.
+        recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
+        validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
+        in_chans: channels of the images; None for those of the weights. Images in folders have 1 or 3.
         input_rule: how the first convolution is adapted to them (`resnetlib.weights.adapt_input`).
-        seed: of the split, of the new classifier, and of all that is drawn in training.
-        device: where; None for a GPU if there is one.
-        precision: of the convolutions.
-        compiled: whether to compile the network first.
-        every: iterations between measurements; 0 for an epoch's.
-        sample: images of either set in these measurements; 0 for all.
+        seed: seed of the split, the new classifier, and all random numbers in training.
+        device: the device; None for a GPU if there is one.
+        precision: precision of the convolutions.
+        compiled: compile the network first.
+        every: iterations between two evaluations; 0 for one per epoch.
+        sample: images of each set in these evaluations; 0 for all.
 
     Returns:
-        The errors of the weights that were saved; "test" means the validation images.
+        The errors of the saved weights on training and validation images.
 
     Raises:
-        ValueError: if there is one class only, two classes have one name, a class has no readable image, and as `fit` and
+        ValueError: if there is only one class, two classes have one name, a class has no readable image, and as `fit` and
             `create_model` do.
         FileNotFoundError: for a folder without classes, or a class without images.
 
     Source:
-        Classifier first, then all layers: arXiv 1801.06146, sec. 3.3, "gradual unfreezing", in two steps. Rates by layer: sec. 3.2.
+        Classifier first, then all layers: arXiv 1801.06146, sec. 3.3, "gradual unfreezing", in two steps. Layer-wise rates: sec.
+        3.2.
 
     Example:
         >>> import tempfile, torch
@@ -73,93 +79,112 @@ def finetune(
         >>> from resnetlib.train import recipe_of
         >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
         >>> toy = LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
-        >>> recipe = recipe_of("finetune_cifar", epochs=1, batch=20)
+        >>> recipe = recipe_of("finetune_cifar", epochs=1, batch_size=20)
         >>> with tempfile.TemporaryDirectory() as out:
         ...     _ = finetune("cifar_resnet20.resnetlib_c10", (toy, toy), out, recipe=recipe)
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
-    check_arguments(recipe or recipe_of("finetune"), out, seed=seed, every=every, sample=sample)
+    check_arguments(recipe_of("finetune") if recipe is None else recipe, out, seed=seed, every=every, sample=sample)
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise TypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
-    parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]
-    if data == "":
-        raise ValueError("data must name a folder, got ''")
     if isinstance(data, str | Path):
+        if data == "":
+            raise ValueError("data must name a folder, got ''")
         if Path(out).resolve().is_relative_to(Path(data).resolve()):
             raise ValueError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
-        parts = find_split(data, validation, seed=seed)
-    elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, LabelledImages) for part in data):
-        parts = data
-    else:
+    elif not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise TypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
-    in_memory, classes = isinstance(parts[0], LabelledImages), parts[0].classes
-    if len(classes) < 2:
-        raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
-    recipe = recipe or recipe_of("finetune_cifar" if in_memory else "finetune")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
-        if net.classes != classes:  # as many by chance are others all the same
-            net.reset_classifier(len(classes))
-    preprocess = net.preprocess
-    if preprocess is None and net.spec.stem == "cifar" and not in_memory:
-        preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
-    return fit(
-        net,
-        parts[0],
-        parts[1],
-        recipe,
-        out,
-        seed=seed,
-        preprocess=preprocess,
-        start=_digest(net),
-        device=device,
-        precision=precision,
-        compiled=compiled,
-        every=every,
-        sample=sample,
-    )
+    with process_group(device) as processes:  # all that follows may need the other processes
+        in_memory = isinstance(data, tuple)
+        if isinstance(data, tuple):
+            parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
+        else:
+            known = processes.gather(_checked_before(Path(out)))[0]
+            parts = find_split(data, validation, seed=seed, known=known, processes=processes)
+        classes = parts[0].classes
+        if len(classes) < 2:
+            raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
+            if net.classes != classes:  # other classes can be as many
+                net.reset_classifier(len(classes))
+        preprocess = net.preprocess
+        if preprocess is None and net.spec.stem == "cifar" and not in_memory:
+            preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
+        return run_training(
+            FinetuneResult,
+            net,
+            parts[0],
+            parts[1],
+            recipe_of("finetune_cifar" if in_memory else "finetune") if recipe is None else recipe,
+            out,
+            seed=seed,
+            preprocess=preprocess,
+            start=_hash_weights(net),
+            device=device,
+            precision=precision,
+            compiled=compiled,
+            every=every,
+            sample=sample,
+        )
 
 
-def _digest(net: Backbone) -> str:
-    """Hash the weights that a network begins with."""
+def _hash_weights(net: Backbone) -> str:
     digest = hashlib.sha256()
     for tensor in net.state_dict().values():
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Find the images in a folder, try to read them all, and split them in two.
+def find_split(
+    data: str | Path,
+    validation: float = 0.2,
+    *,
+    seed: int = 0,
+    known: Sequence[Mapping[str, Any]] = (),
+    processes: Processes | None = None,
+) -> tuple[ImageFiles, ImageFiles]:
+    """Find the images in a folder, try to read them all, and split them into training and validation images.
 
     Args:
-        data: the folder; with `train/` and `val/` in it these are the two parts.
-        validation: share of the second part otherwise.
-        seed: of that split.
+        data: the folder; if it has `train/` and `val/`, these are the two parts.
+        validation: fraction of each class for validation otherwise.
+        seed: seed of the split.
+        known: as in `resnetlib.data.try_images`.
+        processes: as in `resnetlib.data.try_images`.
 
     Returns:
-        The images to train on, and those to choose by.
+        The training images and the validation images.
 
     Raises:
         FileNotFoundError: for a folder without classes, or a class without images.
-        ValueError: if `train/` and `val/` have different classes, `val/` is there alone, or there are other folders beside them.
+        ValueError: if `train/` and `val/` have different classes, `train/` is missing, or there are other folders beside them.
     """
-    found = [try_images(find_images(folder)) for folder in _parts(Path(data))]
-    if is_main_process():
-        for files in found:
-            if files.report:
-                tqdm.write(files.report)
+    found = [try_images(find_images(folder), known=known, processes=processes) for folder in _parts(Path(data))]
+    for files in found:
+        if files.report and (processes is None or processes.is_main):
+            tqdm.write(files.report)
     if len(found) == 1:
         return hold_out(found[0], validation, seed=seed)
     check_same_classes(*found)
     return found[0], found[1]
 
 
+def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
+    """Return which images an interrupted training in this folder could read; nothing if run.json is missing or damaged."""
+    with suppress(OSError, ValueError):
+        checked = read_run(out / RUN).get("checked")
+        if isinstance(checked, list) and all(isinstance(each, dict) for each in checked):
+            return checked
+    return ()
+
+
 def _parts(data: Path) -> list[Path]:
-    """Tell the folders train and val from folders that are classes: a class has images in it, train has folders."""
+    """Return the folders train and val if they hold classes, else the folder itself: a class has images, train has folders."""
     named = {name: data / name for name in ("train", "val") if (data / name).is_dir() and not _has_images(data / name)}
     if not named:
         return [data]

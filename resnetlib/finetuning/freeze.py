@@ -1,4 +1,4 @@
-"""What of a network learns on, what stays as it was trained, and the way back."""
+"""Freezing parts of a network, and thawing them."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -7,20 +7,20 @@ from uuid import uuid4
 
 from torch import nn
 
-from resnetlib.finetuning.units import count_upto, units
-from resnetlib.modules import Backbone
+from resnetlib.modules import Backbone, Stage
 from resnetlib.modules.arguments import check_module
+from resnetlib.modules.backbone import check_network
 from resnetlib.modules.frozen import freeze_module_, has_running_stats, unfreeze_module_
 from resnetlib.modules.threads import changing
 
 
 class Frozen:
-    """What one call froze; as a context manager, until the block ends.
+    """Modules that one call froze; as a context manager, until the block ends.
 
     Args:
         net: the network.
-        modules: what of it is frozen.
-        names: what to call it.
+        modules: the modules to freeze.
+        names: their names.
     """
 
     def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
@@ -31,70 +31,70 @@ class Frozen:
                 freeze_module_(module, self._holder)
 
     def remove(self) -> None:
-        """Undo this call: what no other one holds is as before, with its momentum and statistics, in the network's mode."""
+        """Undo this call: modules that no other call froze are as before, with their momentum and statistics."""
         with changing(self._net):
             for module in self._modules:
                 unfreeze_module_(module, self._holder, training=self._net.training)
 
     def __enter__(self) -> Self:
-        """Begin the block."""
+        """Return the handle."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Undo it."""
+        """Call `remove`."""
         self.remove()
 
 
-def freeze(net: Backbone, upto: str | None = None) -> Frozen:
-    """Freeze a network from its input up to a place: parameters get no gradients, and batch norms keep their statistics.
+def freeze(net: Backbone, up_to: str | None = None) -> Frozen:
+    """Freeze a network from its input up to a layer: parameters get no gradients, and batch norms keep their statistics.
 
     Args:
         net: the network; changed in place.
-        upto: the last part that is frozen, by its name: `"layer3"`, `"layer3.1"`, `"denseblock2"`; None for all but the
+        up_to: name of the last part to freeze, such as `"layer3"`, `"layer3.1"` or `"denseblock2"`; None for all but the
             classifier, which makes a linear probe.
 
     Returns:
-        A handle: `names` are those of the frozen layers and blocks; `remove()` undoes this call, to the bit, and so does the end of
-        a `with` block. `unfreeze(net)` undoes all calls.
+        A handle: `names` are the frozen layers and blocks; `remove()`, or the end of a `with` block, undoes this call bit for bit.
+        `unfreeze(net)` undoes all calls.
 
     Raises:
-        ValueError: for a part that the network does not have.
-        TypeError: for a module that is no network of this library.
+        ValueError: if the network has no such part.
+        TypeError: if the module is not a network of this library.
         RuntimeError: if another thread evaluates or analyses the network.
 
     Example:
         >>> from resnetlib import create_model
         >>> net = create_model("resnet18")
-        >>> freeze(net, upto="layer1").names
+        >>> freeze(net, up_to="layer1").names
         ('conv1', 'bn1', 'layer1.0', 'layer1.1')
         >>> unfreeze(net)
     """
-    parts = units(net)
-    count = len(parts) if upto is None else count_upto([name for name, _ in parts], upto)
-    modules = (module for _, unit in parts[:count] for module in unit.modules())
-    return Frozen(net, modules, (name for name, _ in parts[:count]))
+    layers = layers_of(net)
+    count = len(layers) if up_to is None else _count_up_to([name for name, _ in layers], up_to)
+    modules = (module for _, layer in layers[:count] for module in layer.modules())
+    return Frozen(net, modules, (name for name, _ in layers[:count]))
 
 
 def frozen_batchnorm(net: nn.Module) -> Frozen:
-    """Freeze all batch norms of a network: they use their running statistics, and neither these nor scale and shift change.
+    """Freeze all batch norms of a module: they use their running statistics, which do not change, nor do scale and shift.
 
     They stay frozen through `net.train()`, `copy.deepcopy` and pickling, keep their momentum, and their tensors keep their names.
-    `nn.SyncBatchNorm.convert_sync_batchnorm` makes new modules of them, which are not frozen: convert first.
+    `nn.SyncBatchNorm.convert_sync_batchnorm` replaces them by new modules, which are not frozen: convert first.
 
     Args:
         net: any module; changed in place.
 
     Returns:
-        A handle: `names` are those of the norms; `remove()` undoes this call, to the bit, and so does the end of a `with` block.
+        A handle: `names` are the batch norms; `remove()`, or the end of a `with` block, undoes this call bit for bit.
         `unfreeze(net)` undoes all calls.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: if `net` is not a module.
         RuntimeError: if another thread evaluates or analyses the network.
 
     Source:
-        Batches of detectors are too small for statistics of their own, so they keep those of the backbone's training, as with
-        torchvision's `FrozenBatchNorm2d`, which has no way back.
+        Detectors train with batches too small for batch statistics, and keep those of the backbone, as with torchvision's
+        `FrozenBatchNorm2d`, which cannot be undone.
 
     Example:
         >>> from resnetlib import create_model
@@ -112,13 +112,13 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 
 
 def unfreeze(net: nn.Module) -> None:
-    """Let everything learn again: parameters get gradients, batch norms are in the network's mode.
+    """Thaw everything: all parameters get gradients, and batch norms are in the network's mode.
 
     Args:
         net: the network; changed in place.
 
     Raises:
-        TypeError: for what is no module.
+        TypeError: if `net` is not a module.
         RuntimeError: if another thread evaluates or analyses the network.
     """
     check_module(net)
@@ -126,3 +126,28 @@ def unfreeze(net: nn.Module) -> None:
         for module in net.modules():
             unfreeze_module_(module, None, training=net.training)
         net.requires_grad_(True)
+
+
+def layers_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return names and modules of all parts with parameters but the classifier: stem layers, blocks, transitions, last norm."""
+    check_network(net, compiled=False)
+    assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
+    names = {module: name for name, module in net.named_modules()}
+    parts = [*net.stem(), *(part for stage in net.stages() for part in stage), *net.tail()]
+    layers = [layer for part in parts for layer in (part if isinstance(part, Stage) else (part,))]
+    return [(names[layer], layer) for layer in layers if next(layer.parameters(), None) is not None]
+
+
+def _count_up_to(names: list[str], up_to: str) -> int:
+    """Count the layers up to a layer or a module that contains some; a prefix that all names share may be left out."""
+    firsts = {name.partition(".")[0] for name in names}
+    prefix = f"{firsts.pop()}." if len(firsts) == 1 else ""
+    counts: dict[str, int] = {}
+    for i, name in enumerate(names):
+        for path in {name, name.removeprefix(prefix)}:
+            parts = path.split(".")
+            counts |= {".".join(parts[: n + 1]): i + 1 for n in range(len(parts))}
+    if up_to not in counts:
+        choices = ", ".join(dict.fromkeys(name.removeprefix(prefix).partition(".")[0] for name in names))
+        raise ValueError(f"the network has no part {up_to!r}, but {choices}, and blocks such as {names[len(names) // 2]}")
+    return counts[up_to]

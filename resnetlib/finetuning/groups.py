@@ -1,4 +1,4 @@
-"""Groups of parameters: what decays, and how fast each depth learns."""
+"""Parameter groups: weight decay without norms and biases, and layer-wise learning rates."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,35 +6,35 @@ from typing import Any
 
 from torch import nn
 
-from resnetlib.finetuning.units import HEAD, STEM, units
+from resnetlib.finetuning.freeze import layers_of
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_module
 
-Processes = dict[str, Any]
-"""As optimizers take them: `params` (names and parameters), `lr`, `weight_decay`; and for the reader `label` and `lr_scale`."""
+ParameterGroup = dict[str, Any]
+"""A group for an optimizer: `params` (names and parameters), `lr`, `weight_decay`, and our own `label` and `lr_scale`."""
 
 
 def parameter_groups(
     net: nn.Module, *, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0, decay_all: bool = False
-) -> list[Processes]:
-    """Processes a network's parameters for an optimizer: norms and biases without weight decay, early layers with smaller rates.
+) -> list[ParameterGroup]:
+    """Group a network's parameters for an optimizer: no weight decay on norms and biases, lower learning rates for early layers.
 
-    The rate is `lr` at the classifier, and `layer_decay` times the next one's in everything before it: the last norm, each block,
-    each transition, the stem. It works with any optimizer of `torch.optim`, and with its schedulers.
+    The learning rate is `lr` at the classifier, and `layer_decay` times that of the next layer before it: the last norm, each
+    block, each transition, and the stem. The groups work with any optimizer and scheduler of `torch.optim`.
 
     Args:
         net: the network; with `layer_decay=1` any module.
         lr: learning rate of the classifier.
-        weight_decay: of all that has two dimensions or more.
-        layer_decay: factor from each layer to the one before it, in (0, 1]; 1 for one rate.
-        decay_all: whether norms and biases decay too.
+        weight_decay: weight decay of parameters with two dimensions or more.
+        layer_decay: factor from each layer to the one before it, in (0, 1]; 1 for a single learning rate.
+        decay_all: apply weight decay to norms and biases too.
 
     Returns:
-        The groups, the stem's first; frozen parameters are in them, and rest as long as they have no gradient.
+        The groups, from the stem to the classifier, with frozen parameters too.
 
     Raises:
         ValueError: for numbers out of range.
-        TypeError: for layer-wise rates in a module that is no network of this library.
+        TypeError: for layer-wise rates in a module that is not a network of this library.
 
     Source:
         Layer-wise rates: arXiv 1801.06146, sec. 3.2 ("discriminative fine-tuning"). No decay of norms and biases: arXiv 1812.01187,
@@ -54,7 +54,7 @@ def parameter_groups(
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
     depth_of, labels = _depths(net) if layer_decay < 1 else (defaultdict(int), ["all"])
-    groups: dict[tuple[int, bool], Processes] = {}
+    groups: dict[tuple[int, bool], ParameterGroup] = {}
     for name, parameter in net.named_parameters():
         depth, decays = depth_of[name], decay_all or parameter.ndim > 1
         scale = layer_decay ** (len(labels) - 1 - depth)
@@ -69,30 +69,22 @@ def parameter_groups(
     return [groups[key] for key in sorted(groups)]
 
 
-def layer_decay_for(net: nn.Module, stem_rate: float) -> float:
-    """Return the factor from each layer to the one before it with which the stem learns at a share of the classifier's rate.
+def layer_decay_for(net: nn.Module, stem_lr_scale: float) -> float:
+    """Return the `layer_decay` with which the stem's learning rate is `stem_lr_scale` times the classifier's."""
+    return float(stem_lr_scale ** (1 / (len(_depths(net)[1]) - 1)))
+
+
+def table_of(groups: list[ParameterGroup]) -> str:
+    """Return a table of parameter groups.
 
     Args:
-        net: the network.
-        stem_rate: the share.
+        groups: the result of `parameter_groups`, or an optimizer's `param_groups`.
 
     Returns:
-        The factor, nearer to 1 the deeper the network.
-    """
-    return float(stem_rate ** (1 / (len(_depths(net)[1]) - 1)))
-
-
-def table_of(groups: list[Processes]) -> str:
-    """Say what groups of parameters hold.
-
-    Args:
-        groups: of `parameter_groups`, or an optimizer's `param_groups`.
-
-    Returns:
-        A line for each group: label, rate, weight decay, tensors, numbers.
+        A line per group: label, learning rate, weight decay, number of tensors, number of parameters.
 
     Raises:
-        TypeError: for something else.
+        TypeError: if `groups` is not a list of dicts.
 
     Example:
         >>> from resnetlib import create_model
@@ -114,16 +106,16 @@ def table_of(groups: list[Processes]) -> str:
 
 
 def _depths(net: nn.Module) -> tuple[Mapping[str, int], list[str]]:
-    """Number a network's parameters by depth: the stem's 0, the classifier's last; and name the depths."""
-    listed = units(net)
-    assert isinstance(net, Backbone)  # noqa: S101 - or `units` had said so
+    """Return each parameter's depth by its name, from 0 (stem) to the classifier's, and a label for each depth."""
+    layers = layers_of(net)
+    assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
     stem = set(net.stem())
-    labels, places = [STEM], []
-    for name, unit in listed:
-        if unit not in stem:
+    labels, places = ["stem"], []
+    for name, layer in layers:
+        if layer not in stem:
             labels.append(name)
         places.append((f"{name}.", len(labels) - 1))
-    labels.append(HEAD)
+    labels.append("head")
     depths = {}
     for name, _ in net.named_parameters():
         depths[name] = next((depth for prefix, depth in places if name.startswith(prefix)), len(labels) - 1)

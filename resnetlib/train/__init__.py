@@ -1,10 +1,17 @@
-"""Training by the papers' recipes: measured, logged, and resumed after any interruption."""
+"""Training by recipes, with evaluations, logs and checkpoints; an interrupted training continues where it stopped."""
 
-from resnetlib.train.fit import fit
-from resnetlib.train.recipe import Recipe, recipe_from_json
-from resnetlib.train.recipes import RECIPES, recipe_of
-from resnetlib.train.result import Result
-from resnetlib.train.schedule import learning_rate
-from resnetlib.train.window import DivergenceError
+from resnetlib.train.metrics import DivergenceError, FinetuneResult, Result
+from resnetlib.train.recipe import RECIPES, Recipe, learning_rate, recipe_from_json, recipe_of
+from resnetlib.train.run import fit
 
-__all__ = ["RECIPES", "DivergenceError", "Recipe", "Result", "fit", "learning_rate", "recipe_from_json", "recipe_of"]
+__all__ = [
+    "RECIPES",
+    "DivergenceError",
+    "FinetuneResult",
+    "Recipe",
+    "Result",
+    "fit",
+    "learning_rate",
+    "recipe_from_json",
+    "recipe_of",
+]

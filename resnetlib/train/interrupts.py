@@ -1,4 +1,4 @@
-"""Ctrl-C ends a training wherever it strikes, also where Python swallows what is raised."""
+"""Ctrl-C stops a training at any moment, even where Python discards the exception."""
 
 import os
 import signal
@@ -8,71 +8,64 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class _Here(threading.local):
-    """What a thread has seen: only the main one sees signals."""
+class _State(threading.local):
+    """State of a thread: only the main thread receives signals."""
 
-    came = False
-    holding = 0
+    received = False
+    deferred = 0
 
 
-_here = _Here()
+_state = _State()
 
 
 @contextmanager
-def heeding() -> Iterator[None]:
-    """Raise KeyboardInterrupt for Ctrl-C at once; where it would be lost, in `__del__`, at the next `check`.
+def interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C at once, or, inside `__del__` and `defer_interrupts`, at the next `check_interrupt`.
 
-    In a thread that is not the main one, and where the caller handles SIGINT, signals are left alone.
-
-    Yields:
-        nothing.
+    Signals are left alone outside the main thread, and where the caller has its own handler of SIGINT.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    ours = os.getpid()
+    pid = os.getpid()
 
-    def strike(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != ours:  # a reader, just forked
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != pid:  # a data loader worker that was just forked
             return
-        _here.came = True
+        _state.received = True
         while frame is not None:
-            if frame.f_code.co_name == "__del__":
+            if frame.f_code.co_name == "__del__":  # Python would discard the exception
                 return
             frame = frame.f_back
-        if not _here.holding:
+        if not _state.deferred:
             raise KeyboardInterrupt
 
-    _here.came = False
-    signal.signal(signal.SIGINT, strike)
+    _state.received = False
+    signal.signal(signal.SIGINT, handle)
     try:
         yield
-        check()
+        check_interrupt()
     except Exception as error:
-        if _here.came:  # such as of a reader that the signal ended
+        if _state.received:  # for example a worker that the signal stopped
             raise KeyboardInterrupt from error
         raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _here.came = False
+        _state.received = False
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Put Ctrl-C off to the next `check`.
-
-    Yields:
-        nothing.
-    """
-    _here.holding += 1
+def defer_interrupts() -> Iterator[None]:
+    """Defer Ctrl-C to the next `check_interrupt`."""
+    _state.deferred += 1
     try:
         yield
     finally:
-        _here.holding -= 1
+        _state.deferred -= 1
 
 
-def check() -> None:
-    """Raise KeyboardInterrupt if one was put off."""
-    if _here.came:
+def check_interrupt() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was deferred."""
+    if _state.received:
         raise KeyboardInterrupt

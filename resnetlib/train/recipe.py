@@ -1,8 +1,10 @@
-"""How a network is trained, as data."""
+"""Training recipes: how a network is trained, as data, and the recipes that have names."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from math import cos, pi
 from sys import float_info
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
@@ -10,54 +12,56 @@ Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
 
-_LARGEST_MAGNITUDE = 30
-"""Of torchvision's RandAugment, which counts from 0."""
+_MAX_MAGNITUDE = 30  # torchvision's RandAugment has 31 bins
+
+_ONE_CYCLE_RISE = 0.2
+"""Fraction of the one-cycle schedule in which the learning rate rises."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How a network is trained: everything but the network, the images, the seed and the machine.
+    """How a network is trained: everything except the network, the images, the seed and the hardware.
 
-    The length is given in epochs or in iterations. An epoch is as many whole batches as the images fill; the rest waits for another
-    epoch's order.
+    The length is given in epochs or in iterations. An epoch has only full batches; the images left over are skipped, and the next
+    epoch has another order.
 
     Args:
-        epochs: length of the training, in passes through the images, unless patience ends it earlier; 0 where `iterations` says it.
-        iterations: length of the training, in batches; 0 where `epochs` says it.
-        batch: images in a batch, on all devices together.
-        optimizer: SGD with momentum, the same in Nesterov's form, AdamW, or LAMB.
-        lr: learning rate, where the schedule is at its height.
-        stem_rate: learning rate of the stem as a share of the classifier's; it falls evenly in between, from block to block. 1 for
-            one rate.
-        frozen: share of the whole training, at its beginning, in which the classifier alone learns, at `lr`; the schedule
-            follows. 1 for a linear probe.
-        momentum: of SGD.
-        weight_decay: factor of the L2 penalty.
-        decay_all: whether norms and biases decay too, as in the papers.
+        epochs: length of the training in passes over the images; 0 if `iterations` is given.
+        iterations: length of the training in batches; 0 if `epochs` is given.
+        batch_size: images per batch, over all devices together.
+        optimizer: "sgd" (with momentum), "nesterov", "adamw" or "lamb" (requires timm).
+        lr: peak learning rate.
+        stem_lr_scale: learning rate of the stem relative to the classifier's; it decays geometrically from block to block. 1 for
+            one learning rate.
+        head_only_fraction: fraction of the iterations, at the start, in which only the classifier is trained, at `lr`; the schedule
+            begins afterwards. 1 for a linear probe.
+        momentum: momentum of SGD.
+        weight_decay: weight decay.
+        decay_all: apply weight decay to norms and biases too, as in the papers.
         schedule: "steps" divides by ten at the milestones; "one_cycle" rises linearly for the first fifth and falls linearly to 0;
-            "cosine" falls to 0 in half a wave.
-        milestones: of "steps", as shares of the whole training.
-        warmup: iterations at the beginning that have another learning rate.
-        warmup_lr: the learning rate of the warm-up; with "cosine" it rises from here to `lr`, otherwise it stays.
-        clip_norm: largest norm of the gradient, longer ones are shortened to it; 0 for any.
-        loss: over softmax, or over a sigmoid for each class.
-        label_smoothing: share of the target that is spread over all classes.
+            "cosine" falls to 0 along half a cosine wave.
+        milestones: of "steps", as fractions of the training.
+        warmup: number of warm-up iterations.
+        warmup_lr: learning rate of the warm-up; with "cosine" it rises linearly from here to `lr`, otherwise it is constant.
+        clip_norm: maximum norm of the gradient; 0 for no clipping.
+        loss: "cross_entropy" (softmax) or "binary_cross_entropy" (a sigmoid per class).
+        label_smoothing: label smoothing, in [0, 1).
         mixup: alpha of mixup; 0 for none.
-        cutmix: alpha of CutMix; 0 for none. With both, each batch draws one of the two.
-        patience: measurements without a lower error on the test images after which the training ends, once all layers learn; the
-            weights with the lowest are then the result, so the test images should be others than those by which it will be judged.
-            0 for no such end.
-        ema: decay of the moving average of the weights, which is then the result; 0 for none.
-        augmentation: of the training images.
-        pad: pixels on each side for "pad_crop_flip".
-        rand_augment: magnitude of RandAugment, two operations at a time; 0 for none. For folders of images.
-        smallest_crop: least share of an image's area in a training crop, of "resized_crop_flip".
-        train_size: side of the training crop in pixels, of "resized_crop_flip".
-        test_size: side of the test crop in pixels, of images that are not all of one size.
-        test_resize: shorter side of a test image before that crop, in pixels.
+        cutmix: alpha of CutMix; 0 for none. With both, each batch uses one of them, chosen at random.
+        patience: number of evaluations without a lower error on the evaluation images after which the training stops, counted once
+            all layers are trained. The weights with the lowest error are then the result, so final figures need other images. 0 for
+            no early stopping.
+        ema: decay of the exponential moving average of the weights, which is then the result; 0 for none.
+        augmentation: augmentation of the training images.
+        pad: pixels added on each side by "pad_crop_flip".
+        rand_augment: magnitude of RandAugment with two operations; 0 for none. Only for folders of images.
+        smallest_crop: minimum area of a training crop of "resized_crop_flip", as a fraction of the image.
+        train_size: side of a training crop of "resized_crop_flip", in pixels.
+        test_size: side of the center crop in evaluation, in pixels, for images in folders.
+        test_resize: shorter side of an image before the center crop, in pixels.
 
     Raises:
-        ValueError: for a value outside what is accepted, and for fields that contradict each other.
+        ValueError: for a value out of range or fields that contradict each other.
 
     Example:
         >>> recipe = Recipe(epochs=2, schedule="one_cycle")
@@ -69,11 +73,11 @@ class Recipe:
 
     epochs: int = 0
     iterations: int = 0
-    batch: int = 128
+    batch_size: int = 128
     optimizer: Optimizer = "sgd"
     lr: float = 0.1
-    stem_rate: float = 1.0
-    frozen: float = 0.0
+    stem_lr_scale: float = 1.0
+    head_only_fraction: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     decay_all: bool = True
@@ -105,106 +109,59 @@ class Recipe:
             _check_number(field.name, getattr(self, field.name), field.type)
         if (self.epochs > 0) == (self.iterations > 0):
             raise ValueError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
-        _check_shares(self)
-        if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
-            raise ValueError(
-                f"a warm-up needs warmup_lr, and a schedule other than 'one_cycle', which has its own, got warmup={self.warmup}, "
-                f"warmup_lr={self.warmup_lr}, {self.schedule!r}"
-            )
+        for name in ("label_smoothing", "ema", "momentum"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be below 1, got {getattr(self, name)!r}")
+        if self.head_only_fraction > 1:
+            raise ValueError(f"head_only_fraction must be at most 1, got {self.head_only_fraction!r}")
+        for name in ("stem_lr_scale", "smallest_crop"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)!r}")
+        self._check_schedule()
         if self.optimizer == "nesterov" and not self.momentum:
             raise ValueError("the optimizer 'nesterov' needs momentum above 0")
-        if self.rand_augment > _LARGEST_MAGNITUDE:
-            raise ValueError(f"rand_augment must be at most {_LARGEST_MAGNITUDE}, got {self.rand_augment}")
+        if self.rand_augment > _MAX_MAGNITUDE:
+            raise ValueError(f"rand_augment must be at most {_MAX_MAGNITUDE}, got {self.rand_augment}")
         if self.test_resize < self.test_size:
             raise ValueError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
+    def _check_schedule(self) -> None:
+        marks = self.milestones
+        valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
+        if not valid or list(marks) != sorted(set(marks)):
+            raise ValueError(f"milestones must be increasing floats between 0 and 1, got {marks!r}")
+        if bool(marks) != (self.schedule == "steps"):
+            raise ValueError(
+                "milestones are required by the schedule 'steps' and not accepted by the others (set milestones=[]), "
+                f"got {list(marks)} with {self.schedule!r}"
+            )
+        if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
+            raise ValueError(
+                "a warm-up needs warmup_lr, and a schedule other than 'one_cycle', which has its own, "
+                f"got warmup={self.warmup}, warmup_lr={self.warmup_lr}, {self.schedule!r}"
+            )
+
     def steps_per_epoch(self, images: int) -> int:
-        """Return the number of whole batches in a pass through so many images.
-
-        Args:
-            images: in the training set.
-
-        Returns:
-            The number, at least 1.
-
-        Raises:
-            ValueError: if the images fill no batch.
-        """
-        if images < self.batch:
-            raise ValueError(f"{images} images do not fill a batch of {self.batch}: take a smaller batch")
-        return images // self.batch
+        """Return the number of batches in an epoch of `images` images; raise ValueError if they do not fill one."""
+        if images < self.batch_size:
+            raise ValueError(f"{images} images do not fill a batch of {self.batch_size}: take a smaller batch")
+        return images // self.batch_size
 
     def steps(self, images: int) -> int:
-        """Return the number of iterations of the whole training.
-
-        Args:
-            images: in the training set.
-
-        Returns:
-            The number.
-
-        Raises:
-            ValueError: if the images fill no batch, or the warm-up lasts longer than the training.
-        """
+        """Return the number of iterations of the training; raise ValueError if the warm-up does not fit into it."""
         steps = self.iterations or self.epochs * self.steps_per_epoch(images)
-        left = steps - self.frozen_steps(steps)
+        left = steps - self.head_only_steps(steps)
         if self.warmup and self.warmup >= left:
             raise ValueError(f"warmup must be shorter than the training's {left} iterations, got {self.warmup}")
         return steps
 
-    def frozen_steps(self, steps: int) -> int:
-        """Return the number of iterations in which the classifier alone learns.
-
-        Args:
-            steps: iterations of the whole training.
-
-        Returns:
-            The number.
-        """
-        return round(self.frozen * steps)
+    def head_only_steps(self, steps: int) -> int:
+        """Return how many of `steps` iterations train only the classifier."""
+        return round(self.head_only_fraction * steps)
 
     def to_json(self) -> str:
-        """Return the recipe as JSON, on one line."""
+        """Return the recipe as JSON on one line."""
         return json.dumps(asdict(self))
-
-
-def recipe_from_json(text: str) -> Recipe:
-    """Read a recipe that `to_json` wrote, or that a user did.
-
-    Args:
-        text: a JSON object; fields that it lacks have their defaults.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"the recipe cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"a recipe must be a JSON object, got {type(values).__name__}")
-    return Recipe(**fitting(values))
-
-
-def fitting(values: dict[str, Any]) -> dict[str, Any]:
-    """Check that a recipe has such fields, and make tuples of lists.
-
-    Args:
-        values: names and values of fields.
-
-    Returns:
-        The same, as `Recipe` takes them.
-
-    Raises:
-        ValueError: for a name that is no field's.
-    """
-    known = [field.name for field in fields(Recipe)]
-    if unknown := [name for name in values if name not in known]:
-        raise ValueError(f"a recipe has no field {', '.join(map(repr, unknown))}, but {', '.join(known)}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _check_number(name: str, value: Any, kind: Any) -> None:
@@ -214,25 +171,184 @@ def _check_number(name: str, value: Any, kind: Any) -> None:
         raise ValueError(f"{name} must be a number, 0 or more, got {value!r:.200}")
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}")
-    if name in ("batch", "lr", "train_size", "test_size", "test_resize") and not value:
+    if name in ("batch_size", "lr", "train_size", "test_size", "test_resize") and not value:
         raise ValueError(f"{name} must be above 0, got {value!r}")
 
 
-def _check_shares(recipe: Recipe) -> None:
-    for name in ("label_smoothing", "ema", "momentum"):
-        if getattr(recipe, name) >= 1:
-            raise ValueError(f"{name} must be below 1, got {getattr(recipe, name)!r}")
-    if recipe.frozen > 1:
-        raise ValueError(f"frozen must be 1 at most, got {recipe.frozen!r}")
-    for name in ("stem_rate", "smallest_crop"):
-        if not 0 < getattr(recipe, name) <= 1:
-            raise ValueError(f"{name} must be above 0, and 1 at most, got {getattr(recipe, name)!r}")
-    marks = recipe.milestones
-    fit = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
-    if not fit or list(marks) != sorted(set(marks)):
-        raise ValueError(f"milestones must be rising floats between 0 and 1, got {marks!r}")
-    if bool(marks) != (recipe.schedule == "steps"):
-        raise ValueError(
-            f"milestones belong to the schedule 'steps', which needs some (give the others milestones=[]), got {list(marks)} with "
-            f"{recipe.schedule!r}"
-        )
+def recipe_from_json(text: str) -> Recipe:
+    """Read a recipe from JSON.
+
+    Args:
+        text: a JSON object with fields of `Recipe`; missing fields take their defaults.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: if the text is not a valid recipe.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the recipe cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"a recipe must be a JSON object, got {type(values).__name__}")
+    return Recipe(**_check_fields(values))
+
+
+def _check_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValueError for unknown fields, and turn lists into tuples."""
+    known = [field.name for field in fields(Recipe)]
+    if unknown := [name for name in values if name not in known]:
+        raise ValueError(f"a recipe has no field {', '.join(map(repr, unknown))}, but {', '.join(known)}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+_FINETUNE = Recipe(
+    epochs=20,
+    batch_size=32,
+    optimizer="nesterov",
+    lr=0.02,
+    stem_lr_scale=0.3,
+    head_only_fraction=0.2,
+    weight_decay=1e-4,
+    decay_all=False,
+    schedule="cosine",
+    label_smoothing=0.1,
+    patience=8,
+    augmentation="resized_crop_flip",
+    smallest_crop=0.35,
+)
+_HE2015 = Recipe(iterations=64_000, batch_size=128, lr=0.1, weight_decay=1e-4, schedule="steps", milestones=(0.5, 0.75))
+
+RECIPES = MappingProxyType(
+    {
+        "he2015_cifar": _HE2015,
+        "he2015_cifar110": replace(_HE2015, warmup=400, warmup_lr=0.01),
+        "he2016_cifar": replace(_HE2015, warmup=400, warmup_lr=0.01),
+        "densenet_cifar": replace(_HE2015, iterations=0, epochs=300, batch_size=64, optimizer="nesterov"),
+        "one_cycle_cifar": Recipe(epochs=16, batch_size=128, optimizer="nesterov", lr=0.2, weight_decay=5e-4, schedule="one_cycle"),
+        "finetune": _FINETUNE,
+        "finetune_cifar": replace(_FINETUNE, augmentation="pad_crop_flip"),
+        "he2015_imagenet": Recipe(
+            epochs=90, batch_size=256, lr=0.1, weight_decay=1e-4, milestones=(1 / 3, 2 / 3), augmentation="resized_crop_flip"
+        ),
+        "rsb_a3": Recipe(
+            epochs=100,
+            batch_size=2048,
+            optimizer="lamb",
+            lr=8e-3,
+            weight_decay=0.02,
+            decay_all=False,
+            schedule="cosine",
+            warmup=3125,
+            warmup_lr=1e-6,
+            clip_norm=1.0,
+            loss="binary_cross_entropy",
+            mixup=0.1,
+            cutmix=1.0,
+            augmentation="resized_crop_flip",
+            rand_augment=6,
+            train_size=160,
+            test_size=224,
+            test_resize=236,
+        ),
+    }
+)
+"""Recipes by name.
+
+he2015_cifar
+    arXiv 1512.03385, sec. 4.2, with milestones at 32,000 and 48,000 iterations. Images are normalized by the mean and standard
+    deviation of each channel, where the paper subtracts the per-pixel mean.
+he2015_cifar110
+    the same for 110 layers, with a learning rate of 0.01 for the first 400 iterations.
+he2016_cifar
+    arXiv 1603.05027, appendix: the same warm-up for all depths.
+densenet_cifar
+    arXiv 1608.06993, sec. 4.2.
+one_cycle_cifar
+    a short training for small machines, after arXiv 1708.07120.
+finetune
+    for `resnetlib.finetune`: the classifier alone for a fifth of the iterations, then all layers with lower learning rates for
+    early ones (arXiv 1801.06146, sec. 3.2 and 3.3); the best weights on the validation images are kept.
+finetune_cifar
+    the same for images in memory.
+he2015_imagenet
+    arXiv 1512.03385, sec. 3.4, with random resized crops, and the learning rate divided by ten after 30 and 60 of 90 epochs, as in
+    fb.resnet.torch.
+rsb_a3
+    arXiv 2110.00476, table 2, A3, with five epochs of warm-up. It differs in torchvision's RandAugment at a fixed magnitude,
+    bilinear resizing, and mixed targets, where the authors' code makes each class of a mixture a positive one.
+"""
+
+
+def recipe_of(name: str, **changes: Any) -> Recipe:
+    """Return a recipe by name.
+
+    Args:
+        name: a key of `RECIPES`.
+        **changes: fields to change. `epochs` and `iterations` replace each other.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: for an unknown name or field, or a value out of range.
+
+    Example:
+        >>> recipe_of("one_cycle_cifar", epochs=5).epochs
+        5
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}, but {', '.join(RECIPES)}")
+    return change_recipe(RECIPES[name], **changes)
+
+
+def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return a recipe with some fields changed; `epochs` and `iterations` replace each other."""
+    changes = _check_fields(changes)
+    if ("epochs" in changes) != ("iterations" in changes):
+        changes = {"epochs": 0, "iterations": 0} | changes
+    return replace(recipe, **changes)
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """Return the closest named recipe and the fields that differ from it, as "he2015_cifar, batch_size=64, lr=0.05"."""
+    values = asdict(recipe)
+    changes = {name: {k: v for k, v in values.items() if v != getattr(RECIPES[name], k)} for name in RECIPES}
+    nearest = min(changes, key=lambda name: len(changes[name]))
+    return ", ".join([nearest, *(f"{field}={value}" for field, value in changes[nearest].items())])
+
+
+def learning_rate(recipe: Recipe, iteration: int, steps: int) -> float:
+    """Return the learning rate of an iteration.
+
+    Args:
+        recipe: the recipe.
+        iteration: the iteration, counted from 0.
+        steps: iterations of the whole training.
+
+    Returns:
+        The learning rate.
+
+    Example:
+        >>> recipe = recipe_of("he2015_cifar110")
+        >>> [learning_rate(recipe, i, 64_000) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
+        [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
+    """
+    head_only = recipe.head_only_steps(steps)
+    if iteration < head_only:
+        return recipe.lr
+    iteration, steps = iteration - head_only, steps - head_only
+    if iteration < recipe.warmup:
+        if recipe.schedule != "cosine":
+            return recipe.warmup_lr
+        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * iteration / recipe.warmup
+    if recipe.schedule == "steps":
+        passed = sum(iteration >= mark * steps for mark in recipe.milestones)
+        return recipe.lr / float(10**passed)
+    if recipe.schedule == "cosine":
+        done = (iteration - recipe.warmup) / (steps - recipe.warmup)
+        return recipe.lr * (1 + cos(pi * done)) / 2
+    done = (iteration + 1) / (steps + 1)
+    return recipe.lr * min(done / _ONE_CYCLE_RISE, (1 - done) / (1 - _ONE_CYCLE_RISE))

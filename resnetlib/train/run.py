@@ -1,117 +1,226 @@
-"""A training and its folder: measurements, checkpoints, and in the end the network."""
+"""A training with its folder: `fit`, measurements, checkpoints, and in the end the saved network."""
 
 import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from resnetlib.config import pretrained_config_from_json
-from resnetlib.disk import unfinished
-from resnetlib.distributed import Processes
+from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
+from resnetlib.disk import unfinished, write_atomically
+from resnetlib.distributed import choose_device, process_group
 from resnetlib.inference import Evaluation
-from resnetlib.train.checkpoints import Checkpoints
-from resnetlib.train.curves import draw_curves
-from resnetlib.train.feed import SPLITS, Feed
-from resnetlib.train.identity import Identity, begin_session, claim, digest_of
-from resnetlib.train.interrupts import check, heeding
-from resnetlib.train.journal import Journal, read_log
-from resnetlib.train.measure import evaluate_together
-from resnetlib.train.result import Result, changed_files, error_of, pretrained_config_of_training, read_result, write_result
-from resnetlib.train.training import Training
-from resnetlib.train.window import DivergenceError, Means
-from resnetlib.weights import PretrainedConfig
+from resnetlib.modules import Backbone, is_dilated
+from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, hash_identity, identify
+from resnetlib.train.data import Images, make_loader
+from resnetlib.train.interrupts import check_interrupt, interrupts
+from resnetlib.train.metrics import (
+    AnyResult,
+    DivergenceError,
+    Result,
+    StepMeans,
+    changed_files,
+    draw_curves,
+    error_of,
+    evaluate_distributed,
+    read_result,
+    write_result,
+)
+from resnetlib.train.recipe import Recipe, describe_recipe
+from resnetlib.train.trainer import Precision, Trainer, dtype_of
 from resnetlib.weights.configs import pretrained_config_of, read_json
+from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.files import write_state, write_weights
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 from resnetlib.weights.save import CARD, save_model
+from resnetlib.zoo import create_model
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
-_KEPT = ("seconds", "best", "best_at", "best_net", "stale")
-"""What a checkpoint keeps of the measurements."""
+_FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
+"""Files of a run, besides its checkpoints."""
 
-_HASHED = (WEIGHTS_NAMES[0], BEST, LOG)
-"""Files whose hashes the result keeps."""
-
-_WRITTEN = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
-"""The files in a run's folder, besides the checkpoints."""
-
-_REDRAWN = 20.0
+_DRAW_SECONDS = 20.0
 """Seconds between two drawings of the curves."""
 
 
-class Run:
-    """A training and its folder.
+def fit(
+    net: Backbone,
+    train: Images,
+    test: Images,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    preprocess: Preprocessing | None = None,
+    start: str = "",
+    device: torch.device | str | None = None,
+    precision: Precision = "auto",
+    compiled: bool = False,
+    every: int = 0,
+    sample: int = 10_000,
+    keep: int = 2,
+) -> Result:
+    """Train a network by a recipe, with evaluations and checkpoints on the way, and save it.
+
+    Called again with the same folder, training continues from the newest undamaged checkpoint, and ends with the same weights as
+    if it had never been stopped, on the CPU bit for bit. Under torchrun, each process computes its part of every batch.
 
     Args:
-        training: the network on its way.
-        feed: its images.
-        processes: the processes, of which the first one writes.
-        out: the folder.
-        identity: which training it is.
-        session: where and with what it is done this time.
-        every: iterations between measurements; 0 for an epoch's.
-        sample: images of either set in a measurement; 0 for all.
-        keep: checkpoints that stay.
+        net: the network with its initial weights; moved to the device and trained in place.
+        train: training images, in memory or in a folder with a subfolder per class.
+        test: test images, of the same kind; used only for measuring, unless the recipe has patience.
+        recipe: the recipe.
+        out: folder to write or to continue in. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json,
+            result.json, best.safetensors and checkpoints.
+        seed: seed of the order, the augmentation and all random numbers in training; initial weights are the caller's.
+        preprocess: the preprocessing, such as that of pretrained weights (`net.preprocess`); None for the statistics of images in
+            memory, and ImageNet's for folders.
+        start: identifies the initial weights, for example by a hash: a folder that began with others is rejected.
+        device: the device; None for a GPU if there is one.
+        precision: precision of the convolutions.
+        compiled: compile the network first, which takes about a minute and may not pay on a CPU.
+        every: iterations between two evaluations, each with a checkpoint; 0 for one per epoch.
+        sample: images of each set in these evaluations; 0 for all. The result is of all images.
+        keep: number of checkpoints to keep.
+
+    Returns:
+        The errors of the saved weights: those of the last iteration, or with patience the best.
+
+    Raises:
+        DivergenceError: if a loss or a gradient is not finite; earlier checkpoints remain.
+        TypeError: for arguments of other types.
+        ValueError: if arguments do not fit together, the device cannot be used, the folder belongs to another training or cannot be
+            repaired, an image cannot be read, or the network is dilated.
+        OSError: if the disk is full or a worker process was killed; earlier checkpoints remain.
+        KeyboardInterrupt: on Ctrl-C; earlier checkpoints remain.
+
+    Example:
+        >>> import tempfile, torch, resnetlib
+        >>> from resnetlib.train import fit, recipe_of
+        >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
+        >>> toy = resnetlib.data.LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     recipe = recipe_of("one_cycle_cifar", iterations=2, batch_size=20)
+        ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
+        2
     """
+    options: dict[str, Any] = {"seed": seed, "preprocess": preprocess, "start": start, "device": device, "precision": precision}
+    options |= {"compiled": compiled, "every": every, "sample": sample, "keep": keep}
+    return run_training(Result, net, train, test, recipe, out, **options)
+
+
+def run_training(
+    kind: type[AnyResult],
+    net: Backbone,
+    train: Images,
+    test: Images,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int,
+    preprocess: Preprocessing | None,
+    start: str,
+    device: torch.device | str | None,
+    precision: Precision,
+    compiled: bool,
+    every: int,
+    sample: int,
+    keep: int = 2,
+) -> AnyResult:
+    """Do the work of `fit`; the kind of the result says what its evaluation images are called."""
+    check_arguments(recipe, out, seed=seed, every=every, sample=sample)
+    if not isinstance(keep, int) or not 1 <= keep < 2**63:
+        raise ValueError(f"keep must be an int, 1 or more, got {keep!r}")
+    if not isinstance(net, Backbone):
+        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    if preprocess is not None and not isinstance(preprocess, Preprocessing):
+        raise TypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
+    if is_dilated(net):
+        raise ValueError("a dilated network's figures would not be those of what is saved: build it without output_stride")
+    with process_group(choose_device(device)) as processes, _preserve_rng(processes.device):
+        data = make_loader(train, test, recipe, seed, processes, preprocess)
+        if len(data.classes) != net.num_classes:
+            raise ValueError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
+        dtype = dtype_of(precision, processes.device)
+        net.to(processes.device).to(memory_format=torch.channels_last)
+        identity = identify(net, data, recipe, seed, start)
+        net.preprocess, net.classes = data.preprocess, data.classes
+        trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
+        try:
+            result = Run(kind, trainer, Path(out), identity, every, sample, keep).complete()
+        finally:
+            trainer.thaw()
+    net.load_state_dict(create_model(Path(out), device=processes.device).state_dict())
+    net.zero_grad()
+    return result
+
+
+def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int) -> None:
+    """Check arguments of `fit` and `finetune` before images are read."""
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
+    for name, value in (("seed", seed), ("every", every), ("sample", sample)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise ValueError(f"{name} must be an int, 0 or more, got {value!r}")
+    if not isinstance(out, str | Path):
+        raise TypeError(f"out must be the path of a folder, got {type(out).__name__}")
+    if not str(out) or "\0" in str(out):
+        raise ValueError(f"out must name a folder, got {str(out)!r}")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise NotADirectoryError(f"{out} is a file: give a folder to fill, or to go on in")
+
+
+@contextmanager
+def _preserve_rng(device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+class Run(Generic[AnyResult]):
+    """A training with its folder. `Result` calls the evaluation images "test", `FinetuneResult` calls them "val"."""
 
     def __init__(
-        self,
-        training: Training,
-        feed: Feed,
-        processes: Processes,
-        out: Path,
-        identity: Identity,
-        session: dict[str, Any],
-        *,
-        every: int,
-        sample: int,
-        keep: int,
+        self, kind: type[AnyResult], trainer: Trainer, out: Path, identity: dict[str, Any], every: int, sample: int, keep: int
     ) -> None:
-        self._training, self._feed, self._processes, self._out = training, feed, processes, out
-        self._identity, self._session = identity, session
-        self._every, self._sample = every or training.steps_per_epoch, sample
-        self._journal, self._checkpoints = Journal(out / LOG), Checkpoints(out / "checkpoints", keep=keep)
+        self._kind: type[AnyResult] = kind
+        self._split = "test" if kind is Result else "val"
+        self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
+        self._training = hash_identity(identity)
+        self._every, self._sample = every or trainer.steps_per_epoch, sample
+        self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
+        self._log = ""
         self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
         self._best_net: dict[str, Tensor] | None = None
         self._best_config = ""
         self._drawn = time.monotonic()
 
-    def complete(self) -> Result:
-        """Train to the end from where the folder's newest checkpoint is, and save the network.
-
-        Returns:
-            The errors of the last iteration's weights, or with patience of the best.
-
-        Raises:
-            DivergenceError: if a loss or a gradient is not finite.
-            ValueError: if the folder is another training's, or something in it is damaged that cannot be written anew.
-            OSError: if the disk is full, another process trains in the folder, or a process that reads images was killed.
-            KeyboardInterrupt: for Ctrl-C, with what the same training would go on from.
-        """
+    def complete(self) -> AnyResult:
+        """Train from the newest checkpoint to the end, and save the network."""
         try:
-            with heeding(), self._hold():
-                self._lead(self._enter)
+            with interrupts(), self._lock():
+                if self._processes.is_main:
+                    self._enter()
+                self._processes.barrier()
                 if not self._is_finished():
                     self._resume()
                     self._train()
-                    check()
+                    check_interrupt()
                     self._finish()
                 self._processes.barrier()
         except KeyboardInterrupt as error:
             saved = self._checkpoints.newest_first()
             where = f"iteration {int(saved[0].name[:9])}" if saved else "the beginning"
             raise KeyboardInterrupt(
-                f"interrupted after iteration {self._training.iteration}; run the same again to go on from {where}"
+                f"interrupted after iteration {self.trainer.iteration}; run the same again to go on from {where}"
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -127,10 +236,10 @@ class Run:
                 "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
                 f"{str(error).splitlines()[0]}"
             ) from error
-        return read_result(self._out / RESULT)[0]
+        return read_result(self._out / RESULT, self._kind)[0]
 
     @contextmanager
-    def _hold(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         """Keep other trainings out of the folder."""
         if not self._processes.is_main:
             yield
@@ -145,32 +254,31 @@ class Run:
             raise BlockingIOError(f"another process trains in {self._out} already: wait for it, or give another folder") from error
 
     def _enter(self) -> None:
-        """Take the folder, and delete what a killed process left."""
-        for name in _WRITTEN:
+        """Claim the folder, and delete files that a killed process did not finish writing."""
+        for name in _FILES:
             if (self._out / name).exists() and not (self._out / name).is_file():
                 raise ValueError(f"{self._out / name} is a pipe, a socket, a device or a folder, expected a regular file")
         finished = False
         with suppress(OSError, ValueError):
-            finished = read_result(self._out / RESULT)[1].get("training") == digest_of(self._identity)
-        claim(self._out / RUN, self._identity, finished=finished)
+            finished = read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
+        claim_folder(self._out / RUN, self._identity, finished=finished)
         self._checkpoints.clean()
-        for name in _WRITTEN:
+        for name in _FILES:
             for path in unfinished(self._out, name):
                 path.unlink()
 
     def _is_finished(self) -> bool:
-        """Tell whether the result is there, and the files that belong to it are whole."""
+        """Return whether the result is there, and the files that belong to it are whole."""
         path = self._out / RESULT
         if not os.path.lexists(path):
             return False
         changed: list[Path] = []
         try:
-            _, hashes = read_result(path)
-            mine = digest_of(self._identity)
-            if hashes.pop("training", mine) != mine:
+            _, hashes = read_result(path, self._kind)
+            if hashes.pop("training", None) != self._training:
                 raise ValueError(f"{path} is another training's")
-            hashes = {name: digest for name, digest in hashes.items() if name not in (BEST, LOG) or (self._out / name).exists()}
-            changed = changed_files(self._out, hashes)
+            needed = {name: digest for name, digest in hashes.items() if name not in (BEST, LOG) or (self._out / name).exists()}
+            changed = changed_files(self._out, needed)
             if changed:
                 names = ", ".join(map(str, changed))
                 raise ValueError(f"{names} is damaged: its SHA-256 is not the one that was written down")
@@ -179,7 +287,7 @@ class Run:
             if not self._checkpoints.newest_first():
                 raise ValueError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
             if self._processes.is_main:
-                for path in changed:  # somebody may have meant to
+                for path in changed:  # the change may have been deliberate
                     path.replace(path.with_name(f"{path.name}.damaged"))
                 kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
                 tqdm.write(f"{error}; it is written anew from the newest checkpoint{kept}")
@@ -187,141 +295,173 @@ class Run:
         return True
 
     def _resume(self) -> None:
-        """Go to where the newest checkpoint is, and write anew what belongs to it."""
-        complaints: list[str] = []
+        """Load the newest checkpoint, and restore the files that belong to it."""
+        messages: list[str] = []
         is_main = self._processes.is_main
-        for turn in (is_main, not is_main):  # the others read when the main process has put damaged ones aside
+        for turn in (is_main, not is_main):  # the others load when the main process has renamed damaged checkpoints
             if turn:
-                state, complaints = self._checkpoints.load()
+                state, messages = self._checkpoints.load()
             self._processes.barrier()
-        log: str | None = ""
         if state is not None:
-            path, mine = self._checkpoints.newest_first()[0], digest_of(self._identity)
-            if state.pop("training", mine) != mine:  # earlier versions did not write it down
+            path = self._checkpoints.newest_first()[0]
+            if state.pop("training", None) != self._training:
                 what = "the seed, the network, the recipe, the images or the first weights"
                 raise ValueError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
-            log, self._best_config = state.pop("log", None), state.pop("best_config", "")
             try:
-                self._seconds, self._best, self._best_at, self._best_net, self._stale = (state.pop(key) for key in _KEPT)
-                self._training.restore(state)
+                self._load_state_dict(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise ValueError(f"{path} does not fit this training: {error}") from error
-        iteration = self._training.iteration
-        if (
-            self._processes.sum(torch.tensor(float(iteration), device=self._processes.device))
-            != iteration * self._processes.world_size
-        ):
+        iteration = self.trainer.iteration
+        total = self._processes.sum(torch.tensor(float(iteration), device=self._processes.device))
+        if total != iteration * self._processes.world_size:
             raise ValueError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
-        if self._processes.is_main:
-            for line in complaints:
-                tqdm.write(f"{line}; going on from iteration {iteration}")
-            if log is None:
-                records = [record for record in read_log(self._out / LOG) if record.get("iteration", 0) <= iteration]
-                log = "".join(json.dumps(record) + "\n" for record in records)
-            self._journal.restore(log)
-            if self._best_net is not None and self._best_config:
+        if is_main:
+            for message in messages:
+                tqdm.write(f"{message}; going on from iteration {iteration}")
+            self._write_log()
+            if self._best_net is not None:
                 write_state(self._best_net, self._out / BEST, pretrained_config_from_json(self._best_config))
-            begin_session(self._out / RUN, iteration, self._session)
+            trainer = self.trainer
+            checked = trainer.data.checked
+            begin_session(self._out / RUN, iteration, self._processes, trainer.dtype, trainer.compiled, checked)
 
     def _train(self) -> None:
-        training, batch = self._training, self._training.recipe.batch
-        done, total = training.iteration * batch, training.steps * batch
-        quiet = None if self._processes.is_main else True
+        """Train to the last iteration or until patience runs out, with evaluations on the way."""
+        trainer, batch, quiet = self.trainer, self.trainer.recipe.batch_size, None if self._processes.is_main else True
+        done, total = trainer.iteration * batch, trainer.steps * batch
+        patience = trainer.recipe.patience
         with tqdm(total=total, initial=done, unit=" images", unit_scale=True, smoothing=0.1, disable=quiet) as bar:
-            while training.iteration < training.steps and not self._lost_patience():
-                begin, start = training.iteration, time.perf_counter()
-                for new, means in training.advance(min(training.steps, (begin // self._every + 1) * self._every)):
+            while trainer.iteration < trainer.steps and not 0 < patience <= self._stale:
+                begin, start = trainer.iteration, time.perf_counter()
+                for new, means in trainer.train_until(min(trainer.steps, (begin // self._every + 1) * self._every)):
+                    epoch = trainer.iteration / trainer.steps_per_epoch
                     bar.update(new * batch)
-                    bar.set_postfix(epoch=f"{training.epoch:.2f}", loss=f"{means.loss:.3f}", error=f"{means.error:.1f} %")
-                took = time.perf_counter() - start
-                self._seconds += took
-                self._measure(means, batch * (training.iteration - begin) / took)
+                    bar.set_postfix(epoch=f"{epoch:.2f}", loss=f"{means.loss:.3f}", error=f"{means.error:.1f} %")
+                seconds = time.perf_counter() - start
+                self._seconds += seconds
+                self._measure(means, batch * (trainer.iteration - begin) / seconds)
 
-    def _measure(self, means: Means, speed: float) -> None:
-        """Write down where the training is, and keep it."""
-        training, net = self._training, self._training.result
+    def _measure(self, means: StepMeans, images_per_second: float) -> None:
+        """Evaluate the network on samples, log it, and save a checkpoint."""
+        trainer, net = self.trainer, self.trainer.result
         seen, test = self._evaluate(self._sample)
-        better = error_of(test) < self._best
-        self._stale = 0 if training.is_frozen else self._stale + 1
-        if better or not self._best_at:
-            self._best, self._best_at, self._stale = error_of(test), training.iteration, 0
+        self._stale = self._stale + 1 if trainer.counts_for_patience else 0
+        improved = error_of(test) < self._best or not self._best_at
+        if improved:
+            self._best, self._best_at, self._stale = error_of(test), trainer.iteration, 0
             self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
-            self._best_config = self._pretrained_config(training.iteration, seen, test).to_json()
+            self._best_config = self._pretrained_config(trainer.iteration, seen, test).to_json()
         if not self._processes.is_main:
             return
         record = {
-            "iteration": training.iteration,
-            "epoch": round(training.epoch, 4),
-            "lr": training.lr,
+            "iteration": trainer.iteration,
+            "epoch": round(trainer.iteration / trainer.steps_per_epoch, 4),
+            "lr": trainer.lr,
             "loss": means.loss,
             "error": means.error,
-            "gradient_norm": means.norm,
+            "gradient_norm": means.gradient_norm,
             "train_loss": seen.loss,
             "train_error": error_of(seen),
-            "test_loss": test.loss,
-            "test_error": error_of(test),
+            f"{self._split}_loss": test.loss,
+            f"{self._split}_error": error_of(test),
             "seconds": round(self._seconds, 3),
-            "images_per_second": round(speed, 1),
+            "images_per_second": round(images_per_second, 1),
         }
-        self._journal.add(record)
-        if time.monotonic() - self._drawn > _REDRAWN:
+        line = json.dumps(record, allow_nan=False) + "\n"
+        self._log += line
+        with (self._out / LOG).open("a") as file:
+            file.write(line)
+        if time.monotonic() - self._drawn > _DRAW_SECONDS:
             self._draw()
-        if self._best_at == training.iteration:
-            write_weights(net, self._out / BEST, self._pretrained_config(training.iteration, seen, test))
-        kept = dict(zip(_KEPT, (self._seconds, self._best, self._best_at, self._best_net, self._stale), strict=True))
-        also = {"training": digest_of(self._identity), "log": self._journal.text, "best_config": self._best_config}
-        self._checkpoints.save(training.iteration, {**training.state(), **kept, **also})
-
-    def _lost_patience(self) -> bool:
-        """Tell whether the training has not got better for as long as its recipe waits."""
-        patience = self._training.recipe.patience
-        return 0 < patience <= self._stale
+        if improved:
+            write_weights(net, self._out / BEST, pretrained_config_from_json(self._best_config))
+        self._checkpoints.save(trainer.iteration, self._state_dict())
 
     def _finish(self) -> None:
-        """Measure the result on all images, and save it."""
-        training, net = self._training, self._training.result
-        iteration = training.iteration
-        if training.recipe.patience and self._best_net is not None:
+        """Evaluate the network on all images, and save it."""
+        trainer, net = self.trainer, self.trainer.result
+        iteration = trainer.iteration
+        if trainer.recipe.patience and self._best_net is not None:
             net.load_state_dict(self._best_net)
             iteration = self._best_at
         seen, test = self._evaluate(0)
         if not self._processes.is_main:
             return
         self._draw()
-        self._journal.restore(self._journal.text)
+        self._write_log()
         save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, seen, test), overwrite=True)
-        result = Result(
-            iterations=training.iteration,
+        evaluated = {
+            f"{self._split}_error": error_of(test),
+            f"{self._split}_loss": test.loss,
+            f"best_{self._split}_error": min(self._best, error_of(test)),
+        }
+        result = self._kind(
+            iterations=trainer.iteration,
             train_error=error_of(seen),
             train_loss=seen.loss,
-            test_error=error_of(test),
-            test_loss=test.loss,
-            best_test_error=min(self._best, error_of(test)),
             seconds=round(self._seconds, 3),
+            **evaluated,
         )
-        write_result(self._out / RESULT, result, digest_of(self._identity), _HASHED)
-
-    def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
-        """Say what is known of the weights of an iteration."""
-        return pretrained_config_of_training(self._training, self._feed, self._identity, iteration, seen, test)
+        write_result(self._out / RESULT, result, self._training, (WEIGHTS_NAMES[0], BEST, LOG))
 
     def _evaluate(self, images: int) -> list[Evaluation]:
-        """Measure the network on both sets, each process on its part."""
-        net = self._training.result
+        """Evaluate the network on training and test images, each process on its part."""
+        trainer, net = self.trainer, self.trainer.result
         self._processes.broadcast_buffers(net)
-        measured = [evaluate_together(net, self._feed.plain(split, images), self._processes) for split in SPLITS]
-        for split, evaluation in zip(SPLITS, measured, strict=True):
-            if not isfinite(evaluation.loss):  # however large: fresh running statistics can make it so
-                where = f"after iteration {self._training.iteration}: loss {evaluation.loss:g} on {split} images"
+        found = []
+        for split, name in (("train", "train"), ("test", self._split)):
+            evaluation = evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes)  # type: ignore[arg-type]
+            if not isfinite(evaluation.loss):  # fresh running statistics can make it so
+                where = f"after iteration {trainer.iteration}: loss {evaluation.loss:g} on {name} images"
                 raise DivergenceError(f"the training diverged {where}")
-        return measured
+            found.append(evaluation)
+        return found
+
+    def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
+        """Return the config of the weights of an iteration; their license is that of the initial weights."""
+        trainer, data, initial = self.trainer, self.trainer.data, self._identity["weights"]
+        chosen = "test images" if self._split == "test" else "validation images"
+        if trainer.recipe.patience:
+            chosen = "held-out images, by which the weights were chosen"
+        return PretrainedConfig(
+            name=name_of(trainer.result.spec),
+            tag="",
+            spec=trainer.result.spec,
+            classes=data.classes,
+            preprocess=data.preprocess,
+            train_top1=seen.top1,
+            top1=test.top1,
+            top5=test.top5,
+            evaluated_on=f"{test.images:,} {chosen}; train_top1: {seen.images:,} training images",
+            recipe=f"{describe_recipe(trainer.recipe)}; {len(data):,} images, seed {self._identity['seed']}; "
+            f"weights of iteration {iteration:,} of {trainer.steps:,}",
+            license=self._identity["license"],
+            origin=f"resnetlib.train; began as {initial}" if initial else "resnetlib.train",
+        )
+
+    def _state_dict(self) -> dict[str, Any]:
+        return {
+            **self.trainer.state_dict(),
+            "training": self._training,
+            "seconds": self._seconds,
+            "best": self._best,
+            "best_at": self._best_at,
+            "best_net": self._best_net,
+            "best_config": self._best_config,
+            "stale": self._stale,
+            "log": self._log,
+        }
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        self._seconds, self._stale, self._log = state["seconds"], state["stale"], state["log"]
+        self._best, self._best_at = state["best"], state["best_at"]
+        self._best_net, self._best_config = state["best_net"], state["best_config"]
+        self.trainer.load_state_dict(state)
+
+    def _write_log(self) -> None:
+        if self._log or os.path.lexists(self._out / LOG):
+            write_atomically(self._out / LOG, self._log.encode())
 
     def _draw(self) -> None:
-        draw_curves(self._journal.records, self._out / CURVES)
+        draw_curves([json.loads(line) for line in self._log.splitlines()], self._out / CURVES, self._split)
         self._drawn = time.monotonic()
-
-    def _lead(self, task: Callable[[], None]) -> None:
-        """Let one process do something, and the others wait."""
-        if self._processes.is_main:
-            task()
-        self._processes.barrier()

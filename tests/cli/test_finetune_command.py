@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +12,14 @@ from commands import call, right
 from pictures import draw, fill
 
 from resnetlib import create_model
-from resnetlib.cli.training import read_images
 from resnetlib.data import LabelledImages
+from resnetlib.train.data import find_train_and_test
 
 NAME = "cifar_resnet20.resnetlib_c10"
 
 
 def tune(data: Path, out: Path, *more: str) -> Result:
-    short = ("--set", "epochs=2", "--set", "batch=6", "--device", "cpu", "--precision", "fp32")
+    short = ("--set", "epochs=2", "--set", "batch_size=6", "--device", "cpu", "--precision", "fp32")
     return call("finetune", NAME, "--data", data, "--out", out, *short, *more)
 
 
@@ -31,7 +30,7 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
     assert said.exit_code == 0, said.output
     assert said.output.splitlines()[-1].endswith("saved in pets")
     run = json.loads(Path("pets/run.json").read_text())
-    assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch"]) == (18, 3, 2, 6)
+    assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch_size"]) == (18, 3, 2, 6)
     draw(tmp_path / "new" / "a.png", 0, seed=50)
     draw(tmp_path / "new" / "b.png", 2, seed=51)
     right("predict", "pets", "new", "--out", "guesses.csv", "--top", "1")
@@ -83,13 +82,13 @@ def test_recipes_that_are_none(tmp_path: Path) -> None:
 
 
 def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(data: Path, images: int) -> tuple[LabelledImages, LabelledImages, int]:
-        train, test, classes = read_images(data, 100)
+    def few(data: Path) -> tuple[LabelledImages, LabelledImages, int]:
+        train, test, classes = find_train_and_test(data, 100)
         assert isinstance(test, LabelledImages)
         return train, replace(test, images=test.images[:100], labels=test.labels[:100]), classes  # type: ignore[return-value]
 
-    monkeypatch.setattr(sys.modules["resnetlib.cli.finetune"], "read_images", few)
-    result = tune(cifar10_folder, tmp_path / "out", "--set", "frozen=1")
+    monkeypatch.setattr("resnetlib.train.data.find_train_and_test", few)
+    result = tune(cifar10_folder, tmp_path / "out", "--set", "head_only_fraction=1")
     assert result.exit_code == 0, result.output
     net = create_model(tmp_path / "out")
     assert net.pretrained_cfg.recipe.startswith("finetune_cifar, epochs=2")

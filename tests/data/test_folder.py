@@ -16,7 +16,7 @@ from resnetlib.data import find_images, hold_out, read_image, try_images
 from resnetlib.distributed import Processes
 from resnetlib.finetuning.finetune import find_split
 from resnetlib.train import recipe_of
-from resnetlib.train.folders import FolderFeed
+from resnetlib.train.data import FolderLoader
 
 
 @pytest.fixture
@@ -206,8 +206,12 @@ def test_names_that_are_no_text(folder: Path) -> None:
     train, held = find_split(folder)
     assert len(train) + len(held) == 15
     assert train.report.endswith("red/\\udcfe.png")
-    feed = FolderFeed(
-        train, held, recipe_of("finetune", batch=2), seed=0, processes=Processes(0, 1, torch.device("cpu"), torch.device("cpu"))
+    feed = FolderLoader(
+        train,
+        held,
+        recipe_of("finetune", batch_size=2),
+        seed=0,
+        processes=Processes(0, 1, torch.device("cpu"), torch.device("cpu")),
     )
     assert len(feed.digest) == 64
 

@@ -12,23 +12,28 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from forks import run
 from pictures import draw, fill
 
 from resnetlib import classify, create_model, evaluate, finetune, save_model
 from resnetlib.data import LabelledImages, find_images, read_image
-from resnetlib.train import DivergenceError, Recipe, Result, fit, recipe_of
-from resnetlib.train.checkpoints import Checkpoints
-from resnetlib.train.training import Training
+from resnetlib.data import folder as reading
+from resnetlib.distributed import Processes
+from resnetlib.train import DivergenceError, FinetuneResult, Recipe, fit, recipe_of
+from resnetlib.train.checkpoint import Checkpoints
+from resnetlib.train.trainer import Trainer
 from resnetlib.weights import Preprocessing
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 NAME = "cifar_resnet20.resnetlib_c10"
 
 
 def recipe(**changes: Any) -> Recipe:
-    return recipe_of("finetune", **{"epochs": 4, "batch": 6} | changes)
+    return recipe_of("finetune", **{"epochs": 4, "batch_size": 6} | changes)
 
 
-def tune(data: Path | tuple[LabelledImages, LabelledImages], out: Path, **options: Any) -> Result:
+def tune(data: Path | tuple[LabelledImages, LabelledImages], out: Path, **options: Any) -> FinetuneResult:
     return finetune(options.pop("name", NAME), data, out, **{"recipe": recipe(), "device": "cpu", "precision": "fp32"} | options)
 
 
@@ -52,20 +57,19 @@ def test_the_folder_is_a_complete_model(data: Path, tuned: Path) -> None:
     assert net.classes == ("blue", "green", "red")
     assert net.preprocess == create_model(NAME).preprocess
     result = json.loads((tuned / "result.json").read_text())
-    assert net.pretrained_cfg.top1 == pytest.approx(100 - result["test_error"], abs=1e-3)
+    assert net.pretrained_cfg.top1 == pytest.approx(100 - result["val_error"], abs=1e-3)
     assert net.pretrained_cfg.origin == f"resnetlib.train; began as {NAME} ({create_model(NAME).pretrained_cfg.origin})"
     assert net.pretrained_cfg.license == create_model(NAME).pretrained_cfg.license
     assert "6 held-out images, by which the weights were chosen" in net.pretrained_cfg.evaluated_on
     [[guess]] = classify(net, [read_image(draw(tuned.parent / "new.png", 2, seed=77))], top=1)
     assert guess.name == "blue"
     assert f"began as {NAME}" in (tuned / "README.md").read_text()
-    assert (tuned / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_saved_weights_are_the_best_that_were_measured(data: Path, tmp_path: Path) -> None:
     result = tune(data, tmp_path / "out", recipe=recipe(epochs=8, lr=0.5, patience=3))
-    errors = [record["test_error"] for record in records(tmp_path / "out")]
-    assert result.test_error == pytest.approx(min(errors), abs=1e-3)
+    errors = [record["val_error"] for record in records(tmp_path / "out")]
+    assert result.val_error == pytest.approx(min(errors), abs=1e-3)
     best = errors.index(min(errors))
     assert len(errors) == min(8, best + 1 + 3)
     assert f"weights of iteration {3 * (best + 1)} of 24" in create_model(tmp_path / "out").pretrained_cfg.recipe
@@ -75,14 +79,14 @@ def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkey
     """A half of the training changes nothing but the classifier; the other half changes everything, deeper layers less."""
     begin = create_model(NAME).state_dict()
     seen: dict[int, dict[str, torch.Tensor]] = {}
-    advance = Training.advance
+    train_until = Trainer.train_until
 
-    def watched(self: Training, until: int) -> Any:
-        yield from advance(self, until)
-        seen[self.iteration] = {key: tensor.clone() for key, tensor in self._net.state_dict().items()}
+    def watched(self: Trainer, stop: int) -> Any:
+        yield from train_until(self, stop)
+        seen[self.iteration] = {key: tensor.clone() for key, tensor in self.net.state_dict().items()}
 
-    monkeypatch.setattr(Training, "advance", watched)
-    tune(data, tmp_path / "out", recipe=recipe(frozen=0.5, patience=0, weight_decay=0.0))
+    monkeypatch.setattr(Trainer, "train_until", watched)
+    tune(data, tmp_path / "out", recipe=recipe(head_only_fraction=0.5, patience=0, weight_decay=0.0))
     assert list(seen) == [3, 6, 9, 12]
     for iteration, state in seen.items():
         changed = {
@@ -99,59 +103,97 @@ def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkey
     assert all(parameter.requires_grad for parameter in net.parameters())
 
 
-@pytest.mark.parametrize("when", [2, 5])
-def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(when: int, data: Path, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(data: Path, tmp_path: Path) -> None:
     """Killed in an epoch of the frozen part, and of the other: the weights are those of a run that nobody stopped, bit for bit."""
-    code = f"""
-import os, signal, sys; sys.path.append({str(Path(__file__).parents[1])!r})
-import torch, resnetlib
-from resnetlib.train import recipe_of
-from resnetlib.train.step import Step
-torch.set_num_threads(1)
-out, deadly = sys.argv[1], int(sys.argv[2])
-call, count = Step.__call__, 0
-def counted(self, *args):
-    global count
-    count += 1
-    if count == deadly:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call(self, *args)
-Step.__call__ = counted
-recipe = recipe_of("finetune", epochs=6, batch=6, frozen=0.5)
-resnetlib.finetune({NAME!r}, {str(data)!r}, out, recipe=recipe, device="cpu", precision="fp32")
-"""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def run(out: str, deadly: int) -> int:
-        command = [sys.executable, "-c", code, str(tmp_path / out), str(deadly)]
-        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode  # noqa: S603
+    def tune_until(out: str, deadly: int) -> int:
+        def tune_and_die() -> None:
+            step = Trainer.step
 
-    assert run("whole", 0) == 0
-    assert run("parts", 3 * when - 1) == -signal.SIGKILL
-    assert not (tmp_path / "parts" / "model.safetensors").exists()
-    assert len(records(tmp_path / "parts")) == when - 1
-    assert run("parts", 0) == 0
+            def counted(self: Trainer, *args: Any) -> torch.Tensor:
+                if self.iteration == deadly:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return step(self, *args)
+
+            Trainer.step = counted  # type: ignore[method-assign]
+            tune(data, tmp_path / out, recipe=recipe(epochs=6, head_only_fraction=0.5))
+
+        return run(tune_and_die, tmp_path / "output")
+
+    assert tune_until("whole", -1) == 0
+    for deadly, measured in ((4, 1), (13, 4)):
+        assert tune_until("parts", deadly) == -signal.SIGKILL
+        assert not (tmp_path / "parts" / "model.safetensors").exists()
+        assert len(records(tmp_path / "parts")) == measured
+    assert tune_until("parts", -1) == 0
     one, two = (create_model(tmp_path / out).state_dict() for out in ("whole", "parts"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert len(records(tmp_path / "parts")) == len(records(tmp_path / "whole"))
     run_json = json.loads((tmp_path / "parts" / "run.json").read_text())
-    assert [session["from"] for session in run_json["sessions"]] == [0, 3 * (when - 1)]
+    assert [session["from"] for session in run_json["sessions"]] == [0, 3, 12]
+
+
+def test_images_are_decoded_once_and_not_at_every_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, decoded = fill(tmp_path / "data", 4), []
+    (root / "red" / "1.png").write_bytes(b"broken")
+    attempt = reading._try
+
+    def counted(path: Path) -> tuple[bytes, str | None]:
+        decoded.append(path.name)
+        return attempt(path)
+
+    monkeypatch.setattr(reading, "_try", counted)
+
+    def again() -> int:
+        decoded.clear()
+        tune(root, tmp_path / "out", recipe=recipe(epochs=1))
+        return len(decoded)
+
+    assert again() == 12
+    assert again() == 0
+    content = (root / "red" / "2.png").read_bytes()
+    (root / "red" / "2.png").write_bytes(content)
+    assert again() == 12  # it may have changed
+    (root / "red" / "2.png").write_bytes(content[:-20] + bytes(20))
+    with pytest.raises(ValueError, match="holds another training"):
+        again()
+    assert len(decoded) == 12
+
+
+def test_processes_share_the_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, shares = find_images(fill(tmp_path / "data", 3)), []
+    (tmp_path / "data" / "red" / "1.png").write_bytes(b"broken")
+    alone = reading.try_images(files)
+    cpu = torch.device("cpu")
+
+    def note(self: Processes, share: Any) -> None:
+        shares.append(share)
+        raise InterruptedError
+
+    monkeypatch.setattr(Processes, "gather", note)
+    for rank in (0, 1):
+        with pytest.raises(InterruptedError):
+            reading.try_images(files, processes=Processes(rank, 2, cpu, cpu))
+    assert [len(share) for share in shares] == [5, 4]
+    monkeypatch.setattr(Processes, "gather", lambda self, share: shares)
+    for rank in (0, 1):
+        assert reading.try_images(files, processes=Processes(rank, 2, cpu, cpu)) == alone
 
 
 def test_images_in_memory(tmp_path: Path) -> None:
     train, test = tiny.images(60, side=16), tiny.images(30, seed=1, side=16)
-    result = tune((train, test), tmp_path / "out", recipe=recipe_of("finetune_cifar", epochs=3, batch=10))
+    result = tune((train, test), tmp_path / "out", recipe=recipe_of("finetune_cifar", epochs=3, batch_size=10))
     net = create_model(tmp_path / "out")
     assert net.classes == train.classes
     assert net.preprocess == replace(create_model(NAME).preprocess, resize=16, size=16)
     measured = evaluate(net, [(net.preprocess(test.images), test.labels)])
-    assert measured.top1 == pytest.approx(100 - result.test_error, abs=1e-3)
+    assert measured.top1 == pytest.approx(100 - result.val_error, abs=1e-3)
 
 
 def test_grey_images(tmp_path: Path) -> None:
     colour = tiny.images(60, side=16)
     grey = replace(colour, images=colour.images[:, :1] // 2 + 100 * (colour.labels[:, None, None, None] == 0).to(torch.uint8))
-    recipe = recipe_of("finetune_cifar", epochs=3, batch=10)
+    recipe = recipe_of("finetune_cifar", epochs=3, batch_size=10)
     with pytest.raises(ValueError, match="images have 1 channels, and the preprocessing is for 3"):
         tune((grey, grey), tmp_path / "colour", recipe=recipe)
     tune((grey, grey), tmp_path / "out", recipe=recipe, in_chans=1)
@@ -206,16 +248,16 @@ def test_two_processes_fine_tune_from_a_folder(data: Path, tmp_path: Path) -> No
     """Under torchrun, with worker processes that read, a linear probe, whose norms see no batches, is that of one process."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resnetlib"]
     options = ["--data", data, "--device", "cpu", "--precision", "fp32", "--out", tmp_path / "two"]
-    changes = ["--set", "epochs=2", "--set", "batch=6", "--set", "frozen=1"]
+    changes = ["--set", "epochs=2", "--set", "batch_size=6", "--set", "head_only_fraction=1"]
     done = subprocess.run(  # noqa: S603
         [*launch, "finetune", NAME, *map(str, options), *changes], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    tune(data, tmp_path / "one", recipe=recipe(epochs=2, frozen=1.0))
+    tune(data, tmp_path / "one", recipe=recipe(epochs=2, head_only_fraction=1.0))
     one, two = (create_model(tmp_path / out).state_dict() for out in ("one", "two"))
     for key, tensor in one.items():
         torch.testing.assert_close(two[key], tensor, rtol=1e-4, atol=1e-5, msg=key)
-    losses = [records(tmp_path / out)[-1]["test_loss"] for out in ("one", "two")]
+    losses = [records(tmp_path / out)[-1]["val_loss"] for out in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -248,16 +290,16 @@ def test_too_few_images_for_a_batch(tmp_path: Path) -> None:
 
 def test_divergence_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DivergenceError, match="diverged"):
-        tune(data, tmp_path / "out", recipe=recipe(lr=1e12, frozen=0.0))
+        tune(data, tmp_path / "out", recipe=recipe(lr=1e12, head_only_fraction=0.0))
 
 
 def test_patience_waits_for_the_layers_to_learn(tmp_path: Path) -> None:
     """A classifier that learns nothing alone does not end the training before the layers begin."""
     images = tiny.images(), tiny.images(30, seed=1)
-    recipe = tiny.recipe(epochs=20, frozen=0.6, patience=2, lr=1e-7)
+    recipe = tiny.recipe(epochs=20, head_only_fraction=0.6, patience=2, lr=1e-7)
     fit(tiny.network(), *images, recipe, tmp_path / "out", device="cpu", precision="fp32")
     assert 72 + 2 * 6 <= records(tmp_path / "out")[-1]["iteration"] < 120
-    probe = tiny.recipe(epochs=20, frozen=1.0, patience=2, lr=1e-7)
+    probe = tiny.recipe(epochs=20, head_only_fraction=1.0, patience=2, lr=1e-7)
     fit(tiny.network(), *images, probe, tmp_path / "probe", device="cpu", precision="fp32")
     assert len(records(tmp_path / "probe")) == 3
 
@@ -265,7 +307,7 @@ def test_patience_waits_for_the_layers_to_learn(tmp_path: Path) -> None:
 def test_nothing_stays_frozen_when_it_fails(tmp_path: Path) -> None:
     net = tiny.network()
     with pytest.raises(DivergenceError):
-        fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(frozen=0.5, lr=1e12), tmp_path, device="cpu")
+        fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(head_only_fraction=0.5, lr=1e12), tmp_path, device="cpu")
     assert type(net.bn1) is torch.nn.BatchNorm2d
     assert all(parameter.requires_grad for parameter in net.parameters())
 
@@ -301,14 +343,20 @@ def test_a_callers_own_freezing_outlives_the_frozen_part(tmp_path: Path) -> None
     net = tiny.network()
     net.layer1.requires_grad_(False)
     before = net.layer1[0].conv1.weight.clone()
-    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(frozen=0.5), tmp_path, device="cpu", precision="fp32")
+    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(head_only_fraction=0.5), tmp_path, device="cpu", precision="fp32")
     assert torch.equal(net.layer1[0].conv1.weight, before)
     assert not net.layer1[0].conv1.weight.requires_grad
     assert net.layer2[0].conv1.weight.requires_grad
 
 
 def test_adamw_and_rates_by_layer(tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "stem_rate": 0.5, "decay_all": False, "frozen": 0.25}
+    changes: dict[str, Any] = {
+        "optimizer": "adamw",
+        "lr": 0.01,
+        "stem_lr_scale": 0.5,
+        "decay_all": False,
+        "head_only_fraction": 0.25,
+    }
     result = fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=10, **changes), tmp_path, device="cpu")
     assert result.train_error < 20
 

@@ -84,7 +84,7 @@ def test_a_frozen_body_keeps_every_bit_while_the_classifier_learns(net: Backbone
 
 def test_freezing_up_to_a_stage(net: Backbone) -> None:
     first = net.feature_info[1]["module"]
-    frozen = freeze(net, upto=first.rpartition(".")[2]).names
+    frozen = freeze(net, up_to=first.rpartition(".")[2]).names
     assert frozen[-1].startswith(first)
     learning = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
     assert learning
@@ -98,14 +98,14 @@ def test_freezing_up_to_a_stage(net: Backbone) -> None:
 
 def test_freezing_up_to_a_block() -> None:
     net = build(FAMILIES["resnet"])
-    assert freeze(net, upto="layer1.0").names == ("conv1", "bn1", "layer1.0")
+    assert freeze(net, up_to="layer1.0").names == ("conv1", "bn1", "layer1.0")
     assert net.layer1[1].conv1.weight.requires_grad
     dense = build(FAMILIES["densenet"])
     assert freeze(dense, "transition1").names == freeze(dense, "features.transition1").names
     assert freeze(dense, "features").names[-1] == "features.norm5"
     for wrong in ("layer9", "fc", "", "layer1.7", "1"):
         with pytest.raises(ValueError, match=f"no part '{wrong}', but conv1, bn1, layer1, layer2, and blocks such as layer1.0"):
-            freeze(net, upto=wrong)
+            freeze(net, up_to=wrong)
 
 
 def test_frozen_batch_norms_survive_training_mode(net: Backbone) -> None:

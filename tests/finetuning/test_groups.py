@@ -8,7 +8,7 @@ from families import FAMILIES
 
 from resnetlib import Backbone, Spec, build, create_model, freeze, parameter_groups, table_of
 from resnetlib.train import recipe_of
-from resnetlib.train.optimizer import make_optimizer
+from resnetlib.train.trainer import make_optimizer
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -107,7 +107,7 @@ def test_the_table_adds_up(net: Backbone) -> None:
 def test_recipes_name_the_stems_share_and_deep_networks_decay_more_gently() -> None:
     for name in ("cifar_resnet20", "cifar_resnet110", "densenet121"):
         net = create_model(name, device="meta")
-        optimizer = make_optimizer(recipe_of("finetune", stem_rate=0.25, lr=0.4), net)
+        optimizer = make_optimizer(recipe_of("finetune", stem_lr_scale=0.25, lr=0.4), net)
         rates = {group["label"]: group["lr"] for group in optimizer.param_groups}
         assert rates["stem"] == pytest.approx(0.1)
         assert rates["head"] == pytest.approx(0.4)

@@ -30,7 +30,7 @@ def network(spec: Spec = SPEC, **options: Any) -> Backbone:
 
 def recipe(**changes: Any) -> Recipe:
     """Four epochs of six batches."""
-    return recipe_of("one_cycle_cifar", **{"epochs": 4, "batch": 10, "lr": 0.1, "pad": 1} | changes)
+    return recipe_of("one_cycle_cifar", **{"epochs": 4, "batch_size": 10, "lr": 0.1, "pad": 1} | changes)
 
 
 def plain(spec: ResNetSpec = SPEC) -> ResNetSpec:

@@ -24,11 +24,11 @@ subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=T
 def train():
     return fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(), disk / "out", device="cpu")
 
-from resnetlib.train.training import Training
-advance = Training.advance
-def advance_and_fill(self, until):
-    yield from advance(self, until)
-    if until == 18:
+from resnetlib.train.trainer import Trainer
+train_until = Trainer.train_until
+def train_and_fill(self, stop):
+    yield from train_until(self, stop)
+    if stop == 18:
         with fill.open("wb") as file:
             try:
                 while True:
@@ -37,12 +37,12 @@ def advance_and_fill(self, until):
             except OSError:
                 pass
 
-Training.advance = advance_and_fill
+Trainer.train_until = train_and_fill
 try:
     train()
 except OSError as error:
     print("said:", error)
-Training.advance = advance
+Trainer.train_until = train_until
 before = sorted(path.name for path in (disk / "out" / "checkpoints").iterdir())
 print("kept:", *before)
 fill.unlink()

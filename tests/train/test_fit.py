@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,11 +13,14 @@ import pytest
 import tiny
 import torch
 from filelock import FileLock
+from forks import run
 
 from resnetlib import Backbone, create_model, evaluate, load_file
 from resnetlib.train import DivergenceError, fit
-from resnetlib.train.checkpoints import Checkpoints
-from resnetlib.train.training import Training
+from resnetlib.train.checkpoint import Checkpoints
+from resnetlib.train.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 def train(out: Path, *, net: Backbone | None = None, **options: Any) -> Backbone:
@@ -47,15 +47,15 @@ class StoppedError(Exception):
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, iterations: int) -> None:
     """Interrupt the next training in the middle of what it does."""
-    advance = Training.advance
+    train_until = Trainer.train_until
 
-    def interrupted(self: Training, until: int) -> Any:
-        for done in advance(self, min(until, iterations)):
+    def interrupted(self: Trainer, stop: int) -> Any:
+        for done in train_until(self, min(stop, iterations)):
             yield done
             if self.iteration >= iterations:
                 raise StoppedError
 
-    monkeypatch.setattr(Training, "advance", interrupted)
+    monkeypatch.setattr(Trainer, "train_until", interrupted)
 
 
 def test_it_learns_and_says_so(tmp_path: Path) -> None:
@@ -69,7 +69,6 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
     assert [record["iteration"] for record in log] == list(range(6, 73, 6))
     assert log[-1]["train_loss"] < log[0]["train_loss"]
     assert {"lr", "loss", "error", "gradient_norm", "train_error", "test_error", "seconds", "images_per_second"} <= set(log[0])
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     run = json.loads((tmp_path / "run.json").read_text())
     assert (run["seed"], run["images"]) == (0, 60)
     (session,) = run["sessions"]
@@ -85,7 +84,7 @@ def test_the_folder_is_a_network_that_evaluates_as_the_result_says(tmp_path: Pat
     measured = evaluate(again, [(again.preprocess(test.images), test.labels)])
     assert again.pretrained_cfg.top1 == measured.top1
     assert again.classes == test.classes
-    assert again.pretrained_cfg.recipe.startswith("one_cycle_cifar, epochs=4, batch=10")
+    assert again.pretrained_cfg.recipe.startswith("one_cycle_cifar, epochs=4, batch_size=10")
     best = load_file(tmp_path / "best.safetensors")
     assert best.pretrained_cfg.top1 == 100 - min(record["test_error"] for record in records(tmp_path))
 
@@ -97,7 +96,6 @@ def test_the_callers_generator_is_left_alone(tmp_path: Path) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("stop", [1, 6, 8, 23])
 @pytest.mark.parametrize(
     "options",
     [
@@ -108,8 +106,10 @@ def test_the_callers_generator_is_left_alone(tmp_path: Path) -> None:
     ids=["simple", "everything", "dropping"],
 )
 def test_a_training_that_was_stopped_ends_the_same(
-    stop: int, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Stopped in the first iteration, at the end of an epoch, in the middle of one, and in the last one."""
+
     def run(out: str) -> Backbone:
         return train(
             tmp_path / out,
@@ -119,12 +119,13 @@ def test_a_training_that_was_stopped_ends_the_same(
         )
 
     whole = run("whole")
-    monkeypatch.setattr("resnetlib.train.training._WATCHED", 1)
-    with monkeypatch.context() as patch:
-        stop_after(patch, stop)
-        with pytest.raises(StoppedError):
-            run("parts")
-    torch.rand(7)  # whatever else happened in between
+    monkeypatch.setattr("resnetlib.train.trainer._READ_EVERY", 1)
+    for stop in (1, 6, 8, 23):
+        with monkeypatch.context() as patch:
+            stop_after(patch, stop)
+            with pytest.raises(StoppedError):
+                run("parts")
+        torch.rand(7)  # whatever else happened in between
     assert_same(whole, run("parts"))
     same = [[{k: v for k, v in r.items() if k not in ("seconds", "images_per_second")} for r in records(tmp_path / out)]
             for out in ("whole", "parts")]  # fmt: skip
@@ -132,30 +133,30 @@ def test_a_training_that_was_stopped_ends_the_same(
 
 
 def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(tmp_path: Path) -> None:
-    code = f"""
-import sys; sys.path.append({str(Path(__file__).parents[1])!r})
-import tiny, torch; from resnetlib.train import fit
-torch.set_num_threads(1)
-fit(tiny.network(), tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=40), sys.argv[1], device="cpu", every=20)
-"""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = [sys.executable, "-c", code]
-    subprocess.run([*run, str(tmp_path / "whole")], check=True, env=environment, capture_output=True)  # noqa: S603
-    kills = 0
-    with (tmp_path / "output").open("wb") as output:
-        while True:
-            process = subprocess.Popen([*run, str(tmp_path / "parts")], env=environment, stdout=output, stderr=output)  # noqa: S603
-            newest = newest_checkpoint(tmp_path / "parts")
-            while process.poll() is None and (kills == 2 or newest_checkpoint(tmp_path / "parts") in (newest, "")):
-                time.sleep(0.01)
-            if process.poll() is not None:
-                break
-            time.sleep(0.05 * kills)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-    assert process.returncode == 0, (tmp_path / "output").read_text()
-    assert kills == 2
+    """Killed while it trains, and while it writes a checkpoint."""
+
+    def whole() -> None:
+        train(tmp_path / "whole", epochs=10, every=20)
+
+    def parts(where: type, name: str, at: int) -> None:
+        called, calls = getattr(where, name), 0
+
+        def deadly(*args: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return called(*args, **options)
+
+        setattr(where, name, deadly)
+        train(tmp_path / "parts", epochs=10, every=20)
+
+    assert run(whole, tmp_path / "output") == 0
+    assert run(lambda: parts(Trainer, "step", 25), tmp_path / "output") == -signal.SIGKILL
+    assert newest_checkpoint(tmp_path / "parts").startswith("000000020")
+    assert run(lambda: parts(Checkpoints, "newest_first", 3), tmp_path / "output") == -signal.SIGKILL
+    assert run(lambda: parts(Trainer, "step", 0), tmp_path / "output") == 0, (tmp_path / "output").read_text()
+    assert len(json.loads((tmp_path / "parts" / "run.json").read_text())["sessions"]) == 3
     assert_same(create_model(f"{tmp_path}/whole"), create_model(f"{tmp_path}/parts"))
 
 
@@ -200,7 +201,7 @@ def test_only_damaged_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for path in (tmp_path / "checkpoints").glob("*.pt"):
         path.write_bytes(path.read_bytes()[:-100])
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"No checkpoint in .* is whole: delete the folder to begin anew"):
+        with pytest.raises(ValueError, match=r"No checkpoint in .* is whole: delete the folder to start again"):
             train(tmp_path)
 
 
@@ -223,16 +224,16 @@ def test_a_number_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
 
 def test_the_checkpoint_before_a_divergence_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = tiny.network()
-    advance = Training.advance
+    train_until = Trainer.train_until
 
-    def poisoned(self: Training, until: int) -> Any:
-        if until > 12:
+    def poisoned(self: Trainer, stop: int) -> Any:
+        if stop > 12:
             with torch.no_grad():
                 net.fc.weight[0, 0] = float("nan")
-        yield from advance(self, until)
+        yield from train_until(self, stop)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "advance", poisoned)
+        patch.setattr(Trainer, "train_until", poisoned)
         with pytest.raises(DivergenceError, match="diverged in iteration 13: loss nan"):
             train(tmp_path, net=net)
     assert newest_checkpoint(tmp_path).startswith("000000012-")
@@ -247,7 +248,7 @@ def test_order_and_augmentation_depend_on_the_seed_alone(tmp_path: Path) -> None
 
 def test_more_images_than_there_are_and_other_classes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="60 images do not fill a batch of 100"):
-        train(tmp_path, batch=100)
+        train(tmp_path, batch_size=100)
     with pytest.raises(ValueError, match="there are 3 classes, and the network has 10 logits"):
         train(tmp_path, net=create_model("cifar_resnet20"))
     with pytest.raises(ValueError, match="by 'pad_crop_flip' or 'none'"):

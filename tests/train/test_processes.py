@@ -1,8 +1,11 @@
 """Two processes that train together end where one ends that trains alone on the same batches."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,42 +13,72 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from forks import Fork
 
 from resnetlib import create_model
 from resnetlib.distributed import Processes
 from resnetlib.train import fit
-from resnetlib.train.fit import _feed
+from resnetlib.train.data import make_loader
 from resnetlib.weights import read_weights
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 CODE = f"""
 import os, signal, sys; sys.path.append({str(Path(__file__).parents[1])!r})
 import tiny, torch; from dataclasses import replace; from resnetlib.train import fit
-out, drop_rate, deadly = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-net = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=drop_rate)
-rank, iteration = os.environ["RANK"], 0
+torch.set_num_threads(1)
+net, calls = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=0.3), 0
 
 def count(module, x):
-    global iteration
-    iteration += net.training
-    if net.training and iteration == deadly and rank == "1":
+    global calls
+    calls += net.training
+    if net.training and calls == 17 and os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
 
-def note(module, x, y):
-    if net.training and iteration == 1:
-        torch.save(y == 0, f"{{out}}-dropped-{{rank}}.pt")
-
 net.register_forward_pre_hook(count)
-net.head_drop.register_forward_hook(note)
-fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), out, device="cpu", precision="fp32", every=10)
+fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), sys.argv[1], device="cpu", precision="fp32", every=10)
 """
 
 
-def train_in_two(out: Path, *, drop_rate: float = 0.0, deadly: int = 0) -> "subprocess.CompletedProcess[str]":
-    """Train under torchrun; the second process kills itself in the iteration `deadly`."""
-    script = out.with_suffix(".py")
-    script.write_text(CODE)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, out]
-    return subprocess.run([*command, str(drop_rate), str(deadly)], capture_output=True, text=True, check=False)  # noqa: S603
+def train(out: Path, *, drop_rate: float = 0.0) -> None:
+    net = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=drop_rate)
+    calls = 0
+
+    def note(module: object, x: object, y: torch.Tensor) -> None:
+        nonlocal calls
+        calls += net.training
+        if net.training and calls == 1:
+            torch.save(y == 0, f"{out}-dropped-{os.environ.get('RANK')}.pt")
+
+    net.head_drop.register_forward_hook(note)
+    fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), out, device="cpu", precision="fp32", every=10)
+
+
+def train_in_two(out: Path, **options: Any) -> None:
+    """Train in two processes with the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(rank: int) -> None:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        train(out, **options)
+
+    forks = [Fork(lambda rank=rank: run(rank), Path(f"{out}-output-{rank}")) for rank in (0, 1)]  # type: ignore[misc]
+    try:
+        assert [fork.wait() for fork in forks] == [0, 0], [fork.output.read_text() for fork in forks]
+    finally:
+        for fork in forks:
+            fork.end()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def records(out: Path) -> list[dict[str, Any]]:
@@ -53,8 +86,7 @@ def records(out: Path) -> list[dict[str, Any]]:
 
 
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
-    done = train_in_two(tmp_path / "two")
-    assert done.returncode == 0, done.stderr
+    train_in_two(tmp_path / "two")
     alone = tiny.network(replace(tiny.SPEC, norm="group"))
     fit(alone, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), tmp_path / "one", device="cpu", precision="fp32", every=10)
     together = create_model(f"{tmp_path}/two/")
@@ -68,15 +100,16 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_ends_all_of_them_and_the_same_command_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train_in_two(whole, drop_rate=0.3).returncode == 0
-    ended = train_in_two(parts, drop_rate=0.3, deadly=17)
+    whole, parts, script = tmp_path / "whole", tmp_path / "parts", tmp_path / "script.py"
+    train_in_two(whole, drop_rate=0.3)
+    script.write_text(CODE)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, parts]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     assert ended.returncode != 0
     assert "SIGKILL" in ended.stderr
     assert not (parts / "model.safetensors").exists()
     assert [record["iteration"] for record in records(parts)] == [10]
-    done = train_in_two(parts, drop_rate=0.3)
-    assert done.returncode == 0, done.stderr
+    train_in_two(parts, drop_rate=0.3)
     assert [session["from"] for session in json.loads((parts / "run.json").read_text())["sessions"]] == [0, 10]
     assert [record["iteration"] for record in records(parts)] == [10, 20, 24]
     one, two = (read_weights(out / "model.safetensors").state for out in (whole, parts))
@@ -89,4 +122,4 @@ def test_a_killed_process_ends_all_of_them_and_the_same_command_goes_on_to_the_s
 def test_a_batch_that_cannot_be_shared() -> None:
     processes = Processes(0, 2, torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="a batch of 9 cannot be shared equally among 2 processes"):
-        _feed(tiny.images(), tiny.images(), tiny.recipe(batch=9), 0, processes)
+        make_loader(tiny.images(), tiny.images(), tiny.recipe(batch_size=9), 0, processes)

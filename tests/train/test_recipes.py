@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetlib.train import RECIPES, Recipe, learning_rate, recipe_from_json, recipe_of
-from resnetlib.train.recipes import in_words
+from resnetlib.train.recipe import describe_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -20,13 +20,13 @@ def test_json_round_trip(name: str) -> None:
 
 def test_the_papers_recipes() -> None:
     he = RECIPES["he2015_cifar"]
-    assert (he.iterations, he.batch, he.optimizer, he.momentum, he.weight_decay) == (64_000, 128, "sgd", 0.9, 1e-4)
+    assert (he.iterations, he.batch_size, he.optimizer, he.momentum, he.weight_decay) == (64_000, 128, "sgd", 0.9, 1e-4)
     rates = [learning_rate(he, i, 64_000) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     warm = [learning_rate(RECIPES["he2015_cifar110"], i, 64_000) for i in (0, 399, 400)]
     assert warm == [0.01, 0.01, 0.1]
     dense = RECIPES["densenet_cifar"]
-    assert (dense.epochs, dense.batch, dense.optimizer, dense.weight_decay) == (300, 64, "nesterov", 1e-4)
+    assert (dense.epochs, dense.batch_size, dense.optimizer, dense.weight_decay) == (300, 64, "nesterov", 1e-4)
     steps = dense.steps(50_000)
     assert steps == 300 * 781
     assert [learning_rate(dense, i, steps) for i in (steps // 2 - 1, steps // 2, 3 * steps // 4)] == [0.1, 0.01, 0.001]
@@ -66,9 +66,9 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
     [
         ({"epochs": 0}, "one of epochs and iterations must be above 0, got 0 and 0"),
         ({"epochs": 3, "iterations": 5}, "one of epochs and iterations"),
-        ({"batch": 0}, "batch must be above 0, got 0"),
-        ({"batch": 1.5}, "batch must be an int, 0 or more, got 1.5"),
-        ({"batch": True}, "batch must be an int"),
+        ({"batch_size": 0}, "batch_size must be above 0, got 0"),
+        ({"batch_size": 1.5}, "batch_size must be an int, 0 or more, got 1.5"),
+        ({"batch_size": True}, "batch_size must be an int"),
         ({"lr": -1}, "lr must be a number, 0 or more, got -1"),
         ({"lr": float("nan")}, "lr must be a number"),
         ({"lr": "much"}, "lr must be a number"),
@@ -76,15 +76,15 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
         ({"optimizer": "adam"}, "optimizer must be one of sgd, nesterov, adamw, lamb, got 'adam'"),
         ({"schedule": "linear"}, "schedule must be one of steps, one_cycle, cosine"),
         ({"label_smoothing": 1}, "label_smoothing must be below 1, got 1"),
-        ({"milestones": [0.5]}, "milestones belong to the schedule 'steps'"),
-        ({"schedule": "steps"}, "which needs some"),
-        ({"schedule": "steps", "milestones": [0.7, 0.5]}, "milestones must be rising floats between 0 and 1"),
+        ({"milestones": [0.5]}, "milestones are required by the schedule 'steps'"),
+        ({"schedule": "steps"}, "milestones are required by the schedule"),
+        ({"schedule": "steps", "milestones": [0.7, 0.5]}, "milestones must be increasing floats between 0 and 1"),
         ({"warmup": 5, "warmup_lr": 0.1}, "a warm-up needs warmup_lr, and a schedule other than 'one_cycle'"),
         ({"schedule": "cosine", "warmup": 5}, "a warm-up needs warmup_lr"),
         ({"momentum": 0.0}, "the optimizer 'nesterov' needs momentum above 0"),
         ({"rand_augment": 40}, "rand_augment must be at most 30, got 40"),
         ({"test_resize": 10}, "test_resize must be at least test_size, got 10 and 224"),
-        ({"speed": 9}, "a recipe has no field 'speed', but epochs, iterations, batch"),
+        ({"speed": 9}, "a recipe has no field 'speed', but epochs, iterations, batch_size"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -120,9 +120,9 @@ def test_too_few_images_and_too_long_a_warm_up() -> None:
         recipe_of("he2016_cifar", iterations=400).steps(50_000)
 
 
-def test_in_words() -> None:
-    assert in_words(RECIPES["densenet_cifar"]) == "densenet_cifar"
-    assert in_words(recipe_of("one_cycle_cifar", epochs=30, lr=0.1)) == "one_cycle_cifar, epochs=30, lr=0.1"
+def test_describe_recipe() -> None:
+    assert describe_recipe(RECIPES["densenet_cifar"]) == "densenet_cifar"
+    assert describe_recipe(recipe_of("one_cycle_cifar", epochs=30, lr=0.1)) == "one_cycle_cifar, epochs=30, lr=0.1"
 
 
 def test_a_file_that_a_user_wrote_may_leave_fields_out() -> None:

@@ -1,5 +1,6 @@
 """One iteration does to the weights what the papers' formulas say."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.distributed import Processes
 from resnetlib.train import Recipe
-from resnetlib.train.step import Step, dtype_of
+from resnetlib.train.trainer import Trainer, dtype_of
 
 CPU = torch.device("cpu")
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -18,6 +20,8 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 
 class Small(nn.Module):
     """A linear layer and a norm-like vector."""
+
+    num_classes = 3
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,9 +33,13 @@ class Small(nn.Module):
         return self.linear(x) * self.scale
 
 
-def step_of(net: nn.Module, dtype: torch.dtype = torch.float32, **changes: Any) -> Step:
-    recipe = Recipe(**{"iterations": 9, "schedule": "one_cycle", "weight_decay": 0.0} | changes)
-    return Step(net, net, recipe, dtype=dtype, num_classes=3, device=CPU)
+def trainer_of(net: nn.Module, dtype: torch.dtype = torch.float32, **changes: Any) -> Trainer:
+    recipe = Recipe(**{"iterations": 9, "batch_size": 6, "schedule": "one_cycle", "weight_decay": 0.0} | changes)
+    return Trainer(net, range(6), recipe, seed=0, processes=Processes(0, 1, CPU, CPU), dtype=dtype)  # type: ignore[arg-type]
+
+
+def step_of(net: nn.Module, dtype: torch.dtype = torch.float32, **changes: Any) -> Callable[[Tensor, Tensor, float], Tensor]:
+    return trainer_of(net, dtype, **changes).step
 
 
 def smooth(labels: Tensor, smoothing: float) -> Tensor:
@@ -95,33 +103,33 @@ def test_three_steps_are_those_of_the_formulas(changes: dict[str, Any]) -> None:
 def test_what_it_says_it_saw() -> None:
     net = Small()
     logits = net(X)
-    seen = step_of(net)(X, LABELS, 0.1)
-    torch.testing.assert_close(seen.loss, functional.cross_entropy(logits, LABELS).detach())
-    assert seen.wrong == (logits.argmax(1) != LABELS).float().mean()
+    loss, error, norm = step_of(net)(X, LABELS, 0.1)
+    torch.testing.assert_close(loss, functional.cross_entropy(logits, LABELS).detach())
+    assert error == (logits.argmax(1) != LABELS).float().mean()
     fresh = Small()
     functional.cross_entropy(fresh(X), LABELS).backward()
     expected = torch.cat([parameter.grad.flatten() for parameter in fresh.parameters()]).norm()
-    torch.testing.assert_close(seen.norm, expected)
+    torch.testing.assert_close(norm, expected)
 
 
 def test_half_precision_scales_and_unscales() -> None:
     net, expected = Small(), Small()
     seen = step_of(net, torch.float16)(X, LABELS, 0.1)
     same = step_of(expected)(X, LABELS, 0.1)
-    torch.testing.assert_close(seen.norm, same.norm, rtol=0.02, atol=0)
+    torch.testing.assert_close(seen[2], same[2], rtol=0.02, atol=0)
     for one, other in zip(net.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0.01, atol=1e-3)
 
 
 def test_a_step_whose_gradient_overflows_in_half_precision_is_left_out() -> None:
     net = Small()
-    step = step_of(net, torch.float16)
+    trainer = trainer_of(net, torch.float16)
     net.scale.register_hook(lambda gradient: gradient * float("inf"))
     before = [parameter.clone() for parameter in net.parameters()]
-    seen = step(X, LABELS, 0.1)
-    assert not seen.norm.isfinite()
+    seen = trainer.step(X, LABELS, 0.1)
+    assert not seen[2].isfinite()
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
-    assert step.scaler.get_scale() == 2**15
+    assert trainer.scaler.get_scale() == 2**15
 
 
 @pytest.mark.parametrize(
@@ -160,6 +168,8 @@ def test_mixing_changes_images_and_targets_together(mix: dict[str, float], kept:
     seen = []
 
     class Spy(nn.Module):
+        num_classes = 3
+
         def __init__(self) -> None:
             super().__init__()
             self.fc = nn.Linear(3 * 4 * 4, 3)

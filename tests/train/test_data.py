@@ -11,9 +11,7 @@ from PIL import Image
 from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, pad_crop_flip
 from resnetlib.distributed import Processes
 from resnetlib.train import recipe_of
-from resnetlib.train.draws import generator, mixed, own_draws
-from resnetlib.train.feed import MemoryFeed, colours_of, spread
-from resnetlib.train.folders import FolderFeed
+from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measure_preprocessing, seeded_generator, spread
 
 CPU = torch.device("cpu")
 
@@ -26,14 +24,14 @@ def numbered(n: int) -> LabelledImages:
     )
 
 
-def memory(n: int = 25, *, seed: int = 0, rank: int = 0, size: int = 1, **changes: object) -> MemoryFeed:
-    return MemoryFeed(numbered(n), numbered(9), tiny.recipe(**changes), seed=seed, processes=Processes(rank, size, CPU, CPU))
+def memory(n: int = 25, *, seed: int = 0, rank: int = 0, size: int = 1, **changes: object) -> MemoryLoader:
+    return MemoryLoader(numbered(n), numbered(9), tiny.recipe(**changes), seed=seed, processes=Processes(rank, size, CPU, CPU))
 
 
-def numbers_of(feed: MemoryFeed, epoch: int, first: int = 0) -> list[list[int]]:
+def numbers_of(loader: MemoryLoader, epoch: int, first: int = 0) -> list[list[int]]:
     """Which images are in each batch, read from their pixels."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (feed.preprocess.mean, feed.preprocess.std))
-    return [((x * std + mean) * 255).amax((1, 2, 3)).round().int().tolist() for x, _ in feed.batches(epoch, first)]
+    mean, std = (torch.tensor(values)[:, None, None] for values in (loader.preprocess.mean, loader.preprocess.std))
+    return [((x * std + mean) * 255).amax((1, 2, 3)).round().int().tolist() for x, _ in loader.train_batches(epoch, first)]
 
 
 def test_every_image_comes_once_in_an_epoch_and_the_rest_waits() -> None:
@@ -54,9 +52,9 @@ def test_epochs_and_seeds_have_their_own_orders_and_the_same_ones_again() -> Non
 @pytest.mark.parametrize("augmentation", ["none", "pad_crop_flip"])
 def test_an_epoch_can_begin_in_its_middle(augmentation: str) -> None:
     torch.manual_seed(1)
-    whole = list(memory(60, augmentation=augmentation).batches(2, 0))
+    whole = list(memory(60, augmentation=augmentation).train_batches(2, 0))
     torch.manual_seed(2)
-    part = list(memory(60, augmentation=augmentation).batches(2, 4))
+    part = list(memory(60, augmentation=augmentation).train_batches(2, 4))
     assert len(part) == 2
     for (x, labels), (x_again, labels_again) in zip(whole[4:], part, strict=True):
         assert torch.equal(x, x_again)
@@ -64,8 +62,8 @@ def test_an_epoch_can_begin_in_its_middle(augmentation: str) -> None:
 
 
 def test_processes_share_each_batch_and_its_draws() -> None:
-    whole = list(memory(60).batches(0, 0))
-    parts = [list(memory(60, rank=rank, size=2).batches(0, 0)) for rank in range(2)]
+    whole = list(memory(60).train_batches(0, 0))
+    parts = [list(memory(60, rank=rank, size=2).train_batches(0, 0)) for rank in range(2)]
     for number, (x, labels) in enumerate(whole):
         for rank in range(2):
             assert torch.equal(parts[rank][number][0], x[rank::2])
@@ -73,18 +71,18 @@ def test_processes_share_each_batch_and_its_draws() -> None:
 
 
 def test_labels_stay_with_their_images() -> None:
-    feed = memory(60)
-    for (_, labels), numbers in zip(feed.batches(0, 0), numbers_of(feed, 0), strict=True):
+    loader = memory(60)
+    for (_, labels), numbers in zip(loader.train_batches(0, 0), numbers_of(loader, 0), strict=True):
         assert labels.tolist() == [number % 3 for number in numbers]
 
 
 def test_plain_images_are_spread_over_the_set() -> None:
-    feed = memory(60)
-    ((x, labels),) = feed.plain("train", 3)
+    loader = memory(60)
+    ((x, labels),) = loader.eval_batches("train", 3)
     assert labels.tolist() == [0, 20 % 3, 40 % 3]
-    assert torch.equal(x, feed.preprocess(numbered(60).images[[0, 20, 40]]))
-    assert sum(len(labels) for _, labels in feed.plain("train", 0)) == 60
-    assert sum(len(labels) for _, labels in feed.plain("test", 100)) == 9
+    assert torch.equal(x, loader.preprocess(numbered(60).images[[0, 20, 40]]))
+    assert sum(len(labels) for _, labels in loader.eval_batches("train", 0)) == 60
+    assert sum(len(labels) for _, labels in loader.eval_batches("test", 100)) == 9
     assert spread(0, 4) == spread(9, 4) == [0, 1, 2, 3]
 
 
@@ -102,7 +100,7 @@ def test_crops_are_cut_where_they_were_drawn() -> None:
 
 
 def test_crops_are_drawn_evenly() -> None:
-    crops = draw_crops(9000, pad=1, generator=generator(0))
+    crops = draw_crops(9000, pad=1, generator=seeded_generator(0))
     for column, sides in ((0, 3), (1, 3), (2, 2)):
         counts = torch.bincount(crops[:, column], minlength=sides)
         assert len(counts) == sides
@@ -110,34 +108,28 @@ def test_crops_are_drawn_evenly() -> None:
 
 
 def test_neighbouring_seeds_have_nothing_in_common() -> None:
-    assert len({mixed(a, b) for a in range(40) for b in range(40)}) == 1600
-    draws = torch.stack([torch.rand(500, generator=generator(0, i)) for i in range(20)])
+    assert len({derive_seed(a, b) for a in range(40) for b in range(40)}) == 1600
+    draws = torch.stack([torch.rand(500, generator=seeded_generator(0, i)) for i in range(20)])
     assert (draws.corrcoef() - torch.eye(20)).abs().max() < 0.2
 
 
-def test_own_draws_gives_the_generator_back() -> None:
-    before = torch.get_rng_state()
-    with own_draws(CPU):
-        torch.manual_seed(9)
-    assert torch.equal(before, torch.get_rng_state())
-
-
 def test_colours_are_those_of_the_published_constants(cifar10_folder: Path) -> None:
-    preprocess = colours_of(cifar10(cifar10_folder, "train").images)
+    preprocess = measure_preprocessing(cifar10(cifar10_folder, "train").images)
     assert preprocess.mean == (0.4914, 0.4822, 0.4465)
     assert preprocess.std == (0.2470, 0.2435, 0.2616)
 
 
-def test_colours_of_what_has_none() -> None:
-    with pytest.raises(ValueError, match="a colour is the same in all pixels"):
-        colours_of(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+def test_statistics_of_constant_and_oblong_images() -> None:
+    with pytest.raises(ValueError, match="a channel has the same value in all pixels"):
+        measure_preprocessing(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
+    oblong = LabelledImages(torch.zeros(4, 3, 2, 3, dtype=torch.uint8), torch.arange(4) % 2, ("a", "b"))
     with pytest.raises(ValueError, match="images must be square, got 2 x 3 pixels"):
-        colours_of(torch.zeros(4, 3, 2, 3, dtype=torch.uint8))
+        MemoryLoader(oblong, oblong, tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 
 
 def test_sets_that_do_not_belong_together() -> None:
     with pytest.raises(ValueError, match="of one size, and have the same classes"):
-        MemoryFeed(numbered(20), tiny.images(), tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
+        MemoryLoader(numbered(20), tiny.images(), tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 
 
 @pytest.fixture
@@ -153,17 +145,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def folders(path: Path, *, workers: int = 0, rank: int = 0, size: int = 1) -> FolderFeed:
-    recipe = recipe_of("rsb_a3", batch=4, train_size=16, test_size=16, test_resize=18)
-    return FolderFeed(path / "train", path / "val", recipe, seed=5, processes=Processes(rank, size, CPU, CPU), workers=workers)
+def folders(path: Path, *, workers: int = 0, rank: int = 0, size: int = 1) -> FolderLoader:
+    recipe = recipe_of("rsb_a3", batch_size=4, train_size=16, test_size=16, test_resize=18)
+    return FolderLoader(path / "train", path / "val", recipe, seed=5, processes=Processes(rank, size, CPU, CPU), workers=workers)
 
 
 def test_folders_draw_the_same_whoever_reads_them(folder: Path) -> None:
     before = torch.get_rng_state()
-    alone, helped = list(folders(folder).batches(1, 0)), list(folders(folder, workers=2).batches(1, 0))
+    alone, helped = list(folders(folder).train_batches(1, 0)), list(folders(folder, workers=2).train_batches(1, 0))
     assert torch.equal(before, torch.get_rng_state())
-    middle = list(folders(folder).batches(1, 1))
-    parts = [list(folders(folder, rank=rank, size=2).batches(1, 0)) for rank in range(2)]
+    middle = list(folders(folder).train_batches(1, 1))
+    parts = [list(folders(folder, rank=rank, size=2).train_batches(1, 0)) for rank in range(2)]
     assert len(alone) == 2
     assert alone[0][0].shape == (4, 3, 16, 16)
     for number, (x, labels) in enumerate(alone):
@@ -172,16 +164,16 @@ def test_folders_draw_the_same_whoever_reads_them(folder: Path) -> None:
         assert torch.equal(x[1::2], parts[1][number][0])
         assert torch.equal(labels, helped[number][1])
     assert torch.equal(alone[1][0], middle[0][0])
-    assert not torch.equal(alone[0][0], next(iter(folders(folder).batches(2, 0)))[0])
+    assert not torch.equal(alone[0][0], next(iter(folders(folder).train_batches(2, 0)))[0])
 
 
 def test_folders_measure_in_the_preprocessing_that_they_name(folder: Path) -> None:
-    feed = folders(folder)
-    batches = list(feed.plain("test", 0))
+    loader = folders(folder)
+    batches = list(loader.eval_batches("test", 0))
     assert sum(len(labels) for _, labels in batches) == 10
     first = Image.open(folder / "val" / "a" / "0.png")
-    assert torch.equal(batches[0][0][0], feed.preprocess(first))
-    assert [label for _, labels in feed.plain("train", 2) for label in labels.tolist()] == [0, 1]
+    assert torch.equal(batches[0][0][0], loader.preprocess(first))
+    assert [label for _, labels in loader.eval_batches("train", 2) for label in labels.tolist()] == [0, 1]
 
 
 def test_folders_that_do_not_belong_together(folder: Path) -> None:
@@ -195,18 +187,18 @@ def test_folders_that_do_not_belong_together(folder: Path) -> None:
 def test_folders_flip_and_change_images(folder: Path) -> None:
     from torchvision.transforms import v2
 
-    kinds = {type(step) for step in folders(folder)._augmentation.transforms}
+    kinds = {type(step) for step in folders(folder).augmentation.transforms}
     assert {v2.RandomResizedCrop, v2.RandomHorizontalFlip, v2.RandAugment} <= kinds
-    recipe = recipe_of("he2015_imagenet", batch=4, train_size=16)
-    plain = FolderFeed(folder / "train", folder / "val", recipe, seed=0, processes=Processes(0, 1, CPU, CPU), workers=0)
-    assert v2.RandAugment not in {type(step) for step in plain._augmentation.transforms}
+    recipe = recipe_of("he2015_imagenet", batch_size=4, train_size=16)
+    plain = FolderLoader(folder / "train", folder / "val", recipe, seed=0, processes=Processes(0, 1, CPU, CPU), workers=0)
+    assert v2.RandAugment not in {type(step) for step in plain.augmentation.transforms}
 
 
 def test_a_broken_image_is_named(folder: Path) -> None:
     path = folder / "train" / "b" / "2.png"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=r"b.2.png is no image that can be read"):
-        list(folders(folder).plain("train", 0))
+        list(folders(folder).eval_batches("train", 0))
 
 
 def test_other_files_are_other_images(folder: Path) -> None:
@@ -218,7 +210,8 @@ def test_other_files_are_other_images(folder: Path) -> None:
 
 def test_processes_share_what_is_measured() -> None:
     parts = [
-        [label for _, labels in memory(60, rank=rank, size=2).plain("train", 5) for label in labels.tolist()] for rank in range(2)
+        [label for _, labels in memory(60, rank=rank, size=2).eval_batches("train", 5) for label in labels.tolist()]
+        for rank in range(2)
     ]
-    whole = [label for _, labels in memory(60).plain("train", 5) for label in labels.tolist()]
+    whole = [label for _, labels in memory(60).eval_batches("train", 5) for label in labels.tolist()]
     assert parts == [whole[0::2], whole[1::2]]

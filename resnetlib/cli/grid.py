@@ -1,0 +1,155 @@
+"""`resnetlib train --grid`: many trainings, each in a process and a folder of its own, several at once."""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from tqdm import tqdm
+
+from resnetlib.disk import read_file, write_atomically
+
+if TYPE_CHECKING:
+    from resnetlib.train import Result
+
+_PARENT = "RESNETLIB_GRID"
+"""Environment variable with the process id of the grid that a training belongs to."""
+
+_POLL_SECONDS = 0.5
+
+
+def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: int) -> None:
+    """Train all combinations of the axes, given as `name=value,value`, and print a table."""
+    common = _common_arguments(context)
+    trainings = _combinations(context, axes)
+    out.mkdir(parents=True, exist_ok=True)
+    waiting, status = list(trainings), dict[str, int]()
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        with tqdm(total=len(trainings), unit="training", disable=None) as bar:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    name = waiting.pop(0)
+                    running[name] = _start([*common, *trainings[name]], out / name, jobs)
+                time.sleep(_POLL_SECONDS)
+                for name in [name for name, process in running.items() if process.poll() is not None]:
+                    status[name] = running.pop(name).returncode
+                    bar.update()
+                bar.set_postfix_str(", ".join(f"{name} {_progress(out / name)}" for name in running))
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+    results = {name: _result_of(out / name, status[name]) for name in trainings}
+    table = {name: result if isinstance(result, str) else asdict(result) for name, result in results.items()}
+    write_atomically(out / "grid.json", (json.dumps(table, indent=2) + "\n").encode())
+    width = max(map(len, results))
+    click.echo(f"{'':{width}}  training error  test error  seconds")
+    for name, result in results.items():
+        if isinstance(result, str):
+            click.echo(f"{name:{width}}  failed: {result}")
+        else:
+            click.echo(f"{name:{width}}  {result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}")
+    if failed := sum(isinstance(result, str) for result in results.values()):
+        raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
+
+
+def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return a name and arguments of `resnetlib train` for each combination; the last axis changes fastest."""
+    values: dict[str, list[str]] = {}
+    fixed = {change.partition("=")[0] for change in context.params["changes"]}
+    for axis in axes:
+        name, equals, text = axis.partition("=")
+        if not equals:
+            raise ValueError(f"expected FIELD=VALUE, got {axis!r}")
+        option = {"seeds": "seed", "recipes": "recipe"}.get(name, name)
+        if option in values:
+            raise ValueError(f"an axis stands there twice: {' '.join(axes)}")
+        if option in fixed or context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE:
+            raise ValueError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
+        values[option] = re.split(r",(?![^\[]*\])", text)  # commas outside brackets
+        if not all(values[option]):
+            raise ValueError(f"the axis {name} needs values: {name}=one,another")
+        if len(set(values[option])) < len(values[option]):
+            raise ValueError(f"the axis {name} has a value twice: {', '.join(values[option])}")
+    if "models" not in values:
+        raise ValueError("a grid needs models: models=cifar_plain20,cifar_resnet20")
+    models = values.pop("models")
+    trainings = {}
+    for model, *chosen in itertools.product(models, *values.values()):
+        pairs = list(zip(values, chosen, strict=True))
+        options = [[f"--{k}", v] if k in ("seed", "recipe", "images") else ["--set", f"{k}={v}"] for k, v in pairs]
+        name = "-".join([model, *(f"{key}={value}" for key, value in pairs)]).replace("/", "_")
+        trainings[name] = [model, *itertools.chain(*options)]
+    return trainings
+
+
+def _common_arguments(context: click.Context) -> list[str]:
+    """Return the options on the command line that all trainings share."""
+    arguments = []
+    for option in context.command.params:
+        name = option.name or ""
+        if not isinstance(option, click.Option) or name in ("grid", "out", "jobs"):
+            continue
+        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        if option.is_flag:
+            arguments.append(option.opts[0] if value else option.secondary_opts[0])
+        else:
+            for one in value if option.multiple else [value]:
+                arguments += [option.opts[0], str(one)]
+    return arguments
+
+
+def _start(arguments: list[str], folder: Path, jobs: int) -> "subprocess.Popen[bytes]":
+    folder.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    command = [sys.executable, "-m", "resnetlib", "train", *arguments, "--out", str(folder)]
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, _PARENT: str(os.getpid())}
+    with (folder / "output.txt").open("wb") as output:
+        return subprocess.Popen(  # noqa: S603 - this program
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+        )
+
+
+def exit_with_grid() -> None:
+    """Make this process exit when the grid that started it does, even if that is killed."""
+    if parent := os.environ.get(_PARENT):
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
+
+
+def _progress(folder: Path) -> str:
+    try:
+        record = json.loads(read_file(folder / "log.jsonl", 2**28).splitlines()[-1])
+        return f"(epoch {record['epoch']:g}, error {record['error']:.1f} %)"
+    except (LookupError, ValueError, TypeError, OSError):  # not there yet, or not written to its end
+        return "(begins)"
+
+
+def _result_of(folder: Path, status: int) -> "Result | str":
+    """Return the result of a training, or the last line that it printed before it failed."""
+    from resnetlib.train import Result
+    from resnetlib.train.metrics import read_result
+
+    if status == 0:
+        return read_result(folder / "result.json", Result)[0]
+    if status < 0:
+        return f"killed by signal {-status}"
+    lines = (folder / "output.txt").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"

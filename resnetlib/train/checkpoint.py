@@ -1,0 +1,174 @@
+"""Checkpoints of a training, and run.json, which says to which training a folder belongs."""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from resnetlib import __version__
+from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.distributed import Processes
+from resnetlib.modules import Backbone
+from resnetlib.train.data import Loader
+from resnetlib.train.recipe import Recipe
+from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
+
+State = dict[str, Any]
+
+Identity = dict[str, Any]
+"""What must not change when a training continues, as JSON has it."""
+
+_NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
+
+
+class Checkpoints:
+    """A folder of the newest checkpoints, each named after its iteration and the hash of its content to detect damage."""
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, iteration: int, state: State) -> Path:
+        """Write a checkpoint, then delete older ones."""
+        content = io.BytesIO()
+        torch.save(state, content)
+        digest = hashlib.sha256(content.getbuffer()).hexdigest()
+        path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.getvalue())
+        twins = [twin for twin in self.folder.glob(f"{iteration:09d}-*.pt") if twin != path]
+        for old in [*twins, *[old for old in self.newest_first() if old not in twins][self.keep :]]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def load(self) -> tuple[State | None, list[str]]:
+        """Load the newest undamaged checkpoint onto the CPU, if there is one, and rename damaged ones to `*.damaged`.
+
+        Returns the state and a message for each damaged checkpoint. Raises ValueError if all are damaged or the newest is not a
+        checkpoint.
+        """
+        messages: list[str] = []
+        damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
+        for path in self.newest_first():
+            with open_file(path) as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if digest.startswith(path.stem.partition("-")[2]):
+                    file.seek(0)
+                    return _load_state(file, path), messages
+            messages.append(f"{path} is damaged: the hash of its {path.stat().st_size:,} bytes begins with {digest[:16]}")
+            path.rename(path.with_suffix(".damaged"))
+        if messages or damaged:
+            found = messages or [f"{', '.join(damaged)} are damaged"]
+            raise ValueError("\n".join([*found, f"No checkpoint in {self.folder} is whole: delete the folder to start again."]))
+        return None, []
+
+    def clean(self) -> None:
+        """Delete files that a killed process did not finish writing."""
+        for path in self.folder.glob(".*.pt.*"):
+            path.unlink(missing_ok=True)
+
+    def newest_first(self) -> list[Path]:
+        """Return the checkpoints, newest first."""
+        return sorted((path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def _load_state(file: BinaryIO, path: Path) -> State:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling can raise anything
+        raise ValueError(f"{path} is no checkpoint, or holds more than tensors and plain data; nothing in it was run") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+    return state
+
+
+def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str = "") -> Identity:
+    """Return the identity of a training."""
+    config = net.pretrained_cfg
+    weights = "" if config is None else str(config.full_name)
+    return {
+        "network": json.loads(net.spec.to_json()),
+        "recipe": json.loads(recipe.to_json()),
+        "seed": seed,
+        "images": len(data),
+        "classes": list(data.classes),
+        "digest": data.digest,
+        "weights": f"{weights} ({config.origin})" if config is not None and config.origin else weights,
+        "start": start,
+        "license": "" if config is None else config.license,
+        "preprocess": json.loads(json.dumps(asdict(data.preprocess))),
+    }
+
+
+def hash_identity(identity: Identity) -> str:
+    """Return the SHA-256 of an identity in hexadecimal."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
+    """Write run.json; raise ValueError if there is one of another training, FileExistsError if there is another network."""
+    if os.path.lexists(path):
+        run = read_run(path)
+        for key, mine in identity.items():
+            if run.get(key) != mine:
+                what = _difference(key, run.get(key), mine)
+                raise ValueError(f"{path.parent} holds another training, whose {what}: give another folder")
+        return
+    foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
+    if foreign:
+        raise FileExistsError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
+    _write_run(path, {**identity, "sessions": []})
+
+
+def _difference(key: str, theirs: Any, mine: Any) -> str:
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        key, theirs, mine = next((k, theirs.get(k), mine.get(k)) for k in {**theirs, **mine} if theirs.get(k) != mine.get(k))
+    if key == "digest":
+        return "images are others"
+    return f"{key} is {theirs}, not {mine}"
+
+
+def begin_session(
+    path: Path, iteration: int, processes: Processes, dtype: torch.dtype, compiled: bool, checked: list[dict[str, Any]]
+) -> None:
+    """Add to run.json on what hardware and software a training continues, and which images were found to be readable."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
+    hardware = str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
+    hardware += f", {torch.get_num_threads()} threads"
+    if processes.device.type == "cuda":
+        hardware = torch.cuda.get_device_name(processes.device)
+    session = {
+        "from": iteration,
+        "precision": str(dtype).removeprefix("torch."),
+        "compiled": compiled,
+        "processes": processes.world_size,
+        "hardware": hardware,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "resnetlib": __version__},
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - it may be a flag, such as -c
+    }
+    run = read_run(path)
+    _write_run(path, {**run, "sessions": [*run["sessions"], session], "checked": checked})
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Read run.json; raise ValueError if it is damaged."""
+    try:
+        run = json.loads(read_file(path, 2**26))
+        if not isinstance(run, dict) or not isinstance(run.get("sessions"), list):
+            raise ValueError("it must be an object with a list of sessions")
+    except (ValueError, RecursionError) as error:
+        how = f"Delete it to go on from the checkpoints, or {path.parent} to begin anew."
+        raise ValueError(f"{path} cannot be read: {error}. {how}") from error
+    return run
+
+
+def _write_run(path: Path, run: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(run, indent=2) + "\n").encode())

@@ -1,0 +1,344 @@
+"""Training data: batches in a seeded order, from memory or from folders of images.
+
+The order, the crops and all other random numbers depend only on the seed, the epoch and the position in it. A training can
+therefore continue at any iteration, and neither the number of worker processes nor that of GPUs changes what an image looks like.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from itertools import islice
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from resnetlib.config import Preprocessing
+from resnetlib.data import (
+    ImageFiles,
+    LabelledImages,
+    check_same_classes,
+    cifar10,
+    crop_flip,
+    draw_crops,
+    find_images,
+    is_cifar10,
+    read_image,
+)
+from resnetlib.distributed import Processes
+from resnetlib.train.interrupts import check_interrupt, defer_interrupts
+from resnetlib.train.recipe import Recipe
+
+Split = Literal["train", "test"]
+
+Batch = tuple[Tensor, Tensor]
+"""Preprocessed inputs `(N, C, H, W)` and labels `(N,)` on the device."""
+
+Images = LabelledImages | ImageFiles | str | Path
+"""Images in memory, found in a folder with a subfolder per class, or the path of such a folder."""
+
+ORDER, CROPS, STEP = range(3)
+"""Purposes of random numbers; each has its own generators."""
+
+
+def derive_seed(*numbers: int) -> int:
+    """Hash nonnegative numbers into a seed of 32 bits, so that neighbouring ones give unrelated random numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def seeded_generator(*numbers: int) -> torch.Generator:
+    """Return a CPU generator that is seeded by `derive_seed`."""
+    return torch.Generator().manual_seed(derive_seed(*numbers))
+
+
+def spread(n: int, length: int) -> list[int]:
+    """Return `n` indices spread evenly over a sequence; all of them if `n` is 0 or larger than the sequence."""
+    n = min(n or length, length)
+    return [i * length // n for i in range(n)]
+
+
+class MemoryLoader:
+    """Batches of images that stay on the device as uint8, and are cropped and flipped there."""
+
+    eval_batch_size = 500
+
+    def __init__(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        recipe: Recipe,
+        seed: int,
+        processes: Processes,
+        preprocess: Preprocessing | None = None,
+    ) -> None:
+        if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
+            raise ValueError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
+        if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
+            raise ValueError("training and test images must be of one size, and have the same classes")
+        for split, labels in (("training", train.labels), ("test", test.labels)):
+            if not len(labels) or not bool(((labels >= 0) & (labels < len(train.classes))).all()):
+                raise ValueError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
+        self.digest = _hash_tensors(train.images, train.labels, test.images, test.labels)
+        self.classes = train.classes
+        self.checked: list[dict[str, Any]] = []
+        channels, height, width = train.images.shape[1:]
+        if height != width:
+            raise ValueError(f"images must be square, got {height} x {width} pixels")
+        if preprocess is not None and preprocess.channels != channels:
+            raise ValueError(f"images have {channels} channels, and the preprocessing is for {preprocess.channels}")
+        self.preprocess = replace(preprocess or measure_preprocessing(train.images), resize=height, size=height)
+        self._train = train.images.to(processes.device), train.labels.to(processes.device)
+        self._test = test.images.to(processes.device), test.labels.to(processes.device)
+        self._recipe, self._seed, self._processes = recipe, seed, processes
+        statistics = (self.preprocess.mean, self.preprocess.std)
+        self._mean, self._std = (torch.tensor(values, device=processes.device).view(-1, 1, 1) for values in statistics)
+
+    def __len__(self) -> int:
+        """Return the number of training images."""
+        return len(self._train[1])
+
+    def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
+        """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
+        size, steps, world = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self)), self._processes.world_size
+        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[: steps * size]
+        crops = draw_crops(steps * size, pad=self._recipe.pad, generator=seeded_generator(self._seed, CROPS, epoch))
+        images, labels = self._train
+        order, crops = (drawn[self._processes.rank :: world].to(images.device) for drawn in (order, crops))
+        for index, crop in islice(zip(order.split(size // world), crops.split(size // world), strict=True), first, None):
+            pixels = images[index]
+            if self._recipe.augmentation == "pad_crop_flip":
+                pixels = crop_flip(pixels, crop, pad=self._recipe.pad)
+            yield self._normalize(pixels), labels[index]
+
+    def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
+        """Yield this process's part of `images` images without augmentation, spread over the split; 0 for all."""
+        pixels, labels = self._train if split == "train" else self._test
+        chosen = spread(images, len(labels))[self._processes.rank :: self._processes.world_size]
+        for index in torch.tensor(chosen, dtype=torch.int64, device=labels.device).split(self.eval_batch_size):
+            yield self._normalize(pixels[index]), labels[index]
+
+    def _normalize(self, pixels: Tensor) -> Tensor:
+        """Apply `preprocess` with constants that are on the device already: copying them would stall a GPU at each batch."""
+        return (pixels / 255 - self._mean) / self._std
+
+
+def _hash_tensors(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def measure_preprocessing(images: Tensor) -> Preprocessing:
+    """Return a preprocessing that normalizes square uint8 images by the mean and standard deviation of each channel."""
+    counts = torch.stack([torch.bincount(channel.flatten().long(), minlength=256) for channel in images.transpose(0, 1)]).double()
+    shades = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    mean = counts @ shades / counts.sum(1)
+    std = (counts @ shades**2 / counts.sum(1) - mean**2).sqrt()
+    if not bool((std > 0.00005).all()):
+        raise ValueError(f"a channel has the same value in all pixels: standard deviations {std.tolist()}")
+    rounded = [tuple(round(value, 4) for value in values.tolist()) for values in (mean, std)]
+    return Preprocessing(resize=images.shape[-1], size=images.shape[-1], mean=rounded[0], std=rounded[1])
+
+
+class FolderLoader:
+    """Batches of images in folders with a subfolder per class, read and augmented by worker processes."""
+
+    eval_batch_size = 100
+
+    def __init__(
+        self,
+        train: Path | ImageFiles,
+        test: Path | ImageFiles,
+        recipe: Recipe,
+        seed: int,
+        processes: Processes,
+        preprocess: Preprocessing | None = None,
+        workers: int | None = None,
+    ) -> None:
+        if recipe.augmentation == "pad_crop_flip":
+            raise ValueError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
+        if preprocess is not None and preprocess.channels not in (1, 3):
+            raise ValueError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+        size = recipe.train_size if preprocess is None else preprocess.size
+        self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
+        self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
+        check_same_classes(self._train, self._test)
+        self.classes = self._train.classes
+        self.checked = [files.check_result for files in (self._train, self._test) if files.stamp]
+        self.augmentation = _augmentation(recipe, self.preprocess, size)
+        self.digest = _hash_files(self._train, self._test)
+        self._recipe, self._seed, self._processes = recipe, seed, processes
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._workers = min(8, cores) if workers is None else workers
+        self._context = _forkserver() if processes.world_size > 1 and self._workers else None
+
+    def __len__(self) -> int:
+        """Return the number of training images."""
+        return len(self._train)
+
+    def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
+        """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
+        size, steps = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self))
+        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))
+        places = (torch.arange(i * size, (i + 1) * size)[self._processes.rank :: self._processes.world_size]
+                  for i in range(first, steps))  # fmt: skip
+        batches = (list(zip(order[part].tolist(), part.tolist(), strict=True)) for part in places)
+        return self._load(self._train, self.augmentation, batches, seed=(self._seed, CROPS, epoch))
+
+    def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
+        """Yield this process's part of `images` images without augmentation, spread over the split; 0 for all."""
+        files, size = self._train if split == "train" else self._test, self.eval_batch_size
+        chosen = spread(images, len(files))[self._processes.rank :: self._processes.world_size]
+        batches = ([(number, 0) for number in chosen[i : i + size]] for i in range(0, len(chosen), size))
+        return self._load(files, self.preprocess, batches)
+
+    def _load(
+        self, files: ImageFiles, transform: Any, batches: Iterable[list[tuple[int, int]]], seed: tuple[int, ...] | None = None
+    ) -> Generator[Batch, None, None]:
+        device = self._processes.device
+        stop = torch.zeros(1, dtype=torch.bool).share_memory_()
+        loader = DataLoader(
+            _ImageReader(files, transform, seed, stop),
+            batch_sampler=batches,
+            collate_fn=_collate,
+            worker_init_fn=_start_worker,
+            num_workers=self._workers,
+            pin_memory=device.type == "cuda",
+            generator=seeded_generator(self._seed),  # or the loader would draw from torch's
+            multiprocessing_context=self._context,
+        )
+        with defer_interrupts():
+            loaded = iter(loader)
+        try:
+            check_interrupt()
+            for batch in loaded:
+                if isinstance(batch, str):
+                    raise ValueError(batch)
+                x, labels = batch
+                yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        finally:
+            stop.fill_(True)
+            with defer_interrupts():  # `__del__` would come later, after a traceback is gone, and discard Ctrl-C
+                getattr(loaded, "_shutdown_workers", lambda: None)()
+
+
+class _ImageReader(Dataset[Any]):
+    """Reads batches of images; an item is (image, position in the epoch), and the position seeds the transform."""
+
+    def __init__(self, files: ImageFiles, transform: Any, seed: tuple[int, ...] | None, stop: Tensor) -> None:
+        self.files, self.transform, self.seed, self.stop = files, transform, seed, stop
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> list[tuple[Tensor, int]] | str:
+        """Read a batch, or return the error as text: a loader would raise it with a worker's traceback."""
+        batch: list[tuple[Tensor, int]] = []
+        for number, place in items:
+            if self.stop.item():
+                return "stopped"
+            path, label = self.files.samples[number]
+            try:
+                image = read_image(self.files.root / path)
+                with torch.random.fork_rng(devices=[]):
+                    if self.seed is not None:
+                        torch.manual_seed(derive_seed(*self.seed, place))
+                    batch.append((self.transform(image), label))
+            except (ValueError, OSError) as error:
+                return str(error)
+        return batch
+
+
+def _collate(batch: list[tuple[Tensor, int]] | str) -> Any:
+    return batch if isinstance(batch, str) else default_collate(batch)
+
+
+def _start_worker(number: int) -> None:
+    """Leave Ctrl-C to the main process, and exit with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _forkserver() -> BaseContext:
+    """Return a context whose workers are not forked from a process with threads of gloo or nccl."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torchvision.transforms.v2", "PIL.Image"])
+    return context
+
+
+def _hash_files(*folders: ImageFiles) -> str:
+    """Hash names and sizes, and the contents if they were read already: reading a large folder for this would take too long."""
+    digest = hashlib.sha256()
+    for files in folders:
+        digest.update(files.digest.encode())
+        for path, label in files.samples:
+            digest.update(os.fsencode(path) + f" {label} {(files.root / path).stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def _augmentation(recipe: Recipe, preprocess: Preprocessing, size: int) -> Any:
+    """Return the transform of a training image."""
+    if recipe.augmentation == "none":
+        return preprocess
+    from torchvision.transforms import v2
+
+    interpolation = v2.InterpolationMode(preprocess.interpolation)
+    return v2.Compose(
+        [
+            v2.Grayscale() if preprocess.channels == 1 else v2.RGB(),
+            v2.RandomResizedCrop(size, scale=(recipe.smallest_crop, 1.0), interpolation=interpolation, antialias=True),
+            v2.RandomHorizontalFlip(),
+            *([v2.RandAugment(num_ops=2, magnitude=recipe.rand_augment)] if recipe.rand_augment else []),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(preprocess.mean, preprocess.std),
+            v2.ToPureTensor(),
+        ]
+    )
+
+
+Loader = MemoryLoader | FolderLoader
+
+
+def make_loader(
+    train: Images, test: Images, recipe: Recipe, seed: int, processes: Processes, preprocess: Preprocessing | None = None
+) -> Loader:
+    """Return the loader for images in memory or in folders."""
+    if recipe.batch_size % processes.world_size:
+        raise ValueError(f"a batch of {recipe.batch_size} cannot be shared equally among {processes.world_size} processes")
+    if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
+        return MemoryLoader(train, test, recipe, seed, processes, preprocess)
+    kinds = type(train).__name__, type(test).__name__
+    if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
+        raise TypeError(f"train and test must both be in memory or both in folders, got {', '.join(kinds)}")
+    for each, kind in zip((train, test), kinds, strict=True):
+        if not isinstance(each, str | Path | ImageFiles):
+            raise TypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kind}")
+    ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
+    return FolderLoader(ours, others, recipe, seed, processes, preprocess)
+
+
+def find_train_and_test(data: Path, images: int = 0) -> tuple[LabelledImages, LabelledImages, int] | tuple[Path, Path, int]:
+    """Return training images, test images and the number of classes of CIFAR-10 or of a folder with `train/` and `val/`."""
+    if is_cifar10(data):
+        train = cifar10(data, "train")
+        return train.first(images) if images else train, cifar10(data, "test"), len(train.classes)
+    if not (data / "train").is_dir() or not (data / "val").is_dir():
+        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
+    if images:
+        raise ValueError("--images is for CIFAR-10: of a folder, all images are used")
+    return data / "train", data / "val", sum(path.is_dir() for path in (data / "train").iterdir())

@@ -1,0 +1,197 @@
+"""Metrics of a training: of its iterations, of evaluations, curves, and the final result."""
+
+import hashlib
+import io
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.distributed import Processes
+from resnetlib.inference import Evaluation, evaluate
+from resnetlib.modules import Backbone
+from resnetlib.train.data import Batch
+from resnetlib.train.interrupts import check_interrupt
+
+_MAX_LOSS = 1e4
+"""A mean loss above this many nats is divergence: guessing among a million classes costs 14."""
+
+_MAX_SKIPPED = 20
+"""So many nonfinite gradients in a row are divergence in fp16 too, although its loss scale halves at each."""
+
+
+class DivergenceError(ArithmeticError):
+    """A loss or a gradient is not finite, or the loss is far too high."""
+
+
+class StepMeans(NamedTuple):
+    """Means over iterations: the loss in nats, the error on augmented images in percent, and the norm of the gradient."""
+
+    loss: float
+    error: float
+    gradient_norm: float
+
+
+class StepMetrics:
+    """Collects losses, errors and gradient norms of iterations on the device, and reads them only now and then.
+
+    With `skips_steps`, as in fp16, the optimizer skips steps with a nonfinite gradient, so a few are no divergence.
+    """
+
+    def __init__(self, processes: Processes, *, skips_steps: bool) -> None:
+        self._processes, self._skips_steps = processes, skips_steps
+        self._new: list[Tensor] = []
+        self._read: list[Tensor] = []
+
+    def add(self, values: Tensor) -> None:
+        """Add the loss, the error (from 0 to 1) and the gradient norm of an iteration, `(3,)`."""
+        self._new.append(values)
+
+    def read(self, iteration: int) -> StepMeans:
+        """Wait for the device, and return the means over all iterations added; raise DivergenceError if one diverged."""
+        rows = self._processes.mean(torch.stack(self._new)).cpu()
+        self._new.clear()
+        self._check(rows, iteration - len(rows))
+        self._read.append(rows)
+        everything = torch.cat(self._read)
+        norms = everything[:, 2][everything[:, 2].isfinite()]
+        loss, error, _ = everything.mean(0).tolist()
+        return StepMeans(loss, 100 * error, norms.mean().item() if len(norms) else 0.0)
+
+    def _check(self, rows: Tensor, first: int) -> None:
+        good = rows[:, 0].isfinite() & (rows[:, 0] < _MAX_LOSS)
+        finite = rows[:, 2].isfinite()
+        if not self._skips_steps or (len(rows) >= _MAX_SKIPPED and not finite.any()):
+            good &= finite
+        if bool(good.all()):
+            return
+        at = int(good.logical_not().nonzero()[0])
+        loss, _, norm = rows[at].tolist()
+        raise DivergenceError(f"the training diverged in iteration {first + at + 1}: loss {loss:g}, norm of the gradient {norm:g}")
+
+
+def evaluate_distributed(net: Backbone, batches: Generator[Batch, None, None], processes: Processes) -> Evaluation:
+    """Evaluate a network that is the same in all processes, each on its own batches; a process may have none."""
+    with closing(batches):
+        first = next(batches, None)
+        own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, _interruptible(chain([first], batches)))
+    if processes.world_size == 1:
+        return own
+    parts = torch.tensor([1.0, own.top1, own.top5, own.loss], dtype=torch.float64) * own.images
+    images, *sums = processes.sum(parts.to(processes.device)).tolist()
+    return Evaluation(int(images), *(total / images for total in sums))
+
+
+def _interruptible(batches: Iterator[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        check_interrupt()
+        yield batch
+
+
+def error_of(evaluation: Evaluation) -> float:
+    """Return the top-1 error in percent."""
+    return round(100 - evaluation.top1, 4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """Result of a training. Errors are in percent and losses in nats, both in evaluation mode and without augmentation.
+
+    Args:
+        iterations: number of iterations.
+        train_error: error on all training images.
+        train_loss: loss on all training images.
+        test_error: error of the saved weights on all test images: those of the last iteration, or with patience the best.
+        test_loss: loss on all test images.
+        best_test_error: the lowest error measured during the training. Choosing by it is training on the test images.
+        seconds: training time without evaluation.
+    """
+
+    iterations: int
+    train_error: float
+    train_loss: float
+    test_error: float
+    test_loss: float
+    best_test_error: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneResult:
+    """Result of fine-tuning: as `Result`, but of validation images, by which the weights are chosen if the recipe has patience."""
+
+    iterations: int
+    train_error: float
+    train_loss: float
+    val_error: float
+    val_loss: float
+    best_val_error: float
+    seconds: float
+
+
+AnyResult = TypeVar("AnyResult", Result, FinetuneResult)
+
+
+def write_result(path: Path, result: Result | FinetuneResult, training: str, files: Sequence[str]) -> None:
+    """Write a result with hashes of the training's identity, of the files beside it, and of itself."""
+    hashes = {"training": training, **{name: _sha256(path.parent / name) for name in files if (path.parent / name).is_file()}}
+    content = {**asdict(result), "sha256": hashes}
+    content["sha256"] = {**hashes, "rest": _hash_of(content)}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_result(path: Path, kind: type[AnyResult]) -> tuple[AnyResult, dict[str, str]]:
+    """Read a result and its hashes, by name; raise ValueError if it is damaged."""
+    try:
+        content: Any = json.loads(read_file(path, 2**20))
+        hashes = content.pop("sha256", None) if isinstance(content, dict) else None
+        names = {field.name for field in fields(kind)}
+        if not isinstance(hashes, dict) or content.keys() != names or not all(type(x) in (int, float) for x in content.values()):
+            raise ValueError("it is not the result of a training")
+        if hashes.pop("rest", None) != _hash_of({**content, "sha256": hashes}):
+            raise ValueError("its contents are not those that were written")
+        return kind(**content), hashes
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
+    """Return the files in a folder whose hashes have changed."""
+    return [folder / name for name, digest in hashes.items() if _sha256(folder / name) != digest]
+
+
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def draw_curves(records: Sequence[dict[str, Any]], path: Path, split: str) -> None:
+    """Draw errors and losses against iterations as in arXiv 1512.03385, fig. 4 and 6: training thin, test or validation bold."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    iterations = [record["iteration"] for record in records]
+    for axes, what, unit in zip(figure.subplots(1, 2), ("error", "loss"), ("%", "nats"), strict=True):
+        for key, label, style in (
+            (what, "training, augmented", {"linewidth": 0.8, "linestyle": ":", "color": "tab:blue"}),
+            (f"train_{what}", "training", {"linewidth": 0.8, "color": "tab:blue"}),
+            (f"{split}_{what}", {"val": "validation"}.get(split, split), {"linewidth": 2.2, "color": "tab:red"}),
+        ):
+            axes.plot(iterations, [record[key] for record in records], label=label, **style)
+        axes.set(xlabel="iterations", ylabel=f"{what} ({unit})", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    write_atomically(path, content.getvalue())
