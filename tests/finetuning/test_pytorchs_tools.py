@@ -41,7 +41,7 @@ def test_synchronized_norms_keep_names_and_function(spec: Spec) -> None:
 
 
 SHARDED = f"""
-import os, sys; sys.path.append({str(Path(__file__).parents[1])!r})
+import os, sys; sys.path.append({str(Path(__file__).parents[1] / "helpers")!r})
 from dataclasses import replace
 import torch, tiny
 from families import FAMILIES

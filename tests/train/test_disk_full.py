@@ -54,7 +54,7 @@ subprocess.run(["cp", "-r", str(disk / "out"), {copy!r}], check=True)
 def test_a_full_disk(tmp_path: Path) -> None:
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     disk.mkdir()
-    code = CODE.format(room=str(Path(__file__).parents[1]), disk=str(disk), copy=str(copy))
+    code = CODE.format(room=str(Path(__file__).parents[1] / "helpers"), disk=str(disk), copy=str(copy))
     if subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True, check=False).returncode:  # noqa: S603, S607
         message = "this user may not mount a file system of their own"
         if os.environ.get("RESNETLIB_TEST_EVERYTHING"):

@@ -24,7 +24,7 @@ from resnetlib.weights import read_weights
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 CODE = f"""
-import os, signal, sys; sys.path.append({str(Path(__file__).parents[1])!r})
+import os, signal, sys; sys.path.append({str(Path(__file__).parents[1] / "helpers")!r})
 import tiny, torch; from dataclasses import replace; from resnetlib.train import fit
 torch.set_num_threads(1)
 net, calls = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=0.3), 0
