@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, config, data, features, finetuning, inference, models, modules, train, weights, zoo
+    from resnetlib import analysis, config, data, errors, features, finetuning, inference, models, modules, train, weights, zoo
     from resnetlib.experiments import *
     from resnetlib.finetuning import *
     from resnetlib.finetuning.finetune import *
@@ -25,7 +25,7 @@ __version__ = "0.2.0"
 _ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
 """The modules whose `__all__` is public here."""
 
-_SUBMODULES = ("analysis", "config", "data", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo")
+_SUBMODULES = ("analysis", "config", "data", "errors", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo")
 """What is public here by its own name."""
 
 if not TYPE_CHECKING:

@@ -11,6 +11,8 @@ from io import BufferedReader
 from pathlib import Path
 from uuid import uuid4
 
+from resnetlib.errors import InputError
+
 _PATIENCE = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, each its own temporary files."""
 
@@ -36,7 +38,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
                 if (folder / name).is_dir():
                     raise IsADirectoryError(f"{folder / name} is a folder: a file is to be written there")
                 if (folder / name).exists() and not (folder / name).is_file():
-                    raise ValueError(f"{folder / name} is a pipe, a socket or a device, which would be replaced: give another name")
+                    raise InputError(f"{folder / name} is a pipe, a socket or a device, which would be replaced: give another name")
                 _write(temporaries[name], content)
                 if (folder / name).is_file():
                     temporaries[name].chmod(stat.S_IMODE((folder / name).stat().st_mode))
@@ -97,7 +99,7 @@ def open_file(path: str | Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(f"{path} is a folder, expected a file")
         if not stat.S_ISREG(mode):
-            raise ValueError(f"{path} is a pipe, a socket or a device, expected a regular file")
+            raise InputError(f"{path} is a pipe, a socket or a device, expected a regular file")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -109,5 +111,5 @@ def read_file(path: str | Path, limit: int) -> bytes:
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise ValueError(f"{path} is larger than {limit:,} bytes, the most that is read of such a file")
+        raise InputError(f"{path} is larger than {limit:,} bytes, the most that is read of such a file")
     return content

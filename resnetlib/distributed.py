@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from resnetlib.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -115,5 +117,5 @@ def choose_device(device: torch.device | str | None) -> torch.device:
         chosen = torch.device((own if torch.cuda.is_available() else "cpu") if device is None else device)
         torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
+        raise InputError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
     return chosen

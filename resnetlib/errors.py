@@ -1,8 +1,8 @@
-"""The library's errors. Anything else that a function raises is a bug, or the operating system's."""
+"""The library's own errors. Other exceptions are the operating system's, or bugs."""
 
 
 class ResnetlibError(Exception):
-    """Base class of the library's own errors."""
+    """Base class of the library's errors."""
 
 
 class InputError(ResnetlibError, ValueError):
@@ -11,3 +11,19 @@ class InputError(ResnetlibError, ValueError):
 
 class InputTypeError(ResnetlibError, TypeError):
     """An argument has a type that cannot be used."""
+
+
+class MissingFileError(ResnetlibError, FileNotFoundError):
+    """A file or folder does not exist, or a folder lacks what is read from it."""
+
+
+class ExistingFileError(ResnetlibError, FileExistsError):
+    """A file exists and would be overwritten."""
+
+
+class InUseError(ResnetlibError, RuntimeError):
+    """Another thread uses the network."""
+
+
+class MissingPackageError(ResnetlibError, ImportError):
+    """An optional package is not installed."""

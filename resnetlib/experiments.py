@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
 from resnetlib.train.data import find_train_and_test
@@ -71,7 +72,7 @@ class Degradation(AnalysisResult):
         """
         depths = sorted({depth for f, depth in zip(self.families, self.depths, strict=True) if f == family})
         if len(depths) < 2:
-            raise ValueError(f"{family} was trained at the depths {depths}: degradation needs two; there are {set(self.families)}")
+            raise InputError(f"{family} was trained at the depths {depths}: degradation needs two; there are {set(self.families)}")
         return min(self.errors(family, depths[-1])) > max(self.errors(family, depths[0]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -135,10 +136,10 @@ def degradation(
         arXiv 1512.03385, fig. 1, 4 and 6.
     """
     if not (depths and families and seeds):
-        raise ValueError("degradation needs depths, families and seeds, one of each at least")
+        raise InputError("degradation needs depths, families and seeds, one of each at least")
     for what, values in (("depths", depths), ("families", families), ("seeds", seeds)):
         if len(set(values)) < len(values):
-            raise ValueError(f"{what} has a value twice: {list(values)}")
+            raise InputError(f"{what} has a value twice: {list(values)}")
     cells = [(family, depth, seed) for family in families for depth in depths for seed in seeds]
     specs = {(family, depth): spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells}
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, FeatureInfo
 from resnetlib.modules.arguments import check_images
 from resnetlib.modules.backbone import check_network
@@ -95,7 +96,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
     """
     check_network(net)
     if output not in ("dict", "list"):
-        raise ValueError(f"output must be 'dict' or 'list', got {output!r}")
+        raise InputError(f"output must be 'dict' or 'list', got {output!r}")
     numbers: dict[int | str, int] = {}
     for i, info in enumerate(net.feature_info):
         path = info["module"]
@@ -103,7 +104,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
     asked = list(range(2, len(net.feature_info) + 1) if stages is None else stages)
     if isinstance(stages, str) or not asked or any(stage not in numbers for stage in asked):
         names = ", ".join(info["module"] for info in net.feature_info)
-        raise ValueError(f"stages must be some of 1 to {len(net.feature_info)}, or of their names, {names}, got {stages!r}")
+        raise InputError(f"stages must be some of 1 to {len(net.feature_info)}, or of their names, {names}, got {stages!r}")
     return Pyramid(net, sorted({numbers[stage] for stage in asked}), norm=norm, output=output)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.config import Preprocessing
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
@@ -104,10 +105,10 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
     """
     preprocess = _preprocess_of(net)
     if net.num_classes == 0:
-        raise ValueError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
+        raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     top = min(check_count("top", top, least=1), net.num_classes)
     if isinstance(images, str | bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-        raise TypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
+        raise InputTypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
     like, predictions = next(net.parameters()), []
     names = net.classes or [str(i) for i in range(net.num_classes)]
     with evaluating(net):
@@ -139,7 +140,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     """
     check_network(net)
     if not isinstance(batches, Iterable):
-        raise TypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
+        raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     like, classes = next(net.parameters()), net.num_classes
     seen, right1, right5, loss = 0, 0, 0, 0.0
     counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
@@ -147,7 +148,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         for x, labels in map(_pair, batches):
             labels = labels.to(like.device)
             if not bool(((labels >= 0) & (labels < classes)).all()):
-                raise ValueError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
+                raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
             logits = net(x.to(like.device, like.dtype)).float()
             ranked = logits.topk(min(5, classes)).indices
             hits = ranked == labels[:, None]
@@ -158,7 +159,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
             right5 += int(hits.sum())
             loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
     if not seen:
-        raise ValueError("there are no images to evaluate on")
+        raise InputError("there are no images to evaluate on")
     table = counts.view(classes, classes).cpu() if confusion else None
     return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
 
@@ -166,7 +167,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
 def _preprocess_of(net: Backbone) -> Preprocessing:
     check_network(net)
     if not isinstance(net.preprocess, Preprocessing):
-        raise ValueError(
+        raise InputError(
             "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing, "
             f"got {net.preprocess!r}"
         )
@@ -180,7 +181,7 @@ def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()
-    raise ValueError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
+    raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from resnetlib.config import PretrainedConfig
+from resnetlib.errors import InputError
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_device
@@ -97,7 +98,7 @@ def create_model(
         return _dress(net, num_classes, device, channels_last)
     assert found.spec is not None  # noqa: S101 - a name without weights has a spec
     if input_rule is not None:
-        raise ValueError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
+        raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
     net = make(found.spec, num_classes=num_classes, in_chans=3 if in_chans is None else in_chans, device=device, dtype=dtype)
     return _dress(net, None, None, channels_last)
 
@@ -149,7 +150,7 @@ def load_file(
     found = find(Path(path), None, dialect=dialect, mmap=mmap)
     if spec is not None:
         if found.spec is not None and not same_network(found.spec, spec):
-            raise ValueError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
+            raise InputError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
         found = replace(found, spec=spec)
     return _dress(_load(found, build, in_chans=in_chans, dtype=dtype), num_classes, device, channels_last)
 
@@ -158,7 +159,7 @@ def _check_not_meta(device: torch.device | str | int | None) -> None:
     if device is not None:
         check_device(device)
     if torch.device("cpu" if device is None else device).type == "meta":
-        raise ValueError("weights cannot be loaded on device='meta', which holds shapes alone")
+        raise InputError("weights cannot be loaded on device='meta', which holds shapes alone")
 
 
 def _load(
@@ -180,7 +181,7 @@ def _load(
     try:
         net = make(spec, num_classes=weights.num_classes, in_chans=channels, device="meta")
     except (RuntimeError, TypeError, OverflowError) as error:
-        raise ValueError(f"{found.label}: no such network can be built, {spec}: {error}") from error
+        raise InputError(f"{found.label}: no such network can be built, {spec}: {error}") from error
     adapted, done = adapt_channels(weights, channels, input_rule)
     assign_state(net, adapted, dtype=dtype, source=found.label, trusted=found.pinned)
     cfg = found.file.pretrained_cfg
@@ -191,7 +192,7 @@ def _load(
         net.pretrained_cfg, net.classes = cfg, cfg.classes
         net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule in (None, "sum"))
         if net.classes is not None and len(net.classes) != weights.num_classes:
-            raise ValueError(f"{found.label} names {len(net.classes)} classes, and has {weights.num_classes} logits")
+            raise InputError(f"{found.label} names {len(net.classes)} classes, and has {weights.num_classes} logits")
     return net
 
 

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnetlib.analysis.inputs import Batches, check_integers, gather_inputs, like_of, noise_images
 from resnetlib.analysis.moments import Moments, channel_rows
 from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
 from resnetlib.modules.layers import Shift
 from resnetlib.modules.threads import in_use
@@ -54,7 +55,7 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     net, old = as_backbone(net), net.spec.depths
     checked = check_integers("depths", depths, 1, different=False)
     if len(old) != len(checked) or any(deep < shallow for shallow, deep in zip(old, checked, strict=True)):
-        raise ValueError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {checked}")
+        raise InputError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {checked}")
     with in_use(net, alone=True):
         return _deepen(net, checked, None if batches is None else gather_inputs(net, batches))
 
@@ -76,7 +77,7 @@ def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None)
             try:
                 deeper.load_state_dict(deeper.state_dict() | net.state_dict())
             except RuntimeError as error:  # other tensors or shapes
-                raise ValueError(_UNLIKE_ITS_SPEC) from error
+                raise InputError(_UNLIKE_ITS_SPEC) from error
             for old, new, statistics in zip(_stages(net), _stages(deeper), moments, strict=True):
                 for block in list(new)[len(old) :]:
                     _make_identity_(block, statistics)
@@ -96,7 +97,7 @@ def _check_same(net: Backbone, deeper: Backbone) -> None:
     with torch.no_grad():
         expected, found = (run_finite(each, x) for each in exact)
     if float((found - expected).abs().max()) > 1e-4 * float(expected.abs().max()):
-        raise ValueError(_UNLIKE_ITS_SPEC)
+        raise InputError(_UNLIKE_ITS_SPEC)
 
 
 def _stages(net: Backbone) -> list[Stage]:
@@ -126,7 +127,7 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
     if block.join.uses_skip:
         if block.downsample is not None:
             if preact:
-                raise ValueError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
+                raise InputError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
             _pass_on_(block.downsample, block, moments)
         if isinstance(block.join, ScaledAdd):
             nn.init.zeros_(block.join.alpha)  # with a branch of zeros too, no gradient would be left
@@ -134,10 +135,10 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
             block.zero_branch_()
         return
     if preact:
-        raise ValueError("a pre-activated block without skip cannot be the identity: x is signed, and has to pass a relu")
+        raise InputError("a pre-activated block without skip cannot be the identity: x is signed, and has to pass a relu")
     narrowest = min((conv.out_channels for conv in block.convs), default=block.in_channels)
     if narrowest < block.in_channels:
-        raise ValueError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
+        raise InputError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
     _pass_on_(block, block, moments)
 
 
@@ -156,14 +157,14 @@ def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
         elif isinstance(layer, Shift):
             layer.reset_parameters()
         elif list(layer.parameters()):
-            raise ValueError(f"a block with {type(layer).__name__} cannot be the identity: its statistics are those of the image")
+            raise InputError(f"a block with {type(layer).__name__} cannot be the identity: its statistics are those of the image")
 
 
 def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
     """Give a batch norm the statistics of its input, and a scale and shift that undo the normalisation."""
     norm.reset_parameters()
     if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("a batch norm without running statistics cannot be the identity")
+        raise InputError("a batch norm without running statistics cannot be the identity")
     if moments is None:
         norm.running_var.fill_(1 - norm.eps)
         return
@@ -183,9 +184,9 @@ def _copy_dense(net: Backbone, deeper: Backbone) -> None:
     zeros nothing would be learned: the gradient of the ReLU in between is zero at zero.
     """
     if net.num_classes == 0:
-        raise ValueError("a dense network without a classifier cannot be deepened: it would give out more features")
+        raise InputError("a dense network without a classifier cannot be deepened: it would give out more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):
-        raise ValueError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
+        raise InputError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
     _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_chans))
     seen = torch.arange(net.feature_info[0]["num_chs"])  # where the channels of `net` are in the deeper network
     for old_parts, new_parts in zip(net.stages(), deeper.stages(), strict=True):

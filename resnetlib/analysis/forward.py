@@ -29,6 +29,7 @@ from resnetlib.analysis.network import (
     unwrapped,
 )
 from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.layers import Shift
 
@@ -46,7 +47,7 @@ def in_order(net: nn.Module, blocks: Mapping[str, Block]) -> Iterator[None]:
 
     def check(name: str | None, x: Tensor | None = None) -> None:
         if (wanted := next(expected, None)) != name:
-            raise ValueError(
+            raise InputError(
                 f"block {name or wanted} does not run at the same place for every batch: the analysis needs one order of blocks, "
                 f"and for the first batch it was {', '.join(blocks)}"
             )
@@ -271,7 +272,7 @@ def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
                 stack.callback(module.register_forward_hook(leave).remove)
         run(net, x)
     if not measured:
-        raise ValueError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), so there are no responses to measure")
+        raise InputError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), so there are no responses to measure")
     return measured
 
 

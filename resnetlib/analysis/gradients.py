@@ -23,6 +23,7 @@ from resnetlib.analysis.network import (
     unwrapped,
 )
 from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ class GradientFlow(AnalysisResult):
             "parameters": (self.parameter_norm, "norm of dE/dw, all the block's parameters"),
         }
         if of not in curves:
-            raise ValueError(f"of must be one of {', '.join(curves)}, got {of!r}")
+            raise InputError(f"of must be one of {', '.join(curves)}, got {of!r}")
         values, ylabel = curves[of]
         ax = plot_curve(ax, values, label=label, name=ylabel, of="block")
         ax.set_yscale("log")

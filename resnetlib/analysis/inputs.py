@@ -7,6 +7,7 @@ from typing import SupportsFloat, SupportsIndex, TypeVar
 import torch
 from torch import Tensor, nn
 
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer, check_count
 
@@ -33,7 +34,7 @@ def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> li
     check_classifier(net)
     if labels is not None:
         if not isinstance(batches, Tensor):
-            raise ValueError("separate labels need batches that are one tensor of images: give pairs of images and labels instead")
+            raise InputError("separate labels need batches that are one tensor of images: give pairs of images and labels instead")
         batches = [(batches, labels)]
     classifier = net.get_classifier() if isinstance(net, Backbone) else None  # perhaps not the one it was built with
     classes = classifier.out_features if isinstance(classifier, nn.Linear) else None
@@ -44,14 +45,14 @@ def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> li
 def check_classifier(net: nn.Module) -> None:
     """Raise ValueError if the network says that it returns features instead of logits."""
     if getattr(net, "num_classes", None) == 0:
-        raise ValueError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
+        raise InputError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
 
 
 def like_of(net: nn.Module) -> Tensor:
     """Return the network's first parameter, whose device and dtype images must have; an empty tensor if it has none."""
     like = next(net.parameters(), torch.empty(0))
     if like.is_meta:
-        raise ValueError(f"{type(net).__name__} is on the device meta: it has no numbers, and nothing can be measured")
+        raise InputError(f"{type(net).__name__} is on the device meta: it has no numbers, and nothing can be measured")
     return like
 
 
@@ -60,7 +61,7 @@ def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0)
     images, image_size = check_count("images", images, least=1), check_count("image_size", image_size, least=1)
     channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
     if channels is None:
-        raise ValueError(f"{type(net).__name__} has no layer with in_channels: give images")
+        raise InputError(f"{type(net).__name__} has no layer with in_channels: give images")
     return torch.randn(images, channels, image_size, image_size, generator=seeded_generator(seed)).to(like_of(net))
 
 
@@ -74,11 +75,11 @@ def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
     if isinstance(batches, Tensor) or _is_one_batch(batches):
         batches = [batches]  # type: ignore[list-item] # a DataLoader's batch is a list
     if not isinstance(batches, Iterable):
-        raise ValueError(f"{_WANTED}, or an iterable of such batches, got {_described(batches)}")
+        raise InputError(f"{_WANTED}, or an iterable of such batches, got {_described(batches)}")
     with torch.random.fork_rng(devices=[]):  # a DataLoader draws
         read = [(x, batch) for batch in batches if len(x := _images(batch))]
     if not read:
-        raise ValueError("there are no images: the batches are empty (an iterator can be read only once)")
+        raise InputError("there are no images: the batches are empty (an iterator can be read only once)")
     return read
 
 
@@ -95,11 +96,11 @@ def _is_one_batch(batches: object) -> bool:
 def _images(batch: object) -> Tensor:
     x = batch[0] if isinstance(batch, tuple | list) and batch else batch
     if not isinstance(x, Tensor):
-        raise ValueError(f"{_WANTED}, got {_described(batch)}")
+        raise InputError(f"{_WANTED}, got {_described(batch)}")
     if not x.is_floating_point():
-        raise ValueError(f"images must be floating point numbers, preprocessed as the network expects them, got {x.dtype}")
+        raise InputError(f"images must be floating point numbers, preprocessed as the network expects them, got {x.dtype}")
     if x.ndim < 2:
-        raise ValueError(f"{_WANTED}, got {_described(x)}")
+        raise InputError(f"{_WANTED}, got {_described(x)}")
     return x
 
 
@@ -110,18 +111,18 @@ def _images_like(like: Tensor, x: Tensor) -> Tensor:
 
 def _labels(batch: object, images: int, classes: int | None) -> Tensor:
     if isinstance(batch, tuple | list) and len(batch) > 2:
-        raise ValueError(f"batches must be pairs of images (N, C, H, W) and labels (N,), and no more, got {_described(batch)}")
+        raise InputError(f"batches must be pairs of images (N, C, H, W) and labels (N,), and no more, got {_described(batch)}")
     if not isinstance(batch, tuple | list) or len(batch) < 2:
-        raise ValueError(f"labels are missing: give pairs of images (N, C, H, W) and labels (N,), got {_described(batch)}")
+        raise InputError(f"labels are missing: give pairs of images (N, C, H, W) and labels (N,), got {_described(batch)}")
     y = batch[1]
     if not isinstance(y, Tensor) or y.dtype not in _INTEGERS or y.shape != (images,):
-        raise ValueError(f"labels must be a tensor of {images} integers, one for each image, got {_described(y)}")
+        raise InputError(f"labels must be a tensor of {images} integers, one for each image, got {_described(y)}")
     with torch.inference_mode(False):  # the backward pass of a loss needs the labels
         y = (y.clone() if y.is_inference() else y.detach()).long()
     least, largest = int(y.min()), int(y.max())
     if least < 0 or (classes is not None and largest >= classes):
         accepted = "at least 0" if classes is None else f"0 to {classes - 1}, the numbers of the network's logits"
-        raise ValueError(f"labels must be {accepted}, got {least if least < 0 else largest}")
+        raise InputError(f"labels must be {accepted}, got {least if least < 0 else largest}")
     return y
 
 
@@ -139,7 +140,7 @@ def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float =
     floats = [_as_float(number) for number in given or ()]
     if given is None or len(floats) < fewest or not all(least <= number and isfinite(number) for number in floats):
         accepted = "finite numbers" if least == -inf else f"finite numbers of at least {least:g}"
-        raise ValueError(f"{name} must be a sequence of {accepted}, {fewest} or more, got {numbers if given is None else given!r}")
+        raise InputError(f"{name} must be a sequence of {accepted}, {fewest} or more, got {numbers if given is None else given!r}")
     return tuple(floats)
 
 
@@ -153,7 +154,7 @@ def check_integers(
     if not given or len(found) < len(given) or not fit or (different and len(set(found)) < len(found)):
         accepted = f"of at least {least}" if largest is None else f"from {least} to {largest}"
         kind = "different integers" if different else "integers"
-        raise ValueError(f"{name} must be a sequence of {kind} {accepted}, 1 or more, got {numbers if given is None else given!r}")
+        raise InputError(f"{name} must be a sequence of {kind} {accepted}, 1 or more, got {numbers if given is None else given!r}")
     return tuple(found)
 
 
@@ -177,7 +178,7 @@ def check_seed(seed: int) -> int:
     """Return a seed as an int; raise ValueError unless it is from 0 to 2^63 - 1."""
     number = as_integer(seed)
     if number is None or not 0 <= number < 2**63:
-        raise ValueError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
+        raise InputError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
     return number
 
 

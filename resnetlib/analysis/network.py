@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
 from resnetlib.analysis.inputs import Batch, Batches, gather_inputs
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
 from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.threads import in_use
@@ -25,7 +26,7 @@ _ENTERED: list[ExitStack] = []
 def unwrapped(net: nn.Module) -> nn.Module:
     """Return the network inside of `torch.compile`, `DataParallel` or `DistributedDataParallel`; raise ValueError for no module."""
     if not isinstance(net, nn.Module):
-        raise ValueError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
+        raise InputError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
     parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel)
     inner = net._modules.get("module" if parallel else "_orig_mod")
     return net if inner is None else unwrapped(inner)
@@ -35,7 +36,7 @@ def as_backbone(net: nn.Module) -> Backbone:
     """Return a network of this library, unwrapped; raise ValueError for any other."""
     net = unwrapped(net)
     if not isinstance(net, Backbone):
-        raise ValueError(
+        raise InputError(
             f"the network must be one of resnetlib's (resnetlib.Backbone), not inside of another module, got {type(net).__name__}"
         )
     return net
@@ -109,7 +110,7 @@ def enable_gradients(net: nn.Module | None = None) -> Iterator[None]:
 def check_no_inference_tensors(net: nn.Module, consequence: str) -> None:
     """Raise ValueError, naming the consequence, if tensors of a network were made in inference mode."""
     if made := [name for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_inference()]:
-        raise ValueError(
+        raise InputError(
             f"{made[0]} and perhaps other tensors of the network were made inside of torch.inference_mode(), and {consequence}: "
             "build or load the network outside of it"
         )
@@ -262,11 +263,11 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
     net = unwrapped(net)
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
     if not blocks:
-        raise ValueError(f"{type(net).__name__} has no blocks with joins: build it of resnetlib's blocks (resnetlib.Block)")
+        raise InputError(f"{type(net).__name__} has no blocks with joins: build it of resnetlib's blocks (resnetlib.Block)")
     joins: dict[nn.Module, str] = {}
     for name, block in blocks.items():
         if (other := joins.setdefault(block.join, name)) != name:
-            raise ValueError(f"blocks {other} and {name} share a join, so their branches cannot be told apart: give each its own")
+            raise InputError(f"blocks {other} and {name} share a join, so their branches cannot be told apart: give each its own")
     return blocks
 
 
@@ -296,10 +297,10 @@ def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
     runs = Counter(name for chain in chains for name in chain)
     (name, count), *_ = runs.most_common(1)
     if count > 1:
-        raise ValueError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
+        raise InputError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
     for name in runs:
         if outer := next((other for other in runs if name.startswith(f"{other}.")), None):
-            raise ValueError(f"block {name} is inside of block {outer}: what it adds is part of what that one adds")
+            raise InputError(f"block {name} is inside of block {outer}: what it adds is part of what that one adds")
     return chains
 
 
@@ -325,7 +326,7 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
     net = unwrapped(net)
     blocks = blocks_of(net)
     if not isinstance(images, Tensor):
-        raise ValueError(f"x must be a tensor of images (N, C, H, W), got {type(images).__name__}")
+        raise InputError(f"x must be a tensor of images (N, C, H, W), got {type(images).__name__}")
     chains: list[list[str]] = []
     last = "", images, images
 
@@ -346,7 +347,7 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
     with preserve_state(net), torch.no_grad(), hook_inputs(blocks, enter), hook_outputs(blocks, leave):
         run(net, images)
     if not chains:
-        raise ValueError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")
+        raise InputError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")
     return chains
 
 
@@ -366,9 +367,9 @@ def run(net: nn.Module, x: Tensor) -> Tensor:
     except RuntimeError as error:
         if type(error) is not RuntimeError:  # out of memory, for example
             raise
-        raise ValueError(f"{type(net).__name__} cannot run images of shape {tuple(x.shape)}: {error}") from error
+        raise InputError(f"{type(net).__name__} cannot run images of shape {tuple(x.shape)}: {error}") from error
     if not torch.allclose(copy, x, rtol=0, atol=0, equal_nan=True):
-        raise ValueError("the network writes into its input, so nothing can be measured twice: let it begin with a copy")
+        raise InputError("the network writes into its input, so nothing can be measured twice: let it begin with a copy")
     return y
 
 
@@ -376,7 +377,7 @@ def run_finite(net: nn.Module, x: Tensor) -> Tensor:
     """Run a network; raise ValueError if its output is not finite."""
     y = run(net, x)
     if isinstance(y, Tensor) and not bool(y.isfinite().all()):
-        raise ValueError("the network's output is not finite (NaN or infinite) on these images")
+        raise InputError("the network's output is not finite (NaN or infinite) on these images")
     return y
 
 
@@ -384,11 +385,11 @@ def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
     """Return a network's output; raise ValueError unless it is logits `(N, classes)` that fit the labels."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the network must return logits (N, classes), got {got}")
+        raise InputError(f"the network must return logits (N, classes), got {got}")
     if labels is not None and len(logits) != len(labels):
-        raise ValueError(f"the network must return logits for each of {len(labels)} images, got {len(logits)}")
+        raise InputError(f"the network must return logits for each of {len(labels)} images, got {len(logits)}")
     if labels is not None and int(labels.max()) >= logits.shape[1]:
-        raise ValueError(f"labels must be 0 to {logits.shape[1] - 1}, the numbers of the network's logits, got {int(labels.max())}")
+        raise InputError(f"labels must be 0 to {logits.shape[1] - 1}, the numbers of the network's logits, got {int(labels.max())}")
     return logits
 
 
@@ -410,7 +411,7 @@ def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """
     loss = loss_of(check_logits(run(net, x), y), y)
     if not torch.isfinite(loss):
-        raise ValueError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
+        raise InputError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
     return loss
 
 
@@ -466,5 +467,5 @@ def score_clean(net: nn.Module, batches: list[Batch]) -> tuple[Score, list[Tenso
         score.add(logits, y)
         outputs.append(logits)
     if not isfinite(score.loss):
-        raise ValueError(f"the network's loss on these images must be a finite number, got {score.loss}")
+        raise InputError(f"the network's loss on these images must be a finite number, got {score.loss}")
     return score, outputs

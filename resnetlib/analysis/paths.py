@@ -23,6 +23,7 @@ from resnetlib.analysis.network import (
     unwrapped,
 )
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.arguments import as_integer, check_count
 
@@ -49,9 +50,9 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
     """
     forks = check_count("forks", forks, least=0)
     if forks > _MAX_FORKS:
-        raise ValueError(f"forks must be at most {_MAX_FORKS:,}, got {forks:,}")
+        raise InputError(f"forks must be at most {_MAX_FORKS:,}, got {forks:,}")
     if as_integer(first) is None or as_integer(last) is None:
-        raise ValueError(f"first and last must be integers, got {first!r} and {last!r}")
+        raise InputError(f"first and last must be integers, got {first!r} and {last!r}")
     paths: int = sum(comb(forks, k) for k in range(max(first, 0), min(last, forks) + 1))
     return float(Fraction(paths, 2**forks))
 
@@ -85,13 +86,13 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
     net = unwrapped(net)
     names = as_tuple(through)
     if names is None or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"through must be a list of names of blocks, got {through!r}")
+        raise InputError(f"through must be a list of names of blocks, got {through!r}")
     data = gather(net, batch)
     if len(data) > 1:
-        raise ValueError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
+        raise InputError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
     blocks = blocks_in(net, chains_of(net, data[0][0]))
     if unknown := set(names) - blocks.keys():
-        raise ValueError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
+        raise InputError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
     with enable_gradients(net), preserve_state(net):
         skips = {name: torch.tensor(name not in names, device=data[0][0].device) for name in _forks(blocks)}
         with torch.no_grad():
@@ -154,11 +155,11 @@ class PathGradients(AnalysisResult):
         first, last = min(self.lengths), max(self.lengths)
         total = float(self.contribution.sum())
         if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, got {share}")
+            raise InputError(f"share must be above 0 and at most 1, got {share}")
         if len(self.lengths) != last - first + 1:
-            raise ValueError(f"effective lengths need every length from {first} to {last}, got {self.lengths}")
+            raise InputError(f"effective lengths need every length from {first} to {last}, got {self.lengths}")
         if not 0 < total < float("inf"):
-            raise ValueError(f"effective lengths need gradients: together the paths contribute {total}")
+            raise InputError(f"effective lengths need gradients: together the paths contribute {total}")
         parts = [part for _, part in sorted(zip(self.lengths, (self.contribution / total).tolist(), strict=True))]
         for count in range(1, len(parts)):
             held, start = max((sum(parts[i : i + count]), -i) for i in range(len(parts) - count + 1))

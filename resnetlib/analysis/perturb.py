@@ -28,6 +28,7 @@ from resnetlib.analysis.network import (
     unwrapped,
 )
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
 
 if TYPE_CHECKING:
@@ -308,13 +309,13 @@ def lesion_many(
         arXiv 1605.06431, sec. 4.2, fig. 5a.
     """
     if which not in ("all", "same shape"):
-        raise ValueError(f"which must be 'all' or 'same shape', got {which!r}")
+        raise InputError(f"which must be 'all' or 'same shape', got {which!r}")
     net = unwrapped(net)
     data = gather(net, batches)
     blocks = running_blocks(net, data[0][0])
     names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
     if not names:
-        raise ValueError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")
+        raise InputError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")
     counts = check_integers("counts", range(1, min(20, len(names)) + 1) if counts is None else counts, 0, len(names))
     orders = [torch.randperm(len(names), generator=generator).tolist() for generator in generators(seed, draws)]
 
@@ -394,7 +395,7 @@ def _scale(name: str, block: Block, skip: Tensor, branch: Tensor, *, factor: flo
         rest = PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
     if rest.shape != branch.shape:
         shapes = f"{tuple(skip.shape[1:])} to {tuple(branch.shape[1:])}"
-        raise ValueError(f"block {name} has no skip, and shortcut A cannot stand in for it from {shapes}")
+        raise InputError(f"block {name} has no skip, and shortcut A cannot stand in for it from {shapes}")
     return skip, rest if factor == 0 else rest + factor * (branch - rest)
 
 
@@ -486,7 +487,7 @@ def weight_noise(
     data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
     parameters = dict(net.named_parameters())
     if not parameters:
-        raise ValueError(f"{type(net).__name__} has no parameters to add noise to")
+        raise InputError(f"{type(net).__name__} has no parameters to add noise to")
     sources = generators(seed, draws)
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -571,7 +572,7 @@ def kendall_tau(order: Sequence[int]) -> float:
     """
     numbers = check_numbers("order", order, fewest=2)
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"order must be different numbers, got {numbers}")
+        raise InputError(f"order must be different numbers, got {numbers}")
     signs = [1 if first < second else -1 for first, second in combinations(numbers, 2)]
     return sum(signs) / len(signs)
 
@@ -616,7 +617,7 @@ def reorder(
     groups = _exchangeable(net, blocks, data[0][0])
     pairs = [pair for group in groups for pair in combinations(map(names.index, group), 2)]
     if not pairs:
-        raise ValueError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
+        raise InputError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
     orders: dict[tuple[int, int], list[int]] = {}
     tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
     for j, source in enumerate(sources):

@@ -16,6 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from resnetlib.disk import read_file, write_atomically
+from resnetlib.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,17 +89,17 @@ def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
             values = _decoded(json.loads(content))
         kind = values.pop(_KIND)
     except Exception as error:
-        raise ValueError(f"{path} is no saved result, or damaged: {error}") from error
+        raise InputError(f"{path} is no saved result, or damaged: {error}") from error
     if not isinstance(kind, str):
-        raise ValueError(f"{path} is no saved result, or damaged: its class is {kind!r}")
+        raise InputError(f"{path} is no saved result, or damaged: its class is {kind!r}")
     if kind not in kinds:
-        raise ValueError(f"{path} holds a {kind}: load it with {kind}.load")
+        raise InputError(f"{path} holds a {kind}: load it with {kind}.load")
     expected = {field.name: field.default is MISSING for field in fields(kinds[kind])}  # type: ignore[arg-type]
     if not values.keys() <= expected.keys() or any(required and name not in values for name, required in expected.items()):
-        raise ValueError(f"{path} has {sorted(values)}, and a {kind} {sorted(expected)}: it is damaged, or of another version")
+        raise InputError(f"{path} has {sorted(values)}, and a {kind} {sorted(expected)}: it is damaged, or of another version")
     hints = get_type_hints(kinds[kind])
     if wrong := [name for name, value in values.items() if not _is_instance(value, hints[name])]:
-        raise ValueError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
+        raise InputError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
     return kinds[kind](**values)
 
 
@@ -155,7 +156,7 @@ def draw(result: AnalysisResult, path: str | Path) -> None:
         TypeError: for anything that is not a result.
     """
     if not isinstance(result, AnalysisResult):
-        raise TypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
+        raise InputTypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
     content = io.BytesIO()
     result.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
     write_atomically(Path(path), content.getvalue())

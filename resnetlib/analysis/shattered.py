@@ -20,6 +20,7 @@ from resnetlib.analysis.inputs import (
 )
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.errors import InputError
 from resnetlib.modules.arguments import as_integer, check_count
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def gradient_autocorrelation(
     check_classifier(net)
     images = [image for x in gather_inputs(net, batches) for image in x]
     if len(images) % 2:
-        raise ValueError(f"lines go from one image to the next: give an even number of images, got {len(images)}")
+        raise InputError(f"lines go from one image to the next: give an even number of images, got {len(images)}")
     lines = list(zip(images[::2], images[1::2], strict=True))
     generator = seeded_generator(seed)
     logits, by_line, noises = [], [], []
@@ -127,7 +128,7 @@ def _check_logit(net: nn.Module, image: Tensor, logit: int | None) -> int:
         logits = check_logits(run_finite(net, image[None])).flatten()
     number = int(logits.argmax()) if logit is None else as_integer(logit)
     if number is None or not 0 <= number < len(logits):
-        raise ValueError(f"logit must be 0 to {len(logits) - 1}, or None for the one that is ranked first, got {logit!r}")
+        raise InputError(f"logit must be 0 to {len(logits) - 1}, or None for the one that is ranked first, got {logit!r}")
     return number
 
 
@@ -252,7 +253,7 @@ def autocorrelation(series: Tensor, lags: int) -> Tensor:
     centred = series - series.mean(0)
     energy = centred.square().sum()
     if float(energy) <= 1e-20 * float(series.square().sum()):
-        raise ValueError("the gradient is the same at all points: it has no autocorrelation (is the network linear, or zero?)")
+        raise InputError("the gradient is the same at all points: it has no autocorrelation (is the network linear, or zero?)")
     products = [(centred[: len(centred) - k] * centred[k:]).sum() for k in range(lags + 1)]
     return (torch.stack(products) / energy).cpu()
 
@@ -265,7 +266,7 @@ def _white_and_brown(noise: Tensor, lags: int) -> Tensor:
 def _check_lags(points: int, lags: int) -> tuple[int, int]:
     points, number = check_count("points", points, least=2), as_integer(lags)
     if number is None or not 1 <= number < points:
-        raise ValueError(f"lags must be an integer of at least 1, and below the number of points, {points}, got {lags!r}")
+        raise InputError(f"lags must be an integer of at least 1, and below the number of points, {points}, got {lags!r}")
     return points, number
 
 
@@ -357,7 +358,7 @@ def effective_rank(
             rows.append(gradient.flatten(1).double().cpu())
     matrix = torch.cat(rows)
     if not matrix.any():
-        raise ValueError("all gradients are zero: they have no rank (is the classifier zero, as Fixup begins it?)")
+        raise InputError("all gradients are zero: they have no rank (is the classifier zero, as Fixup begins it?)")
     if unit_rows:
         matrix = nn.functional.normalize(matrix)
     gaussian = torch.randn(matrix.shape, generator=seeded_generator(seed), dtype=torch.float64)

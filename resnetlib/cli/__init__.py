@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from resnetlib import __version__
+from resnetlib.errors import ResnetlibError
 from resnetlib.text import printable
 
 _COMMANDS = {
@@ -25,7 +26,7 @@ _MAX_ERROR_LENGTH = 4_000
 
 
 class _Commands(click.Group):
-    """A group that imports commands on demand, and prints errors as one line without a traceback."""
+    """A group that imports commands on demand, and prints the library's errors as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -47,7 +48,7 @@ class _Commands(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError, ArithmeticError, ImportError) as error:  # such as of an extra that is not installed
+        except (ResnetlibError, OSError) as error:  # the library's and the operating system's; the traceback of a bug is printed
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
 
 

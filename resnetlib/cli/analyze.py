@@ -21,6 +21,7 @@ from resnetlib.config import Normalization
 from resnetlib.data import CIFAR10_CLASSES, ImageDataset, cifar10, find_images, is_cifar10
 from resnetlib.disk import write_atomically
 from resnetlib.distributed import choose_device
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
 from resnetlib.zoo import create_model, save_model
@@ -66,7 +67,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         **options: Any,
     ) -> None:
         if untrained and weights:
-            raise ValueError(f"--untrained and --weights {weights} exclude each other")
+            raise InputError(f"--untrained and --weights {weights} exclude each other")
         net = _untrained_network(name, data, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
         batches = _read(net, data, split, images, batch)
         own = {"seed": seed, "out": out, "precision": precision}
@@ -85,7 +86,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
 def _require_fp32(precision: str) -> None:
     """Raise ValueError unless the precision is fp32, for analyses that compare a sum with its terms."""
     if precision != "fp32":
-        raise ValueError(f"--precision {precision} would measure rounding errors: use fp32")
+        raise InputError(f"--precision {precision} would measure rounding errors: use fp32")
 
 
 def _write(result: analysis.AnalysisResult, out: Path, stem: str) -> None:
@@ -161,7 +162,7 @@ def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: No
     try:
         numbers = tuple(map(int, depths.split(",")))
     except ValueError:
-        raise ValueError(f"--depths must be numbers with commas between them, got {depths!r}") from None
+        raise InputError(f"--depths must be numbers with commas between them, got {depths!r}") from None
     net = load(name, weights, normalize, device)[0].eval()
     deeper = analysis.deepen(net, numbers)
     save_model(deeper, out)
@@ -238,7 +239,7 @@ def shattered(net: Backbone, batches: Batches, seed: int) -> Results:
     """Do the gradients of NAME look like white noise? Their autocorrelation from image to image, and the rank of their matrix."""
     images = torch.cat([x for x, _ in batches])[:8]
     if len(images) < 2:
-        raise ValueError("lines go from one image to the next: give two --images at least")
+        raise InputError("lines go from one image to the next: give two --images at least")
     lines = analysis.gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
     rank = analysis.effective_rank(net, batches, unit_rows=True, seed=seed)
     mean = lines.by_line.mean(0)
@@ -316,7 +317,7 @@ def landscape(
     contours and a 3-D surface, and with plotly (resnetlib[landscape]) it writes an interactive page.
     """
     if h5 and not find_spec("h5py"):
-        raise ValueError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
+        raise InputError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
     try:
         surface = analysis.landscape(
             net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,

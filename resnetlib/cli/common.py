@@ -10,6 +10,7 @@ import click
 
 from resnetlib.config import Normalization, Preprocessing
 from resnetlib.distributed import choose_device
+from resnetlib.errors import InputError
 from resnetlib.models import list_models, spec_of
 from resnetlib.modules import Backbone
 from resnetlib.weights import tags_of
@@ -83,15 +84,15 @@ def load(name: str, weights: str | None, normalize: Normalization | None, device
         tags = embedded_tags(name)
         if not tags:
             others = ", ".join(f"{name}.{tag}" for tag in tags_of(name)) or "a file"
-            raise ValueError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
+            raise InputError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
         weights = tags[0]
     net = create_model(name, weights=weights, device=choose_device(device))
     if net.preprocess is not None:
         if normalize is not None:
-            raise ValueError(f"{weights or name} has its own normalization: leave out --normalize")
+            raise InputError(f"{weights or name} has its own normalization: leave out --normalize")
         return net, net.preprocess
     if normalize is None:
-        raise ValueError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")
+        raise InputError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")
     net.preprocess = preprocessing_for(net, normalize)
     return net, net.preprocess
 

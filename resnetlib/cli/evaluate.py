@@ -13,6 +13,7 @@ from resnetlib.cli.common import NEW_FILE, PATH, load, weights_options
 from resnetlib.config import Normalization, Preprocessing
 from resnetlib.data import ImageDataset, cifar10, find_images, is_cifar10
 from resnetlib.disk import write_atomically
+from resnetlib.errors import InputError
 from resnetlib.inference import evaluate as measure
 from resnetlib.text import printable
 
@@ -44,7 +45,7 @@ def evaluate(
     alphabetical order of the logits.
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
-        raise ValueError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
+        raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
     net, preprocess = load(name, weights, normalize, device)
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
@@ -68,13 +69,13 @@ def verify(name: str, data: Path, batch: int, weights: str | None, normalize: No
     net, preprocess = load(name, weights, normalize, device)
     cfg = net.pretrained_cfg
     if cfg is None or cfg.top1 is None:
-        raise ValueError(f"{weights or name} has no published accuracy: measure it with `resnetlib evaluate`")
+        raise InputError(f"{weights or name} has no published accuracy: measure it with `resnetlib evaluate`")
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
         result = measure(net, progress)
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"
     if abs(result.top1 - cfg.top1) > _TOLERANCE + 1e-6:
-        raise ValueError(f"{figures}, of {cfg.evaluated_on or 'unknown images'}")
+        raise InputError(f"{figures}, of {cfg.evaluated_on or 'unknown images'}")
     click.echo(f"{printable(figures)}: confirmed")
 
 
@@ -93,7 +94,7 @@ def read_batches(data: Path, preprocess: Preprocessing, classes: int, batch: int
 def check_classes(data: Path, there: int, logits: int) -> None:
     """Raise ValueError unless a folder has as many classes as the network logits."""
     if there != logits:
-        raise ValueError(f"{data} has {there} classes, and the network {logits} logits")
+        raise InputError(f"{data} has {there} classes, and the network {logits} logits")
 
 
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> None:

@@ -16,6 +16,7 @@ import click
 from tqdm import tqdm
 
 from resnetlib.disk import read_file, write_atomically
+from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
     from resnetlib.train import Result
@@ -60,7 +61,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
         else:
             click.echo(f"{name:{width}}  {result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}")
     if failed := sum(isinstance(result, str) for result in results.values()):
-        raise ValueError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
+        raise InputError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
 
 
 def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, list[str]]:
@@ -70,19 +71,19 @@ def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, li
     for axis in axes:
         name, equals, text = axis.partition("=")
         if not equals:
-            raise ValueError(f"expected FIELD=VALUE, got {axis!r}")
+            raise InputError(f"expected FIELD=VALUE, got {axis!r}")
         option = {"seeds": "seed", "recipes": "recipe"}.get(name, name)
         if option in values:
-            raise ValueError(f"an axis stands there twice: {' '.join(axes)}")
+            raise InputError(f"an axis stands there twice: {' '.join(axes)}")
         if option in fixed or context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE:
-            raise ValueError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
+            raise InputError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
         values[option] = re.split(r",(?![^\[]*\])", text)  # commas outside brackets
         if not all(values[option]):
-            raise ValueError(f"the axis {name} needs values: {name}=one,another")
+            raise InputError(f"the axis {name} needs values: {name}=one,another")
         if len(set(values[option])) < len(values[option]):
-            raise ValueError(f"the axis {name} has a value twice: {', '.join(values[option])}")
+            raise InputError(f"the axis {name} has a value twice: {', '.join(values[option])}")
     if "models" not in values:
-        raise ValueError("a grid needs models: models=cifar_plain20,cifar_resnet20")
+        raise InputError("a grid needs models: models=cifar_plain20,cifar_resnet20")
     models = values.pop("models")
     trainings = {}
     for model, *chosen in itertools.product(models, *values.values()):

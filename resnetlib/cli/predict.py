@@ -17,6 +17,7 @@ from resnetlib.config import Normalization
 from resnetlib.data import read_image
 from resnetlib.data.folder import ENDINGS
 from resnetlib.disk import write_atomically
+from resnetlib.errors import InputError
 from resnetlib.inference import Prediction, classify
 from resnetlib.text import printable
 
@@ -53,12 +54,12 @@ def predict(
     cannot be read as images are skipped and counted.
     """
     if out is not None and out.suffix not in _WRITERS:
-        raise ValueError(f"--out must end in {' or '.join(_WRITERS)}, got {out}")
+        raise InputError(f"--out must end in {' or '.join(_WRITERS)}, got {out}")
     paths = find_paths(images)
     if out is not None and sheet is not None and out.resolve() == sheet.resolve():
-        raise ValueError(f"--out and --sheet are the same file, {out}: give another one")
+        raise InputError(f"--out and --sheet are the same file, {out}: give another one")
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
-        raise ValueError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
+        raise InputError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
     net, _ = load(name, weights, normalize, device)
     rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image.Image] = []
@@ -68,7 +69,7 @@ def predict(
             rows += zip((path for path, _ in opened), classify(net, [image for _, image in opened], top=top), strict=True)
             pictures += [thumbnail(image) for _, image in opened] if sheet else []
     if not rows:
-        raise ValueError(f"there is no image that can be read: {'; '.join(passed_over[:3])}")
+        raise InputError(f"there is no image that can be read: {'; '.join(passed_over[:3])}")
     if out is None:
         for path, ranked in rows:
             click.echo(printable(path, _LONGEST))
@@ -98,7 +99,7 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
             found.append((path, True))
             continue
         if not inside:
-            raise ValueError(f"there is no image in {text} ({' '.join(ENDINGS)})")
+            raise InputError(f"there is no image in {text} ({' '.join(ENDINGS)})")
         found += [(each, False) for each in inside]
     return found
 

@@ -14,6 +14,7 @@ import click
 from resnetlib.cli.common import PATH
 from resnetlib.cli.grid import exit_with_grid, train_grid
 from resnetlib.disk import read_file
+from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
     from resnetlib.train import Recipe
@@ -64,7 +65,7 @@ def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
     try:
         return change_recipe(recipe_from_json(read_file(name, 2**20).decode()), **changes)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
 
 
 def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
     for change in changes:
         field, equals, text = change.partition("=")
         if not equals:
-            raise ValueError(f"expected FIELD=VALUE, got {change!r}")
+            raise InputError(f"expected FIELD=VALUE, got {change!r}")
         try:
             values[field] = json.loads(text)
         except ValueError:
@@ -120,7 +121,7 @@ def train(
         train_grid(context, what, out, jobs)
         return
     if len(what) != 1:
-        raise ValueError(f"give one network, or --grid and its axes, got {' '.join(what)}")
+        raise InputError(f"give one network, or --grid and its axes, got {' '.join(what)}")
     import torch
 
     from resnetlib.config import spec_from_dict
@@ -134,7 +135,7 @@ def train(
     ours = {field.name for field in fields(spec)}
     if unknown := sorted(set(values) - ours - {field.name for field in fields(Recipe)}):
         recipes, specs = (", ".join(field.name for field in fields(kind)) for kind in (Recipe, spec))
-        raise ValueError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
+        raise InputError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
     training, test, classes = find_train_and_test(data, images)

@@ -8,6 +8,7 @@ import torch
 
 from resnetlib.cli.common import PATH
 from resnetlib.config import EmbeddedFile, PretrainedConfig
+from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
 from resnetlib.weights import convert_file, describe, list_pretrained
@@ -142,7 +143,7 @@ def _matching(patterns: Iterable[str]) -> list[str]:
         if not names and not set(pattern) & set("*?["):
             describe(pattern)  # an error that names the nearest
         if not names:
-            raise ValueError(f"no weights' name matches {pattern!r}; `resnetlib weights list` shows all")
+            raise InputError(f"no weights' name matches {pattern!r}; `resnetlib weights list` shows all")
         found.update(names)
     return natural_order(found)
 
@@ -158,7 +159,7 @@ def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
             said = f"FAILED: {error}"
         click.echo(f"{name}: {said}")
     if failed:
-        raise ValueError(f"{failed} of {len(names)} failed")
+        raise InputError(f"{failed} of {len(names)} failed")
 
 
 def _place(cfg: PretrainedConfig) -> str:
@@ -190,7 +191,7 @@ def _check_weights(cfg: PretrainedConfig) -> str:
     """Check weights by their hash, names and shapes of tensors, and number of parameters."""
     place = _place(cfg)
     if not place:
-        raise FileNotFoundError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
+        raise MissingFileError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
     if place == "package":
         nets = [(create_model(cfg.full_name), "in the package")]
     else:
@@ -199,7 +200,7 @@ def _check_weights(cfg: PretrainedConfig) -> str:
     for net, _ in nets:
         params = sum(parameter.numel() for parameter in net.parameters())
         if cfg.params is not None and params != cfg.params:
-            raise ValueError(f"{params:,} parameters, not {cfg.params:,}")
+            raise InputError(f"{params:,} parameters, not {cfg.params:,}")
     return f"ok, {', '.join(said for _, said in nets)}"
 
 

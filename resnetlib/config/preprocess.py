@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from resnetlib.errors import InputError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torchvision.transforms.v2 import Compose
@@ -60,18 +62,18 @@ class Preprocessing:
     def __post_init__(self) -> None:
         sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
         if not sizes_fit or not 1 <= self.size <= self.resize <= LARGEST:
-            raise ValueError(
+            raise InputError(
                 f"resize and size must be ints, and 1 <= size <= resize <= {LARGEST:,}, got resize={self.resize!r}, "
                 f"size={self.size!r}"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)
             if not numbers or not values or len(values) != len(self.mean) or (name == "std" and min(values) <= 0):
-                raise ValueError(f"{name} must be a float for each channel{', above 0' * (name == 'std')}, got {values!r}")
+                raise InputError(f"{name} must be a float for each channel{', above 0' * (name == 'std')}, got {values!r}")
         if self.interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
+            raise InputError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
         if not isinstance(self.antialias, bool):
-            raise ValueError(f"antialias must be True or False, got {self.antialias!r}")
+            raise InputError(f"antialias must be True or False, got {self.antialias!r}")
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
@@ -89,7 +91,7 @@ class Preprocessing:
             ValueError: if the data set is unknown.
         """
         if normalization not in MEAN_STD:
-            raise ValueError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
+            raise InputError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
         mean, std = MEAN_STD[normalization]
         return cls(resize=resize, size=size, mean=mean, std=std)
 
@@ -128,9 +130,9 @@ class Preprocessing:
         expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
         if isinstance(image, Tensor):
             if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
-                raise ValueError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
+                raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
         elif not hasattr(image, "convert") or self.channels not in (1, 3):
-            raise ValueError(f"{expected}, got {type(image).__name__}")
+            raise InputError(f"{expected}, got {type(image).__name__}")
         pixels = image if isinstance(image, Tensor) and self._fits(image) else self._geometry()(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std

@@ -7,6 +7,7 @@ from typing import Any
 
 from resnetlib.config.preprocess import Preprocessing
 from resnetlib.config.spec import Spec, spec_from_dict
+from resnetlib.errors import InputError
 from resnetlib.text import printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
@@ -61,11 +62,11 @@ class HubFile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo) or ".." in self.repo:
-            raise ValueError(f"a repository of the hub is called org/name, got {self.repo!r}")
+            raise InputError(f"a repository of the hub is called org/name, got {self.repo!r}")
         if not _is_relative(self.file):
-            raise ValueError(f"a file of a repository has a path inside it, got {self.file!r}")
+            raise InputError(f"a file of a repository has a path inside it, got {self.file!r}")
         if not _is_relative(self.revision):
-            raise ValueError(f"a revision is a branch, a tag or a commit, got {self.revision!r}")
+            raise InputError(f"a revision is a branch, a tag or a commit, got {self.revision!r}")
         _check_hash(self.sha256)
 
     def __str__(self) -> str:
@@ -93,9 +94,9 @@ class UrlFile:
 
     def __post_init__(self) -> None:
         if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
-            raise ValueError("a URL must be without a user's name and a password: whoever reads an error would read them too")
+            raise InputError("a URL must be without a user's name and a password: whoever reads an error would read them too")
         if not self.url.startswith(("https://", "http://")):
-            raise ValueError(f"a URL must begin with https:// or http://, got {self.url!r}")
+            raise InputError(f"a URL must begin with https:// or http://, got {self.url!r}")
         _check_hash(self.sha256)
 
     def __str__(self) -> str:
@@ -152,33 +153,33 @@ class PretrainedConfig:
     def __post_init__(self) -> None:
         for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
             if not isinstance(getattr(self, field), str):
-                raise ValueError(f"{field} must be a str, got {getattr(self, field)!r}")
+                raise InputError(f"{field} must be a str, got {getattr(self, field)!r}")
         for field in ("name", "tag"):  # they appear in error messages
             if not getattr(self, field).isprintable() or len(getattr(self, field)) > LONGEST_NAME:
                 shown = printable(getattr(self, field), 80)
-                raise ValueError(f"{field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
+                raise InputError(f"{field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
         if not isinstance(self.spec, Spec):
-            raise ValueError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(self.spec).__name__}")
+            raise InputError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(self.spec).__name__}")
         if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
-            raise ValueError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
+            raise InputError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
         if len(self.spec.depths) > MOST_STAGES:
-            raise ValueError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
+            raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
         for field in ("classes", "class_ids"):
             names = getattr(self, field)
             if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
-                raise ValueError(f"{field} must be a tuple of strs, got {names!r}")
+                raise InputError(f"{field} must be a tuple of strs, got {names!r}")
         for field in ("top1", "top5", "train_top1"):
             share = getattr(self, field)
             if share is not None and (not isinstance(share, float) or not 0 <= share <= 100):
-                raise ValueError(f"{field} must be a float, in percent, got {share!r}")
+                raise InputError(f"{field} must be a float, in percent, got {share!r}")
         if self.params is not None and (not isinstance(self.params, int) or self.params < 1):
-            raise ValueError(f"params must be an int above 0, got {self.params!r}")
+            raise InputError(f"params must be an int above 0, got {self.params!r}")
         if self.gmacs is not None and (not isinstance(self.gmacs, float) or not self.gmacs > 0):
-            raise ValueError(f"gmacs must be a float above 0, got {self.gmacs!r}")
+            raise InputError(f"gmacs must be a float above 0, got {self.gmacs!r}")
         if not isinstance(self.sources, tuple) or not all(isinstance(source, Source) for source in self.sources):
-            raise ValueError(f"sources must be a tuple of sources, got {self.sources!r}")
+            raise InputError(f"sources must be a tuple of sources, got {self.sources!r}")
         if self.class_ids is not None and len(self.class_ids) != len(self.classes or ()):
-            raise ValueError(f"a pretrained config names {len(self.classes or ())} classes and {len(self.class_ids)} class_ids")
+            raise InputError(f"a pretrained config names {len(self.classes or ())} classes and {len(self.class_ids)} class_ids")
 
     @property
     def full_name(self) -> str:
@@ -197,7 +198,7 @@ def pretrained_config_from_json(text: str) -> PretrainedConfig:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the pretrained config cannot be read: {printable(repr(error))}") from error
+        raise InputError(f"the pretrained config cannot be read: {printable(repr(error))}") from error
     return pretrained_config_from_dict(values)
 
 
@@ -206,7 +207,7 @@ def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
     try:
         unknown = sorted(set(values) - ({field.name for field in fields(PretrainedConfig)} - {"sources"}))
         if unknown:
-            raise ValueError(f"unknown fields: {', '.join(unknown)}")
+            raise InputError(f"unknown fields: {', '.join(unknown)}")
         preprocess = values.get("preprocess")
         return PretrainedConfig(
             **{
@@ -216,7 +217,7 @@ def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"the pretrained config cannot be read: {printable(repr(error), 1000)}") from error
+        raise InputError(f"the pretrained config cannot be read: {printable(repr(error), 1000)}") from error
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -233,4 +234,4 @@ def _is_relative(path: object) -> bool:
 
 def _check_hash(sha256: str | None) -> None:
     if sha256 is not None and (not isinstance(sha256, str) or not _HEX.fullmatch(sha256)):
-        raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, in lower case, got {sha256!r}")
+        raise InputError(f"sha256 must be 8 to 64 hexadecimal digits, in lower case, got {sha256!r}")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
+from resnetlib.errors import InputError
+
 Stem = Literal["imagenet", "cifar"]
 """imagenet: a 7x7 convolution and a max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
 
@@ -85,34 +87,34 @@ class ResNetSpec:
         check_choices(self, stem=Stem, norm=Norm, init=Init)
         check_counts(self, "depths", "widths", "groups", "base_width")
         if len(self.depths) != len(self.widths):
-            raise ValueError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
+            raise InputError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
         if self.block == "basic" and (self.groups, self.base_width, self.stride_in) != (1, 64, "3x3"):
-            raise ValueError(
+            raise InputError(
                 f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "
                 f"base_width={self.base_width}, stride_in={self.stride_in!r} with block='basic'"
             )
         if not isinstance(self.stem_norm, bool):
-            raise ValueError(f"stem_norm must be True or False, got {self.stem_norm!r}")
+            raise InputError(f"stem_norm must be True or False, got {self.stem_norm!r}")
         if self.stem_norm and self.order != "pre":
-            raise ValueError(
+            raise InputError(
                 f"stem_norm=True is an option of order='pre', got order={self.order!r}, whose stem always has norm and relu"
             )
         thin = [width for width in self.widths if width * self.base_width < 64]
         if thin:
-            raise ValueError(f"base_width={self.base_width} leaves no channels at a width of {thin[0]}")
+            raise InputError(f"base_width={self.base_width} leaves no channels at a width of {thin[0]}")
         if self.init == "fixup" and (self.norm, self.order, self.join) != ("none", "post", "add"):
-            raise ValueError(
+            raise InputError(
                 "init='fixup' needs norm='none', order='post' and join='add', "
                 f"got norm={self.norm!r}, order={self.order!r}, join={self.join!r}"
             )
         if self.init == "zero_init_residual" and self.join != "add":
-            raise ValueError(
+            raise InputError(
                 f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
                 "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
             )
         check_parameters("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
-            raise ValueError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
+            raise InputError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
     def _numbers(self, width: int) -> int:
         """Estimate the parameters of a block's convolutions."""
@@ -161,11 +163,11 @@ class DenseNetSpec:
         check_choices(self, stem=Stem, norm=Norm)
         check_counts(self, "growth", "depths", "stem_width")
         if not _is_int(self.bottleneck) or self.bottleneck < 0:
-            raise ValueError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
+            raise InputError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
         if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
-            raise ValueError(f"compression must be above 0 and at most 1, got {self.compression!r}")
+            raise InputError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
-            raise ValueError(f"compression={self.compression} leaves a transition no channels")
+            raise InputError(f"compression={self.compression} leaves a transition no channels")
         check_parameters("the network", self._numbers())
 
     def _numbers(self) -> int:
@@ -204,14 +206,14 @@ def spec_from_json(text: str) -> Spec:
     Example:
         >>> spec_from_json('{"family": "vgg"}')
         Traceback (most recent call last):
-        ValueError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
+        resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
     """
     try:
         values = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"a spec must be JSON: {error}") from None
+        raise InputError(f"a spec must be JSON: {error}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"a spec must be a JSON object, got {type(values).__name__}")
+        raise InputError(f"a spec must be a JSON object, got {type(values).__name__}")
     return spec_from_dict(values)
 
 
@@ -219,19 +221,19 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
     """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields and invalid values."""
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
     if not isinstance(values, Mapping):
-        raise ValueError(f"a spec must be a mapping, got {type(values).__name__}")
+        raise InputError(f"a spec must be a mapping, got {type(values).__name__}")
     family = values.get("family")
     if not isinstance(family, str) or family not in families:
-        raise ValueError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
+        raise InputError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
     known = [field.name for field in fields(families[family])]
     unknown = sorted(map(str, set(values) - {"family", *known}))
     if unknown:
-        raise ValueError(f"a {family} spec has the fields {_quoted(known)}, got {_quoted(unknown)}")
+        raise InputError(f"a {family} spec has the fields {_quoted(known)}, got {_quoted(unknown)}")
     kwargs: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name != "family"}
     try:
         return families[family](**kwargs)
     except TypeError as error:  # a field without a default is missing
-        raise ValueError(f"a {family} spec is incomplete: {error}") from None
+        raise InputError(f"a {family} spec is incomplete: {error}") from None
 
 
 def check_choices(spec: object, **choices: Any) -> None:
@@ -239,7 +241,7 @@ def check_choices(spec: object, **choices: Any) -> None:
     for name, literal in choices.items():
         value, accepted = getattr(spec, name), get_args(literal)
         if value not in accepted:
-            raise ValueError(f"{name} must be one of {_quoted(accepted)}, got {value!r}")
+            raise InputError(f"{name} must be one of {_quoted(accepted)}, got {value!r}")
 
 
 def check_counts(spec: object, *names: str) -> None:
@@ -250,16 +252,16 @@ def check_counts(spec: object, *names: str) -> None:
         plural = name.endswith("s") and name != "groups"
         if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
             kind = "a tuple of ints" if plural else "an int"
-            raise ValueError(f"{name} must be {kind} of at least 1, got {value!r}")
+            raise InputError(f"{name} must be {kind} of at least 1, got {value!r}")
         largest = MOST_BLOCKS if name == "depths" else LARGEST
         if sum(counts) > largest:
-            raise ValueError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
+            raise InputError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
 
 
 def check_parameters(what: str, count: int) -> None:
     """Raise ValueError if something would have more than `MOST_PARAMETERS` parameters, before memory is allocated."""
     if count > MOST_PARAMETERS:
-        raise ValueError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
+        raise InputError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
 
 
 def _is_int(value: object) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from resnetlib.disk import read_file
+from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -58,17 +59,17 @@ class LabelledImages:
         """Check types, dtypes and shapes."""
         for name in ("images", "labels"):
             if not isinstance(tensor := getattr(self, name), Tensor):
-                raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+                raise InputTypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
         if self.images.dtype != torch.uint8:
-            raise ValueError(f"images must be torch.uint8, got {self.images.dtype}: convert them with .to(torch.uint8)")
+            raise InputError(f"images must be torch.uint8, got {self.images.dtype}: convert them with .to(torch.uint8)")
         if self.labels.dtype not in _INTEGERS:
-            raise ValueError(f"labels must be integers, got {self.labels.dtype}: convert them with .to(torch.int64)")
+            raise InputError(f"labels must be integers, got {self.labels.dtype}: convert them with .to(torch.int64)")
         if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
             shapes = f"{tuple(self.images.shape)} and {tuple(self.labels.shape)}"
-            raise ValueError(f"images must be (N, 3, H, W) and labels (N,), got {shapes}")
+            raise InputError(f"images must be (N, 3, H, W) and labels (N,), got {shapes}")
         listed = isinstance(self.classes, Sequence) and not isinstance(self.classes, str)
         if not listed or not all(isinstance(name, str) for name in self.classes):
-            raise TypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
+            raise InputTypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
         object.__setattr__(self, "labels", self.labels.long())
         object.__setattr__(self, "classes", tuple(self.classes))
 
@@ -78,7 +79,7 @@ class LabelledImages:
     def first(self, count: int) -> "LabelledImages":
         """Return the first `count` images, or all if there are fewer, without a copy."""
         if count < 1:
-            raise ValueError(f"count must be at least 1, got {count}")
+            raise InputError(f"count must be at least 1, got {count}")
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def batches(self, preprocess: Callable[[Tensor], Tensor], size: int = 250) -> list[tuple[Tensor, Tensor]]:
@@ -95,7 +96,7 @@ class LabelledImages:
             ValueError: if the size is below 1.
         """
         if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
+            raise InputError(f"size must be at least 1, got {size}")
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
 
@@ -120,11 +121,11 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
         https://www.cs.toronto.edu/~kriz/cifar.html
     """
     if split not in _FILES:
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        raise InputError(f"split must be 'train' or 'test', got {split!r}")
     found = _find(Path(folder))
     if found is None:
         what = "has no test_batch or test_batch.bin" if Path(folder).is_dir() else "is no folder"
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it"
         )
     batches, ending = found
@@ -151,21 +152,21 @@ def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
     try:
         content = read_file(path, _LARGEST)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
+        raise MissingFileError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
     binary = path.suffix == ".bin"
     if verify or not binary:
         digest = hashlib.new("sha256" if binary else "md5", content, usedforsecurity=False).hexdigest()
         if digest != CHECKSUMS[path.name]:
             advice = "" if binary else "; another pickle is never read, since it could run code: use the binary form"
-            raise ValueError(
+            raise InputError(
                 f"{path} is damaged or not the published file: its checksum is {digest}, not {CHECKSUMS[path.name]}{advice}"
             )
     if not binary:
         batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum is the published one
         return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy()).reshape(-1, 3, 32, 32)
     if not content or len(content) % (1 + _PIXELS):
-        raise ValueError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
+        raise InputError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
     if int(records[:, 0].max()) > 9:
-        raise ValueError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")
+        raise InputError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")
     return records[:, 0].long(), records[:, 1:].clone().reshape(-1, 3, 32, 32)

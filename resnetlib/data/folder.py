@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from resnetlib.disk import open_file
 from resnetlib.distributed import Processes
+from resnetlib.errors import InputError, MissingFileError
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def find_images(root: str | Path) -> ImageFiles:
     """
     root = Path(root)
     if not root.exists():
-        raise FileNotFoundError(f"there is no folder {root}")
+        raise MissingFileError(f"there is no folder {root}")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
     passed_over: list[tuple[str, str]] = []
@@ -112,7 +113,7 @@ def find_images(root: str | Path) -> ImageFiles:
     visited = {os.path.realpath(root)}
     found = {name: sorted(_walk(root, name, visited, passed_over)) for name in classes}
     if empty := [name for name, paths in found.items() if not paths]:
-        raise FileNotFoundError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
+        raise MissingFileError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
     samples = tuple((path, label) for label, name in enumerate(classes) for path in found[name])
     return ImageFiles(root, tuple(classes), samples, tuple(passed_over))
 
@@ -126,7 +127,7 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
     images = [path.name for path in visible if path.suffix.lower() in ENDINGS and path.is_file()]
     if not classes:
         what = f"holds {len(images):,} images, but no folder for each class" if images else "has no folders of images"
-        raise FileNotFoundError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
+        raise MissingFileError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
     others = {path.name for path in visible if not path.is_dir()} - set(images)
     passed_over += [(f"{path.name}/", "hidden folders") for path in hidden if path.is_dir()]
     passed_over += [(name, "outside the folders of classes") for name in images]
@@ -136,7 +137,7 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
     for names in alike.values():
         if len(names) > 1:
-            raise ValueError(f"{root} has several classes of one name: {', '.join(map(repr, names))}: merge or rename them")
+            raise InputError(f"{root} has several classes of one name: {', '.join(map(repr, names))}: merge or rename them")
     return classes
 
 
@@ -168,7 +169,7 @@ def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
     """Raise ValueError if two folders have different classes."""
     if one.classes != other.classes:
         apart = ", ".join(sorted(set(one.classes) ^ set(other.classes)))
-        raise ValueError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
+        raise InputError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
 
 
 def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
@@ -186,7 +187,7 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
         ValueError: if `share` is out of range, or a class has a single image.
     """
     if not 0 < share < 1:
-        raise ValueError(f"the share of images held out must be between 0 and 1, got {share}")
+        raise InputError(f"the share of images held out must be between 0 and 1, got {share}")
     draws = torch.Generator().manual_seed(seed)
     held: set[int] = set()
     of_class: list[list[int]] = [[] for _ in files.classes]
@@ -194,7 +195,7 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
         of_class[label].append(i)
     for name, places in zip(files.classes, of_class, strict=True):
         if len(places) < 2:
-            raise ValueError(
+            raise InputError(
                 f"{files.root} has one image of {name}, which cannot be split: add some, or make folders train and val"
             )
         count = min(len(places) - 1, max(1, round(share * len(places))))
@@ -221,7 +222,7 @@ def read_image(path: str | Path) -> "Image":
         with open_file(path) as file:
             return _decode(file)
     except Exception as error:  # Pillow's decoders promise no set of errors
-        raise ValueError(f"{path} is no image that can be read: {error}") from error
+        raise InputError(f"{path} is no image that can be read: {error}") from error
 
 
 def _decode(file: BinaryIO) -> "Image":
@@ -231,11 +232,11 @@ def _decode(file: BinaryIO) -> "Image":
         try:
             image = Image.open(file, formats=_FORMATS)
         except UnidentifiedImageError as error:
-            raise ValueError(f"its content is none of {', '.join(_FORMATS)}") from error
+            raise InputError(f"its content is none of {', '.join(_FORMATS)}") from error
         if not 0 < max(image.size) <= _LONGEST * min(image.size):
-            raise ValueError(f"of {image.width} x {image.height} pixels, one side is more than {_LONGEST} times the other")
+            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_LONGEST} times the other")
         if image.mode in ("I", "F"):
-            raise ValueError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
+            raise InputError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
         if image.mode.startswith("I;16"):
             return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
         return image.convert("RGB")
@@ -309,7 +310,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
     if lost := sorted(set(range(len(files.classes))) - {label for _, label in good}):
         examples = [f"{path} ({error})" for (path, label), error in bad if label in lost]
         names = ", ".join(files.classes[label] for label in lost)
-        raise ValueError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
+        raise InputError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
     digest = hashlib.sha256(b"".join(content for content, error in read if error is None)).hexdigest()
     passed_over = (*files.passed_over, *((path, error) for (path, _), error in bad))
     return replace(files, samples=good, passed_over=passed_over, digest=digest, stamp=stamp)

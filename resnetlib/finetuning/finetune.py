@@ -13,6 +13,7 @@ from resnetlib.config import Preprocessing
 from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, try_images
 from resnetlib.data.folder import ENDINGS
 from resnetlib.distributed import Processes, choose_device, process_group
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
@@ -88,15 +89,15 @@ def finetune(
     check_arguments(recipe_of("finetune") if recipe is None else recipe, out, seed=seed, every=every, sample=sample)
     device = choose_device(device)
     if not isinstance(validation, int | float):
-        raise TypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
+        raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
     if isinstance(data, str | Path):
         if data == "":
-            raise ValueError("data must name a folder, got ''")
+            raise InputError("data must name a folder, got ''")
         if Path(out).resolve().is_relative_to(Path(data).resolve()):
-            raise ValueError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
+            raise InputError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
     elif not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
-        raise TypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
+        raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
     with process_group(device) as processes:  # all that follows may need the other processes
         in_memory = isinstance(data, tuple)
         if isinstance(data, tuple):
@@ -106,7 +107,7 @@ def finetune(
             parts = find_split(data, validation, seed=seed, known=known, processes=processes)
         classes = parts[0].classes
         if len(classes) < 2:
-            raise ValueError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
+            raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
@@ -192,7 +193,7 @@ def _parts(data: Path) -> list[Path]:
     others = [name for name in folders if name not in named]
     if "train" not in named or others:
         there = ", ".join(sorted([*named, *others]))
-        raise ValueError(f"{data} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+        raise InputError(f"{data} has the folders {there}: give train and val, train alone, or a folder of images for each class")
     return [*named.values()]
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from torch import nn
 
+from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Stage
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.backbone import check_network
@@ -149,5 +150,5 @@ def _count_up_to(names: list[str], up_to: str) -> int:
             counts |= {".".join(parts[: n + 1]): i + 1 for n in range(len(parts))}
     if up_to not in counts:
         choices = ", ".join(dict.fromkeys(name.removeprefix(prefix).partition(".")[0] for name in names))
-        raise ValueError(f"the network has no part {up_to!r}, but {choices}, and blocks such as {names[len(names) // 2]}")
+        raise InputError(f"the network has no part {up_to!r}, but {choices}, and blocks such as {names[len(names) // 2]}")
     return counts[up_to]

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.finetuning.freeze import layers_of
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_module
@@ -50,9 +51,9 @@ def parameter_groups(
     """
     check_module(net)
     if lr <= 0 or weight_decay < 0:
-        raise ValueError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
+        raise InputError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
     if not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
+        raise InputError(f"layer_decay must be above 0, and 1 at most, got {layer_decay}")
     depth_of, labels = _depths(net) if layer_decay < 1 else (defaultdict(int), ["all"])
     groups: dict[tuple[int, bool], ParameterGroup] = {}
     for name, parameter in net.named_parameters():
@@ -94,7 +95,7 @@ def table_of(groups: list[ParameterGroup]) -> str:
         all, no decay        0.1         0       39        1,386
     """
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
-        raise TypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {type(groups).__name__}")
+        raise InputTypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {type(groups).__name__}")
     labels = [group.get("label", f"group {i}") for i, group in enumerate(groups)]
     width = max(16, *map(len, labels))
     lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]

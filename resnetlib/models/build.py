@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 from resnetlib.modules import Backbone, dilate
@@ -57,7 +58,7 @@ def build(
         'PlainNet'
     """
     if not isinstance(spec, ResNetSpec | DenseNetSpec):
-        raise TypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
+        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
     classes = CLASSES[spec.stem] if num_classes is None else num_classes
     with _making(device):
         net: Backbone
@@ -72,7 +73,7 @@ def build(
                 memory_efficient=memory_efficient,
             )
         elif proj_drop_rate:
-            raise ValueError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {network_class(spec).__name__}")
+            raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {network_class(spec).__name__}")
         else:
             net = network_class(spec)(
                 spec,
@@ -85,7 +86,7 @@ def build(
     if output_stride is not None:
         dilate(net, output_stride)
     if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
-        raise TypeError(f"dtype must be a torch.dtype of floating point numbers, got {dtype!r}")
+        raise InputTypeError(f"dtype must be a torch.dtype of floating point numbers, got {dtype!r}")
     return net.to(dtype=dtype) if dtype is not None else net
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.errors import InputError, InputTypeError
 
 _BASIC = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
 _BOTTLENECK = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))
@@ -123,10 +124,10 @@ def spec_of(name: str) -> Spec:
         (3, 4, 6, 3)
     """
     if not isinstance(name, str):
-        raise TypeError(f"name must be a str, got {type(name).__name__}")
+        raise InputTypeError(f"name must be a str, got {type(name).__name__}")
     if name not in SPECS:
         near = get_close_matches(name, SPECS, n=3) or ["see list_models()"]
-        raise ValueError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
+        raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
     return SPECS[name]
 
 
@@ -147,7 +148,7 @@ def list_models(pattern: str = "*") -> list[str]:
         ['cifar_plain20', 'cifar_plain32', 'cifar_plain44', 'cifar_plain56', 'cifar_plain110']
     """
     if not isinstance(pattern, str):
-        raise TypeError(f"pattern must be a str, got {type(pattern).__name__}")
+        raise InputTypeError(f"pattern must be a str, got {type(pattern).__name__}")
     return natural_order(name for name in SPECS if fnmatchcase(name, pattern))
 
 

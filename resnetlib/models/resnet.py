@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from resnetlib.config import BlockKind, JoinKind, Order, ResNetSpec
+from resnetlib.errors import InputError
 from resnetlib.modules import (
     Add,
     Backbone,
@@ -80,7 +81,7 @@ class BlockNet(Backbone):
         memory_efficient: bool = False,
     ) -> None:
         if spec.join not in self.joins or spec.order not in self.orders:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} is the network of join in {self.joins} and order in {self.orders}, "
                 f"got join={spec.join!r} and order={spec.order!r}; build(spec) finds the class"
             )

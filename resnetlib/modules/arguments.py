@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.config.spec import LARGEST
+from resnetlib.errors import InputError, InputTypeError
 
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
 """Which of some things: the last so many, or their numbers, negative ones counted from the end, or all."""
@@ -16,7 +17,7 @@ Indices = SupportsIndex | Sequence[SupportsIndex] | None
 def check_module(module: object) -> None:
     """Raise TypeError for what is no module."""
     if not isinstance(module, nn.Module):
-        raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+        raise InputTypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
 
 
 def check_probability(name: str, value: float) -> None:
@@ -26,7 +27,7 @@ def check_probability(name: str, value: float) -> None:
     except (TypeError, ValueError, RuntimeError):
         fits = False
     if not fits:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+        raise InputError(f"{name} must be at least 0 and below 1, got {value}")
 
 
 def as_integer(value: object) -> int | None:
@@ -41,9 +42,9 @@ def check_count(name: str, value: SupportsIndex, *, least: int) -> int:
     """Return `value` as Python's integer; raise ValueError unless it is one from `least` to `LARGEST`."""
     number = as_integer(value)
     if number is None or number < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")
     if number > LARGEST:
-        raise ValueError(f"{name} must be at most {LARGEST:,}, got {str(number)[:40]}")
+        raise InputError(f"{name} must be at most {LARGEST:,}, got {str(number)[:40]}")
     return number
 
 
@@ -52,7 +53,7 @@ def check_device(device: torch.device | str | int) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
+        raise InputError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
 def wanted_indices(indices: Indices, available: int) -> set[int]:
@@ -76,13 +77,13 @@ def wanted_indices(indices: Indices, available: int) -> set[int]:
         return set(range(available))
     if isinstance(indices, SupportsIndex):
         if not 1 <= index(indices) <= available:
-            raise ValueError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
+            raise InputError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
         return set(range(available - index(indices), available))
     if not isinstance(indices, Sequence) or isinstance(indices, str):
-        raise ValueError(f"indices must be a number of last maps, or some of {-available} to {available - 1}, got {indices!r}")
+        raise InputError(f"indices must be a number of last maps, or some of {-available} to {available - 1}, got {indices!r}")
     numbers = [i for i in indices if isinstance(i, SupportsIndex) and -available <= index(i) < available]
     if len(numbers) < len(indices) or not numbers:
-        raise ValueError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
+        raise InputError(f"indices must be some of {-available} to {available - 1}, got {list(indices)}")
     return {index(i) % available for i in numbers}
 
 
@@ -102,8 +103,8 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
         return  # sizes are tensors there, and a branch on them would be lost
     if not isinstance(x, Tensor) or not x.is_floating_point():
         got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"expected images, a tensor (N, {channels}, H, W) of floating point numbers, got {got}")
+        raise InputTypeError(f"expected images, a tensor (N, {channels}, H, W) of floating point numbers, got {got}")
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
-        raise ValueError(
+        raise InputError(
             f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Parts, Stage, run
@@ -187,7 +188,7 @@ class Backbone(nn.Module, ABC):
             ValueError: if an index is out of range, or the format is not "NCHW".
         """
         if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
+            raise InputError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
         check_images(x, self.in_chans, self.smallest_input)
         wanted = wanted_indices(indices, len(self.feature_info))
         sections = (self.stem(), *self.stages())
@@ -242,7 +243,7 @@ class Backbone(nn.Module, ABC):
 def check_network(net: object, *, compiled: bool = True) -> None:
     """Raise TypeError unless `net` is a Backbone or, with `compiled`, a compiled one."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
-        raise TypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
+        raise InputTypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
 
 
 def make_classifier(

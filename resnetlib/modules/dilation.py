@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
@@ -62,9 +63,9 @@ def dilate(net: Backbone, output_stride: int) -> None:
     strides = [info["reduction"] for info in net.feature_info]
     choices = sorted(set(strides[1:]))
     if is_dilated(net):
-        raise ValueError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
+        raise InputError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
     if output_stride not in choices:
-        raise ValueError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
+        raise InputError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
     for i, stage in enumerate(net.stages(), 1):
         rate = max(1, strides[i - 1] // output_stride)
         if strides[i] > output_stride:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import check_probability
 
 DropMode = Literal["row", "batch"]
@@ -35,7 +36,7 @@ class Join(nn.Module, ABC):
 def make_join(join: Callable[[], Join]) -> Join:
     """Call a join factory; raise TypeError if the result is not a join."""
     if isinstance(join, nn.Module) or not callable(join) or not isinstance(made := join(), Join):
-        raise TypeError(f"join must be a class of joins, such as Add, or another function that makes a Join, got {join!r}")
+        raise InputTypeError(f"join must be a class of joins, such as Add, or another function that makes a Join, got {join!r}")
     return made
 
 
@@ -110,7 +111,7 @@ class _Stochastic(Join):
         super().__init__()
         check_probability("p", p)
         if mode not in ("row", "batch"):
-            raise ValueError(f"mode must be 'row' or 'batch', got {mode!r}")
+            raise InputError(f"mode must be 'row' or 'batch', got {mode!r}")
         self.p = p
         self.mode = mode
 
@@ -172,5 +173,5 @@ def stochastic_depth(join: Callable[[], Join], blocks: int, *, drop_path_rate: f
         return [join] * blocks
     if join not in STOCHASTIC:
         name = getattr(join, "__name__", join)
-        raise ValueError(f"drop_path_rate works with the joins Add and Concat, got drop_path_rate={drop_path_rate} with {name}")
+        raise InputError(f"drop_path_rate works with the joins Add and Concat, got drop_path_rate={drop_path_rate} with {name}")
     return [partial(STOCHASTIC[join], drop_path_rate * i / blocks) for i in range(1, blocks + 1)]

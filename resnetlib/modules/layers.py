@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.config.spec import check_parameters
+from resnetlib.errors import InputTypeError
 
 
 class MakeConv(Protocol):
@@ -40,7 +41,7 @@ class LayerFactory:
 def check_layers(layers: object) -> None:
     """Raise TypeError for anything but a `LayerFactory`."""
     if not isinstance(layers, LayerFactory):
-        raise TypeError(f"layers must be LayerFactory, such as resnetlib.modules.layers.BATCH_NORM, got {layers!r}")
+        raise InputTypeError(f"layers must be LayerFactory, such as resnetlib.modules.layers.BATCH_NORM, got {layers!r}")
 
 
 class ShiftedConv2d(nn.Conv2d):

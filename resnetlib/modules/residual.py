@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.config import Shortcut, StrideIn
+from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.join import Add, Join, make_join
@@ -37,7 +38,7 @@ class PadShortcut(nn.Module):
         for name, value in (("c_in", c_in), ("c_out", c_out), ("stride", stride)):
             check_count(name, value, least=1)
         if c_out < c_in:
-            raise ValueError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
+            raise InputError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
         self.stride = stride
         self.before = 0 if at_end else (c_out - c_in) // 2
         self.after = c_out - c_in - self.before
@@ -56,7 +57,7 @@ def make_shortcut(
 ) -> nn.Module | None:
     """Create the `downsample` child of a block, None for the identity; `normed` adds a norm after the projection."""
     if kind not in get_args(Shortcut):
-        raise ValueError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
+        raise InputError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
     same_shape = stride == 1 and c_in == c_out
     if not join.uses_skip or (same_shape and kind != "C"):
         return None
@@ -71,14 +72,14 @@ def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
     for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
         check_count(name, value, least=1)
     if width * base_width < 64:
-        raise ValueError(f"base_width={base_width} leaves no channels at a width of {width}")
+        raise InputError(f"base_width={base_width} leaves no channels at a width of {width}")
     return width * base_width // 64 * groups
 
 
 def check_stride_in(stride_in: str) -> None:
     """Raise ValueError unless `stride_in` names a convolution of a bottleneck."""
     if stride_in not in get_args(StrideIn):
-        raise ValueError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
+        raise InputError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
 
 
 class BasicBlock(Block):

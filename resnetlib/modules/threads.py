@@ -7,6 +7,8 @@ from threading import RLock, get_ident
 
 from torch import nn
 
+from resnetlib.errors import InUseError
+
 
 @dataclass(slots=True, eq=False)
 class _Use:
@@ -50,7 +52,7 @@ def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iter
             inside = {module: module.training for module in use.modes} if training is False else {}
         yield
         if not alone and any(module.training and not mode for module, mode in inside.items()):
-            raise RuntimeError(
+            raise InUseError(
                 "the network was put into training mode while it was evaluated, and the result would be wrong: let other threads "
                 "train a copy (copy.deepcopy(net))"
             )
@@ -81,7 +83,7 @@ def _refuse_others(net: nn.Module, alone: bool) -> None:
     modules, thread = set(net.modules()), get_ident()
     for use in _USES:
         if use.thread != thread and (alone or use.alone) and not modules.isdisjoint(use.modes):
-            raise RuntimeError(
+            raise InUseError(
                 f"another thread is {'analysing' if use.alone else 'evaluating'} this network, which must not change meanwhile: "
                 "give each thread a copy of its own, made before (copy.deepcopy(net))"
             )

@@ -16,6 +16,7 @@ import torch
 from resnetlib import __version__
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.distributed import Processes
+from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Loader
 from resnetlib.train.recipe import Recipe
@@ -67,7 +68,7 @@ class Checkpoints:
             path.rename(path.with_suffix(".damaged"))
         if messages or damaged:
             found = messages or [f"{', '.join(damaged)} are damaged"]
-            raise ValueError("\n".join([*found, f"No checkpoint in {self.folder} is whole: delete the folder to start again."]))
+            raise InputError("\n".join([*found, f"No checkpoint in {self.folder} is whole: delete the folder to start again."]))
         return None, []
 
     def clean(self) -> None:
@@ -84,9 +85,9 @@ def _load_state(file: BinaryIO, path: Path) -> State:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling can raise anything
-        raise ValueError(f"{path} is no checkpoint, or holds more than tensors and plain data; nothing in it was run") from error
+        raise InputError(f"{path} is no checkpoint, or holds more than tensors and plain data; nothing in it was run") from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+        raise InputError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
     return state
 
 
@@ -120,11 +121,11 @@ def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
         for key, mine in identity.items():
             if run.get(key) != mine:
                 what = _difference(key, run.get(key), mine)
-                raise ValueError(f"{path.parent} holds another training, whose {what}: give another folder")
+                raise InputError(f"{path.parent} holds another training, whose {what}: give another folder")
         return
     foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
     if foreign:
-        raise FileExistsError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
+        raise ExistingFileError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
     _write_run(path, {**identity, "sessions": []})
 
 
@@ -163,10 +164,10 @@ def read_run(path: Path) -> dict[str, Any]:
     try:
         run = json.loads(read_file(path, 2**26))
         if not isinstance(run, dict) or not isinstance(run.get("sessions"), list):
-            raise ValueError("it must be an object with a list of sessions")
+            raise InputError("it must be an object with a list of sessions")
     except (ValueError, RecursionError) as error:
         how = f"Delete it to go on from the checkpoints, or {path.parent} to begin anew."
-        raise ValueError(f"{path} cannot be read: {error}. {how}") from error
+        raise InputError(f"{path} cannot be read: {error}. {how}") from error
     return run
 
 

@@ -34,6 +34,7 @@ from resnetlib.data import (
     read_image,
 )
 from resnetlib.distributed import Processes
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe
 
@@ -80,20 +81,20 @@ class MemoryLoader:
         preprocess: Preprocessing | None = None,
     ) -> None:
         if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
-            raise ValueError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
+            raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
         if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
-            raise ValueError("training and test images must be of one size, and have the same classes")
+            raise InputError("training and test images must be of one size, and have the same classes")
         for split, labels in (("training", train.labels), ("test", test.labels)):
             if not len(labels) or not bool(((labels >= 0) & (labels < len(train.classes))).all()):
-                raise ValueError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
+                raise InputError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
         self.digest = _hash_tensors(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
         self.checked: list[dict[str, Any]] = []
         channels, height, width = train.images.shape[1:]
         if height != width:
-            raise ValueError(f"images must be square, got {height} x {width} pixels")
+            raise InputError(f"images must be square, got {height} x {width} pixels")
         if preprocess is not None and preprocess.channels != channels:
-            raise ValueError(f"images have {channels} channels, and the preprocessing is for {preprocess.channels}")
+            raise InputError(f"images have {channels} channels, and the preprocessing is for {preprocess.channels}")
         self.preprocess = replace(preprocess or measure_preprocessing(train.images), resize=height, size=height)
         self._train = train.images.to(processes.device), train.labels.to(processes.device)
         self._test = test.images.to(processes.device), test.labels.to(processes.device)
@@ -145,7 +146,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
     mean = counts @ shades / counts.sum(1)
     std = (counts @ shades**2 / counts.sum(1) - mean**2).sqrt()
     if not bool((std > 0.00005).all()):
-        raise ValueError(f"a channel has the same value in all pixels: standard deviations {std.tolist()}")
+        raise InputError(f"a channel has the same value in all pixels: standard deviations {std.tolist()}")
     rounded = [tuple(round(value, 4) for value in values.tolist()) for values in (mean, std)]
     return Preprocessing(resize=images.shape[-1], size=images.shape[-1], mean=rounded[0], std=rounded[1])
 
@@ -166,9 +167,9 @@ class FolderLoader:
         workers: int | None = None,
     ) -> None:
         if recipe.augmentation == "pad_crop_flip":
-            raise ValueError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
+            raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
         if preprocess is not None and preprocess.channels not in (1, 3):
-            raise ValueError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+            raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
         size = recipe.train_size if preprocess is None else preprocess.size
         self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
         self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
@@ -223,7 +224,7 @@ class FolderLoader:
             check_interrupt()
             for batch in loaded:
                 if isinstance(batch, str):
-                    raise ValueError(batch)
+                    raise InputError(batch)
                 x, labels = batch
                 yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         finally:
@@ -319,15 +320,15 @@ def make_loader(
 ) -> Loader:
     """Return the loader for images in memory or in folders."""
     if recipe.batch_size % processes.world_size:
-        raise ValueError(f"a batch of {recipe.batch_size} cannot be shared equally among {processes.world_size} processes")
+        raise InputError(f"a batch of {recipe.batch_size} cannot be shared equally among {processes.world_size} processes")
     if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
         return MemoryLoader(train, test, recipe, seed, processes, preprocess)
     kinds = type(train).__name__, type(test).__name__
     if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
-        raise TypeError(f"train and test must both be in memory or both in folders, got {', '.join(kinds)}")
+        raise InputTypeError(f"train and test must both be in memory or both in folders, got {', '.join(kinds)}")
     for each, kind in zip((train, test), kinds, strict=True):
         if not isinstance(each, str | Path | ImageFiles):
-            raise TypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kind}")
+            raise InputTypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kind}")
     ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
     return FolderLoader(ours, others, recipe, seed, processes, preprocess)
 
@@ -338,7 +339,7 @@ def find_train_and_test(data: Path, images: int = 0) -> tuple[LabelledImages, La
         train = cifar10(data, "train")
         return train.first(images) if images else train, cifar10(data, "test"), len(train.classes)
     if not (data / "train").is_dir() or not (data / "val").is_dir():
-        raise ValueError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
+        raise InputError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
     if images:
-        raise ValueError("--images is for CIFAR-10: of a folder, all images are used")
+        raise InputError("--images is for CIFAR-10: of a folder, all images are used")
     return data / "train", data / "val", sum(path.is_dir() for path in (data / "train").iterdir())

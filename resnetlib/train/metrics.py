@@ -15,6 +15,7 @@ from torch import Tensor
 
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.distributed import Processes
+from resnetlib.errors import InputError
 from resnetlib.inference import Evaluation, evaluate
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Batch
@@ -154,12 +155,12 @@ def read_result(path: Path, kind: type[AnyResult]) -> tuple[AnyResult, dict[str,
         hashes = content.pop("sha256", None) if isinstance(content, dict) else None
         names = {field.name for field in fields(kind)}
         if not isinstance(hashes, dict) or content.keys() != names or not all(type(x) in (int, float) for x in content.values()):
-            raise ValueError("it is not the result of a training")
+            raise InputError("it is not the result of a training")
         if hashes.pop("rest", None) != _hash_of({**content, "sha256": hashes}):
-            raise ValueError("its contents are not those that were written")
+            raise InputError("its contents are not those that were written")
         return kind(**content), hashes
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise InputError(f"{path} is damaged: {error}") from error
 
 
 def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:

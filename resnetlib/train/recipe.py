@@ -7,6 +7,8 @@ from sys import float_info
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from resnetlib.errors import InputError
+
 Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
 Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
@@ -104,39 +106,39 @@ class Recipe:
         choices = {"optimizer": Optimizer, "schedule": Schedule, "augmentation": Augmentation, "loss": Loss}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         for field in fields(self):
             _check_number(field.name, getattr(self, field.name), field.type)
         if (self.epochs > 0) == (self.iterations > 0):
-            raise ValueError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
+            raise InputError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
         for name in ("label_smoothing", "ema", "momentum"):
             if getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be below 1, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be below 1, got {getattr(self, name)!r}")
         if self.head_only_fraction > 1:
-            raise ValueError(f"head_only_fraction must be at most 1, got {self.head_only_fraction!r}")
+            raise InputError(f"head_only_fraction must be at most 1, got {self.head_only_fraction!r}")
         for name in ("stem_lr_scale", "smallest_crop"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be above 0 and at most 1, got {getattr(self, name)!r}")
         self._check_schedule()
         if self.optimizer == "nesterov" and not self.momentum:
-            raise ValueError("the optimizer 'nesterov' needs momentum above 0")
+            raise InputError("the optimizer 'nesterov' needs momentum above 0")
         if self.rand_augment > _MAX_MAGNITUDE:
-            raise ValueError(f"rand_augment must be at most {_MAX_MAGNITUDE}, got {self.rand_augment}")
+            raise InputError(f"rand_augment must be at most {_MAX_MAGNITUDE}, got {self.rand_augment}")
         if self.test_resize < self.test_size:
-            raise ValueError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
+            raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
     def _check_schedule(self) -> None:
         marks = self.milestones
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):
-            raise ValueError(f"milestones must be increasing floats between 0 and 1, got {marks!r}")
+            raise InputError(f"milestones must be increasing floats between 0 and 1, got {marks!r}")
         if bool(marks) != (self.schedule == "steps"):
-            raise ValueError(
+            raise InputError(
                 "milestones are required by the schedule 'steps' and not accepted by the others (set milestones=[]), "
                 f"got {list(marks)} with {self.schedule!r}"
             )
         if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
-            raise ValueError(
+            raise InputError(
                 "a warm-up needs warmup_lr, and a schedule other than 'one_cycle', which has its own, "
                 f"got warmup={self.warmup}, warmup_lr={self.warmup_lr}, {self.schedule!r}"
             )
@@ -144,7 +146,7 @@ class Recipe:
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images` images; raise ValueError if they do not fill one."""
         if images < self.batch_size:
-            raise ValueError(f"{images} images do not fill a batch of {self.batch_size}: take a smaller batch")
+            raise InputError(f"{images} images do not fill a batch of {self.batch_size}: take a smaller batch")
         return images // self.batch_size
 
     def steps(self, images: int) -> int:
@@ -152,7 +154,7 @@ class Recipe:
         steps = self.iterations or self.epochs * self.steps_per_epoch(images)
         left = steps - self.head_only_steps(steps)
         if self.warmup and self.warmup >= left:
-            raise ValueError(f"warmup must be shorter than the training's {left} iterations, got {self.warmup}")
+            raise InputError(f"warmup must be shorter than the training's {left} iterations, got {self.warmup}")
         return steps
 
     def head_only_steps(self, steps: int) -> int:
@@ -166,13 +168,13 @@ class Recipe:
 
 def _check_number(name: str, value: Any, kind: Any) -> None:
     if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError(f"{name} must be an int, 0 or more, got {value!r}")
+        raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
     if kind is float and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= float_info.max):
-        raise ValueError(f"{name} must be a number, 0 or more, got {value!r:.200}")
+        raise InputError(f"{name} must be a number, 0 or more, got {value!r:.200}")
     if kind is bool and not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
+        raise InputError(f"{name} must be True or False, got {value!r}")
     if name in ("batch_size", "lr", "train_size", "test_size", "test_resize") and not value:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
+        raise InputError(f"{name} must be above 0, got {value!r}")
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -190,9 +192,9 @@ def recipe_from_json(text: str) -> Recipe:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the recipe cannot be read: {error}") from error
+        raise InputError(f"the recipe cannot be read: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"a recipe must be a JSON object, got {type(values).__name__}")
+        raise InputError(f"a recipe must be a JSON object, got {type(values).__name__}")
     return Recipe(**_check_fields(values))
 
 
@@ -200,7 +202,7 @@ def _check_fields(values: dict[str, Any]) -> dict[str, Any]:
     """Raise ValueError for unknown fields, and turn lists into tuples."""
     known = [field.name for field in fields(Recipe)]
     if unknown := [name for name in values if name not in known]:
-        raise ValueError(f"a recipe has no field {', '.join(map(repr, unknown))}, but {', '.join(known)}")
+        raise InputError(f"a recipe has no field {', '.join(map(repr, unknown))}, but {', '.join(known)}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
@@ -300,7 +302,7 @@ def recipe_of(name: str, **changes: Any) -> Recipe:
         5
     """
     if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}, but {', '.join(RECIPES)}")
+        raise InputError(f"there is no recipe {name!r}, but {', '.join(RECIPES)}")
     return change_recipe(RECIPES[name], **changes)
 
 

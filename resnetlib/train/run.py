@@ -17,6 +17,7 @@ from tqdm import tqdm
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import unfinished, write_atomically
 from resnetlib.distributed import choose_device, process_group
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, hash_identity, identify
@@ -139,17 +140,17 @@ def run_training(
     """Do the work of `fit`; the kind of the result says what its evaluation images are called."""
     check_arguments(recipe, out, seed=seed, every=every, sample=sample)
     if not isinstance(keep, int) or not 1 <= keep < 2**63:
-        raise ValueError(f"keep must be an int, 1 or more, got {keep!r}")
+        raise InputError(f"keep must be an int, 1 or more, got {keep!r}")
     if not isinstance(net, Backbone):
-        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+        raise InputTypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
-        raise TypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
+        raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
     if is_dilated(net):
-        raise ValueError("a dilated network's figures would not be those of what is saved: build it without output_stride")
+        raise InputError("a dilated network's figures would not be those of what is saved: build it without output_stride")
     with process_group(choose_device(device)) as processes, _preserve_rng(processes.device):
         data = make_loader(train, test, recipe, seed, processes, preprocess)
         if len(data.classes) != net.num_classes:
-            raise ValueError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
+            raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
         dtype = dtype_of(precision, processes.device)
         net.to(processes.device).to(memory_format=torch.channels_last)
         identity = identify(net, data, recipe, seed, start)
@@ -167,14 +168,14 @@ def run_training(
 def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int) -> None:
     """Check arguments of `fit` and `finetune` before images are read."""
     if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
+        raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-            raise ValueError(f"{name} must be an int, 0 or more, got {value!r}")
+            raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
     if not isinstance(out, str | Path):
-        raise TypeError(f"out must be the path of a folder, got {type(out).__name__}")
+        raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):
-        raise ValueError(f"out must name a folder, got {str(out)!r}")
+        raise InputError(f"out must name a folder, got {str(out)!r}")
     if Path(out).exists() and not Path(out).is_dir():
         raise NotADirectoryError(f"{out} is a file: give a folder to fill, or to go on in")
 
@@ -257,7 +258,7 @@ class Run(Generic[AnyResult]):
         """Claim the folder, and delete files that a killed process did not finish writing."""
         for name in _FILES:
             if (self._out / name).exists() and not (self._out / name).is_file():
-                raise ValueError(f"{self._out / name} is a pipe, a socket, a device or a folder, expected a regular file")
+                raise InputError(f"{self._out / name} is a pipe, a socket, a device or a folder, expected a regular file")
         finished = False
         with suppress(OSError, ValueError):
             finished = read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
@@ -276,16 +277,16 @@ class Run(Generic[AnyResult]):
         try:
             _, hashes = read_result(path, self._kind)
             if hashes.pop("training", None) != self._training:
-                raise ValueError(f"{path} is another training's")
+                raise InputError(f"{path} is another training's")
             needed = {name: digest for name, digest in hashes.items() if name not in (BEST, LOG) or (self._out / name).exists()}
             changed = changed_files(self._out, needed)
             if changed:
                 names = ", ".join(map(str, changed))
-                raise ValueError(f"{names} is damaged: its SHA-256 is not the one that was written down")
+                raise InputError(f"{names} is damaged: its SHA-256 is not the one that was written down")
             pretrained_config_of(read_json(self._out / CONFIG))
         except (OSError, ValueError) as error:
             if not self._checkpoints.newest_first():
-                raise ValueError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
+                raise InputError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
             if self._processes.is_main:
                 for path in changed:  # the change may have been deliberate
                     path.replace(path.with_name(f"{path.name}.damaged"))
@@ -306,15 +307,15 @@ class Run(Generic[AnyResult]):
             path = self._checkpoints.newest_first()[0]
             if state.pop("training", None) != self._training:
                 what = "the seed, the network, the recipe, the images or the first weights"
-                raise ValueError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
+                raise InputError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
             try:
                 self._load_state_dict(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise ValueError(f"{path} does not fit this training: {error}") from error
+                raise InputError(f"{path} does not fit this training: {error}") from error
         iteration = self.trainer.iteration
         total = self._processes.sum(torch.tensor(float(iteration), device=self._processes.device))
         if total != iteration * self._processes.world_size:
-            raise ValueError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
+            raise InputError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
         if is_main:
             for message in messages:
                 tqdm.write(f"{message}; going on from iteration {iteration}")

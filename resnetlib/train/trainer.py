@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnetlib.distributed import Processes
+from resnetlib.errors import InputError
 from resnetlib.finetuning import Frozen, freeze, layer_decay_for, parameter_groups
 from resnetlib.modules import Backbone
 from resnetlib.train.data import STEP, Loader, derive_seed
@@ -185,7 +186,7 @@ def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer
     try:
         from timm.optim import Lamb  # type: ignore[attr-defined]
     except ImportError as error:
-        raise ValueError("the optimizer 'lamb' is timm's: `pip install timm`, or choose 'sgd' or 'nesterov'") from error
+        raise InputError("the optimizer 'lamb' is timm's: `pip install timm`, or choose 'sgd' or 'nesterov'") from error
     optimizer: torch.optim.Optimizer = Lamb(groups, recipe.lr, max_grad_norm=None)
     return optimizer
 
@@ -206,7 +207,7 @@ def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tupl
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype of autocast for a precision; float32 for none."""
     if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+        raise InputError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if device.type == "cpu":

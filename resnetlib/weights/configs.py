@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
 from resnetlib.disk import read_file
+from resnetlib.errors import InputError
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.dialects.compare import name_of, same_network
 
@@ -33,9 +34,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error!r:.200}") from error
+        raise InputError(f"{path} is no JSON: {error!r:.200}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+        raise InputError(f"{path} must hold a JSON object, got {type(values).__name__}")
     return values
 
 
@@ -46,7 +47,7 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
     """
     if OURS in config:
         if not isinstance(config[OURS], dict):
-            raise ValueError(f"config.json must hold an object under {OURS!r}, got {config[OURS]!r}")
+            raise InputError(f"config.json must hold an object under {OURS!r}, got {config[OURS]!r}")
         return pretrained_config_from_dict(config[OURS])
     try:
         if config.get("model_type") == "resnet":
@@ -54,8 +55,8 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
         if "architecture" in config:
             return _of_timm(config)
     except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"config.json cannot be understood: {error!r}") from error
-    raise ValueError(
+        raise InputError(f"config.json cannot be understood: {error!r}") from error
+    raise InputError(
         f"config.json is neither ours (key {OURS!r}) nor timm's (key 'architecture') nor transformers' (model_type 'resnet'); its "
         f"keys are {sorted(map(str, config))[:8]}"
     )
@@ -105,13 +106,13 @@ def timm_name(spec: Spec) -> str | None:
 def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     architecture = config["architecture"]
     if architecture not in TIMM_NAMES:
-        raise ValueError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
+        raise InputError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
     name, pretrained = TIMM_NAMES[architecture], config.get("pretrained_cfg", config)
     arguments = config.get("model_args") or {}
     foreign = {key: value for key, value in arguments.items() if key not in _HARMLESS_ARGS}
     pool = arguments.get("global_pool", "avg")
     if foreign or pool != "avg":
-        raise ValueError(f"this {architecture} was changed, and is not built here: model_args {dict(arguments)}")
+        raise InputError(f"this {architecture} was changed, and is not built here: model_args {dict(arguments)}")
     names = config.get("label_names") or pretrained.get("label_names")
     descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
     if isinstance(names, dict):
@@ -156,13 +157,13 @@ def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
     hidden = config.get("hidden_sizes", [256, 512, 1024, 2048])
     depths = config.get("depths", [3, 4, 6, 3])
     if not isinstance(hidden, list) or not all(isinstance(size, int) and size % 4 == 0 for size in hidden):
-        raise ValueError(f"hidden_sizes must be a list of multiples of 4, got {hidden!r}")
+        raise InputError(f"hidden_sizes must be a list of multiples of 4, got {hidden!r}")
     widths = tuple(size if block == "basic" else size // 4 for size in hidden)
     fixed = {"hidden_act": "relu", "downsample_in_first_stage": False, "embedding_size": widths[0]}
     for key, needed in fixed.items():
         default = 64 if key == "embedding_size" else needed
         if config.get(key, default) != needed:
-            raise ValueError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
+            raise InputError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
     v1 = block == "bottleneck" and config.get("downsample_in_bottleneck", False)
     return ResNetSpec(block=block, depths=tuple(depths), widths=widths, stride_in="1x1" if v1 else "3x3")
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.models import Spec, build
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
@@ -47,12 +48,12 @@ def convert_file(
         ['classifier.1.bias', 'classifier.1.weight']
     """
     if Path(target).exists() and not overwrite:
-        raise FileExistsError(f"{target} is there already: give another name, or say that it may be replaced")
+        raise ExistingFileError(f"{target} is there already: give another name, or say that it may be replaced")
     file = read_weights(source)
     found = recognize_dialect(file.state, dialect=dialect)
     if file.pretrained_cfg is not None:
         if spec is not None and not same_network(file.pretrained_cfg.spec, spec):
-            raise ValueError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
+            raise InputError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
         spec = spec or file.pretrained_cfg.spec
     spec = spec or infer_spec(found).spec
     check_size(found, spec, source=str(source))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import open_file, write_atomically
+from resnetlib.errors import InputError, InputTypeError, MissingFileError
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.threads import in_use
@@ -57,11 +58,11 @@ def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
     try:
         start = _read_start(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise MissingFileError(f"there is no file {path}") from None
     if start[8:9] == b"{":
         return _read_safetensors(path, mmap)
     if start[257:262] == b"ustar":
-        raise ValueError(
+        raise InputError(
             f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. If you trust it, read it with "
             "torch.load(path, weights_only=False), and save its state dict as safetensors."
         )
@@ -108,18 +109,18 @@ def write_state(
 def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None) -> bytes:
     """Return the content of a safetensors file. The same tensors and config always give the same bytes."""
     if dtype is not None and dtype not in FLOATS:
-        raise ValueError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
+        raise InputError(f"dtype must be one of torch's floating dtypes of 8 bits or more, got {dtype!r}")
     if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
+        raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     if "__metadata__" in state:
-        raise ValueError("a tensor cannot be called '__metadata__', which safetensors keeps for itself: rename it")
+        raise InputError("a tensor cannot be called '__metadata__', which safetensors keeps for itself: rename it")
     plain = {}
     for key, tensor in state.items():
         check_plain(key, tensor)
         if tensor.is_floating_point():
             tensor = tensor.to(dtype or tensor.dtype)
             if not (tensor.float() if tensor.itemsize == 1 else tensor).isfinite().all():
-                raise ValueError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
+                raise InputError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
     content = safetensors.torch.save(separate(plain), metadata)
@@ -138,7 +139,7 @@ def _read_start(path: Path) -> bytes:
         if start[8:9] == b"{":
             entries = (start[8:] + file.read(size)).count(b"{") if size <= LARGEST_HEADER else 0
             if size > LARGEST_HEADER or entries > MOST_ENTRIES:
-                raise ValueError(
+                raise InputError(
                     f"{path} is damaged, or not a network's: its header has {size:,} bytes and {entries:,} entries; at most "
                     f"{LARGEST_HEADER:,} and {MOST_ENTRIES:,} are read"
                 )
@@ -151,7 +152,7 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
             metadata: Mapping[str, str] = file.metadata() or {}
             state = file.get_tensors()
     except Exception as error:  # also raised for dtypes that torch does not have
-        raise ValueError(f"{path} is damaged: {printable(error)}") from error
+        raise InputError(f"{path} is damaged: {printable(error)}") from error
     return WeightsFile(unwrap(state), pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None)
 
 
@@ -162,14 +163,14 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
+        raise InputError(
             f"{path} is damaged, or holds more than tensors: {printable(error, 1000, lines=True)}\nNothing in it was run. Save it "
             "as safetensors, or as a plain state dict, where it comes from."
         ) from error
     state, size = unwrap(checkpoint), path.stat().st_size
     total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     if total > _SHARED * size:
-        raise ValueError(
+        raise InputError(
             f"{path} has {size:,} bytes, and its tensors would have {total:,}: more than {_SHARED} share the same memory"
         )
     return separate(state)
@@ -188,23 +189,23 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def check_backbone(net: object) -> None:
     """Raise TypeError for anything but a network of this library."""
     if not isinstance(net, Backbone):
-        raise TypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+        raise InputTypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
 
 
 def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     """Raise ValueError if a pretrained config does not describe a network."""
     check_backbone(net)
     if cfg.spec != net.spec:
-        raise ValueError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
+        raise InputError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
     if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):
-        raise ValueError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
+        raise InputError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
     if cfg.classes is not None and len(cfg.classes) != net.num_classes:
-        raise ValueError(f"there are {len(cfg.classes)} classes, and the network has {net.num_classes} logits")
+        raise InputError(f"there are {len(cfg.classes)} classes, and the network has {net.num_classes} logits")
     if cfg.preprocess is not None and cfg.preprocess.channels != net.in_chans:
-        raise ValueError(
+        raise InputError(
             f"the preprocessing makes {cfg.preprocess.channels} channels, and the network takes {net.in_chans}: set "
             "net.preprocess to another one, or to None"
         )
     params = sum(parameter.numel() for parameter in net.parameters())
     if cfg.params not in (None, params):
-        raise ValueError(f"the pretrained config says {cfg.params:,} parameters, and the network has {params:,}")
+        raise InputError(f"the pretrained config says {cfg.params:,} parameters, and the network has {params:,}")

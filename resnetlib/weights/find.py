@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig
 from resnetlib.disk import unfinished
+from resnetlib.errors import InputError, InputTypeError, MissingFileError
 from resnetlib.models import Spec, spec_of
 from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
@@ -47,24 +48,24 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
         name = text = TIMM_NAMES.get(network, network) + dot + tag
     if weights is not None:
         if names_weights(name):
-            raise ValueError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
+            raise InputError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
         return _with_given_weights(text, weights, dialect, mmap)
     if text.startswith((*HUB, LOCAL)) or _is_path(name):
         return _read(text, dialect, mmap)
     if dialect is not None:
-        raise ValueError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
+        raise InputError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
     try:
         return _in_catalogue(text, mmap) if names_weights(name) else Found(label=text, spec=spec_of(text), file=None)
     except ValueError as error:
         if text and len(text) < 256 and text not in pretrained_configs() and Path(text).exists():
-            raise ValueError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it") from error
+            raise InputError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it") from error
         raise
 
 
 def names_weights(name: str | Path) -> bool:
     """Return whether a name is more than a network's: `resnet50.tv2_in1k`, a path, a repository."""
     if not isinstance(name, str | Path):
-        raise TypeError(f"name must be a str or a Path, got {type(name).__name__}")
+        raise InputTypeError(f"name must be a str or a Path, got {type(name).__name__}")
     return _is_path(name) or any(mark in str(name) for mark in ".:")
 
 
@@ -92,17 +93,17 @@ def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mma
     tags, spec = tags_of(name), spec_of(name)
     if isinstance(weights, str) and weights in tags:
         if dialect is not None:
-            raise ValueError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
+            raise InputError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{weights}", mmap)
     text = str(weights)
     if not text.startswith(HUB) and not (text and Path(text).expanduser().exists()):
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
-        raise ValueError(f"{name} has {known}, and there is no file {text}")
+        raise InputError(f"{name} has {known}, and there is no file {text}")
     found = _read(text, dialect, mmap)
     if found.spec is not None and not same_network(found.spec, spec):
         cfg = found.file.pretrained_cfg if found.file else None
         kind = cfg.name if cfg is not None and cfg.name else "network without a name"
-        raise ValueError(f"{weights} holds a {kind}, not a {name}:\n  {found.spec}\n  {spec}")
+        raise InputError(f"{weights} holds a {kind}, not a {name}:\n  {found.spec}\n  {spec}")
     return replace(found, spec=spec, by_name=found.spec is None)
 
 
@@ -113,7 +114,7 @@ def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
     else:
         path = Path(place.removeprefix(LOCAL)).expanduser()
         if not path.exists():
-            raise FileNotFoundError(f"there is no file and no folder {path}")
+            raise MissingFileError(f"there is no file and no folder {path}")
         label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
     return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 
@@ -121,7 +122,7 @@ def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
 def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
     def get(name: str) -> Path:
         if not (folder / name).exists():
-            raise FileNotFoundError(f"there is no {name} in {folder}")
+            raise MissingFileError(f"there is no {name} in {folder}")
         return folder / name
 
     return _read_repository(get, str(folder), mmap=mmap, folder=folder)
@@ -151,7 +152,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
     try:
         config = read_json(get(CONFIG))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{label} has no {CONFIG}, which says what network it is") from error
+        raise MissingFileError(f"{label} has no {CONFIG}, which says what network it is") from error
     preprocessor = None
     if config.get("model_type") == "resnet":
         with suppress(FileNotFoundError):
@@ -159,13 +160,13 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
     try:
         cfg = pretrained_config_of(config, preprocessor)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{label}: {printable(error, 1000, lines=True)}") from error
+        raise InputError(f"{label}: {printable(error, 1000, lines=True)}") from error
     for name in WEIGHTS_NAMES:
         with suppress(FileNotFoundError):
             path = get(name)
             break
     else:
-        raise FileNotFoundError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")
+        raise MissingFileError(f"{label} has no weights: none of {', '.join(WEIGHTS_NAMES)}")
     file = read_weights(path, mmap=mmap)
     header = file.pretrained_cfg
     if header is not None and header != cfg:
@@ -173,7 +174,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
             return file
         if OURS in config:
             ours, theirs = printable(cfg, 2000), printable(header, 2000)
-            raise ValueError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
+            raise InputError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
     return replace(file, pretrained_cfg=cfg)
 
 

@@ -25,6 +25,7 @@ import torch
 
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
 from resnetlib.weights.guard import LIBRARY, guarded, is_commit, is_content_hash
 
@@ -118,10 +119,10 @@ def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
     Example:
         >>> fetch_first([])
         Traceback (most recent call last):
-        ValueError: there are no sources to fetch from
+        resnetlib.errors.InputError: there are no sources to fetch from
     """
     if not sources:
-        raise ValueError("there are no sources to fetch from")
+        raise InputError("there are no sources to fetch from")
     errors: list[FetchError] = []
     for source in sorted(sources, key=lambda source: find_cached(source) is None):
         try:
@@ -155,7 +156,7 @@ def find_cached(source: HubFile | UrlFile) -> Path | None:
         elif isinstance(source, HubFile):
             path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_files_only=True))
         else:
-            raise TypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
+            raise InputTypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
         return path if path.is_file() else None
     except (OSError, UnicodeError):
         return None
@@ -260,7 +261,7 @@ def _url_path(source: UrlFile) -> Path:
     """Return where torchvision caches a URL."""
     file = urlsplit(source.url).path.rpartition("/")[2]
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
-        raise ValueError(f"a URL must end with the name of a file, got {str(source)!r}")
+        raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")
     return _cache_of(source)[0] / file
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
@@ -47,11 +48,11 @@ def load_state(
     """
     check_backbone(net)
     if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
+        raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     for key, tensor in state.items():
         check_plain(key, tensor)
     if any(tensor.is_meta for tensor in net.parameters()):
-        raise ValueError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
+        raise InputError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
     found = recognize_dialect(state, dialect=dialect)
     check_dialect(found, net.spec, source=source)
     if keep_head:
@@ -97,7 +98,7 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
     if problems := misfits(own, given, found.unknown):
         name = nearest_name(found)
         hint = [f"These names and shapes are a {name}'s."] if name else []
-        raise ValueError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
+        raise InputError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
     for key, tensor in own.items():
         if key not in given:  # num_batches_tracked
             given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
@@ -109,7 +110,7 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
     """Raise ValueError with the names of tensors that hold NaN or infinity."""
     if broken := [key for key, tensor in state.items() if not _is_finite(tensor)]:
-        raise ValueError("\n".join([f"{source} hold numbers that are not finite:", *listed("with NaN or infinity", broken)]))
+        raise InputError("\n".join([f"{source} hold numbers that are not finite:", *listed("with NaN or infinity", broken)]))
 
 
 def _is_finite(tensor: Tensor) -> bool:
@@ -153,7 +154,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
     check_rule(rule)
     if not isinstance(weight, Tensor) or weight.ndim != 4:
         got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-        raise TypeError(f"weight must be the tensor of a convolution, of four dimensions, got {got}")
+        raise InputTypeError(f"weight must be the tensor of a convolution, of four dimensions, got {got}")
     old = weight.shape[1]
     if channels == old:
         return weight
@@ -163,15 +164,15 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
         shape = (weight.shape[0], channels, *weight.shape[2:])
         if not isinstance(adapted, Tensor) or adapted.shape != shape:
             got = tuple(adapted.shape) if isinstance(adapted, Tensor) else type(adapted).__name__
-            raise ValueError(f"the rule for the input must return a weight of shape {shape}, got {got}")
+            raise InputError(f"the rule for the input must return a weight of shape {shape}, got {got}")
         return adapted
     if rule == "sum":
         if channels != 1:
-            raise ValueError(f"the rule 'sum' makes one channel of {old}, not {channels}: use 'repeat' or 'zeros'")
+            raise InputError(f"the rule 'sum' makes one channel of {old}, not {channels}: use 'repeat' or 'zeros'")
         return weight.sum(1, keepdim=True)
     if rule == "zeros":
         if channels < old:
-            raise ValueError(f"the rule 'zeros' adds channels to {old}, and cannot make {channels}: use 'sum' or 'repeat'")
+            raise InputError(f"the rule 'zeros' adds channels to {old}, and cannot make {channels}: use 'sum' or 'repeat'")
         return torch.cat((weight, weight.new_zeros(len(weight), channels - old, *weight.shape[2:])), 1)
     return weight.repeat(1, ceil(channels / old), 1, 1)[:, :channels] * (old / channels)
 
@@ -179,7 +180,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
 def check_rule(rule: InputRule | None) -> None:
     """Raise ValueError for an unknown rule."""
     if rule is not None and rule not in ("sum", "repeat", "zeros") and not callable(rule):
-        raise ValueError(f"the rule for the input must be 'sum', 'repeat', 'zeros' or a function, got {rule!r}")
+        raise InputError(f"the rule for the input must be 'sum', 'repeat', 'zeros' or a function, got {rule!r}")
 
 
 def _default_rule(channels: int) -> Literal["sum", "repeat"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from resnetlib.disk import open_file
+from resnetlib.errors import InputError
 
 LARGEST = 2**26
 """The most bytes of a pickle in a zip; the tensors' contents are separate records."""
@@ -51,11 +52,11 @@ def check_pickle(path: Path) -> None:
             for expected in (_MAGIC, _PROTOCOL):
                 values = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
                 if values != [expected]:
-                    raise ValueError("it does not begin as a file of torch.save does")
+                    raise InputError("it does not begin as a file of torch.save does")
             for _ in range(3):
                 _check_steps(file)
         except LookupError as error:
-            raise ValueError("its pickle uses an object that is not there") from error
+            raise InputError("its pickle uses an object that is not there") from error
 
 
 def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
@@ -65,23 +66,23 @@ def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
         records = sorted(archive.infolist(), key=lambda record: record.header_offset)
     _check_directory_end(file, size)
     if not records or records[0].header_offset:
-        raise ValueError("its first record is not at its beginning")
+        raise InputError("its first record is not at its beginning")
     for record in records:
         shown = f"its record {record.filename!r:.80}"
         if record.compress_type != zipfile.ZIP_STORED or record.file_size != record.compress_size:
-            raise ValueError(f"{shown} is compressed, as torch.save never writes them")
+            raise InputError(f"{shown} is compressed, as torch.save never writes them")
         if record.header_offset < end:
-            raise ValueError(f"{shown} overlaps another one")
+            raise InputError(f"{shown} overlaps another one")
         end = record.header_offset + 30 + record.file_size
         if end > size:
-            raise ValueError(f"{shown} is longer than the file")
+            raise InputError(f"{shown} is longer than the file")
         name = record.filename.lower()  # torch.load ignores case when it looks up a record
         if name in names or re.search(r"[a-z]", name.partition("/data/")[2]):
-            raise ValueError(f"{shown} has a name that torch.save never gives")
+            raise InputError(f"{shown} has a name that torch.save never gives")
         names.add(name)
         if name.endswith("data.pkl"):
             if record.file_size > LARGEST:
-                raise ValueError(f"its pickle has {record.file_size:,} bytes, more than the {LARGEST:,} that are read")
+                raise InputError(f"its pickle has {record.file_size:,} bytes, more than the {LARGEST:,} that are read")
             file.seek(record.header_offset + 26)
             file.seek(sum(struct.unpack("<HH", file.read(4))), 1)
             yield file.read(record.file_size)
@@ -92,9 +93,9 @@ def _check_directory_end(file: BinaryIO, size: int) -> None:
     file.seek(max(0, size - 42))
     locator, end = file.read(20), file.read(22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
-        raise ValueError("more follows the end of its list of records")
+        raise InputError("more follows the end of its list of records")
     if locator[:4] == b"PK\6\7" and struct.unpack("<Q", locator[8:16])[0] != size - 98:
-        raise ValueError("the end of its list of records is in two places")
+        raise InputError("the end of its list of records is in two places")
 
 
 def _check_steps(stream: BinaryIO) -> None:
@@ -123,14 +124,14 @@ def _check_steps(stream: BinaryIO) -> None:
             spent += visited
             stack += [made] * len(opcode.stack_after)
         if spent > MOST_STEPS:
-            raise ValueError(f"loading it would take more than {MOST_STEPS:,} steps")
+            raise InputError(f"loading it would take more than {MOST_STEPS:,} steps")
 
 
 def _check_opcode(name: str, arg: Any) -> None:
     if name == "PROTO" and arg != 2:
-        raise ValueError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
+        raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
     if name == "GLOBAL" and _COPIES.fullmatch(arg):
-        raise ValueError(f"it asks for {arg[:80]!r}, which no network's tensors need")
+        raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
 
 
 def _own_steps(name: str, arg: Any) -> int:
@@ -149,16 +150,16 @@ def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo
         operands = operands[: operands.index(pickletools.markobject)]
     at = len(stack) - len(operands)
     if at < 0:
-        raise ValueError("it takes objects that are not there")
+        raise InputError("it takes objects that are not there")
     below, stack[at:] = stack[at:], []
     return below + above
 
 
 def _check_taken(name: str, taken: list[_Object]) -> None:
     if name in ("SETITEM", "SETITEMS") and any(key.kind != "scalar" for key in taken[1::2]):
-        raise ValueError("a dictionary in it has keys that are neither strings nor numbers")
+        raise InputError("a dictionary in it has keys that are neither strings nor numbers")
     if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
-        raise ValueError("it calls something without a tuple of arguments")
+        raise InputError("it calls something without a tuple of arguments")
 
 
 def _kind(name: str) -> str:

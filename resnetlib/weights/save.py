@@ -11,6 +11,7 @@ from torch import nn
 
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import write_together
+from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 from resnetlib.modules.threads import in_use
@@ -62,11 +63,11 @@ def save_model(
     """
     check_backbone(net)
     if not str(folder):
-        raise ValueError("folder must be a path, got ''; the current folder is '.'")
+        raise InputError("folder must be a path, got ''; the current folder is '.'")
     folder = Path(folder)
     existing = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
     if existing and not overwrite:
-        raise FileExistsError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")
+        raise ExistingFileError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")
     cfg, files = _encode(net, classes, pretrained_cfg)
     folder.mkdir(parents=True, exist_ok=True)
     write_together(folder, files | {CARD: _card(net, cfg, f"./{folder.name}")})
@@ -124,7 +125,7 @@ def _encode(
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
     check_backbone(net)
     if isinstance(classes, str):
-        raise ValueError(f"classes must be a sequence of names, got the one str {classes!r}")
+        raise InputError(f"classes must be a sequence of names, got the one str {classes!r}")
     with in_use(net, alone=False):
         _check_unchanged(net)
         base = cfg or _default_config(net)
@@ -171,12 +172,12 @@ def _check_unchanged(net: Backbone) -> None:
     """
     built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(built) is not type(net):
-        raise ValueError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
+        raise InputError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
     ours, theirs = dict(net.named_modules()), dict(built.named_modules())
     for name in theirs | ours:
         a, b = _described(ours.get(name)), _described(theirs.get(name))
         if a != b:
-            raise ValueError(
+            raise InputError(
                 f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: save its state_dict with "
                 "torch.save instead"
             )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnetlib.analysis.inputs import as_tuple, seeded_generator
 from resnetlib.analysis.network import unwrapped
+from resnetlib.errors import InputError
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
@@ -68,7 +69,7 @@ def filter_normalized_direction(
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
     """Draw one or two independent filter-normalised directions from one stream of random numbers."""
     if dimensions not in (1, 2):
-        raise ValueError(f"dimensions must be 1 or 2, got {dimensions}")
+        raise InputError(f"dimensions must be 1 or 2, got {dimensions}")
     generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 
@@ -79,7 +80,7 @@ def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     with in_use(net, alone=False):  # an analysis in another thread may have replaced them for a while
         parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
-        raise ValueError(f"{type(net).__name__} has no parameters: there is nothing to move")
+        raise InputError(f"{type(net).__name__} has no parameters: there is nothing to move")
     return parameters
 
 
@@ -88,19 +89,19 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
     parameters = parameters_of(net)
     if isinstance(directions, str | Mapping) or not isinstance(directions, Sequence) or len(directions) not in (1, 2):
         got = len(directions) if isinstance(directions, Sequence) else type(directions).__name__
-        raise ValueError(f"directions must be a sequence of one or two, got {got}")
+        raise InputError(f"directions must be a sequence of one or two, got {got}")
     for direction in directions:
         if not isinstance(direction, Mapping) or not all(isinstance(tensor, Tensor) for tensor in direction.values()):
-            raise ValueError(f"a direction must be a mapping of parameter names to tensors, got {type(direction).__name__}")
+            raise InputError(f"a direction must be a mapping of parameter names to tensors, got {type(direction).__name__}")
         if direction.keys() != parameters.keys():
             odd = sorted(direction.keys() ^ parameters.keys())
-            raise ValueError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")
+            raise InputError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")
         for name, theta in parameters.items():
             if direction[name].shape != theta.shape:
                 was, wanted = tuple(direction[name].shape), tuple(theta.shape)
-                raise ValueError(f"a direction must have its parameters' shapes: {name} is {wanted}, got {was}")
+                raise InputError(f"a direction must have its parameters' shapes: {name} is {wanted}, got {was}")
             if theta.isfinite().all() and not direction[name].isfinite().all():  # otherwise the network is at fault
-                raise ValueError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
+                raise InputError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
     return tuple({name: d[name].detach().to(theta.device, theta.dtype) for name, theta in parameters.items()} for d in directions)
 
 
@@ -125,10 +126,10 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
     A single point is in the middle. Raise ValueError for an invalid span.
     """
     if points**dimensions > _MAX_POINTS:
-        raise ValueError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
+        raise InputError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
     ends = _ends(span, dimensions)
     if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
-        raise ValueError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
+        raise InputError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
     axes = [torch.from_numpy(np.linspace(a, b, points) if points > 1 else np.array([(a + b) / 2])) for a, b in ends]
     return ends, axes, torch.cartesian_prod(*reversed(axes)).view(-1, dimensions).flip(1)
 

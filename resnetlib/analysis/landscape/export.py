@@ -14,6 +14,7 @@ from resnetlib.analysis.landscape.directions import Direction, check_directions
 from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.trajectory import Trajectory
 from resnetlib.disk import write_atomically
+from resnetlib.errors import InputError, MissingPackageError
 
 if TYPE_CHECKING:
     from mpl_toolkits.mplot3d import Axes3D
@@ -61,7 +62,7 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
     try:
         import plotly  # noqa: F401
     except ImportError as error:
-        raise ImportError("pages need plotly: pip install 'resnetlib[landscape]'") from error
+        raise MissingPackageError("pages need plotly: pip install 'resnetlib[landscape]'") from error
     figure = _line_figure(surface) if surface.y is None else _plane_figure(surface, trajectory)
     title = f"{surface.images:,} images, batch norm: {surface.batch_norm}, {surface.precision}"
     title += f"; at the centre: loss {surface.loss_at_centre:.4g}, accuracy {surface.accuracy_at_centre:.2f} %"
@@ -124,7 +125,7 @@ def write_directions(path: str | Path, net: nn.Module, directions: Sequence[Dire
     """
     groups = zip(("xdirection", "ydirection"), check_directions(net, directions), strict=False)
     if not (explained is None or isinstance(explained, Tensor)):
-        raise ValueError(f"explained must be a tensor or None, got {type(explained).__name__}")
+        raise InputError(f"explained must be a tensor or None, got {type(explained).__name__}")
     datasets = {f"{group}/{i}": d.cpu() for group, direction in groups for i, d in enumerate(direction.values())}
     _write_h5(path, datasets if explained is None else datasets | {"explained_variance_ratio_": explained}, {})
 
@@ -133,7 +134,7 @@ def _write_h5(path: str | Path, datasets: Mapping[str, Tensor], attributes: Mapp
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("h5 files need h5py: pip install 'resnetlib[landscape]'") from error
+        raise MissingPackageError("h5 files need h5py: pip install 'resnetlib[landscape]'") from error
 
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
@@ -151,7 +152,7 @@ def log10_clipped(loss: Tensor, highest: float = np.inf) -> np.ndarray:
 
 def _y_of(surface: Landscape) -> Tensor:
     if surface.y is None:
-        raise ValueError("this is a line, and has no surface: compute a plane (dimensions=2)")
+        raise InputError("this is a line, and has no surface: compute a plane (dimensions=2)")
     return surface.y
 
 

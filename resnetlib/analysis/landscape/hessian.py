@@ -17,6 +17,7 @@ from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.distributed import process_group
+from resnetlib.errors import InputError, MissingPackageError
 from resnetlib.modules.arguments import check_count
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ def hessian_map(
     path = check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
-        raise ValueError("a map needs two directions")
+        raise InputError("a map needs two directions")
     ends, axes, coordinates = make_grid(span, points, 2)
     if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
-        raise ValueError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
+        raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
     made_of = fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
     def result(values: Tensor) -> HessianMap:
@@ -139,7 +140,7 @@ def hessian_map(
             check_logits(run(net, data[0][0]))
         evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
         if not evaluator.move_to(torch.zeros(2)):
-            raise ValueError("the network's own Hessian is not finite on these images: there is no map to draw")
+            raise InputError("the network's own Hessian is not finite on these images: there is no map to draw")
         return compute_points(coordinates, values, [evaluator], processes, result, path, desc="Hessian eigenvalues")
 
 
@@ -156,7 +157,7 @@ class HessianEvaluator:
         matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
         size = sum(parameter.numel() for parameter in matrices.values())
         if size < 2:
-            raise ValueError("the network has no parameters of more than one dimension, which the Hessian is taken of")
+            raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken of")
         self.start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
         self.hessian = _curvlinops().HessianLinearOperator(
             self.net, nn.CrossEntropyLoss(), list(matrices.values()), batches, check_deterministic=False
@@ -207,5 +208,5 @@ def _curvlinops() -> Any:
             warnings.simplefilter("ignore")  # from its imports
             import curvlinops
     except ImportError as error:
-        raise ImportError("Hessians need curvlinops and scipy: pip install 'resnetlib[landscape]'") from error
+        raise MissingPackageError("Hessians need curvlinops and scipy: pip install 'resnetlib[landscape]'") from error
     return curvlinops

@@ -29,6 +29,7 @@ from resnetlib.analysis.network import as_float32, check_logits, predictions, pr
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import Processes, process_group
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.frozen import has_running_stats
 
@@ -218,15 +219,15 @@ def landscape(
     """
     points, seed, chunk = check_count("points", points, least=2), check_seed(seed), check_count("chunk", chunk, least=1)
     if batch_norm not in get_args(BatchNorm):
-        raise ValueError(f"batch_norm must be one of {get_args(BatchNorm)}, got {batch_norm!r}")
+        raise InputError(f"batch_norm must be one of {get_args(BatchNorm)}, got {batch_norm!r}")
     if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+        raise InputError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
     if check_count("workers", 1 if workers is None else workers, least=1) > _MAX_WORKERS:
-        raise ValueError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
+        raise InputError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
     if not isinstance(every, int | float) or not callable(loss):
-        raise TypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
+        raise InputTypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
     if compile and chunk > 1:
-        raise ValueError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
+        raise InputError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
     net = unwrapped(net)
     data = gather(net, batches)
     if chunk == 1:
@@ -286,13 +287,13 @@ def landscape(
                     f"graph. PyTorch says: {error}"
                 ) from error
             if not centre.isfinite().all():
-                raise ValueError(
+                raise InputError(
                     f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
                 )
             values[(coordinates == 0).all(1)] = centre
             before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
             if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # functions of one name share a fingerprint
-                raise ValueError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
+                raise InputError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
             timing = {"seconds": seconds, "every": every}
             return compute_points(
                 coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
@@ -385,7 +386,7 @@ class PointEvaluator:
             loss = self.loss(logits, y)
             if not isinstance(loss, Tensor) or loss.ndim:
                 got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-                raise ValueError(f"loss must return the mean over a batch, a scalar, got {got}")
+                raise InputError(f"loss must return the mean over a batch, a scalar, got {got}")
             total = total + torch.stack([loss.double() * len(y), (predictions(logits) == y).sum().double()])
         return total
 
@@ -489,7 +490,7 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
         return None
     path = Path(out)
     if path.suffix not in (".json", ".safetensors") or path.is_dir():
-        raise ValueError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
+        raise InputError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -507,7 +508,7 @@ def load_checkpoint(
     Raises ValueError in all of them if the file is damaged or of another call, or if the processes differ among themselves.
     """
     if any(other != made_of for other in processes.gather(made_of)):
-        raise ValueError("the processes differ in their networks, images or arguments, and cannot share a surface")
+        raise InputError("the processes differ in their networks, images or arguments, and cannot share a surface")
     loaded: R | None = None
     error = ""
     if processes.is_main and path is not None and path.exists():
@@ -522,7 +523,7 @@ def load_checkpoint(
             error = str(damaged)
     loaded, error = processes.gather((loaded, error))[0]
     if error:
-        raise ValueError(error)
+        raise InputError(error)
     if loaded is None:
         return None, torch.full((math.prod(shape), len(fields)), NOT_COMPUTED, dtype=torch.float64)
     return loaded, torch.stack([getattr(loaded, name).flatten() for name in fields], 1)

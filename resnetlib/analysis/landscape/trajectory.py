@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from resnetlib.analysis.inputs import as_tuple
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +109,7 @@ def trajectory(
     if directions is not None:
         axes, explained = _flatten(check_directions(net, directions)), None
         if len(axes) != 2:
-            raise ValueError(f"directions must be two, got {len(axes)}")
+            raise InputError(f"directions must be two, got {len(axes)}")
     else:
         counted = torch.cat([torch.full((t.numel(),), t.ndim > 1 or not ignore_norms_and_biases) for t in theta.values()])
         axes, explained = _principal_components(steps * counted)
@@ -149,19 +150,19 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
     """Return theta_i - theta, flattened, `(n, P)`, in fp32 on the CPU."""
     given = as_tuple(checkpoints)
     if given is None or not all(isinstance(checkpoint, nn.Module | Mapping) for checkpoint in given):
-        raise ValueError(f"checkpoints must be a sequence of networks or state dicts, got {type(checkpoints).__name__}")
+        raise InputError(f"checkpoints must be a sequence of networks or state dicts, got {type(checkpoints).__name__}")
     if not checkpoints:
-        raise ValueError("there are no checkpoints")
+        raise InputError("there are no checkpoints")
     steps = torch.empty(len(checkpoints), sum(tensor.numel() for tensor in theta.values()))
     for step, checkpoint in zip(steps, checkpoints, strict=True):
         state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else _strip_prefixes(checkpoint, next(iter(theta)))
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
                 was = f"has {tuple(state[name].shape)}" if name in state else "is missing"
-                raise ValueError(f"a checkpoint is of another network: {name} must have shape {tuple(tensor.shape)}, and {was}")
+                raise InputError(f"a checkpoint is of another network: {name} must have shape {tuple(tensor.shape)}, and {was}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():
-            raise ValueError("a checkpoint, or the network itself, is not finite (NaN or infinite)")
+            raise InputError("a checkpoint, or the network itself, is not finite (NaN or infinite)")
     return steps
 
 
@@ -181,7 +182,7 @@ def _principal_components(steps: Tensor) -> tuple[Tensor, Tensor]:
     variances, rotation = torch.linalg.eigh(_inner_products(centred, centred))  # of n x n: there are few rows, and they are long
     variances = variances.clamp(min=0)
     if len(steps) < 3 or variances[-2] <= 1e-10 * variances[-1]:
-        raise ValueError(f"the {len(steps)} checkpoints span no plane: give three or more that are not in one line")
+        raise InputError(f"the {len(steps)} checkpoints span no plane: give three or more that are not in one line")
     axes = (rotation[:, -2:].flip(1).T / variances[-2:].flip(0).sqrt()[:, None]).float() @ centred
     signs = _inner_products(axes, steps[:1]).sign()  # the first checkpoint is at the upper right
     return axes * signs.float().where(signs != 0, 1.0), variances[-2:].flip(0) / variances.sum()
@@ -192,7 +193,7 @@ def _least_squares(steps: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
     gram, products = _inner_products(axes, axes), _inner_products(steps, axes)
     lengths = gram.diagonal().sqrt()
     if not (lengths > 0).all() or torch.linalg.det(gram / lengths / lengths[:, None]) < 1e-10:
-        raise ValueError("the directions are zero or parallel, and span no plane")
+        raise InputError("the directions are zero or parallel, and span no plane")
     coordinates = torch.linalg.solve(gram, products.T).T
     rest = torch.stack([(step.double() - c @ axes.double()).norm() for step, c in zip(steps, coordinates, strict=True)])
     whole = steps.double().norm(dim=1)

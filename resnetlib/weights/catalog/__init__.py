@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.models.catalog import SPECS, natural_order
 from resnetlib.weights.catalog.cifar import cifar_builders
 from resnetlib.weights.catalog.imagenet import imagenet_builders
@@ -92,16 +93,16 @@ def describe(full_name: str) -> PretrainedConfig:
         hf-hub:timm/resnet50.a1_in1k (model.safetensors)
     """
     if not isinstance(full_name, str):
-        raise TypeError(f"the weights' full name must be a str, got {type(full_name).__name__}")
+        raise InputTypeError(f"the weights' full name must be a str, got {type(full_name).__name__}")
     if full_name in pretrained_configs():
         return pretrained_configs()[full_name]
     if full_name in SPECS:
         tags = tags_of(full_name)
         if not tags:
-            raise ValueError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
-        raise ValueError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
+            raise InputError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
+        raise InputError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
     near = get_close_matches(full_name, pretrained_configs(), n=3) or ["see list_pretrained()"]
-    raise ValueError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")
+    raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")
 
 
 def tags_of(name: str) -> list[str]:
@@ -138,7 +139,7 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
     """
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
-        raise ValueError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
+        raise InputError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
     with as_file(_resource(EMBEDDED[name, tag].file)) as path:
         return read_weights(path)
 

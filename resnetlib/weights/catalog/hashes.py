@@ -5,6 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 from resnetlib.config import UrlFile
+from resnetlib.errors import InputError
 
 _PREFIX = re.compile(r"-([0-9a-f]{8})\.\w+$")
 
@@ -20,5 +21,5 @@ def url_file(url: str, *, dialect: str, mib: float | None = None) -> UrlFile:
     """Return the source behind a URL, with its full SHA-256 where that is known, otherwise the eight digits in its name."""
     prefix = _PREFIX.search(url)
     if prefix is None:
-        raise ValueError(f"a file's name must end in -, eight hexadecimal digits, and an extension, got {url!r}")
+        raise InputError(f"a file's name must end in -, eight hexadecimal digits, and an extension, got {url!r}")
     return UrlFile(url=url, sha256=sha256_sums().get(url.rpartition("/")[2], prefix[1]), mib=mib, dialect=dialect)

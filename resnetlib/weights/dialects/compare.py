@@ -9,6 +9,7 @@ from math import ceil
 from torch import Tensor
 
 from resnetlib.config import DenseNetSpec, Shortcut, Spec
+from resnetlib.errors import InputError
 from resnetlib.models.catalog import SPECS
 
 
@@ -47,7 +48,7 @@ def infer_base_width(widths: Sequence[int], per_group: Sequence[int]) -> int:
     least = max(-(-64 * channels // width) for width, channels in zip(widths, per_group, strict=True))
     most = min((64 * (channels + 1) - 1) // width for width, channels in zip(widths, per_group, strict=True))
     if not 0 < least <= most:
-        raise ValueError(
+        raise InputError(
             f"no base_width gives bottlenecks of the widths {tuple(widths)[:8]} these channels in a group: {per_group[:8]}"
         )
     return 64 if least <= 64 <= most else least
@@ -61,7 +62,7 @@ def infer_compression(pairs: Iterable[tuple[int, int]]) -> float:
     for share in shares:
         if 0 < share <= 1 and all(int(c_in * share) == c_out for c_in, c_out in pairs):
             return share
-    raise ValueError(f"no compression makes transitions of these channels in and out: {pairs[:8]}")
+    raise InputError(f"no compression makes transitions of these channels in and out: {pairs[:8]}")
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from resnetlib.config import MOST_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
+from resnetlib.errors import InputError
 from resnetlib.models.build import build
 from resnetlib.modules.residual import Bottleneck
 from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
@@ -55,7 +56,7 @@ def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | 
         (True, 37, 3)
         >>> infer_spec(state)
         Traceback (most recent call last):
-        ValueError: names and shapes are the same for 2 networks:
+        resnetlib.errors.InputError: names and shapes are the same for 2 networks:
           stride_in='3x3' (resnet50; dialect='torchvision' or 'timm')
           stride_in='1x1'
         Say which one it is: give its name, its spec, or a dialect that settles it.
@@ -64,11 +65,11 @@ def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | 
     if dialect is not None:
         wanted = resolve_dialect(dialect)
         if wanted not in found.dialects:
-            raise ValueError(f"these are the names of {' or '.join(found.dialects)}, and not of dialect={dialect!r}")
+            raise InputError(f"these are the names of {' or '.join(found.dialects)}, and not of dialect={dialect!r}")
         found = replace(found, dialects=(wanted,))
     specs = fitting_specs(found)
     if len(specs) > 1:
-        raise ValueError(_choices(specs, found.dialects))
+        raise InputError(_choices(specs, found.dialects))
     return Inferred(spec=specs[0], num_classes=found.num_classes, in_chans=found.in_chans)
 
 
@@ -76,15 +77,15 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
     """Return the specs of all networks with these tensors, the likeliest first; raise ValueError if there is none."""
     if found.unknown:
         names = ", ".join(key[:80] for key in found.unknown[:8])
-        raise ValueError(f"{found.dialects[0]} has no tensors with these names: {names}")
+        raise InputError(f"{found.dialects[0]} has no tensors with these names: {names}")
     if len(found.state) > _MOST_TENSORS:
-        raise ValueError(f"no known network has more than {_MOST_TENSORS} tensors, got {len(found.state)}")
+        raise InputError(f"no known network has more than {_MOST_TENSORS} tensors, got {len(found.state)}")
     specs = _candidates(found)
     if wrong := misfits(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
-        raise ValueError("\n".join([f"these tensors come nearest to those of {specs[0]}, but do not fit:", *wrong]))
+        raise InputError("\n".join([f"these tensors come nearest to those of {specs[0]}, but do not fit:", *wrong]))
     fitting = _of_dialects(specs, found.dialects)
     if not fitting:
-        raise ValueError(unsupported_reason(specs[0], found.dialects[0]))
+        raise InputError(unsupported_reason(specs[0], found.dialects[0]))
     return fitting
 
 
@@ -107,7 +108,7 @@ def _tensors_of(spec: Spec, num_classes: int, in_chans: int) -> Mapping[str, Ten
     try:
         return build(spec, num_classes=num_classes, in_chans=in_chans, device="meta").state_dict()
     except (RuntimeError, OverflowError, TypeError) as error:
-        raise ValueError(f"no network with these shapes can be built: {error}") from error
+        raise InputError(f"no network with these shapes can be built: {error}") from error
 
 
 def _candidates(found: RecognizedState) -> list[Spec]:
@@ -171,7 +172,7 @@ def _resnet_candidates(shapes: Shapes) -> list[Spec]:
                 replace(base, order=order, stem_norm=stem_norm, stride_in=stride_in, join=join, shortcut=shortcut, init=init)
             )
     if not specs:
-        raise ValueError(f"shortcuts without projections can only add channels, got widths {widths}")
+        raise InputError(f"shortcuts without projections can only add channels, got widths {widths}")
     return specs
 
 
@@ -202,7 +203,7 @@ def _joins_and_shortcuts(
     if not any(projected):
         return [(join, "A"), (join, "A_end"), *plain]
     odd = [f"layer{s}.{b}" for (s, b), has, needs in zip(blocks, projected, changes_shape, strict=True) if has != needs]
-    raise ValueError(
+    raise InputError(
         "projections must be in the blocks that change the shape, in all blocks or in none: not so at "
         f"{len(odd)} blocks: {', '.join(odd[:8])}"
     )
@@ -215,7 +216,7 @@ def _depths(shapes: Shapes, *, first: int) -> tuple[int, ...]:
         stage, block = filter(None, match.groups())
         blocks.setdefault(int(stage), set()).add(int(block))
     if len(blocks) > MOST_STAGES:
-        raise ValueError(f"a network has at most {MOST_STAGES} stages, got {len(blocks)}")
+        raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(blocks)}")
     return tuple(
         _count(blocks[stage], first, f"the blocks of stage {stage}") for stage in range(1, _count(set(blocks), 1, "stages") + 1)
     )
@@ -226,23 +227,23 @@ def _count(numbers: set[int], first: int, what: str) -> int:
     if not numbers or numbers != set(range(first, first + len(numbers))):
         got = sorted(numbers)
         shown = ", ".join(map(str, got[:8])) + (f" ... {got[-1]}" if len(got) > 8 else "")
-        raise ValueError(f"{what} are numbered {first}, {first + 1}, ..., got {shown or 'none'}")
+        raise InputError(f"{what} are numbered {first}, {first + 1}, ..., got {shown or 'none'}")
     return len(numbers)
 
 
 def _channels(shapes: Shapes, key: str, *, axis: int = 0) -> int:
     """Return the channels out (axis 0) or in (axis 1) of a convolution."""
     if key not in shapes:
-        raise ValueError(f"there is no {key}")
+        raise InputError(f"there is no {key}")
     if len(shapes[key]) != 4 or not shapes[key][axis]:
-        raise ValueError(f"{key} must have the four dimensions of a convolution, none of them 0, got {shapes[key]}")
+        raise InputError(f"{key} must have the four dimensions of a convolution, none of them 0, got {shapes[key]}")
     return shapes[key][axis]
 
 
 def _stem(shapes: Shapes, key: str) -> Stem:
     _channels(shapes, key)
     if shapes[key][2] not in _STEMS:
-        raise ValueError(f"{key} must be a convolution of 7x7 or 3x3, got {shapes[key]}")
+        raise InputError(f"{key} must be a convolution of 7x7 or 3x3, got {shapes[key]}")
     return _STEMS[shapes[key][2]]
 
 

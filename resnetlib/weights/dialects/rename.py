@@ -9,6 +9,7 @@ from itertools import takewhile
 from torch import Tensor
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.tables import ALIASES, DIALECTS, Family, Rule, Table
 
@@ -112,9 +113,9 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
         (('timm',), 'preact', {'conv1.weight': (64, 3, 7, 7), 'fc.weight': (10, 64)})
     """
     if not isinstance(state, Mapping):
-        raise TypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
+        raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     if not state:
-        raise ValueError("the state dict holds no tensors")
+        raise InputError("the state dict holds no tensors")
     tables: dict[tuple[Rule, ...], list[tuple[str, Table]]] = {}
     for name in DIALECTS if dialect is None else [resolve_dialect(dialect)]:
         for table in DIALECTS[name]:
@@ -169,11 +170,11 @@ def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[st
     """
     table = _table_for(spec, dialect)
     if isinstance(table, str):
-        raise ValueError(table)
+        raise InputError(table)
     names = {key: rename(key, table.rules, backwards=True) for key in state}
     unknown = [key[:80] for key, name in names.items() if name is None]
     if unknown:
-        raise ValueError(f"{len(unknown)} names are not canonical, or {dialect} has none for them: {', '.join(unknown[:8])}")
+        raise InputError(f"{len(unknown)} names are not canonical, or {dialect} has none for them: {', '.join(unknown[:8])}")
     if table.conv_head and "fc.weight" in state:
         state = {**state, "fc.weight": state["fc.weight"][:, :, None, None]}
     return {str(names[key]): tensor for key, tensor in state.items()}
@@ -188,7 +189,7 @@ def unsupported_reason(spec: Spec, dialect: str) -> str | None:
 def check_size(found: RecognizedState, spec: Spec, *, source: str) -> None:
     """Raise ValueError for a spec with more blocks than there are tensors, before a network of that size is built."""
     if sum(spec.depths) > len(found.state):
-        raise ValueError(f"{source} hold {len(found.state)} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
+        raise InputError(f"{source} hold {len(found.state)} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
 
 
 def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: bool = False) -> None:
@@ -201,13 +202,13 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
         return  # the names are reported where they are fitted
     reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
     if None not in reasons:
-        raise ValueError(f"{source} have the names of {found.dialects[0]}, and {reasons[0]}")
+        raise InputError(f"{source} have the names of {found.dialects[0]}, and {reasons[0]}")
     if not by_name or "resnetlib" in found.dialects or not isinstance(spec, ResNetSpec) or spec.block == "basic":
         return
     other = replace(spec, stride_in="1x1" if spec.stride_in == "3x3" else "3x3")
     both = [dialect for dialect in found.dialects if unsupported_reason(other, dialect) is None]
     if both:
-        raise ValueError(
+        raise InputError(
             f"{source} have the names of {both[0]}, whose networks take the stride in the 3x3 or in the 1x1 convolution, and "
             "nothing tells which: say it with load_file(path, spec=...), stride_in='3x3' or stride_in='1x1' in the spec"
         )
@@ -217,7 +218,7 @@ def resolve_dialect(name: str) -> str:
     """Return a dialect's name for the name or an alias; raise ValueError for an unknown one."""
     known = ALIASES.get(name, name) if isinstance(name, str) else None
     if known not in DIALECTS:
-        raise ValueError(f"dialect must be one of {', '.join(map(repr, [*DIALECTS, *ALIASES]))}, got {name!r}")
+        raise InputError(f"dialect must be one of {', '.join(map(repr, [*DIALECTS, *ALIASES]))}, got {name!r}")
     return known
 
 
