@@ -25,7 +25,9 @@ __version__ = "0.2.0"
 _ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
 """The modules whose `__all__` is public here."""
 
-_SUBMODULES = ("analysis", "config", "data", "errors", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo")
+_SUBMODULES = (
+    "analysis", "config", "data", "errors", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo",
+)  # fmt: skip
 """What is public here by its own name."""
 
 if not TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.distributed import Processes
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, ResnetlibError
 from resnetlib.inference import Evaluation, evaluate
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Batch
@@ -28,7 +28,7 @@ _MAX_SKIPPED = 20
 """So many nonfinite gradients in a row are divergence in fp16 too, although its loss scale halves at each."""
 
 
-class DivergenceError(ArithmeticError):
+class DivergenceError(ResnetlibError, ArithmeticError):
     """A loss or a gradient is not finite, or the loss is far too high."""
 
 
