@@ -52,7 +52,8 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
         >>> len(list(deeper.blocks())), torch.equal(net(x), deeper(x))
         (27, True)
     """
-    net, old = as_backbone(net), net.spec.depths
+    net = as_backbone(net)
+    old = net.spec.depths
     checked = check_integers("depths", depths, 1, different=False)
     if len(old) != len(checked) or any(deep < shallow for shallow, deep in zip(old, checked, strict=True)):
         raise InputError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {checked}")

@@ -233,8 +233,9 @@ def gradient_decomposition(
         return y.clone()  # the caller may write into it
 
     index = {name: i for i, name in enumerate(blocks)}
-    last = torch.zeros(len(chains), dtype=torch.float64)
-    sums = torch.zeros(4, len(blocks), dtype=torch.float64)  # squared norms of both terms and of their sum, <term 1, term 2>
+    with torch.inference_mode(False):
+        last = torch.zeros(len(chains), dtype=torch.float64)
+        sums = torch.zeros(4, len(blocks), dtype=torch.float64)  # squared norms of both terms and of their sum, <term 1, term 2>
     deviation, largest = [0.0] * len(chains), [0.0] * len(chains)
 
     def backward(loss: Tensor) -> None:
