@@ -1,5 +1,7 @@
 """The command line, `resnetlib`. The modules of commands are imported when they are called."""
 
+import gc
+import os
 from importlib import import_module
 
 import click
@@ -26,7 +28,7 @@ _MAX_ERROR_LENGTH = 4_000
 
 
 class _Commands(click.Group):
-    """A group that imports commands on demand, and prints the library's errors as one line."""
+    """A group that imports commands on demand, and prints the library's errors and Ctrl-C as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -50,6 +52,11 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (ResnetlibError, OSError) as error:  # the library's and the operating system's; the traceback of a bug is printed
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
+        except KeyboardInterrupt as error:
+            if os.environ.get("RANK", "0") == "0":
+                click.echo(f"\n{str(error) or 'interrupted'}", err=True)
+            gc.freeze()  # or collecting torch's objects at exit can take seconds
+            raise click.exceptions.Exit(130) from error  # the status that shells expect
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

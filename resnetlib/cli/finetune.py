@@ -1,15 +1,17 @@
 """`resnetlib finetune`: from pretrained weights and a folder of images to a classifier of these images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 from resnetlib.cli.common import PATH
-from resnetlib.cli.train import interruptible, read_changes, read_recipe, training_options
-
-if TYPE_CHECKING:
-    from resnetlib.train.trainer import Precision
+from resnetlib.cli.train import read_changes, read_recipe, training_options
+from resnetlib.data import is_cifar10
+from resnetlib.distributed import is_main_process
+from resnetlib.finetuning.finetune import finetune as tune
+from resnetlib.train.data import find_train_and_test
+from resnetlib.train.trainer import Precision
 
 
 @click.command()
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 @click.option("--validation", default=0.2, show_default=True, help="Fraction of the images held out if there is no val/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: those of the weights]")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
-@interruptible()
 def finetune(
     name: str,
     data: Path,
@@ -36,7 +37,7 @@ def finetune(
     in_chans: str | None,
     input_rule: Literal["sum", "repeat", "zeros"] | None,
     device: str | None,
-    precision: "Precision",
+    precision: Precision,
     compiled: bool,
     every: int,
 ) -> None:
@@ -45,11 +46,6 @@ def finetune(
     At first only the classifier is trained, then all layers, with lower learning rates for early ones; the weights with the lowest
     validation error are kept. The same command again continues an interrupted training. Then: `resnetlib predict OUT photo.jpg`.
     """
-    from resnetlib.data import is_cifar10
-    from resnetlib.distributed import is_main_process
-    from resnetlib.finetuning.finetune import finetune as tune
-    from resnetlib.train.data import find_train_and_test
-
     in_memory = is_cifar10(data)
     if in_memory and recipe == "finetune":
         recipe = "finetune_cifar"

@@ -10,16 +10,14 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
 from resnetlib.disk import read_file, write_atomically
 from resnetlib.errors import InputError
-
-if TYPE_CHECKING:
-    from resnetlib.train import Result
+from resnetlib.train import Result
+from resnetlib.train.metrics import read_result
 
 _PARENT = "RESNETLIB_GRID"
 """Environment variable with the process id of the grid that a training belongs to."""
@@ -143,11 +141,8 @@ def _progress(folder: Path) -> str:
         return "(begins)"
 
 
-def _result_of(folder: Path, status: int) -> "Result | str":
+def _result_of(folder: Path, status: int) -> Result | str:
     """Return the result of a training, or the last line that it printed before it failed."""
-    from resnetlib.train import Result
-    from resnetlib.train.metrics import read_result
-
     if status == 0:
         return read_result(folder / "result.json", Result)[0]
     if status < 0:

@@ -1,36 +1,25 @@
 """`resnetlib train`, and what it shares with `resnetlib finetune`."""
 
-import gc
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import torch
 
 from resnetlib.cli.common import PATH
 from resnetlib.cli.grid import exit_with_grid, train_grid
+from resnetlib.config import spec_from_dict
 from resnetlib.disk import read_file
+from resnetlib.distributed import is_main_process
 from resnetlib.errors import InputError
-
-if TYPE_CHECKING:
-    from resnetlib.train import Recipe
-    from resnetlib.train.trainer import Precision
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """On Ctrl-C, print how to continue, and exit with the status that shells expect."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if int(os.environ.get("RANK", "0")) == 0:
-            click.echo(f"\n{str(error) or 'interrupted; run the same again to go on'}", err=True)
-        gc.freeze()  # or collecting torch's objects at exit can take seconds
-        raise click.exceptions.Exit(130) from error
+from resnetlib.models import build, spec_of
+from resnetlib.train import Recipe, fit
+from resnetlib.train.data import find_train_and_test
+from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
+from resnetlib.train.trainer import Precision
 
 
 def training_options(recipe: str, changeable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -56,10 +45,8 @@ def training_options(recipe: str, changeable: str) -> Callable[[Callable[..., An
     return decorate
 
 
-def read_recipe(name: str, changes: dict[str, Any]) -> "Recipe":
+def read_recipe(name: str, changes: dict[str, Any]) -> Recipe:
     """Return a recipe by its name or from a JSON file, with some fields changed."""
-    from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
-
     if name in RECIPES or not Path(name).exists():
         return recipe_of(name, **changes)
     try:
@@ -94,7 +81,6 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--keep", default=2, show_default=True, type=click.IntRange(1), help="Checkpoints to keep.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings of a grid at once.")
 @click.pass_context
-@interruptible()
 def train(
     context: click.Context,
     what: tuple[str, ...],
@@ -106,7 +92,7 @@ def train(
     seed: int,
     images: int,
     device: str | None,
-    precision: "Precision",
+    precision: Precision,
     compiled: bool,
     every: int,
     sample: int,
@@ -122,14 +108,6 @@ def train(
         return
     if len(what) != 1:
         raise InputError(f"give one network, or --grid and its axes, got {' '.join(what)}")
-    import torch
-
-    from resnetlib.config import spec_from_dict
-    from resnetlib.distributed import is_main_process
-    from resnetlib.models import build, spec_of
-    from resnetlib.train import Recipe, fit
-    from resnetlib.train.data import find_train_and_test
-
     exit_with_grid()
     spec, values = spec_of(what[0]), read_changes(changes)
     ours = {field.name for field in fields(spec)}
