@@ -67,7 +67,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         **options: Any,
     ) -> None:
         if untrained and weights:
-            raise InputError(f"--untrained and --weights {weights} exclude each other")
+            raise InputError(f"--untrained and --weights {weights} exclude each other: give one of them")
         net = _untrained_network(name, data, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
         batches = _read(net, data, split, images, batch)
         own = {"seed": seed, "out": out, "precision": precision}

@@ -95,9 +95,7 @@ def test_a_saved_model_is_named_by_its_folder(tmp_path: Path, monkeypatch: pytes
 def test_predict_with_a_file(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     torch.save(create_model("cifar_plain20", num_classes=3).state_dict(), tmp_path / "w.pth")
-    assert "does not say how images were normalized: add --normalize" in wrong(
-        "predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth"
-    )
+    assert "is unknown: add --normalize" in wrong("predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth")
     out = right("predict", "cifar_plain20", image, "--weights", tmp_path / "w.pth", "--normalize", "imagenet")
     assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["0", "1", "2"]
 
