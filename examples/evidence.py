@@ -1,10 +1,10 @@
-"""All analyses on several trained networks: what the claims about skip connections come to, measured.
+"""Run all analyses on several trained networks, and draw the results side by side.
 
     python examples/evidence.py --data cifar-10-batches-bin --out docs/results/why \\
         plain56=runs/plain56/ resnet56=runs/resnet56/ resnet20=cifar_resnet20.resnetlib_c10
 
-Writes OUT/NAME/FINDING.json for each network, of which those that are there are not computed again, and draws OUT/FINDING.png, a
-panel for each network that has the finding. Errors are of test images, and may be computed in bf16; the rest is of training images.
+Writes OUT/NAME/ANALYSIS.json for each network, unless it exists, and draws OUT/ANALYSIS.png with a panel per network. Errors are of
+test images, and may be computed in bf16; everything else is of training images.
 """
 
 import argparse
@@ -40,7 +40,7 @@ ANALYSES: dict[str, tuple[str, Callable[[resnetlib.Backbone, Batches], AnalysisR
     "weight_noise": ("test", analysis.weight_noise),
     "branch_noise": ("test", lambda net, batches: analysis.branch_noise(net, batches, (1.0,))),
 }
-"""By the name of the finding: the images, and the function."""
+"""Name -> the set of images, and the function."""
 
 
 def fitting(net: resnetlib.Backbone, counts: tuple[int, ...]) -> list[int]:
@@ -52,12 +52,12 @@ def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batc
     return data.first(images).batches(resnetlib.transform_for(net))
 
 
-def draw(findings: dict[str, AnalysisResult], path: Path) -> None:
-    figure = Figure(figsize=(4.6 * min(3, len(findings)), 3.6 * -(-len(findings) // 3)), layout="constrained")
-    panels = list(figure.subplots(-(-len(findings) // 3), min(3, len(findings)), squeeze=False).flat)
-    for axes, (name, finding) in zip(panels, findings.items(), strict=False):
-        finding.plot(axes).set_title(name)
-    for axes in panels[len(findings) :]:
+def draw(results: dict[str, AnalysisResult], path: Path) -> None:
+    figure = Figure(figsize=(4.6 * min(3, len(results)), 3.6 * -(-len(results) // 3)), layout="constrained")
+    panels = list(figure.subplots(-(-len(results) // 3), min(3, len(results)), squeeze=False).flat)
+    for axes, (name, result) in zip(panels, results.items(), strict=False):
+        result.plot(axes).set_title(name)
+    for axes in panels[len(results) :]:
         axes.set_axis_off()
     figure.savefig(path, dpi=90)
 
@@ -75,21 +75,21 @@ def main() -> None:
         name, _, weights = pair.partition("=")
         net = resnetlib.create_model(weights).to("cuda" if torch.cuda.is_available() else "cpu")
         (args.out / name).mkdir(parents=True, exist_ok=True)
-        for finding in args.only:
-            split, analyse = ANALYSES[finding]
-            path = args.out / name / f"{finding}.json"
+        for analysis_name in args.only:
+            split, analyse = ANALYSES[analysis_name]
+            path = args.out / name / f"{analysis_name}.json"
             if path.exists():
                 continue
             try:
                 fast = split == "test" and args.precision == "bf16"
                 with torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=fast):
                     analyse(net, read(net, args.data, split, args.images)).save(path)
-                print(f"{name}: {finding}")
-            except ValueError as error:  # what the network has not, such as blocks that could be swapped
-                print(f"{name}: no {finding}: {error}")
-    for finding in args.only:
-        paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{finding}.json"))}
-        draw({name: analysis.load_result(path) for name, path in paths.items()}, args.out / f"{finding}.png")
+                print(f"{name}: {analysis_name}")
+            except ValueError as error:  # such as a network without blocks that can be swapped
+                print(f"{name}: no {analysis_name}: {error}")
+    for analysis_name in args.only:
+        paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{analysis_name}.json"))}
+        draw({name: analysis.load_result(path) for name, path in paths.items()}, args.out / f"{analysis_name}.png")
 
 
 if __name__ == "__main__":

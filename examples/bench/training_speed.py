@@ -22,7 +22,7 @@ from torch.nn import functional
 
 import resnetlib
 
-sys.path.append(str(Path(__file__).parents[2] / "tests"))
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "helpers"))
 from zoos import SmallResNet  # type: ignore[import-not-found]
 
 DEPTHS = {"cifar_resnet20": 3, "cifar_resnet56": 9}

@@ -1,4 +1,4 @@
-"""What all analyses share: findings on disk, batches of any kind, and networks that are left as they were."""
+"""What all analyses share: results on disk, batches of any kind, and networks that are left as they were."""
 
 import json
 import math
@@ -51,7 +51,7 @@ LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anything(AnalysisResult):
-    """Of everything a finding may hold."""
+    """Of everything a result may hold."""
 
     numbers: Tensor
     counts: Tensor
@@ -77,7 +77,7 @@ WHOLE = Anything(
 
 
 @pytest.mark.parametrize("ending", ["json", "safetensors"])
-def test_a_finding_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -> None:
+def test_a_result_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -> None:
     WHOLE.save(tmp_path / f"found.{ending}")
     again = Anything.load(tmp_path / f"found.{ending}")
     assert torch.equal(again.numbers.view(torch.int64), WHOLE.numbers.view(torch.int64))

@@ -197,7 +197,7 @@ def test_whether_a_block_s_output_is_written_into_does_not_matter(name: str) -> 
         assert repr(renamed(getattr(found, field), {})) == repr(renamed(getattr(expected, field), {})), field
 
 
-def test_a_network_in_a_wrapper_has_the_names_of_its_findings() -> None:
+def test_a_network_in_a_wrapper_has_the_names_of_its_blocks() -> None:
     net = Custom(0, 1, 2)
     wrapped = nn.DataParallel(net)
     assert tuple(blocks_of(wrapped)) == lesion(wrapped, BATCH).blocks == tuple(blocks_of(net))

@@ -1,4 +1,4 @@
-"""What the analyses of signals and gradients have in common: networks are as they were, findings are saved and drawn."""
+"""What the analyses of signals and gradients have in common: networks are as they were, results are saved and drawn."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -75,14 +75,14 @@ def test_inside_no_grad() -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 @pytest.mark.parametrize("name", ANALYSES)
-def test_findings_are_saved_and_loaded_exactly(name: str, suffix: str, tmp_path: Path) -> None:
+def test_results_are_saved_and_loaded_exactly(name: str, suffix: str, tmp_path: Path) -> None:
     found = ANALYSES[name](build(FAMILIES["plain"], num_classes=5))
     found.save(tmp_path / f"found{suffix}")
     same(found, type(found).load(tmp_path / f"found{suffix}"))
 
 
 @pytest.mark.parametrize("name", ANALYSES)
-def test_findings_are_drawn(name: str, tmp_path: Path) -> None:
+def test_results_are_drawn(name: str, tmp_path: Path) -> None:
     found = ANALYSES[name](build(FAMILIES["plain"], num_classes=5))
     axes = found.plot()
     lines = len(axes.lines)

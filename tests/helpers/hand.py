@@ -1,4 +1,4 @@
-"""Networks whose every number can be worked out by hand, and what all findings have in common."""
+"""Networks whose every number can be worked out by hand, and what all results have in common."""
 
 import math
 from dataclasses import fields
@@ -57,7 +57,7 @@ def nll(margin: float) -> float:
 
 
 def kept_exactly(found: AnalysisResult, folder: Path) -> None:
-    """Fail unless a finding comes back as it was saved, in both formats."""
+    """Fail unless a result comes back as it was saved, in both formats."""
     for name in ("found.json", "found.safetensors"):
         found.save(folder / name)
         again = type(found).load(folder / name)

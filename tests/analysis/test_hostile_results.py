@@ -1,4 +1,4 @@
-"""Files that hold no finding, or a damaged one: said, and nothing else."""
+"""Files that hold no result, or a damaged one: said, and nothing else."""
 
 import json
 import os
