@@ -20,6 +20,7 @@ from resnetlib.distributed import choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
+from resnetlib.modules.backbone import check_network
 from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, hash_identity, identify
 from resnetlib.train.data import Images, make_loader
 from resnetlib.train.interrupts import check_interrupt, interrupts
@@ -141,8 +142,7 @@ def run_training(
     check_arguments(recipe, out, seed=seed, every=every, sample=sample)
     if not isinstance(keep, int) or not 1 <= keep < 2**63:
         raise InputError(f"keep must be an int, 1 or more, got {keep!r}")
-    if not isinstance(net, Backbone):
-        raise InputTypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
+    check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
     if is_dilated(net):

@@ -15,6 +15,7 @@ from resnetlib.disk import open_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
+from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
 from resnetlib.weights.dialects.compare import same_network
@@ -186,15 +187,9 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def check_backbone(net: object) -> None:
-    """Raise TypeError for anything but a network of this library."""
-    if not isinstance(net, Backbone):
-        raise InputTypeError(f"net must be a network of this library, got {type(net).__name__}; of a wrapper, give net.module")
-
-
 def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     """Raise ValueError if a pretrained config does not describe a network."""
-    check_backbone(net)
+    check_network(net, compiled=False)
     if cfg.spec != net.spec:
         raise InputError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
     if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):

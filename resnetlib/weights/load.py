@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
+from resnetlib.modules.backbone import check_network
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
 from resnetlib.weights.dialects.unwrap import check_plain
-from resnetlib.weights.files import check_backbone
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
 """How a first convolution is adapted to other input channels; a function takes the weight and the number of channels."""
@@ -46,7 +46,7 @@ def load_state(
         ValueError: if names are missing or unexpected, shapes differ, or numbers are not finite; one error lists all problems.
         TypeError: if net is not a `Backbone`, or state not a mapping.
     """
-    check_backbone(net)
+    check_network(net, compiled=False)
     if not isinstance(state, Mapping):
         raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     for key, tensor in state.items():

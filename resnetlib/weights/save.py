@@ -14,12 +14,13 @@ from resnetlib.disk import write_together
 from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
+from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect
-from resnetlib.weights.files import check_backbone, check_pretrained_config, encode_state
+from resnetlib.weights.files import check_pretrained_config, encode_state
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
 CARD = "README.md"
@@ -61,7 +62,7 @@ def save_model(
         ...     create_model(f"{folder}/").classes
         ('cat', 'dog')
     """
-    check_backbone(net)
+    check_network(net, compiled=False)
     if not str(folder):
         raise InputError("folder must be a path, got ''; the current folder is '.'")
     folder = Path(folder)
@@ -123,7 +124,7 @@ def _encode(
     net: Backbone, classes: Sequence[str] | None, cfg: PretrainedConfig | None
 ) -> tuple[PretrainedConfig, dict[str, bytes]]:
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
-    check_backbone(net)
+    check_network(net, compiled=False)
     if isinstance(classes, str):
         raise InputError(f"classes must be a sequence of names, got the one str {classes!r}")
     with in_use(net, alone=False):

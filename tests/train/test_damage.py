@@ -312,8 +312,8 @@ def test_recipes_of_other_values(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"net": None}, TypeError, "net must be a network of this library, got NoneType"),
-        ({"net": torch.nn.Linear(2, 2)}, TypeError, "net must be a network of this library, got Linear"),
+        ({"net": None}, TypeError, "expected a network of this library, got NoneType"),
+        ({"net": torch.nn.Linear(2, 2)}, TypeError, "expected a network of this library, got Linear"),
         ({"train": None}, TypeError, "must both be in memory or both in folders, got NoneType, LabelledImages"),
         ({"train": 3, "test": 3}, TypeError, "images must be LabelledImages, ImageFiles or the path of a folder, got int"),
         ({"recipe": "finetune"}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), got 'finetune'"),

@@ -192,7 +192,7 @@ def test_what_only_regularises_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_a_wrapper_is_no_network(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"got DataParallel; of a wrapper, give net.module"):
+    with pytest.raises(TypeError, match=r"got DataParallel; for a wrapper, pass net.module"):
         save_model(nn.DataParallel(create_model("cifar_plain20")), tmp_path)  # type: ignore[arg-type]
 
 
