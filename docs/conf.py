@@ -7,8 +7,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from resnetlib import __version__, build, list_models, spec_of
 from resnetlib.analysis import measure_cost
-from resnetlib.weights import describe
-from resnetlib.weights import list as list_pretrained
+from resnetlib.weights import describe, list_pretrained
 
 project = "resnetlib"
 author = "the resnetlib maintainers"

@@ -10,7 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnetlib import analysis, config, data, errors, features, finetuning, inference, models, modules, train, weights, zoo
+    from resnetlib import (
+        analysis,
+        config,
+        data,
+        deploy,
+        errors,
+        features,
+        finetuning,
+        inference,
+        models,
+        modules,
+        train,
+        weights,
+        zoo,
+    )
     from resnetlib.experiments import *
     from resnetlib.finetuning import *
     from resnetlib.finetuning.finetune import *
@@ -26,7 +40,8 @@ _ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.fin
 """The modules whose `__all__` is public here."""
 
 _SUBMODULES = (
-    "analysis", "config", "data", "errors", "features", "finetuning", "inference", "models", "modules", "train", "weights", "zoo",
+    "analysis", "config", "data", "deploy", "errors", "features", "finetuning",
+    "inference", "models", "modules", "train", "weights", "zoo",
 )  # fmt: skip
 """What is public here by its own name."""
 

@@ -44,8 +44,8 @@ def create_model(
 
     Args:
         name: of a network (`resnet50`; see `list_models`), randomly initialized unless `weights` is given; of a network and its
-            weights (`resnet50.tv2_in1k`; see `resnetlib.weights.list`); `hf-hub:org/name@revision`; or the path of a folder with
-            config.json, or of a file (with a separator, as in `./folder`).
+            weights (`resnet50.tv2_in1k`; see `resnetlib.weights.list_pretrained`); `hf-hub:org/name@revision`; or the path of a
+            folder with config.json, or of a file (with a separator, as in `./folder`).
         weights: for the name of a network: a tag, or the path of a file (safetensors or `torch.save`, in any dialect).
         dialect: of the names of a file's tensors; None to find it.
         num_classes: logits; 0 for pooled features; None for the weights' own, or without weights 1000 for ImageNet names and 10

@@ -1,7 +1,7 @@
 """The names of tensors are a promise: their set, their order and their shapes, for every kind of network.
 
 torchvision's and timm's networks are compared live, in test_parity.py. The others are compared with the lists in golden/keys.json,
-which changes only when the promise does: `python tests/test_keys.py` writes it anew.
+which changes only when the promise does: `PYTHONPATH=tests/helpers python tests/test_keys.py` writes it anew.
 """
 
 import json

@@ -154,8 +154,8 @@ class GradientDecomposition(AnalysisResult):
         norm: for each block, the norm of their sum.
         cosine: for each block, the cosine of the angle between the terms; NaN where one of them is zero.
         survival: for each block, skip_norm / last_norm: the share of dE/dx_L that arrives through skips.
-        deviation: for each chain, max |sum of the terms - autograd's dE/dx_l| / max |dE/dx_l|. Zero up to rounding, if only blocks
-            change x in the chain.
+        deviation: for each chain, max `|sum of the terms - autograd's dE/dx_l|` / max `|dE/dx_l|`. Zero up to rounding, if
+            only blocks change x in the chain.
     """
 
     blocks: tuple[str, ...]

@@ -33,5 +33,3 @@ __all__ = [
     "write_state",
     "write_weights",
 ]
-
-list = list_pretrained  # noqa: A001 - to be called as resnetlib.weights.list; a star import leaves the builtin alone

@@ -11,8 +11,7 @@ from loopback import Hub
 
 from resnetlib import create_model, resnet18, save_model
 from resnetlib.cli import main
-from resnetlib.weights import list as list_pretrained
-from resnetlib.weights import read_weights
+from resnetlib.weights import list_pretrained, read_weights
 
 NAME = "resnet18.a1_in1k"
 

@@ -20,6 +20,7 @@ from resnetlib import build
 from resnetlib.analysis import measure_cost
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile, pretrained_config_from_json
 from resnetlib.models.catalog import SPECS
+from resnetlib.weights import catalog
 from resnetlib.weights.catalog import EMBEDDED, describe, list_pretrained, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.catalog.hashes import sha256_sums, url_file
 from resnetlib.weights.catalog.imagenet import imagenet_classes, imagenet_ids
@@ -199,6 +200,17 @@ def test_embedded_weights_are_described_by_their_file() -> None:
         read_embedded("cifar_resnet20", "akamaster_c10")
     with pytest.raises(ValueError, match="no weights 'x' for resnet50, but none"):
         read_embedded("resnet50", "x")
+
+
+def test_a_damaged_file_of_the_package_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key = next(iter(EMBEDDED))
+    damaged = tmp_path / EMBEDDED[key].file
+    content = bytearray(catalog._resource(EMBEDDED[key].file).read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setattr(catalog, "_resource", lambda file: damaged)
+    with pytest.raises(ValueError, match="is damaged: install the package again"):
+        read_embedded(*key)
 
 
 def test_names_are_listed_in_natural_order_and_nobody_changes_them() -> None:

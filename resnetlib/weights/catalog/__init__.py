@@ -1,5 +1,6 @@
 """The catalogue of pretrained weights: which exist, their configs, and where they are stored."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -135,12 +136,15 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
         The tensors and their pretrained config.
 
     Raises:
-        ValueError: if the package has no such weights.
+        ValueError: if the package has no such weights, or the file is damaged (by its SHA-256).
     """
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
         raise InputError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
-    with as_file(_resource(EMBEDDED[name, tag].file)) as path:
+    source = EMBEDDED[name, tag]
+    with as_file(_resource(source.file)) as path:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
+            raise InputError(f"{source} is damaged: install the package again")
         return read_weights(path)
 
 
