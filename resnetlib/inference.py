@@ -103,7 +103,10 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         >>> prediction.name in net.classes
         True
     """
-    preprocess = _preprocess_of(net)
+    check_network(net)
+    preprocess = net.preprocess
+    if preprocess is None:
+        raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     top = min(check_count("top", top, least=1), net.num_classes)

@@ -72,7 +72,7 @@ def create_model(
 
     Raises:
         ValueError: for an unknown name or tag, weights that do not fit, are damaged or ambiguous, and numbers out of range.
-        OSError: if weights cannot be obtained: FileNotFoundError, PermissionError or ConnectionError.
+        OSError: if weights cannot be downloaded or read; a FileNotFoundError if they do not exist.
 
     Example:
         >>> net = create_model("cifar_resnet20.resnetlib_c10").eval()

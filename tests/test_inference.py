@@ -7,7 +7,7 @@ from families import FAMILIES
 from PIL import Image
 from torch import Tensor, nn
 
-from resnetlib import Backbone, build, classify, create_model, evaluate
+from resnetlib import Backbone, build, classify, create_model, evaluate, transform_for
 
 
 def modes(net: nn.Module) -> list[bool]:
@@ -107,3 +107,13 @@ def test_labels_are_integers_of_any_width() -> None:
     for dtype in (torch.bool, torch.float32, torch.complex64):
         with pytest.raises(ValueError, match="labels"):
             evaluate(net, [(x, labels.to(dtype))])
+
+
+def test_classify_takes_any_function_that_makes_an_input() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    image = torch.randint(256, (3, 32, 32), dtype=torch.uint8)
+    [expected] = classify(net, [image], top=10)
+    net.preprocess = transform_for(net)  # type: ignore[assignment]
+    [found] = classify(net, [image], top=10)
+    assert [each.label for each in found] == [each.label for each in expected]
+    assert found[0].probability == pytest.approx(expected[0].probability)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from resnetlib import Backbone, build, create_model
 from resnetlib.data import read_image
 
-SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
+SAMPLES = Path(__file__).parents[1] / "resnetlib" / "data" / "samples"
 
 
 def test_grad_cam_looks_at_any_stage() -> None:

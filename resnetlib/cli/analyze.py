@@ -43,7 +43,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
     @click.option("--out", required=True, type=FOLDER, help="The folder to write to.")
     @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="The set of CIFAR-10.")
     @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="Number of images; 0 for all.")
-    @click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+    @click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
     @click.option("--untrained", is_flag=True, help="Random weights, with norms calibrated on the images.")
     @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Random seed.")
     @click.option(
@@ -287,7 +287,7 @@ def noise(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
 
 @measurement
 @click.option("--points", default=25, show_default=True, type=click.IntRange(2), help="Along each direction.")
-@click.option("--span", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="From -span to span.")
+@click.option("--span", default=1.0, show_default=True, type=click.FloatRange(0, 1e30, min_open=True), help="From -span to span.")
 @click.option("--dimensions", default=2, show_default=True, type=click.IntRange(1, 2), help="A line or a plane.")
 @click.option(
     "--batch-norm",

@@ -27,7 +27,7 @@ _MAX_NAMES, _MAX_NUMBERS = 60, 25
 @click.command()
 @click.argument("name")
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
-@click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+@click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
 @click.option("--confusion", type=NEW_FILE, help="Draw the confusion matrix to this PNG.")
 @weights_options
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
 @click.command()
 @click.argument("name")
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
-@click.option("--batch", default=250, show_default=True, type=click.IntRange(1), help="Images at a time.")
+@click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
 @weights_options
 def verify(name: str, data: Path, batch: int, weights: str | None, normalize: None, device: str | None) -> None:
     """Measure the accuracy of the weights NAME, and compare it with the published one.

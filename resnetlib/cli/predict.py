@@ -94,7 +94,10 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
         if path.is_dir():
             inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
         elif glob.has_magic(text) and not path.exists():
-            inside = sorted(each for each in _match(text) if not each.is_dir())
+            try:
+                inside = sorted(each for each in _match(text) if not each.is_dir())
+            except ValueError as error:
+                raise InputError(f"{text} is no pattern of paths: {error}") from error
         else:
             found.append((path, True))
             continue

@@ -7,7 +7,7 @@ import click
 import torch
 
 from resnetlib.cli.common import PATH
-from resnetlib.config import EmbeddedFile, PretrainedConfig
+from resnetlib.config import EmbeddedFile, PretrainedConfig, UrlFile
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
@@ -66,8 +66,9 @@ def show(name: str) -> None:
     for source in cfg.sources:
         _echo_table(("source", source))
         if not isinstance(source, EmbeddedFile):
+            size = f"{source.mib:g} MiB" if isinstance(source, UrlFile) and source.mib else None
             sha256 = f"{source.sha256}{'...' * (len(source.sha256) < 64)}" if source.sha256 else "as the hub says"
-            _echo_table(("  dialect", source.dialect), ("  sha256", sha256), ("  cached", find_cached(source)))
+            _echo_table(("  dialect", source.dialect), ("  size", size), ("  sha256", sha256), ("  cached", find_cached(source)))
 
 
 @weights.command()

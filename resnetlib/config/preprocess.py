@@ -110,7 +110,12 @@ class Preprocessing:
 
         Returns:
             The adapted preprocessing.
+
+        Raises:
+            ValueError: if the number is not a positive int.
         """
+        if not isinstance(channels, int) or channels < 1:
+            raise InputError(f"channels must be an int of at least 1, got {channels!r}")
         if channels == self.channels:
             return self
         if channels == 1 and average is not False:

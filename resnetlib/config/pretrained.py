@@ -11,7 +11,9 @@ from resnetlib.errors import InputError
 from resnetlib.text import printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_REPO = re.compile(r"(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_LONGEST_REPO = 96
+"""The hub's own rules for names of repositories."""
 
 LONGEST_NAME = 200
 MOST_STAGES = 32
@@ -61,8 +63,8 @@ class HubFile:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo) or ".." in self.repo:
-            raise InputError(f"a repository of the hub is called org/name, got {self.repo!r}")
+        if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo) or len(self.repo) > _LONGEST_REPO:
+            raise InputError(f"a repository of the hub is called org/name, got {printable(repr(self.repo), 200)}")
         if not _is_relative(self.file):
             raise InputError(f"a file of a repository has a path inside it, got {self.file!r}")
         if not _is_relative(self.revision):

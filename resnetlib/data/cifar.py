@@ -97,6 +97,7 @@ class LabelledImages:
         """
         if size < 1:
             raise InputError(f"size must be at least 1, got {size}")
+        size = min(size, max(1, len(self)))
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
 

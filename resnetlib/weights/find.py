@@ -96,7 +96,7 @@ def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mma
             raise InputError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{weights}", mmap)
     text = str(weights)
-    if not text.startswith(HUB) and not (text and Path(text).expanduser().exists()):
+    if not text.startswith(HUB) and not (text and _path_of(text).exists()):
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
         raise InputError(f"{name} has {known}, and there is no file {text}")
     found = _read(text, dialect, mmap)
@@ -107,12 +107,20 @@ def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mma
     return replace(found, spec=spec, by_name=found.spec is None)
 
 
+def _path_of(text: str) -> Path:
+    """Return a path, with ~ for a home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{text}: {error}") from error
+
+
 def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
     """Read a repository of the hub, a folder or a file."""
     if place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
     else:
-        path = Path(place.removeprefix(LOCAL)).expanduser()
+        path = _path_of(place.removeprefix(LOCAL))
         if not path.exists():
             raise MissingFileError(f"there is no file and no folder {path}")
         label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))

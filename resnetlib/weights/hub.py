@@ -242,8 +242,6 @@ def _download_url(source: UrlFile, path: Path) -> Path:
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_by_killed_process in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        left_by_killed_process.unlink()
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
         with partial.open("xb") as file:
@@ -276,7 +274,7 @@ def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:
 
 @contextmanager
 def _lock(source: HubFile | UrlFile) -> Iterator[None]:
-    """Let one process at a time download a file. Without effect where no lock can be written."""
+    """Let one process at a time download a file, and delete what a killed one left. Without effect where no lock can be written."""
     from filelock import FileLock
 
     folder = _cache_of(source)[0] / ".locks"
@@ -285,6 +283,9 @@ def _lock(source: HubFile | UrlFile) -> Iterator[None]:
     with suppress(OSError, NotImplementedError):
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        if isinstance(source, UrlFile):
+            for partial in folder.parent.glob(f".{glob.escape(name)}.*.partial"):
+                partial.unlink()
     try:
         yield
     finally:

@@ -3,7 +3,8 @@
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
+from resnetlib.text import printable
 from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect
+from resnetlib.weights.errors import DownloadError
 from resnetlib.weights.files import check_pretrained_config, encode_state
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
@@ -105,11 +108,17 @@ def push_to_hub(
         OSError: if the hub refuses the upload, or cannot be reached.
     """
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
     from resnetlib.weights.guard import LIBRARY, guarded
 
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise InputError(printable(error)) from error
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
-    with tempfile.TemporaryDirectory() as folder, guarded():
+    with tempfile.TemporaryDirectory() as folder, guarded(), _reachable(constants.ENDPOINT):
         api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
         place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
@@ -118,6 +127,21 @@ def push_to_hub(
             api.create_branch(repo, branch=revision, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
     return str(commit.oid)
+
+
+@contextmanager
+def _reachable(server: str) -> Iterator[None]:
+    """Raise DownloadError if a server cannot be reached."""
+    from httpx2 import HTTPError
+
+    try:
+        yield
+    except HTTPError as error:
+        if isinstance(error, OSError):  # an answer
+            raise
+        raise DownloadError(
+            f"{server} cannot be reached: {printable(error)}. Check the network, its proxy and HF_ENDPOINT."
+        ) from error
 
 
 def _encode(

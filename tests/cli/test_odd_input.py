@@ -252,3 +252,14 @@ def test_images_of_any_shape_are_classified_or_refused(size: tuple[int, int], tm
         assert "one side is more than 100 times the other" in wrong("predict", NAME, tmp_path / "x.png")
     else:
         right("predict", NAME, tmp_path / "x.png", "--sheet", tmp_path / "sheet.png")
+
+
+def test_patterns_homes_and_batches_that_cannot_be_are_said(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    data = ("--data", tmp_path)
+    assert "nosuchuser" in wrong("evaluate", "~nosuchuser/x", *data)
+    assert "org/name" in wrong("evaluate", "hf-hub:org/n--x", *data)
+    assert tmp_path.name in wrong("predict", NAME, f"{tmp_path}/d/**/a**")
+    result = call("evaluate", NAME, *data, "--batch", "9" * 30)
+    assert result.exit_code == 2
+    assert "2147483647" in result.output

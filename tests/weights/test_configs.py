@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetlib import create_model
-from resnetlib.config import PretrainedConfig
+from resnetlib import build, create_model, push_to_hub
+from resnetlib.config import HubFile, PretrainedConfig
+from resnetlib.errors import InputError
 from resnetlib.models import spec_of
 from resnetlib.weights import Preprocessing, write_state
 from resnetlib.weights.configs import config_of, pretrained_config_of
@@ -113,3 +115,17 @@ def test_a_config_of_a_huge_network_is_refused_before_it_is_built(tmp_path: Path
     with pytest.raises(ValueError, match=r"too few for the|no such network can be built|at most [\d,]+ in all"):
         create_model(tmp_path)
     assert time.perf_counter() - start < 10  # not the minutes and gigabytes that building them would take
+
+
+@pytest.mark.parametrize("repo", ["org/name--x", "org/name.", "org/nam-", "org-/name", "a/b..c", f"org/{'n' * 100}", "org/naïve"])
+def test_a_repository_that_the_hub_cannot_have_is_refused(repo: str) -> None:
+    with pytest.raises(InputError, match="is called org/name"):
+        HubFile(repo=repo)
+    with pytest.raises(InputError):
+        push_to_hub(build(FAMILIES["resnet"]), repo)
+
+
+def test_numbers_of_channels_are_positive_ints() -> None:
+    for wrong in ("x", 0, 1.5):
+        with pytest.raises(InputError, match="channels must be an int"):
+            Preprocessing.named("cifar10", resize=32, size=32).for_channels(wrong)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.text import printable
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net", "network")
@@ -23,6 +23,8 @@ _DTYPES = FLOATS | {torch.bool, *(getattr(torch, f"{sign}int{bits}") for sign in
 
 def check_plain(key: str, tensor: object) -> None:
     """Raise ValueError unless this is a dense, real tensor with data, of a dtype of at least 8 bits."""
+    if not isinstance(key, str):
+        raise InputTypeError(f"names of tensors must be strs, got {printable(repr(key), 80)}")
     if not isinstance(tensor, Tensor):
         raise InputError(f"{printable(key, 80)} must be a tensor, got {type(tensor).__name__}")
     if tensor.is_meta:
