@@ -108,15 +108,9 @@ def push_to_hub(
         OSError: if the hub refuses the upload, or cannot be reached.
     """
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
 
     from resnetlib.weights.guard import LIBRARY, guarded
 
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise InputError(printable(error)) from error
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
     with tempfile.TemporaryDirectory() as folder, guarded(), _reachable(constants.ENDPOINT):
         api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
@@ -131,11 +125,14 @@ def push_to_hub(
 
 @contextmanager
 def _reachable(server: str) -> Iterator[None]:
-    """Raise DownloadError if a server cannot be reached."""
+    """Raise InputError for a name that the hub's client refuses, and DownloadError if a server cannot be reached."""
     from httpx2 import HTTPError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         yield
+    except HFValidationError as error:
+        raise InputError(printable(error)) from error
     except HTTPError as error:
         if isinstance(error, OSError):  # an answer
             raise
