@@ -96,7 +96,9 @@ def process_group(device: torch.device, backend: str | None = None) -> Iterator[
 
 
 def is_main_process() -> bool:
-    """Tell whether this process writes and reports, also where there is no group."""
+    """Return whether this process writes and reports, with or without a group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
     return int(os.environ.get("RANK", "0")) == 0
 
 

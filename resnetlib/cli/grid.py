@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     out.mkdir(parents=True, exist_ok=True)
     waiting, status = list(trainings), dict[str, int]()
     running: dict[str, subprocess.Popen[bytes]] = {}
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the trainings end first
     try:
         with tqdm(total=len(trainings), unit="training", disable=None) as bar:
             while waiting or running:
@@ -48,6 +50,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
             process.terminate()
         for process in running.values():
             process.wait()
+        signal.signal(signal.SIGTERM, before)
     results = {name: _result_of(out / name, status[name]) for name in trainings}
     table = {name: result if isinstance(result, str) else asdict(result) for name, result in results.items()}
     write_atomically(out / "grid.json", (json.dumps(table, indent=2) + "\n").encode())

@@ -179,7 +179,8 @@ def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
     """Return which images an interrupted training in this folder could read; nothing if run.json is missing or damaged."""
     with suppress(OSError, ValueError):
         checked = read_run(out / RUN).get("checked")
-        if isinstance(checked, list) and all(isinstance(each, dict) for each in checked):
+        keys = {"stamp", "digest", "passed_over"}
+        if isinstance(checked, list) and all(isinstance(each, dict) and keys <= each.keys() for each in checked):
             return checked
     return ()
 

@@ -5,6 +5,8 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -272,3 +274,22 @@ def test_every_kind_of_image_is_read_as_rgb(tmp_path: Path) -> None:
         Image.new(mode, (4, 3)).save(tmp_path / f"a.{ending}")
         assert read_image(tmp_path / f"a.{ending}").mode == "RGB"
         assert read_image(tmp_path / f"a.{ending}").size == (4, 3)
+
+
+def test_processes_read_again_unless_all_of_them_know_the_images(tmp_path: Path) -> None:
+    files = find_images(fill(tmp_path, 2))
+    known = [try_images(files).check_result]
+
+    def read(stamp_of_another: str | None) -> list[object]:
+        gathered: list[object] = []
+
+        def gather(value: object) -> list[object]:
+            gathered.append(value)
+            return [value, stamp_of_another or value] if isinstance(value, str) else [value]
+
+        processes: Any = SimpleNamespace(rank=0, world_size=1, gather=gather)
+        assert try_images(files, known=known, processes=processes).digest == known[0]["digest"]
+        return gathered
+
+    assert len(read(None)) == 1
+    assert len(read("another computer's copy")) == 2
