@@ -72,11 +72,7 @@ def embedded_tags(name: str) -> list[str]:
 
 
 def load(name: str, weights: str | None, normalize: Normalization | None, device: str | None) -> tuple[Backbone, Preprocessing]:
-    """Create a network with pretrained weights and preprocessing.
-
-    Raises:
-        ValueError: if the network has no weights, or its preprocessing is unknown or given twice.
-    """
+    """Create a network with pretrained weights and preprocessing; raise ValueError if it has none of either, or two."""
     if name not in list_models() and Path(name, CONFIG).is_file():
         name = f"./{name}" if not Path(name).is_absolute() else name  # `create_model` wants a separator in a path
     if weights is None and not names_weights(name):
