@@ -223,20 +223,20 @@ class Run(Generic[AnyResult]):
             raise KeyboardInterrupt(
                 f"interrupted after iteration {self.trainer.iteration}; run the same again to go on from {where}"
             ) from error
+        except (RuntimeError, EOFError, ConnectionError) as error:  # the latter two from the pipe of a killed worker
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+                raise
+            raise OSError(
+                "a process that reads images was killed, as happens where memory or shared memory (/dev/shm) is short. Make room, "
+                "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
+                f"{(str(error) or repr(error)).splitlines()[0]}"
+            ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             newest = next(iter(self._checkpoints.newest_first()), None)
             left = "there is no checkpoint yet" if newest is None else f"{newest} is there, and whole"
             raise OSError(error.errno, f"the disk is full; {left}. Make room, and run the same again: {error}") from error
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
-                raise
-            raise OSError(
-                "a process that reads images was killed, as happens where memory or shared memory (/dev/shm) is short. Make room, "
-                "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
         return read_result(self._out / RESULT, self._kind)[0]
 
     @contextmanager

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,22 +104,24 @@ def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkey
     assert all(parameter.requires_grad for parameter in net.parameters())
 
 
+def tune_and_die(data: Path, out: Path, deadly: int) -> None:
+    """Fine-tune, and be killed before the iteration of this number."""
+    step = Trainer.step
+
+    def counted(self: Trainer, *args: Any) -> torch.Tensor:
+        if self.iteration == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *args)
+
+    Trainer.step = counted  # type: ignore[method-assign]
+    tune(data, out, recipe=recipe(epochs=6, head_only_fraction=0.5))
+
+
 def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(data: Path, tmp_path: Path) -> None:
     """Killed in an epoch of the frozen part, and of the other: the weights are those of a run that nobody stopped, bit for bit."""
 
     def tune_until(out: str, deadly: int) -> int:
-        def tune_and_die() -> None:
-            step = Trainer.step
-
-            def counted(self: Trainer, *args: Any) -> torch.Tensor:
-                if self.iteration == deadly:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return step(self, *args)
-
-            Trainer.step = counted  # type: ignore[method-assign]
-            tune(data, tmp_path / out, recipe=recipe(epochs=6, head_only_fraction=0.5))
-
-        return run(tune_and_die, tmp_path / "output")
+        return run(partial(tune_and_die, data, tmp_path / out, deadly), tmp_path / "output")
 
     assert tune_until("whole", -1) == 0
     for deadly, measured in ((4, 1), (13, 4)):

@@ -1,5 +1,9 @@
-"""Processes that are forked from this one: they begin at once, since everything is imported, and can be killed."""
+"""Processes that start at once, since a server that has imported everything forks them, and that can be killed.
 
+The tests' own process cannot be forked: after a backward pass, autograd does not work in its children.
+"""
+
+import multiprocessing
 import os
 import signal
 import sys
@@ -8,54 +12,60 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "torch",
+        "torchvision.transforms.v2",
+        "matplotlib.figure",
+        "PIL.Image",
+        "safetensors.torch",
+        "pytest",
+        "resnetlib.train",
+        "resnetlib.finetuning.finetune",
+    ]
+)
+
+
+def _run(function: Callable[[], object], output: Path) -> None:
+    os.setsid()
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    sys.stdout = sys.stderr = os.fdopen(file, "w", buffering=1)
+    status = 1
+    try:
+        function()
+        status = 0
+    except BaseException:  # noqa: BLE001 - printed where the tests look
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
 
 class Fork:
-    """A process in a group of its own that runs a function. Its output is in a file.
-
-    Args:
-        function: what it runs.
-        output: the file.
-    """
+    """A process in a group of its own that runs a function of a module, or a `partial` of one. Its output is in a file."""
 
     def __init__(self, function: Callable[[], object], output: Path) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.output, self._status = output, None
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._run(function)
-
-    def _run(self, function: Callable[[], object]) -> NoReturn:
-        status = 1
-        try:
-            os.setsid()
-            torch.set_num_threads(1)  # the pool of threads is not forked
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            file = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            sys.stdout = sys.stderr = os.fdopen(file, "w", buffering=1)
-            function()
-            status = 0
-        except BaseException:  # noqa: BLE001 - this process must not return into the tests
-            traceback.print_exc()
-        finally:
-            os._exit(status)
+        self.output = output
+        self._process = _CONTEXT.Process(target=_run, args=(function, output))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
 
     def poll(self) -> int | None:
         """Return the exit status, the negative signal that killed it, or None."""
-        if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self._status = os.waitstatus_to_exitcode(status) if pid else None
-        return self._status
+        return self._process.exitcode
 
     def wait(self, seconds: float = 300) -> int:
         """Wait for its end, and return the exit status."""
-        assert wait_for(lambda: self.poll() is not None, seconds), self.output.read_text()
-        assert self._status is not None
-        return self._status
+        self._process.join(seconds)
+        status = self._process.exitcode
+        assert status is not None, self.output.read_text()
+        return status
 
     def members(self) -> list[int]:
         """Return the living processes of its group."""
@@ -63,7 +73,7 @@ class Fork:
 
     def end(self) -> None:
         """Kill its group."""
-        kill(self.members())
+        kill([self.pid, *self.members()] if self.poll() is None else self.members())
         self.wait()
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -132,30 +133,30 @@ def test_a_training_that_was_stopped_ends_the_same(
     assert same[0] == same[1]
 
 
+def train_and_die(out: Path, where: type, name: str, at: int) -> None:
+    """Train, and be killed in the call of this number."""
+    called, calls = getattr(where, name), 0
+
+    def deadly(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return called(*args, **options)
+
+    setattr(where, name, deadly)
+    train(out, epochs=10, every=20)
+
+
 def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(tmp_path: Path) -> None:
     """Killed while it trains, and while it writes a checkpoint."""
-
-    def whole() -> None:
-        train(tmp_path / "whole", epochs=10, every=20)
-
-    def parts(where: type, name: str, at: int) -> None:
-        called, calls = getattr(where, name), 0
-
-        def deadly(*args: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return called(*args, **options)
-
-        setattr(where, name, deadly)
-        train(tmp_path / "parts", epochs=10, every=20)
-
-    assert run(whole, tmp_path / "output") == 0
-    assert run(lambda: parts(Trainer, "step", 25), tmp_path / "output") == -signal.SIGKILL
+    output = tmp_path / "output"
+    assert run(partial(train, tmp_path / "whole", epochs=10, every=20), output) == 0
+    parts = partial(train_and_die, tmp_path / "parts")
+    assert run(partial(parts, Trainer, "step", 25), output) == -signal.SIGKILL
     assert newest_checkpoint(tmp_path / "parts").startswith("000000020")
-    assert run(lambda: parts(Checkpoints, "newest_first", 3), tmp_path / "output") == -signal.SIGKILL
-    assert run(lambda: parts(Trainer, "step", 0), tmp_path / "output") == 0, (tmp_path / "output").read_text()
+    assert run(partial(parts, Checkpoints, "newest_first", 3), output) == -signal.SIGKILL
+    assert run(partial(parts, Trainer, "step", 0), output) == 0, output.read_text()
     assert len(json.loads((tmp_path / "parts" / "run.json").read_text())["sessions"]) == 3
     assert_same(create_model(f"{tmp_path}/whole"), create_model(f"{tmp_path}/parts"))
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_ctrl_c_on_the_command_line(
 @pytest.fixture
 def training(data: Path, tmp_path: Path) -> Iterator[Fork]:
     """A training with worker processes, on its way."""
-    fork = Fork(lambda: train(data, tmp_path / "out"), tmp_path / "errors")
+    fork = Fork(partial(train, data, tmp_path / "out"), tmp_path / "errors")
     assert wait_for(lambda: (tmp_path / "out" / "log.jsonl").exists() and len(fork.members()) > 1, 120)
     yield fork
     fork.end()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,19 @@ def train(out: Path, *, drop_rate: float = 0.0) -> None:
     fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), out, device="cpu", precision="fp32", every=10)
 
 
+def train_as(rank: int, port: int, out: Path, **options: Any) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    train(out, **options)
+
+
 def train_in_two(out: Path, **options: Any) -> None:
     """Train in two processes with the environment that torchrun gives them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def run(rank: int) -> None:
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"}
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-        train(out, **options)
-
-    forks = [Fork(lambda rank=rank: run(rank), Path(f"{out}-output-{rank}")) for rank in (0, 1)]  # type: ignore[misc]
+    forks = [Fork(partial(train_as, rank, port, out, **options), Path(f"{out}-output-{rank}")) for rank in (0, 1)]
     try:
         assert [fork.wait() for fork in forks] == [0, 0], [fork.output.read_text() for fork in forks]
     finally:

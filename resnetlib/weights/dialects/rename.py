@@ -36,7 +36,11 @@ class RecognizedState:
     def num_classes(self) -> int:
         """Logits of the classifier; 0 if there is none."""
         weight = self.state.get("classifier.weight" if self.family == "densenet" else "fc.weight")
-        return len(weight) if weight is not None and weight.ndim else 0
+        if weight is None:
+            return 0
+        if weight.ndim != 2 or not len(weight):
+            raise InputError(f"the classifier must be a matrix (classes, features), got {tuple(weight.shape)}")
+        return len(weight)
 
     @property
     def first_conv(self) -> str:
