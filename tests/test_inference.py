@@ -45,7 +45,7 @@ def test_more_guesses_than_classes_are_all_of_them(net: Backbone) -> None:
 
 
 def test_classify_says_what_it_needs(net: Backbone) -> None:
-    with pytest.raises(ValueError, match="does not know its preprocessing"):
+    with pytest.raises(ValueError, match="no preprocessing"):
         classify(build(FAMILIES["resnet"]), [])
     with pytest.raises(ValueError, match="has no classifier"):
         classify(create_model("cifar_resnet20", weights="resnetlib_c10", num_classes=0), [])

@@ -1,4 +1,4 @@
-"""Processes that start at once, since a server that has imported everything forks them, and that can be killed.
+"""Processes that run a function, and can be killed.
 
 The tests' own process cannot be forked: after a backward pass, autograd does not work in its children.
 """
@@ -15,19 +15,7 @@ from pathlib import Path
 
 import torch
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "torch",
-        "torchvision.transforms.v2",
-        "matplotlib.figure",
-        "PIL.Image",
-        "safetensors.torch",
-        "pytest",
-        "resnetlib.train",
-        "resnetlib.finetuning.finetune",
-    ]
-)
+_CONTEXT = multiprocessing.get_context("spawn")
 
 
 def _run(function: Callable[[], object], output: Path) -> None:

@@ -270,7 +270,10 @@ def landscape(
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        with torch.compiler.set_stance("default" if compile else "force_eager"):  # `preserve_state` makes everything eager
+        with (
+            torch.compiler.set_stance("default" if compile else "force_eager"),  # `preserve_state` makes everything eager
+            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),
+        ):
             try:
                 for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
                     start = time.perf_counter()
@@ -339,7 +342,6 @@ class PointEvaluator:
         half = self.dtype is not None
         self.batches = [(x, split_batch(x, half=half, compiled=compile) if splits else (x,), y) for x, y in batches]
         self.run: Callable[[nn.Module, dict[str, Tensor], Tensor], Tensor] = run_functional
-        self.compiled = compile
         if compile:
             self.run = torch.compile(run_functional, fullgraph=True, dynamic=False)
 
@@ -355,7 +357,6 @@ class PointEvaluator:
             torch.inference_mode(False),  # threads share compiled code, and need the same modes
             torch.no_grad(),
             torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None),
-            torch._dynamo.config.patch(_COMPILE_CONFIG) if self.compiled else nullcontext(),  # each thread has its own
         ):
             states = [self.state_at(point) for point in points.tolist()]
             if len(states) == 1:
