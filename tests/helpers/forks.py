@@ -20,6 +20,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 def _run(function: Callable[[], object], output: Path) -> None:
     os.setsid()
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that a shell starts
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
