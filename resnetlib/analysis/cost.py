@@ -72,7 +72,7 @@ class Cost:
 
 
 def measure_cost(net: Backbone, size: int) -> Cost:
-    """Count what a network costs, by running a copy of it on the meta device.
+    """Count a network's parameters, multiply-accumulates and activations, on the meta device.
 
     Args:
         net: network of this library, on any device; left unchanged.

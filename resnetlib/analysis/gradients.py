@@ -72,7 +72,7 @@ class GradientFlow(AnalysisResult):
 
 
 def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None, *, training: bool = True) -> GradientFlow:
-    """Measure ||dE/dx|| at each block's input, and ||dE/dw|| of each block's parameters, frozen ones included.
+    """Measure the norms of the loss's gradient at each block's input and of each block's parameters.
 
     The network is left unchanged, running statistics and gradients included, so this may be called between two training steps.
 

@@ -32,7 +32,7 @@ Results = Mapping[str, analysis.AnalysisResult]
 
 
 def measurement(measure: Callable[..., Results]) -> click.Command:
-    """Make a command of `measure(net, batches, **options)`, which returns results; its docstring is the command's help.
+    """Turn a function `measure(net, batches, **options)` into a command, with its docstring as the help.
 
     The command writes each result as JSON and PNG. `measure` gets seed, out and precision if it has such parameters; if it does not
     have precision, it runs under autocast.

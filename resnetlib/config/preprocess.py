@@ -23,7 +23,7 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 """Mean and standard deviation of R, G, B, for pixels in [0, 1]."""
 
 LARGEST = 4096
-"""The largest `resize`, in pixels, so that a config file cannot exhaust the memory."""
+"""The largest `resize`, in pixels. A larger one in a config file could exhaust the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

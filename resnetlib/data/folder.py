@@ -142,7 +142,7 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 
 def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
-    """Find a class's images, in its folder and the folders inside."""
+    """List the images of a class, in its folder and subfolders."""
     found = []
     for folder, inner, files in os.walk(root / name, followlinks=True, onerror=_fail):
         real = os.path.realpath(folder)

@@ -108,32 +108,32 @@ def wide_resnet101_2(**options: Unpack[ModelOptions]) -> Backbone:
 
 
 def preact_resnet18(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-18 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-18 (arXiv 1603.05027)."""
     return create_model("preact_resnet18", **options)
 
 
 def preact_resnet34(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-34 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-34 (arXiv 1603.05027)."""
     return create_model("preact_resnet34", **options)
 
 
 def preact_resnet50(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-50 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-50 (arXiv 1603.05027)."""
     return create_model("preact_resnet50", **options)
 
 
 def preact_resnet101(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-101 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-101 (arXiv 1603.05027)."""
     return create_model("preact_resnet101", **options)
 
 
 def preact_resnet152(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-152 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-152 (arXiv 1603.05027)."""
     return create_model("preact_resnet152", **options)
 
 
 def preact_resnet200(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-200 (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-200 (arXiv 1603.05027)."""
     return create_model("preact_resnet200", **options)
 
 
@@ -248,27 +248,27 @@ def cifar_resnet110b(**options: Unpack[ModelOptions]) -> Backbone:
 
 
 def cifar_preact_resnet20(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-20 for CIFAR (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-20 for CIFAR (arXiv 1603.05027)."""
     return create_model("cifar_preact_resnet20", **options)
 
 
 def cifar_preact_resnet56(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-56 for CIFAR (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-56 for CIFAR (arXiv 1603.05027)."""
     return create_model("cifar_preact_resnet56", **options)
 
 
 def cifar_preact_resnet110(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-110 for CIFAR (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-110 for CIFAR (arXiv 1603.05027)."""
     return create_model("cifar_preact_resnet110", **options)
 
 
 def cifar_preact_resnet164(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-164 for CIFAR (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-164 for CIFAR (arXiv 1603.05027)."""
     return create_model("cifar_preact_resnet164", **options)
 
 
 def cifar_preact_resnet1001(**options: Unpack[ModelOptions]) -> Backbone:
-    """Create Pre-activation ResNet-1001 for CIFAR (arXiv 1603.05027)."""
+    """Create pre-activation ResNet-1001 for CIFAR (arXiv 1603.05027)."""
     return create_model("cifar_preact_resnet1001", **options)
 
 

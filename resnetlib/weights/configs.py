@@ -29,7 +29,7 @@ _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_p
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file; raise ValueError if the file is too large or holds anything else."""
+    """Read a JSON object from a file; raise ValueError if the file is too large or not a JSON object."""
     content = read_file(path, LARGEST)
     try:
         values = json.loads(content.decode())

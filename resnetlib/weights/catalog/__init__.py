@@ -74,7 +74,7 @@ def list_pretrained(pattern: str = "*") -> list[str]:
 
 
 def describe(full_name: str) -> PretrainedConfig:
-    """Return the pretrained config of a set of weights.
+    """Look up the pretrained config of weights in the catalogue.
 
     Args:
         full_name: `network.tag`, as `list_pretrained` returns it.

@@ -93,7 +93,7 @@ def _chenyaofo(name: str, classes: int, file: str, top1: float, top5: float, gma
 
 
 def cifar_builders() -> dict[str, Callable[[], PretrainedConfig]]:
-    """Return for each full name the function that builds its pretrained config."""
+    """Map the weights' full names to functions that build their pretrained configs."""
     return {
         **{f"{row[0]}.akamaster_c10": partial(_akamaster, *row) for row in _AKAMASTER_ROWS},
         **{f"{row[0]}.chenyaofo_c{row[1]}": partial(_chenyaofo, *row) for row in _CHENYAOFO_ROWS},

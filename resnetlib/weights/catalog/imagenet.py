@@ -197,7 +197,7 @@ def _transformers(name: str, repo: str, file: str, license_: str) -> PretrainedC
 
 
 def imagenet_builders() -> dict[str, Callable[[], PretrainedConfig]]:
-    """Return for each full name the function that builds its pretrained config."""
+    """Map the weights' full names to functions that build their pretrained configs."""
     return {
         **{f"{row[0]}.{row[1]}": partial(_torchvision, *row) for row in _TORCHVISION},
         **{f"{row['name']}.{row['tag']}": partial(_timm, row) for row in csv.DictReader(_table("timm.tsv"), delimiter="\t")},

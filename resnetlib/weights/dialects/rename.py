@@ -227,7 +227,7 @@ def resolve_dialect(name: str) -> str:
 
 
 def _table_for(spec: Spec, dialect: str) -> Table | str:
-    """Return the first table of a dialect that has names for a network, or why none has."""
+    """Return the table of a dialect that fits a network, or the reason why none does."""
     name = resolve_dialect(dialect)
     family: Family = "densenet" if isinstance(spec, DenseNetSpec) else "preact" if spec.order == "pre" else "resnet"
     problems: list[list[str]] = []
