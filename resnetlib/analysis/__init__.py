@@ -67,17 +67,6 @@ __all__ = [
 
 
 def load_result(path: str | Path) -> AnalysisResult:
-    """Load a result of any class from a file that `AnalysisResult.save` wrote.
-
-    Args:
-        path: a .json or .safetensors file.
-
-    Returns:
-        The result.
-
-    Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: if it is damaged, holds something else, is larger than 2 GiB, or is not a regular file.
-    """
-    classes = {name: globals()[name] for name in __all__ if isinstance(globals()[name], type)}
+    """Load a result of any class from a file that `AnalysisResult.save` wrote; see `AnalysisResult.load` for errors."""
+    classes: dict[str, type] = {name: globals()[name] for name in __all__ if isinstance(globals()[name], type)}
     return read_result(path, {name: kind for name, kind in classes.items() if issubclass(kind, AnalysisResult)})

@@ -72,20 +72,12 @@ class Cost:
 
 
 def measure_cost(net: Backbone, size: int) -> Cost:
-    """Count a network's parameters, multiply-accumulates and activations, on the meta device.
+    """Count a network's parameters, multiply-accumulates and activations, on the meta device, for images of `size` x `size` pixels.
 
-    Args:
-        net: network of this library.
-        size: height and width of the image, in pixels.
-
-    Returns:
-        The counts by part.
-
-    Example:
-        >>> from resnetlib import resnet50
-        >>> cost = measure_cost(resnet50(device="meta"), size=224)
-        >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
-        '25,557,032 parameters, 4.089 GMACs'
+    >>> from resnetlib import resnet50
+    >>> cost = measure_cost(resnet50(device="meta"), size=224)
+    >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
+    '25,557,032 parameters, 4.089 GMACs'
     """
     net, size = as_backbone(net), check_count("size", size, least=1)
     with enable_gradients():

@@ -24,7 +24,7 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
 
     New residual blocks have a branch of zeros, and the logits are equal bit for bit in evaluation mode. New DenseNet layers
     add channels that are read with weights of zero. New plain blocks have identity convolutions, and norms whose scale and shift
-    undo the normalization. In both the logits are equal up to rounding. Every new layer has a gradient, at the latest after one step.
+    undo the normalization; the logits of both are equal up to rounding. Every new layer gets a gradient within one step.
 
     Args:
         net: network of this library.

@@ -123,14 +123,13 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     F is the join of zeros and the branch: F(x), alpha F(x) in a scaled join, or the new channels of a concatenation (x_l has zeros
     there). Plain networks are measured the same way, though their terms do not sum to x_L.
 
+    >>> from resnetlib import cifar_preact_resnet20
+    >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
+    >>> max(found.deviation) < 1e-6
+    True
+
     Source:
         arXiv 1603.05027, eq. 4. In post-activation networks it holds if the changes by ReLUs count as terms.
-
-    Example:
-        >>> from resnetlib import cifar_preact_resnet20
-        >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
-        >>> max(found.deviation) < 1e-6
-        True
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -222,14 +221,13 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     that is a norm layer. Otherwise the convolution's own output is measured, as in pre-activation blocks, where the next norm
     belongs to the next convolution; so do not compare these with post-activation networks.
 
+    >>> from resnetlib import cifar_resnet20
+    >>> found = response_std(cifar_resnet20(), torch.randn(2, 3, 32, 32))
+    >>> len(found.layers), found.layers[1], found.measured[1]
+    (19, 'layer1.0.conv1', 'layer1.0.bn1')
+
     Source:
         arXiv 1512.03385, sec. 4.2 and fig. 7.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> found = response_std(cifar_resnet20(), torch.randn(2, 3, 32, 32))
-        >>> len(found.layers), found.layers[1], found.measured[1]
-        (19, 'layer1.0.conv1', 'layer1.0.bn1')
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -306,16 +304,15 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     F(x) is the join of zeros and the branch, alpha F(x) in a scaled join; the skip is the block's input, or the output of its
     shortcut. In a plain block, whose join ignores the skip, the ratio is ||F(x)|| / ||x||.
 
+    >>> from resnetlib import cifar_resnet20
+    >>> net = cifar_resnet20()
+    >>> _ = torch.nn.init.zeros_(net.layer1[0].bn2.weight)
+    >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
+    0.0
+
     Source:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
         shows responses (`response_std`), not ratios.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> net = cifar_resnet20()
-        >>> _ = torch.nn.init.zeros_(net.layer1[0].bn2.weight)
-        >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
-        0.0
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)

@@ -140,15 +140,14 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     The running statistics of an untrained network are zeros and ones, so its norms do nothing in evaluation mode. Inside this
     context they normalise as in training. Frozen norms keep their statistics.
 
-    Example:
-        >>> from resnetlib import cifar_plain20
-        >>> from resnetlib.analysis import branch_ratio
-        >>> net, images = cifar_plain20(), torch.randn(4, 3, 32, 32)
-        >>> with recalibrated(net, images):
-        ...     float(branch_ratio(net, images).ratio[1]) > 1.2
-        True
-        >>> float(net.bn1.running_var.mean())
-        1.0
+    >>> from resnetlib import cifar_plain20
+    >>> from resnetlib.analysis import branch_ratio
+    >>> net, images = cifar_plain20(), torch.randn(4, 3, 32, 32)
+    >>> with recalibrated(net, images):
+    ...     float(branch_ratio(net, images).ratio[1]) > 1.2
+    True
+    >>> float(net.bn1.running_var.mean())
+    1.0
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -251,10 +250,9 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
 
     Analyses list blocks in the order in which they run, which is the same in this library's networks, and skip unused blocks.
 
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> list(blocks_of(cifar_resnet20()))[:4]
-        ['layer1.0', 'layer1.1', 'layer1.2', 'layer2.0']
+    >>> from resnetlib import cifar_resnet20
+    >>> list(blocks_of(cifar_resnet20()))[:4]
+    ['layer1.0', 'layer1.1', 'layer1.2', 'layer2.0']
     """
     net = unwrapped(net)
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
@@ -268,26 +266,15 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
 
 
 def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
-    """Divide the blocks, in the order in which they run, into chains in which nothing but blocks changes x.
+    """Divide the blocks into chains in which nothing but blocks changes x; return their names, in the order in which they run.
 
     In the networks of this library a chain is a stage. A chain begins where the parent module changes, where x is not the output
     of the block before or was written to since, and at a block that has a `downsample`, has a stride, or changes the number of
-    channels without a skip.
+    channels without a skip. Raise ValueError if no block runs, a block runs more than once, or a block is inside another.
 
-    Args:
-        net: a network with blocks.
-        x: images, on the network's device.
-
-    Returns:
-        The names of each chain's blocks.
-
-    Raises:
-        ValueError: if no block runs, a block runs more than once, or a block is inside another.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
-        [3, 3, 3]
+    >>> from resnetlib import cifar_resnet20
+    >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
+    [3, 3, 3]
     """
     chains = _run_chains(net, x)
     runs = Counter(name for chain in chains for name in chain)

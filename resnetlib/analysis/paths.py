@@ -34,19 +34,10 @@ _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
 
 def share_of_paths(forks: int, first: int, last: int) -> float:
-    """Return the share of the 2^n paths that go through k branches, for k from first to last: sum C(n, k) / 2^n, exactly.
+    """Return the share of the 2^forks paths that go through `first` to `last` branches: sum C(forks, k) / 2^forks, exactly.
 
-    Args:
-        forks: n, at most 10,000.
-        first: smallest k.
-        last: largest k.
-
-    Returns:
-        The share.
-
-    Example:
-        >>> round(share_of_paths(54, 5, 17), 5)  # "0.45 % of all paths", arXiv 1605.06431, sec. 4.3
-        0.00454
+    >>> round(share_of_paths(54, 5, 17), 5)  # "0.45 % of all paths", arXiv 1605.06431, sec. 4.3
+    0.00454
     """
     forks = check_count("forks", forks, least=0)
     if forks > _MAX_FORKS:
@@ -73,12 +64,6 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
 
     Source:
         arXiv 1605.06431, sec. 3.1 and 4.3.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> batch = torch.randn(2, 3, 32, 32), torch.arange(2)
-        >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
-        torch.Size([2, 3, 32, 32])
     """
     net = unwrapped(net)
     names = as_tuple(through)

@@ -233,14 +233,13 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     zeros. A plain block's output becomes its input, or shortcut A of it where the shape changes (every stride-th pixel, and
     channels of zeros). The ReLU after the join stays.
 
+    >>> from resnetlib import cifar_resnet20
+    >>> result = lesion(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)))
+    >>> result.deleted_output[2:4]
+    ('its input', 'its shortcut')
+
     Source:
         arXiv 1605.06431, sec. 4.1: deleting one block hardly hurts a residual network, and brings VGG to chance.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> result = lesion(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)))
-        >>> result.deleted_output[2:4]
-        ('its input', 'its shortcut')
     """
     net = unwrapped(net)
     data = gather(net, batches)
@@ -328,12 +327,6 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
 
     Source:
         Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> result = block_survival(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)), [1, 0])
-        >>> result.changed[:, 0].sum().item()
-        0.0
     """
     net = unwrapped(net)
     factors = check_numbers("factors", factors)
@@ -419,12 +412,6 @@ def input_noise(
 
     Returns:
         Errors, `(sigmas, draws)`.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> result = input_noise(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)), [0, 1], draws=2)
-        >>> result.drop[0].item()
-        0.0
     """
     net = unwrapped(net)
     data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, least=0)
@@ -532,17 +519,10 @@ def _add_noise(name: str, skip: Tensor, branch: Tensor, *, ratio: float, source:
 
 
 def kendall_tau(order: Sequence[int]) -> float:
-    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs, from -1 (descending) to 1 (ascending).
+    """Return Kendall's tau = (ascending pairs - descending pairs) / pairs of two or more different numbers, from -1 to 1.
 
-    Args:
-        order: two or more different numbers.
-
-    Returns:
-        Tau.
-
-    Example:
-        >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
-        (1.0, -1.0)
+    >>> kendall_tau([0, 1, 2]), kendall_tau([2, 1, 0])
+    (1.0, -1.0)
     """
     numbers = check_numbers("order", order, fewest=2)
     if len(set(numbers)) < len(numbers):

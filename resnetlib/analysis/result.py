@@ -53,28 +53,14 @@ class AnalysisResult(ABC):
     def load(cls, path: str | Path) -> Self:
         """Load a result of this class from a file that `save` wrote.
 
-        Args:
-            path: the file.
-
-        Returns:
-            The result.
-
-        Raises:
-            FileNotFoundError: if the file does not exist.
-            ValueError: if it is damaged, holds a result of another class, is larger than 2 GiB, or is not a regular file.
+        Raise FileNotFoundError if the file does not exist, and ValueError if it is damaged, holds a result of another class, is
+        larger than 2 GiB, or is not a regular file.
         """
         return read_result(path, {cls.__name__: cls})
 
     @abstractmethod
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot the result.
-
-        Args:
-            ax: matplotlib axes; None for new ones (`.figure.savefig(path)` writes them).
-
-        Returns:
-            The axes.
-        """
+        """Plot the result on matplotlib axes (None for new ones) and return them; `.figure.savefig(path)` writes them to a file."""
 
 
 def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
@@ -146,15 +132,7 @@ def _finite_or_name(number: Any) -> Any:
 
 
 def draw(result: AnalysisResult, path: str | Path) -> None:
-    """Plot a result to a PNG file.
-
-    Args:
-        result: the result.
-        path: the file to write.
-
-    Raises:
-        TypeError: for anything that is not a result.
-    """
+    """Plot a result to a PNG file."""
     if not isinstance(result, AnalysisResult):
         raise InputTypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
     content = io.BytesIO()

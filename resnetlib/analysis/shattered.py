@@ -90,12 +90,6 @@ def gradient_autocorrelation(
 
     Source:
         arXiv 1702.08591, where the line is the input of a scalar function (`toy_autocorrelation`).
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> found = gradient_autocorrelation(cifar_resnet20(), torch.randn(2, 3, 32, 32), points=32, lags=4)
-        >>> [round(r, 3) for r in found.mean.tolist()[:1]], len(found.white)
-        ([1.0], 5)
     """
     net = unwrapped(net)
     points, lags = _check_lags(points, lags)

@@ -65,16 +65,9 @@ def _perturb(net: nn.Module) -> dict[str, Tensor]:
 
 
 def find_conv_norm_pairs(net: nn.Module, x: Tensor) -> NormPairs:
-    """Run a network to find the batch norms whose input is the output of a convolution.
+    """Run a network, in evaluation mode, to find the batch norms whose input is the output of a convolution.
 
     It skips modules that run more than once or have hooks, and convolutions that share their weight.
-
-    Args:
-        net: network in evaluation mode.
-        x: an input.
-
-    Returns:
-        The pairs.
     """
     outputs: dict[int, tuple[str, Tensor]] = {}  # keeping the tensor keeps its id unique
     pairs: NormPairs = {}
@@ -111,12 +104,7 @@ def find_conv_norm_pairs(net: nn.Module, x: Tensor) -> NormPairs:
 def remove_norms(net: nn.Module, pairs: NormPairs) -> nn.Module:
     """Return a copy of a network without the norms of the pairs, and with a bias in their convolutions.
 
-    Args:
-        net: network, which shares its parameters with the copy.
-        pairs: from `find_conv_norm_pairs`.
-
-    Returns:
-        The copy. New biases are empty: run the copy with the parameters that `fold_state` returns.
+    The copy shares the network's parameters. New biases are empty: run the copy with the state that `fold_state` returns.
     """
     net = copy_sharing_parameters(net)
     for conv, norm in pairs:
@@ -130,12 +118,7 @@ def remove_norms(net: nn.Module, pairs: NormPairs) -> nn.Module:
 def fold_state(state: Mapping[str, Tensor], pairs: NormPairs) -> dict[str, Tensor]:
     """W <- W s and b <- (b - mean) s + beta, where s = gamma / sqrt(var + eps).
 
-    Args:
-        state: parameters and buffers of the network with norms.
-        pairs: from `find_conv_norm_pairs`.
-
-    Returns:
-        Parameters and buffers for the network that `remove_norms` returns.
+    It takes the parameters and buffers of the network with norms, and returns those of the network without (see `remove_norms`).
     """
     state = dict(state)
     for (conv, norm), eps in pairs.items():

@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 
 
 def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
-    """Plot a surface in three dimensions, the loss on a logarithmic scale, as in the paper's first figure.
+    """Plot a plane in three dimensions on new axes, the loss on a logarithmic scale, as in the paper's first figure.
 
-    Args:
-        surface: a plane.
-        highest: loss at which the surface is cut off.
-
-    Returns:
-        New axes.
+    The surface is cut off at a loss of `highest`. Raise ValueError for a line.
     """
     from matplotlib.figure import Figure
 
@@ -46,15 +41,9 @@ def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
 
 
 def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | None = None) -> None:
-    """Write a standalone page with an interactive surface, on a linear or logarithmic scale.
+    """Write a standalone page with an interactive plot of a plane or line, on a linear or logarithmic scale.
 
-    Args:
-        path: file to write.
-        surface: a plane or a line.
-        trajectory: path to draw over a plane, along the same directions.
-
-    Raises:
-        ImportError: if plotly is missing: `pip install 'resnetlib[landscape]'`.
+    A trajectory along the same directions is drawn over the plane. This needs plotly: `pip install 'resnetlib[landscape]'`.
     """
     try:
         import plotly  # noqa: F401
@@ -72,13 +61,7 @@ def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
     """Write a surface or projection file of tomgoldstein/loss-landscape (plot_surface.py, projection.py).
 
     A surface has the datasets xcoordinates, ycoordinates, train_loss and train_acc; a trajectory has proj_xcoord and proj_ycoord.
-
-    Args:
-        path: file to write.
-        result: a surface or a trajectory.
-
-    Raises:
-        ImportError: if h5py is missing: `pip install 'resnetlib[landscape]'`.
+    This needs h5py: `pip install 'resnetlib[landscape]'`.
     """
     if isinstance(result, Trajectory):
         x, y = result.coordinates.T
@@ -94,16 +77,8 @@ def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
 def write_directions(path: str | Path, net: nn.Module, directions: Sequence[Direction], *, explained: Tensor | None = None) -> None:
     """Write a direction file of tomgoldstein/loss-landscape (net_plotter.py, h5_util.py).
 
-    Its datasets are xdirection/0, 1, 2 and so on, in the order of the network's parameters, and likewise for ydirection.
-
-    Args:
-        path: file to write.
-        net: the network that the directions belong to.
-        directions: dx, or dx and dy.
-        explained: fraction of a trajectory's variance along each, `explained_variance_ratio_`.
-
-    Raises:
-        ImportError: if h5py is missing: `pip install 'resnetlib[landscape]'`.
+    Its datasets are xdirection/0, 1, 2 and so on, in the order of the network's parameters, ydirection likewise, and
+    `explained_variance_ratio_`, if `explained` is given. This needs h5py: `pip install 'resnetlib[landscape]'`.
     """
     groups = zip(("xdirection", "ydirection"), check_directions(net, directions), strict=False)
     if not (explained is None or isinstance(explained, Tensor)):
