@@ -133,10 +133,10 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
             block.zero_branch_()
         return
     if preact:
-        raise InputError("a pre-activated block without skip cannot be the identity: a relu cuts the negative part of x")
+        raise InputError("a pre-activated block without skip cannot be the identity: x is signed, and a relu would cut it")
     narrowest = min((conv.out_channels for conv in block.convs), default=block.in_channels)
     if narrowest < block.in_channels:
-        raise InputError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels to {narrowest}")
+        raise InputError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
     _pass_on_(block, block, moments)
 
 
