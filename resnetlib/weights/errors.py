@@ -10,7 +10,9 @@ from resnetlib.config import HubFile, UrlFile
 from resnetlib.errors import ResnetlibError
 from resnetlib.text import printable
 
-DISK_ERRORS = set("ENOSPC EDQUOT EFBIG EROFS EACCES EPERM ENOTDIR EISDIR EEXIST ENAMETOOLONG EIO ELOOP".split())
+DISK_ERRORS = {
+    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"
+}  # fmt: skip
 
 
 class FetchError(ResnetlibError):

@@ -48,9 +48,7 @@ def load_state(
     check_network(net, compiled=False)
     check_state(state)
     if any(tensor.is_meta for tensor in net.parameters()):
-        raise InputError(
-            "this network is on the meta device, which holds shapes alone: build it on another device, or use create_model"
-        )
+        raise InputError("this network is on the meta device, which holds only shapes: build it elsewhere, or use create_model")
     found = recognize_dialect(state, dialect=dialect)
     check_dialect(found, net.spec, source=source)
     if keep_head:
@@ -158,7 +156,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
     old = weight.shape[1]
     if channels == old:
         return weight
-    rule = rule or _default_rule(channels)
+    rule = rule or ("sum" if channels == 1 else "repeat")
     if callable(rule):
         adapted = rule(weight, channels)
         shape = (weight.shape[0], channels, *weight.shape[2:])
@@ -183,16 +181,12 @@ def check_rule(rule: InputRule | None) -> None:
         raise InputError(f"the rule for the input must be 'sum', 'repeat', 'zeros' or a function, got {rule!r}")
 
 
-def _default_rule(channels: int) -> Literal["sum", "repeat"]:
-    return "sum" if channels == 1 else "repeat"
-
-
 def adapt_channels(found: RecognizedState, channels: int, rule: InputRule | None = None) -> tuple[RecognizedState, str]:
     """Adapt the first convolution of a state dict, in float32 or better; also return a description, "" if nothing changed."""
     weight = found.state.get(found.first_conv)
     if weight is None or weight.ndim != 4 or channels < 1 or channels == weight.shape[1]:
         return found, ""
     adapted = adapt_input(weight.to(torch.promote_types(weight.dtype, torch.float32)), channels, rule)
-    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or _default_rule(channels)
+    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or ("sum" if channels == 1 else "repeat")
     done = f"the input's {weight.shape[1]} channels made {channels} ({how})"
     return replace(found, state={**found.state, found.first_conv: adapted}), done

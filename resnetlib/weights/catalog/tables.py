@@ -19,26 +19,6 @@ Row = dict[str, str]
 
 _CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-_AKAMASTER = "https://github.com/akamaster/pytorch_resnet_cifar10"
-_CHENYAOFO = "https://github.com/chenyaofo/pytorch-cifar-models"
-
-_CIFAR_PUBLISHERS = {
-    "akamaster": {
-        "license": "BSD-2-Clause",
-        "origin": f"Yerlan Idelbayev, {_AKAMASTER}",
-        "recipe": "200 epochs: SGD, momentum 0.9, batch 128, lr 0.1, a tenth of it from 100 and from 150 on, weight decay 0.0001, "
-        "pad 4, crop, flip",
-    },
-    "chenyaofo": {
-        "license": "BSD-3-Clause",
-        "origin": f"Yaofo Chen, {_CHENYAOFO}",
-        "recipe": "200 epochs: SGD, Nesterov 0.9, batch 256, lr 0.1, cosine, weight decay 0.0005",
-    },
-}
-_CIFAR_URLS = {
-    "akamaster": f"{_AKAMASTER}/raw/master/pretrained_models/",
-    "chenyaofo": f"{_CHENYAOFO}/releases/download/resnet/",
-}
 _CIFAR_PREPROCESSING = {
     "akamaster_c10": Preprocessing.named("imagenet", resize=32, size=32),  # ImageNet's mean and std, as it was trained
     "chenyaofo_c10": Preprocessing(resize=32, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201)),
@@ -52,28 +32,6 @@ _TIMM_ORIGINS = {
     "": ("timm, https://github.com/huggingface/pytorch-image-models", "Apache-2.0"),
 }
 """Prefix of the tag -> origin and licence; the first matching prefix is used."""
-
-_STRIKES_BACK = "ResNet strikes back, arXiv 2110.00476"
-
-_TIMM_RECIPES = {
-    "a1_in1k": f"A1 of {_STRIKES_BACK}",
-    "a1h_in1k": f"after A1 of {_STRIKES_BACK}",
-    "a2_in1k": f"A2 of {_STRIKES_BACK}",
-    "a3_in1k": f"A3 of {_STRIKES_BACK}",
-    "am_in1k": "AugMix, arXiv 1912.02781",
-    "b1k_in1k": f"after B of {_STRIKES_BACK}",
-    "b2k_in1k": f"after B of {_STRIKES_BACK}",
-    "bt_in1k": "a bag of tricks",
-    "c1_in1k": f"after C of {_STRIKES_BACK}",
-    "c2_in1k": f"after C of {_STRIKES_BACK}",
-    "d_in1k": f"after D of {_STRIKES_BACK}",
-    "fb_ssl_yfcc100m_ft_in1k": "semi-supervised on YFCC100M, then fine-tuned, arXiv 1905.00546",
-    "fb_swsl_ig1b_ft_in1k": "semi-weakly supervised on 940 million images of Instagram, then fine-tuned, arXiv 1905.00546",
-    "fb_wsl_ig1b_ft_in1k": "weakly supervised on 940 million images of Instagram, then fine-tuned, arXiv 1805.00932",
-    "ra_in1k": f"RandAugment, published as B of {_STRIKES_BACK}",
-    "ra4_e3600_r224_in1k": "3,600 epochs at 224 x 224, after MobileNetV4, arXiv 2404.10518",
-}
-"""Tag -> training recipe, where it is known."""
 
 
 def builders() -> dict[str, Callable[[], PretrainedConfig]]:
@@ -106,7 +64,8 @@ def url_file(url: str, *, dialect: str, mib: float | None = None) -> UrlFile:
 
 def _cifar(row: Row) -> PretrainedConfig:
     name, tag = row["name"], row["tag"]
-    publisher, classes = tag.split("_c")
+    by, classes = tag.split("_c")
+    publisher = _row("cifar_publishers.tsv", by)
     return PretrainedConfig(
         name=name,
         tag=tag,
@@ -118,8 +77,10 @@ def _cifar(row: Row) -> PretrainedConfig:
         top1=_float(row["top1"]),
         top5=_float(row["top5"]),
         evaluated_on=f"the 10,000 test images of CIFAR-{classes}",
-        sources=(url_file(_CIFAR_URLS[publisher] + row["file"], dialect=publisher),),
-        **_CIFAR_PUBLISHERS[publisher],
+        recipe=publisher["recipe"],
+        license=publisher["license"],
+        origin=publisher["origin"],
+        sources=(url_file(publisher["url"] + row["file"], dialect=by),),
     )
 
 
@@ -150,7 +111,7 @@ def _timm(row: Row) -> PretrainedConfig:
     if row["url"]:
         sources.append(url_file(row["url"], dialect=dialect))
     origin, license_ = next(_TIMM_ORIGINS[prefix] for prefix in _TIMM_ORIGINS if tag.startswith(prefix))
-    recipe = _TIMM_RECIPES.get(tag, "")
+    recipe = _row("timm_recipes.tsv", tag).get("recipe", "")  # unknown for some
     return _imagenet(row, preprocess, "timm", recipe=recipe, license=license_, origin=origin, sources=tuple(sources))
 
 
@@ -165,7 +126,7 @@ def _transformers(row: Row) -> PretrainedConfig:
 def _imagenet(row: Row, preprocess: Preprocessing, by: str, **described: Any) -> PretrainedConfig:
     """Build the config of weights for ImageNet-1k, whose accuracy was measured `by` a publisher."""
     top1, size = _float(row.get("top1")), preprocess.size
-    network = next(network for network in _rows("networks.tsv") if network["name"] == row["name"])
+    network = _row("networks.tsv", row["name"])
     return PretrainedConfig(
         name=row["name"],
         tag=row["tag"],
@@ -195,6 +156,11 @@ def _imagenet_columns() -> tuple[tuple[str, ...], tuple[str, ...]]:
 @cache
 def _rows(table: str) -> list[Row]:
     return list(csv.DictReader(_lines(table), delimiter="\t"))
+
+
+def _row(table: str, key: str) -> Row:
+    """Return the row whose first column is `key`, or an empty one."""
+    return next((row for row in _rows(table) if next(iter(row.values())) == key), {})
 
 
 def _lines(file: str) -> list[str]:
