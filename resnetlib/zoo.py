@@ -188,7 +188,7 @@ def _load(
 
 
 def _dress(net: Backbone, num_classes: int | None, device: torch.device | str | int | None, channels_last: bool) -> Backbone:
-    """Replace the classifier, move the network, and change its memory format, where asked."""
+    """Replace the classifier, move the network, and change its memory format, as requested."""
     if num_classes is not None and num_classes != net.num_classes:
         net.reset_classifier(num_classes)
     if device is not None:

@@ -1,4 +1,4 @@
-"""Read the weights that `create_model` is asked for: by name and tag, from a file, a folder, or a repository of the hub."""
+"""Find and read the weights for `create_model`: by name and tag, in a file, a folder, or a repository of the hub."""
 
 import os
 from collections.abc import Callable
@@ -34,9 +34,9 @@ class Found:
     spec: Spec | None  # None if it must be inferred
     file: WeightsFile | None  # None for a network without weights
     dialect: str | None = None  # of the tensors' names, if known
-    known: bool = False  # from the catalogue, whose dialect and spec are right
+    known: bool = False  # from the catalogue, so that dialect and spec need no check
     pinned: bool = False  # the catalogue has the hash of their content
-    by_name: bool = False  # the user gave a name and a file, and nothing but the name tells the spec
+    by_name: bool = False  # only the name that the user gave with a file tells the spec
 
 
 def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:

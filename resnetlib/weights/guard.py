@@ -31,13 +31,13 @@ def is_commit(revision: str) -> bool:
 
 
 def is_content_hash(name: str) -> bool:
-    """Return whether a name is a hash that the hub gives to a content: a SHA-256, or git's SHA-1."""
+    """Return whether a name is a hash by which the hub names files: a SHA-256, or git's SHA-1."""
     return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Check the answers to all requests inside that are made as `LIBRARY`; raise DownloadError for one that is not safe."""
+    """Check the answers to requests that are made as `LIBRARY` in this context; raise DownloadError for an unsafe one."""
     from huggingface_hub.utils import _http
 
     global _uses, _users_factory
@@ -116,7 +116,7 @@ def _check_answer(response: "Response") -> None:
 
 
 def _check_hashes(response: "Response") -> None:
-    """Raise DownloadError unless the headers that the client makes paths of are hashes."""
+    """Raise DownloadError unless the headers from which the client makes paths are hashes."""
     request, headers, status = response.request, response.headers, response.status_code
     commit = headers.get("X-Repo-Commit")
     if commit is None:

@@ -17,7 +17,7 @@ from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, re
 from resnetlib.weights.files import check_state
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
-"""How to adapt a first convolution to other input channels; a function takes the weight and the number of channels."""
+"""How to adapt a first convolution to another number of input channels; a function takes the weight and this number."""
 
 _ALIGNMENT = 64  # bytes, as PyTorch aligns its own tensors on the CPU
 

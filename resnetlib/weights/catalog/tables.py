@@ -1,4 +1,4 @@
-"""Tables of published weights, one file a publisher, and the functions that make a pretrained config of a row.
+"""Tables of published weights (*.tsv), and functions that build a pretrained config from each row.
 
 Sources: https://pytorch.org/vision/stable/models.html, https://huggingface.co/timm, results-imagenet.csv of timm (at 224 x 224),
 https://huggingface.co/microsoft/resnet-50, and the README, logs and training scripts of akamaster and chenyaofo.
@@ -52,7 +52,7 @@ def imagenet_ids() -> tuple[str, ...]:
 
 @cache
 def sha256_sums() -> dict[str, str]:
-    """Return the hashes that are known in full: file name -> SHA-256."""
+    """Return the known full hashes: file name -> SHA-256."""
     return {name: sha256 for sha256, name in map(str.split, _lines("sha256sums.txt"))}
 
 
@@ -124,7 +124,7 @@ def _transformers(row: Row) -> PretrainedConfig:
 
 
 def _imagenet(row: Row, preprocess: Preprocessing, by: str, **described: Any) -> PretrainedConfig:
-    """Build the config of weights for ImageNet-1k, whose accuracy was measured `by` a publisher."""
+    """Build the config of weights for ImageNet-1k; `by` is who measured the accuracy."""
     top1, size = _float(row.get("top1")), preprocess.size
     network = _row("networks.tsv", row["name"])
     return PretrainedConfig(

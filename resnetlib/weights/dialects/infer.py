@@ -112,7 +112,7 @@ def _tensors_of(spec: Spec, num_classes: int, in_chans: int) -> Mapping[str, Ten
 
 
 def _candidates(found: RecognizedState) -> list[Spec]:
-    """Return the specs that fit the blocks, the likeliest first; other tensors are not compared."""
+    """Return the specs that fit the blocks, the likeliest first, without comparing the other tensors."""
     shapes = {key: tuple(tensor.shape) for key, tensor in found.state.items()}
     specs = [_densenet_spec(shapes)] if found.family == "densenet" else _resnet_specs(shapes)
     return list(dict.fromkeys(map(canonical_spec, specs)))

@@ -29,7 +29,7 @@ class Table:
     rules: tuple[Rule, ...]
     limits: Limits
     check: Callable[[Any], str | None] = lambda spec: None
-    """Returns why the dialect does not have a spec, or None."""
+    """Function of a spec that returns why the dialect does not have it, or None."""
     conv_head: bool = False
     """Whether the classifier is a 1x1 convolution."""
 
