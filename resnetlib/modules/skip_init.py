@@ -22,9 +22,9 @@ _FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.
 
 
 class SkipInit(TorchFunctionMode):
-    """Context in which new tensors are on the meta device, and initializers do nothing.
+    """Context in which new tensors are on the meta device and initializers do nothing, in this thread.
 
-    No random numbers are drawn. Other threads are not affected.
+    Faster than `torch.device("meta")`, which runs the initializers.
 
     Example:
         >>> with SkipInit():
