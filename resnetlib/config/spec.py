@@ -1,4 +1,4 @@
-"""Architectures as data: a spec defines a network up to its numbers of classes and input channels."""
+"""Specs: architectures as data, up to the numbers of classes and input channels."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal, get_args
 from resnetlib.errors import InputError
 
 Stem = Literal["imagenet", "cifar"]
-"""imagenet: a 7x7 convolution and a max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
+"""imagenet: a 7x7 convolution and max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
 
 Norm = Literal["batch", "group", "none"]
-"""none: no norm layers, and convolutions with biases."""
+"""none: no norm layers, but convolutions with biases."""
 
 LARGEST = 1_000_000
 """The largest number of channels, groups and the like; a larger one is a mistake, or malicious."""
@@ -22,15 +22,11 @@ MOST_BLOCKS = 10_000
 MOST_PARAMETERS = 2_000_000_000
 """The largest number of parameters of a layer or a network: 8 GB in float32."""
 
-Shortcut = Literal["A", "A_end", "B", "C"]
-"""The skip connection where the shape changes (arXiv 1512.03385, sec. 4.1); see `ResNetSpec`."""
-
-StrideIn = Literal["3x3", "1x1"]
-"""The convolution of a bottleneck that has the stride: the 3x3 (torchvision), or the first 1x1 (paper)."""
-
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
 Order = Literal["post", "pre"]
+Shortcut = Literal["A", "A_end", "B", "C"]
+StrideIn = Literal["3x3", "1x1"]
 Init = Literal["he", "zero_init_residual", "fixup"]
 
 
@@ -45,18 +41,15 @@ class ResNetSpec:
         join: how the branch meets the skip connection: "add", "replace" (no skip connection), or "scaled_add" with a learned factor
             that starts at 0 (SkipInit, ReZero).
         order: "post" (convolution, norm, relu) or "pre" (norm, relu, convolution).
-        shortcut: the skip connection where the shape changes: "A" or "A_end" (zero channels on both sides, or after the last), "B"
-            (projection), or "C" (projections in all blocks).
-        stride_in: the convolution of a bottleneck that has the stride.
+        shortcut: the skip connection where the shape changes (arXiv 1512.03385, sec. 4.1): "A" or "A_end" (zero channels on both
+            sides, or after the last), "B" (projection), or "C" (projections in all blocks).
+        stride_in: the strided convolution of a bottleneck: "3x3" (torchvision) or the first "1x1" (the paper).
         groups: groups of a bottleneck's 3x3 convolution.
         base_width: channels of each group at a width of 64.
         stem: "imagenet" or "cifar".
         stem_norm: whether the stem of a pre-activation network has a norm and a relu.
         norm: "batch", "group" or "none".
         init: "he", "zero_init_residual" (the last layer of each branch is zero), or "fixup" (for networks without norm layers).
-
-    Raises:
-        ValueError: if a value is not accepted, or options contradict each other.
 
     Example:
         >>> from dataclasses import replace
@@ -110,14 +103,14 @@ class ResNetSpec:
         if self.init == "zero_init_residual" and self.join != "add":
             raise InputError(
                 f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
-                "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
+                "and 'scaled_add' begins at zero by itself, where zero branches would get no gradient"
             )
-        check_parameters("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
+        check_parameters("the network", sum(d * self._block_parameters(w) for d, w in zip(self.depths, self.widths, strict=True)))
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
             raise InputError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
-    def _numbers(self, width: int) -> int:
-        """Estimate the parameters of a block's convolutions."""
+    def _block_parameters(self, width: int) -> int:
+        """Estimate the number of parameters of a block."""
         if self.block == "basic":
             return 18 * width**2
         middle = width * self.base_width // 64 * self.groups
@@ -140,9 +133,6 @@ class DenseNetSpec:
         compression: share of the channels that a transition keeps, rounded down.
         stem: "imagenet" or "cifar".
         norm: "batch", "group" or "none".
-
-    Raises:
-        ValueError: if a value is not accepted.
 
     Example:
         >>> DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64).to_json()[:42]
@@ -168,9 +158,9 @@ class DenseNetSpec:
             raise InputError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
             raise InputError(f"compression={self.compression} leaves a transition no channels")
-        check_parameters("the network", self._numbers())
+        check_parameters("the network", self._parameters())
 
-    def _numbers(self) -> int:
+    def _parameters(self) -> int:
         """Estimate the number of parameters."""
         read = sum(d * w + self.growth * d * (d - 1) // 2 for d, w in zip(self.depths, self.stage_widths(), strict=True))
         wide = self.bottleneck * self.growth
@@ -192,16 +182,7 @@ Spec = ResNetSpec | DenseNetSpec
 
 
 def spec_from_json(text: str) -> Spec:
-    """Read a spec from JSON.
-
-    Args:
-        text: what `to_json` returned.
-
-    Returns:
-        The spec.
-
-    Raises:
-        ValueError: if it is not the JSON of a valid spec.
+    """Create a spec from the JSON that `to_json` returns; raise ValueError for anything else.
 
     Example:
         >>> spec_from_json('{"family": "vgg"}')
@@ -218,7 +199,7 @@ def spec_from_json(text: str) -> Spec:
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> Spec:
-    """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields and invalid values."""
+    """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields or invalid values."""
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
     if not isinstance(values, Mapping):
         raise InputError(f"a spec must be a mapping, got {type(values).__name__}")
