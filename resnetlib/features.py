@@ -23,6 +23,12 @@ class Pyramid(nn.Module):
     Shapes:
         `(N, in_chans, H, W)` -> `(N, channels[i], H / strides[i], W / strides[i])` for each map.
 
+    Args:
+        net: the network; its modules are shared.
+        selected: indices of the maps in `feature_info`, in ascending order.
+        norm: whether to apply the network's tail to the last stage's map.
+        output: "dict" or "list".
+
     Attributes:
         names: names of the maps: c1 is the stem's, c2 the first stage's (arXiv 1612.03144, sec. 3).
         channels: channels of each map.
@@ -68,6 +74,9 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
             None for all stages.
         norm: apply the network's last norm and relu, if it has them, to the last stage's map.
         output: "dict" for maps by name (c1, c2 ...), or "list".
+
+    Returns:
+        The module. Its `channels` and `strides` describe the maps.
 
     Raises:
         ValueError: if there is no such stage.

@@ -72,13 +72,7 @@ class Preprocessing:
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
-        """Create the preprocessing with a data set's mean and standard deviation.
-
-        Args:
-            normalization: a key of `MEAN_STD`: "imagenet" or "cifar10".
-            resize: shorter side of the image before the crop, in pixels.
-            size: height and width of the network's input, in pixels.
-        """
+        """Create the preprocessing with a data set's mean and standard deviation: "imagenet" or "cifar10"."""
         if normalization not in MEAN_STD:
             raise InputError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
         mean, std = MEAN_STD[normalization]
@@ -92,10 +86,7 @@ class Preprocessing:
     def for_channels(self, channels: int, *, average: bool | None = None) -> "Preprocessing":
         """Adapt mean and standard deviation to another number of channels, as `adapt_input` adapts the weights.
 
-        Args:
-            channels: number of channels of the images.
-            average: whether a single channel gets the average over R, G, B, as for the rule "sum" (the default). More channels
-                repeat R, G, B, R, G ...
+        A single channel gets the average over R, G, B, unless `average` is False. Otherwise the channels repeat R, G, B, R, G ...
         """
         if not isinstance(channels, int) or channels < 1:
             raise InputError(f"channels must be an int of at least 1, got {channels!r}")
@@ -121,8 +112,10 @@ class Preprocessing:
                 raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
         elif not hasattr(image, "convert") or self.channels not in (1, 3):
             raise InputError(f"{expected}, got {type(image).__name__}")
-        is_resized = isinstance(image, Tensor) and tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
-        pixels = image if is_resized else self._geometry()(image)
+        if isinstance(image, Tensor) and tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize):
+            pixels = image
+        else:
+            pixels = self._geometry()(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std
 

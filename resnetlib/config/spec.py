@@ -184,10 +184,9 @@ Spec = ResNetSpec | DenseNetSpec
 def spec_from_json(text: str) -> Spec:
     """Create a spec from the JSON that `to_json` returns; raise ValueError for anything else.
 
-    Example:
-        >>> spec_from_json('{"family": "vgg"}')
-        Traceback (most recent call last):
-        resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
+    >>> spec_from_json('{"family": "vgg"}')
+    Traceback (most recent call last):
+    resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
     """
     try:
         values = json.loads(text)

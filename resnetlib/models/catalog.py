@@ -109,6 +109,9 @@ def spec_of(name: str) -> Spec:
     Args:
         name: a name from `list_models`.
 
+    Returns:
+        The spec.
+
     Raises:
         ValueError: if there is no such network; the message suggests similar names.
 
@@ -129,6 +132,9 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Args:
         pattern: a filter with the wildcards `*`, `?` and `[...]`.
+
+    Returns:
+        The names that match the pattern.
 
     Example:
         >>> list_models("cifar_plain*")

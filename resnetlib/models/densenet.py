@@ -25,13 +25,6 @@ class DenseNet(Backbone):
 
     Source:
         arXiv 1608.06993; memory: arXiv 1707.06990.
-
-    Example:
-        >>> import torch
-        >>> from resnetlib.models import DenseNetSpec
-        >>> spec = DenseNetSpec(growth=4, depths=(2, 2), stem_width=8, stem="cifar")
-        >>> DenseNet(spec, num_classes=10)(torch.randn(2, 3, 32, 32)).shape
-        torch.Size([2, 10])
     """
 
     spec: DenseNetSpec
@@ -114,11 +107,10 @@ class DenseNet(Backbone):
 
 
 def smallest_input(spec: DenseNetSpec) -> int:
-    """Return the minimum height and width, with which each pooling has at least 2 x 2 pixels.
+    """Return the minimum height and width: with less, a pooling would have less than 2 x 2 pixels.
 
-    Example:
-        >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
-        29
+    >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
+    29
     """
     size: int = 2 ** (len(spec.depths) - 1)
     return 2 * (2 * size - 1) - 1 if spec.stem == "imagenet" else size

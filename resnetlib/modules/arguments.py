@@ -57,11 +57,10 @@ def check_device(device: torch.device | str | int) -> None:
 
 
 def select_indices(indices: Indices, available: int) -> set[int]:
-    """Return the selected ones of `range(available)`; raise ValueError for an empty selection, or one out of range.
+    """Return a selection as indices from 0; raise ValueError if it is empty or out of range.
 
-    Example:
-        >>> select_indices(2, 5), select_indices([0, -1], 5)
-        ({3, 4}, {0, 4})
+    >>> select_indices(2, 5), select_indices([0, -1], 5)
+    ({3, 4}, {0, 4})
     """
     every = range(available)
     if indices is None:

@@ -133,14 +133,10 @@ STOCHASTIC: Mapping[Callable[[], Join], Callable[[float], Join]] = {Add: Stochas
 
 
 def stochastic_depth(join: Callable[[], Join], blocks: int, *, drop_path_rate: float) -> list[Callable[[], Join]]:
-    """Return one join factory per block; block l of L is dropped with probability `drop_path_rate * l / L`.
+    """Return one join factory per block. Block l of L drops its branch with p = `drop_path_rate * l / L` (arXiv 1603.09382, eq. 4).
 
-    Source:
-        arXiv 1603.09382, eq. 4.
-
-    Example:
-        >>> [make().p for make in stochastic_depth(Add, 4, drop_path_rate=0.5)]
-        [0.125, 0.25, 0.375, 0.5]
+    >>> [make().p for make in stochastic_depth(Add, 4, drop_path_rate=0.5)]
+    [0.125, 0.25, 0.375, 0.5]
     """
     check_probability("drop_path_rate", drop_path_rate)
     if drop_path_rate == 0:

@@ -42,11 +42,7 @@ def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Modul
 
     Outputs, gradients, random draws and running statistics are those of a plain call: the second run replays the random state, and
     does not update batch norms twice, as `torch.utils.checkpoint` alone would. Forward hooks fire in the second run too.
-
-    Args:
-        function: returns a tensor.
-        *inputs: its arguments.
-        module: the module that the function runs.
+    `module` is the module that the function runs.
     """
     output: Tensor = checkpoint(
         function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), UntouchedStatistics(module))

@@ -26,8 +26,8 @@ _USES: list[_Use] = []
 def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iterator[None]:
     """Put a network into a mode (None: leave it), and restore each module's mode when no thread uses it any more.
 
-    With `alone`, other threads cannot use the network meanwhile; without, those can that do not need it alone. Raise RuntimeError
-    if another thread prevents this use, or at the end if one called `net.train()` meanwhile. A thread may nest its own uses.
+    With `alone`, no other thread can use the network meanwhile; otherwise others can, unless they need it alone. Raise RuntimeError
+    if another thread's use forbids this one, or at the end if another thread called `net.train()`. A thread may nest its own uses.
     """
     use = _Use(alone)
     try:
