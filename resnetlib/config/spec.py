@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from resnetlib.errors import InputError
 
@@ -76,9 +76,7 @@ class ResNetSpec:
     init: Init = "he"
 
     def __post_init__(self) -> None:
-        check_choices(self, block=BlockKind, join=JoinKind, order=Order, shortcut=Shortcut, stride_in=StrideIn)
-        check_choices(self, stem=Stem, norm=Norm, init=Init)
-        check_counts(self, "depths", "widths", "groups", "base_width")
+        _check_types(self)
         if len(self.depths) != len(self.widths):
             raise InputError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
         if self.block == "basic" and (self.groups, self.base_width, self.stride_in) != (1, 64, "3x3"):
@@ -86,8 +84,6 @@ class ResNetSpec:
                 f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "
                 f"base_width={self.base_width}, stride_in={self.stride_in!r} with block='basic'"
             )
-        if not isinstance(self.stem_norm, bool):
-            raise InputError(f"stem_norm must be True or False, got {self.stem_norm!r}")
         if self.stem_norm and self.order != "pre":
             raise InputError(
                 f"stem_norm=True is an option of order='pre', got order={self.order!r}, whose stem always has norm and relu"
@@ -150,10 +146,7 @@ class DenseNetSpec:
     norm: Norm = "batch"
 
     def __post_init__(self) -> None:
-        check_choices(self, stem=Stem, norm=Norm)
-        check_counts(self, "growth", "depths", "stem_width")
-        if not _is_int(self.bottleneck) or self.bottleneck < 0:
-            raise InputError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
+        _check_types(self)
         if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
             raise InputError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
@@ -192,8 +185,6 @@ def spec_from_json(text: str) -> Spec:
         values = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"a spec must be JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"a spec must be a JSON object, got {type(values).__name__}")
     return spec_from_dict(values)
 
 
@@ -201,7 +192,7 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
     """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields or invalid values."""
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
     if not isinstance(values, Mapping):
-        raise InputError(f"a spec must be a mapping, got {type(values).__name__}")
+        raise InputError(f"a spec must be a JSON object, got {type(values).__name__}")
     family = values.get("family")
     if not isinstance(family, str) or family not in families:
         raise InputError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
@@ -216,36 +207,27 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
         raise InputError(f"a {family} spec is incomplete: {error}") from None
 
 
-def check_choices(spec: object, **choices: Any) -> None:
-    """Raise ValueError if a field's value is not one of its Literal's."""
-    for name, literal in choices.items():
-        value, accepted = getattr(spec, name), get_args(literal)
-        if value not in accepted:
-            raise InputError(f"{name} must be one of {_quoted(accepted)}, got {value!r}")
-
-
-def check_counts(spec: object, *names: str) -> None:
-    """Raise ValueError if a field is not a positive int or, for a plural name, a tuple of positive ints."""
-    for name in names:
-        value = getattr(spec, name)
-        counts = value if isinstance(value, tuple) else (value,)
-        plural = name.endswith("s") and name != "groups"
-        if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
-            kind = "a tuple of ints" if plural else "an int"
-            raise InputError(f"{name} must be {kind} of at least 1, got {value!r}")
-        largest = MOST_BLOCKS if name == "depths" else LARGEST
-        if sum(counts) > largest:
-            raise InputError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
-
-
 def check_parameters(what: str, count: int) -> None:
     """Raise ValueError if something would have more than `MOST_PARAMETERS` parameters, before memory is allocated."""
     if count > MOST_PARAMETERS:
         raise InputError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _check_types(spec: Any) -> None:
+    """Raise ValueError if a field is not of its declared type, or a number is out of range."""
+    for field in fields(spec):
+        name, value = field.name, getattr(spec, field.name)
+        if get_origin(field.type) is Literal and value not in get_args(field.type):
+            raise InputError(f"{name} must be one of {_quoted(get_args(field.type))}, got {value!r}")
+        if field.type is bool and not isinstance(value, bool):
+            raise InputError(f"{name} must be True or False, got {value!r}")
+        if field.type in (int, tuple[int, ...]):
+            least, largest = 0 if name == "bottleneck" else 1, MOST_BLOCKS if name == "depths" else LARGEST
+            kind, numbers = ("an int", (value,)) if field.type is int else ("a tuple of ints", value)
+            if not isinstance(numbers, tuple) or not numbers or not all(type(n) is int and n >= least for n in numbers):
+                raise InputError(f"{name} must be {kind} of at least {least}, got {value!r}")
+            if sum(numbers) > largest:
+                raise InputError(f"{name} must be at most {largest:,} in all, got {str(sum(numbers))[:40]}")
 
 
 def _quoted(names: Any) -> str:
