@@ -1,9 +1,9 @@
-"""PlainNet, ResNet, PreActResNet and DenseNet: one network, told apart by how a block's output meets its input.
+"""PlainNet, ResNet, PreActResNet and DenseNet: one network, which differs in how a block's output meets its input.
 
     import resnetlib
     net = resnetlib.create_model("cifar_resnet20", weights="resnetlib_c10")
 
-Names are looked up when they are used, so that `import resnetlib` costs nothing.
+Names are imported when they are first used, so that `import resnetlib` is fast.
 """
 
 from importlib import import_module
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
-"""The modules whose `__all__` is public here."""
+"""The modules whose `__all__` is public in this package."""
 
 _SUBMODULES = (
     "analysis", "config", "data", "deploy", "errors", "features", "finetuning",
     "inference", "models", "modules", "train", "weights", "zoo",
 )  # fmt: skip
-"""What is public here by its own name."""
+"""The public submodules."""
 
 if not TYPE_CHECKING:
 

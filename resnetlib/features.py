@@ -1,6 +1,7 @@
-"""The maps of several stages at once, and no more of the network than they need."""
+"""Feature pyramids: the maps of several stages, for detection and segmentation."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -17,39 +18,38 @@ Format = Literal["dict", "list"]
 
 
 class Pyramid(nn.Module):
-    """Computes the maps of some stages; it holds what they need of a network, under the same names.
+    """The part of a network that computes the maps of some stages; made by `pyramid`.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, channels[i], H / strides[i], W / strides[i])` for each map.
 
     Args:
-        net: the network, whose modules it shares.
-        wanted: numbers of its maps, rising, as in `feature_info`.
-        norm: whether the last stage's map goes through the network's last norm and relu, where it has them.
-        output: "dict", by the names c1, c2 ..., or "list".
+        net: the network; its modules are shared.
+        selected: indices of the maps in `feature_info`, in ascending order.
+        norm: whether to apply the network's tail to the last stage's map.
+        output: "dict" or "list".
 
     Attributes:
-        names: c2 is the map of the first stage, c1 the stem's (arXiv 1612.03144, sec. 3).
-        channels: of each map.
-        strides: pixels of the image for a pixel of each map.
-        feature_info: the same, as timm has it.
+        names: names of the maps: c1 is the stem's, c2 the first stage's (arXiv 1612.03144, sec. 3).
+        channels: channels of each map.
+        strides: image pixels per pixel of each map.
+        feature_info: channels, stride and module of each map, as in timm.
     """
 
-    def __init__(self, net: Backbone, wanted: list[int], *, norm: bool, output: Format) -> None:
+    def __init__(self, net: Backbone, selected: list[int], *, norm: bool, output: Format) -> None:
         super().__init__()
         self.training = net.training
         names = {module: name for name, module in net.named_modules()}
-        sections = [net.stem(), *net.stages()][: wanted[-1] + 1]
+        sections = [net.stem(), *net.stages()][: selected[-1] + 1]
         if norm and len(sections) == len(net.feature_info):
             sections[-1] = (*sections[-1], *net.tail())
+        for part in chain(*sections):
+            _register(self, names[part], part)
         self._paths = [[names[part] for part in section] for section in sections]
-        for section in sections:
-            for part in section:
-                _register(self, names[part], part)
-        self._wanted, self._output = wanted, output
+        self._selected, self._output = selected, output
         self._expected = net.in_chans, net.smallest_input
-        self.feature_info: list[FeatureInfo] = [net.feature_info[i] for i in wanted]
-        self.names = tuple(f"c{i + 1}" for i in wanted)
+        self.feature_info: list[FeatureInfo] = [net.feature_info[i] for i in selected]
+        self.names = tuple(f"c{i + 1}" for i in selected)
         self.channels = tuple(info["num_chs"] for info in self.feature_info)
         self.strides = tuple(info["reduction"] for info in self.feature_info)
 
@@ -60,30 +60,29 @@ class Pyramid(nn.Module):
         for i, section in enumerate(self._paths):
             for path in section:
                 x = self.get_submodule(path)(x)
-            if i in self._wanted:
+            if i in self._selected:
                 maps.append(x)
         return maps if self._output == "list" else dict(zip(self.names, maps, strict=True))
 
 
 def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: bool = False, output: Format = "dict") -> Pyramid:
-    """Make a network a pyramid of feature maps, for detectors and segmentation, with what it needs and no more.
+    """Return a module that computes the maps of some stages, and holds no more of the network than this needs.
 
     Args:
-        net: the network of any family; its modules become the pyramid's own.
-        stages: which maps: 1 is the stem's, 2 the first stage's, and so on, as in C2 to C5; or names, "c2" or those of the
-            network ("layer1"). None for all stages.
-        norm: put the last stage's map through the network's last norm and relu, which pre-activated families have.
-        output: "dict" for maps by the names c1, c2 ..., or "list".
+        net: a network; the pyramid shares its modules, under the same names.
+        stages: the maps: 1 for the stem's, 2 for the first stage's, and so on, as in C2 to C5; or names, such as "c2" or "layer1".
+            None for all stages.
+        norm: apply the network's last norm and relu, if it has them, to the last stage's map.
+        output: "dict" for maps by name (c1, c2 ...), or "list".
 
     Returns:
-        The module; its `channels` and `strides` say what comes out.
+        The module. Its `channels` and `strides` describe the maps.
 
     Raises:
-        ValueError: for a stage that there is not, or none, and for another output.
-        TypeError: for something that is no network.
+        ValueError: if there is no such stage.
 
     Source:
-        Names of maps: arXiv 1612.03144, sec. 3.
+        Names of the maps: arXiv 1612.03144, sec. 3.
 
     Example:
         >>> import torch
@@ -97,19 +96,18 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
     check_network(net)
     if output not in ("dict", "list"):
         raise InputError(f"output must be 'dict' or 'list', got {output!r}")
-    numbers: dict[int | str, int] = {}
-    for i, info in enumerate(net.feature_info):
-        path = info["module"]
-        numbers |= {i + 1: i, f"c{i + 1}": i, path: i, path.rpartition(".")[2]: i}
-    asked = list(range(2, len(net.feature_info) + 1) if stages is None else stages)
-    if isinstance(stages, str) or not asked or any(stage not in numbers for stage in asked):
-        names = ", ".join(info["module"] for info in net.feature_info)
-        raise InputError(f"stages must be some of 1 to {len(net.feature_info)}, or of their names, {names}, got {stages!r}")
-    return Pyramid(net, sorted({numbers[stage] for stage in asked}), norm=norm, output=output)
+    paths = [info["module"] for info in net.feature_info]
+    indices: dict[int | str, int] = {}
+    for i, path in enumerate(paths):
+        indices |= {i + 1: i, f"c{i + 1}": i, path: i, path.rpartition(".")[2]: i}
+    requested = list(range(2, len(paths) + 1) if stages is None else stages)
+    if isinstance(stages, str) or not requested or any(stage not in indices for stage in requested):
+        raise InputError(f"stages must be some of 1 to {len(paths)}, or of their names, {', '.join(paths)}, got {stages!r}")
+    return Pyramid(net, sorted({indices[stage] for stage in requested}), norm=norm, output=output)
 
 
 def _register(root: nn.Module, path: str, module: nn.Module) -> None:
-    """Give a module the name that it has in the network, also where a container lies on the way."""
+    """Register a module under a dotted name; create the containers in between."""
     *containers, name = path.split(".")
     for container in containers:
         if container not in dict(root.named_children()):

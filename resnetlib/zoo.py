@@ -12,10 +12,8 @@ from resnetlib.errors import InputError
 from resnetlib.models import Spec, build
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_device
-from resnetlib.weights.dialects.compare import name_of, same_network
-from resnetlib.weights.dialects.infer import infer_spec
-from resnetlib.weights.dialects.rename import check_dialect, check_size, recognize_dialect
-from resnetlib.weights.find import Found, find, names_weights
+from resnetlib.weights.dialects.compare import name_of
+from resnetlib.weights.find import Found, find, names_weights, recognize
 from resnetlib.weights.load import InputRule, adapt_channels, assign_state, check_rule
 from resnetlib.weights.save import push_to_hub, save_model
 
@@ -47,31 +45,31 @@ def create_model(
             weights (`resnet50.tv2_in1k`; see `resnetlib.weights.list_pretrained`); `hf-hub:org/name@revision`; or the path of a
             folder with config.json, or of a file (with a separator, as in `./folder`).
         weights: for the name of a network: a tag, or the path of a file (safetensors or `torch.save`, in any dialect).
-        dialect: of the names of a file's tensors; None to find it.
-        num_classes: logits; 0 for pooled features; None for the weights' own, or without weights 1000 for ImageNet names and 10
-            for `cifar_` names. Another number than the weights' gets a new classifier.
-        in_chans: channels of the images; None for the weights' own, or 3. Another number than the weights' adapts the first
-            convolution, and the mean and std of `preprocess`.
-        input_rule: how it is adapted: "sum", "repeat", "zeros" or a function (`resnetlib.weights.adapt_input`); None is "sum" for
-            one channel, else "repeat".
-        drop_path_rate: probability to drop the last block's branch in training; it grows linearly from the first block.
+        dialect: of the tensors' names in a file; None to detect it.
+        num_classes: number of logits; 0 for pooled features; None for that of the weights, or without weights 1000 for ImageNet
+            names and 10 for `cifar_` names. If it differs from the weights', the network gets a new classifier.
+        in_chans: number of input channels; None for that of the weights, or 3. If it differs from the weights', the first
+            convolution is adapted, and so are the mean and std of `preprocess`.
+        input_rule: how to adapt the first convolution: "sum", "repeat", "zeros" or a function (`resnetlib.weights.adapt_input`);
+            None is "sum" for one channel, else "repeat".
+        drop_path_rate: probability to drop the last block's branch in training; it grows linearly over the blocks.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
         output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
-            (ImageNet) or 4 (CIFAR). `save_model` does not save it.
-        device: of the parameters; "meta" for shapes only.
-        dtype: of the parameters, whatever the file's is; None for torch's default dtype.
+            (ImageNet) or 4 (CIFAR). `save_model` does not store it.
+        device: device of the parameters; "meta" for shapes only.
+        dtype: dtype of the parameters, whatever that in the file; None for torch's default dtype.
         channels_last: use the channels-last memory format.
-        mmap: map safetensors into memory, the fastest way, instead of reading them. A process dies if another one shortens a file
+        mmap: map safetensors into memory, which is faster than reading them. A process is killed if another one truncates a file
             that it has mapped; therefore None maps only downloaded files, which nobody changes in place.
 
     Returns:
-        The network, in training mode. With weights, its `preprocess` turns an image into its input, its `classes` name the logits,
-        and its `pretrained_cfg` says the rest, as far as these are known.
+        The network, in training mode. With weights, its `preprocess` turns an image into its input, its `classes` are the names of
+        the logits, and its `pretrained_cfg` holds the rest, as far as these are known.
 
     Raises:
-        ValueError: for an unknown name or tag, weights that do not fit, are damaged or ambiguous, and numbers out of range.
+        ValueError: for an unknown name or tag; for weights that do not fit, are damaged or ambiguous; for numbers out of range.
         OSError: if weights cannot be downloaded or read; a FileNotFoundError if they do not exist.
 
     Example:
@@ -117,17 +115,17 @@ def load_file(
 ) -> Backbone:
     """Create the network that a file of weights belongs to.
 
-    Files that this library wrote say what network it is. For others the spec is inferred from names and shapes; where several
-    networks have them, the error lists the choices.
+    Files that this library wrote contain the spec. For others it is inferred from names and shapes; if several networks have these,
+    the error lists the choices.
 
     Args:
         path: the file, or a folder with config.json.
         spec: of the network; None to take it from the file, or to infer it.
-        dialect: of the tensors' names; None to find it.
-        num_classes: logits; None for the weights' own.
-        in_chans: channels of the images; None for the weights' own.
-        device: of the parameters.
-        dtype: of the parameters; None for torch's default dtype.
+        dialect: of the tensors' names; None to detect it.
+        num_classes: number of logits; None for that of the weights.
+        in_chans: number of input channels; None for that of the weights.
+        device: device of the parameters.
+        dtype: dtype of the parameters; None for torch's default dtype.
         channels_last: use the channels-last memory format.
         mmap: map safetensors into memory; see `create_model`.
 
@@ -148,11 +146,7 @@ def load_file(
     """
     _check_not_meta(device)
     found = find(Path(path), None, dialect=dialect, mmap=mmap)
-    if spec is not None:
-        if found.spec is not None and not same_network(found.spec, spec):
-            raise InputError(f"{path} says that it is of another network:\n  {found.spec}\n  {spec}")
-        found = replace(found, spec=spec)
-    return _dress(_load(found, build, in_chans=in_chans, dtype=dtype), num_classes, device, channels_last)
+    return _dress(_load(found, build, spec=spec, in_chans=in_chans, dtype=dtype), num_classes, device, channels_last)
 
 
 def _check_not_meta(device: torch.device | str | int | None) -> None:
@@ -166,17 +160,14 @@ def _load(
     found: Found,
     make: Callable[..., Backbone],
     *,
+    spec: Spec | None = None,
     in_chans: int | None,
     input_rule: InputRule | None = None,
     dtype: torch.dtype | None,
 ) -> Backbone:
-    """Build the network of some weights on the meta device, assign them, and say what is known about them."""
+    """Build the network of some weights on the meta device, assign them, and set its pretrained config."""
     assert found.file is not None  # noqa: S101 - for mypy
-    weights = recognize_dialect(found.file.state, dialect=found.dialect)
-    spec = found.spec or infer_spec(weights).spec
-    if found.spec is not None and not found.known:
-        check_size(weights, spec, source=found.label)
-        check_dialect(weights, spec, source=found.label, by_name=found.by_name)
+    weights, spec = recognize(found, spec)
     channels = weights.in_chans if in_chans is None else in_chans
     try:
         net = make(spec, num_classes=weights.num_classes, in_chans=channels, device="meta")
@@ -197,7 +188,7 @@ def _load(
 
 
 def _dress(net: Backbone, num_classes: int | None, device: torch.device | str | int | None, channels_last: bool) -> Backbone:
-    """Replace the classifier, move the network, and change its memory format, where asked."""
+    """Replace the classifier, move the network, and change its memory format, as requested."""
     if num_classes is not None and num_classes != net.num_classes:
         net.reset_classifier(num_classes)
     if device is not None:

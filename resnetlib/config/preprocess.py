@@ -1,4 +1,4 @@
-"""The preprocessing from an image to a network's input."""
+"""Preprocessing: from images to a network's input."""
 
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -23,14 +23,12 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 """Mean and standard deviation of R, G, B, for pixels in [0, 1]."""
 
 LARGEST = 4096
-"""The largest `resize`, in pixels. A larger one in a config file could exhaust the memory."""
+"""The largest `resize`, in pixels: a larger one in a config file could exhaust the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
     """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the standard deviation.
-
-    The images have `len(mean)` channels.
 
     Shapes:
         PIL image -> `(C, size, size)` for C = 1 or 3; uint8 `(..., C, H, W)` -> `(..., C, size, size)`, float32, on its device.
@@ -39,12 +37,9 @@ class Preprocessing:
         resize: shorter side of the image before the crop, in pixels.
         size: height and width of the network's input, in pixels.
         mean: mean of each channel (R, G, B), for pixels in [0, 1].
-        std: standard deviation of each channel (R, G, B), for pixels in [0, 1].
+        std: standard deviation of each channel, for pixels in [0, 1].
         interpolation: "bilinear" or "bicubic".
         antialias: whether tensors are resized with antialiasing; PIL images always are.
-
-    Raises:
-        ValueError: if a value is out of range, or the image is of another kind.
 
     Example:
         >>> cifar = Preprocessing.named("cifar10", resize=32, size=32)
@@ -77,19 +72,7 @@ class Preprocessing:
 
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
-        """Create the preprocessing with a data set's mean and standard deviation.
-
-        Args:
-            normalization: a key of `MEAN_STD`: "imagenet" or "cifar10".
-            resize: shorter side of the image before the crop, in pixels.
-            size: height and width of the network's input, in pixels.
-
-        Returns:
-            The preprocessing.
-
-        Raises:
-            ValueError: if the data set is unknown.
-        """
+        """Create the preprocessing with a data set's mean and standard deviation: "imagenet" or "cifar10"."""
         if normalization not in MEAN_STD:
             raise InputError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
         mean, std = MEAN_STD[normalization]
@@ -103,16 +86,7 @@ class Preprocessing:
     def for_channels(self, channels: int, *, average: bool | None = None) -> "Preprocessing":
         """Adapt mean and standard deviation to another number of channels, as `adapt_input` adapts the weights.
 
-        Args:
-            channels: number of channels of the images.
-            average: whether a single channel gets the average over R, G, B, as for the rule "sum". Otherwise the channels repeat
-                R, G, B, R, G ... By default, a single channel gets the average.
-
-        Returns:
-            The adapted preprocessing.
-
-        Raises:
-            ValueError: if the number is not a positive int.
+        A single channel gets the average over R, G, B, unless `average` is False. Otherwise the channels repeat R, G, B, R, G ...
         """
         if not isinstance(channels, int) or channels < 1:
             raise InputError(f"channels must be an int of at least 1, got {channels!r}")
@@ -124,7 +98,7 @@ class Preprocessing:
         return replace(self, mean=mean, std=std)
 
     def transform(self) -> "Compose":
-        """Return the same steps as a torchvision v2 `Compose`, for a data set or to be taken apart."""
+        """Return the same steps as a torchvision v2 `Compose`, for use in a data set."""
         from torchvision.transforms import v2
 
         to_input = (v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std), v2.ToPureTensor())
@@ -138,12 +112,12 @@ class Preprocessing:
                 raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
         elif not hasattr(image, "convert") or self.channels not in (1, 3):
             raise InputError(f"{expected}, got {type(image).__name__}")
-        pixels = image if isinstance(image, Tensor) and self._fits(image) else self._geometry()(image)
+        if isinstance(image, Tensor) and tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize):
+            pixels = image
+        else:
+            pixels = self._geometry()(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std
-
-    def _fits(self, pixels: Tensor) -> bool:
-        return tuple(pixels.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
 
     def _geometry(self) -> "Compose":
         """Return the steps that resize and crop."""

@@ -1,7 +1,8 @@
-"""The config of a set of pretrained weights: network, preprocessing, classes, published figures and sources."""
+"""Configs of pretrained weights: network, preprocessing, classes, published figures and sources."""
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,9 +12,8 @@ from resnetlib.errors import InputError
 from resnetlib.text import printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
-_REPO = re.compile(r"(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_LONGEST_REPO = 96
-"""The hub's own rules for names of repositories."""
+_REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+"""The hub's rules for names of repositories: `org/name`, 96 characters at most."""
 
 LONGEST_NAME = 200
 MOST_STAGES = 32
@@ -26,9 +26,6 @@ class EmbeddedFile:
     Args:
         file: name of the file.
         sha256: SHA-256 of the content, in hexadecimal.
-
-    Raises:
-        ValueError: if the hash is malformed.
     """
 
     file: str
@@ -49,11 +46,8 @@ class HubFile:
         repo: `org/name`.
         file: path in the repository.
         revision: a branch, a tag or a commit.
-        dialect: whose names the tensors have.
+        dialect: naming scheme of the tensors.
         sha256: SHA-256 of the content, in hexadecimal, or its first digits; None for the one that the hub publishes.
-
-    Raises:
-        ValueError: if the repository, the path, the revision or the hash is malformed.
     """
 
     repo: str
@@ -63,7 +57,7 @@ class HubFile:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo) or len(self.repo) > _LONGEST_REPO:
+        if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo):
             raise InputError(f"a repository of the hub is called org/name, got {printable(repr(self.repo), 200)}")
         if not _is_relative(self.file):
             raise InputError(f"a file of a repository has a path inside it, got {self.file!r}")
@@ -83,10 +77,7 @@ class UrlFile:
         url: an http or https URL.
         sha256: SHA-256 of the content, in hexadecimal, or at least its first eight digits.
         mib: published size, in MiB.
-        dialect: whose names the tensors have.
-
-    Raises:
-        ValueError: if the URL has another protocol, a user name or a password, or the hash is malformed.
+        dialect: naming scheme of the tensors.
     """
 
     url: str
@@ -96,7 +87,7 @@ class UrlFile:
 
     def __post_init__(self) -> None:
         if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
-            raise InputError("a URL must be without a user's name and a password: whoever reads an error would read them too")
+            raise InputError("a URL must be without a user's name and a password, since error messages would show them")
         if not self.url.startswith(("https://", "http://")):
             raise InputError(f"a URL must begin with https:// or http://, got {self.url!r}")
         _check_hash(self.sha256)
@@ -106,16 +97,16 @@ class UrlFile:
 
 
 Source = EmbeddedFile | HubFile | UrlFile
-"""A place where weights are stored."""
+"""Where weights are stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainedConfig:
-    """The description of a set of weights. None and "" mean that a value is not known.
+    """The description of a set of weights. None and "" mean that a value is unknown.
 
     Args:
         name: name of the network, or "" if it has none.
-        tag: name of the weights among those of this network, or "" if they are not in the catalogue.
+        tag: name of the weights, or "" if they are not in the catalogue.
         spec: the architecture.
         classes: names of the logits.
         class_ids: identifiers of the classes, such as WordNet's for ImageNet.
@@ -130,9 +121,6 @@ class PretrainedConfig:
         license: licence of the weights.
         origin: who trained them.
         sources: where they are stored, in the order in which the sources are tried.
-
-    Raises:
-        ValueError: if a value has another type, or is out of range.
     """
 
     name: str
@@ -153,35 +141,28 @@ class PretrainedConfig:
     sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("name", "tag", "evaluated_on", "recipe", "license", "origin"):
-            if not isinstance(getattr(self, field), str):
-                raise InputError(f"{field} must be a str, got {getattr(self, field)!r}")
-        for field in ("name", "tag"):  # they appear in error messages
-            if not getattr(self, field).isprintable() or len(getattr(self, field)) > LONGEST_NAME:
-                shown = printable(getattr(self, field), 80)
-                raise InputError(f"{field} must be at most {LONGEST_NAME} printable characters, got '{shown}'")
         if not isinstance(self.spec, Spec):
             raise InputError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(self.spec).__name__}")
-        if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
-            raise InputError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
         if len(self.spec.depths) > MOST_STAGES:
             raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
-        for field in ("classes", "class_ids"):
-            names = getattr(self, field)
-            if names is not None and (not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)):
-                raise InputError(f"{field} must be a tuple of strs, got {names!r}")
-        for field in ("top1", "top5", "train_top1"):
-            share = getattr(self, field)
-            if share is not None and (not isinstance(share, float) or not 0 <= share <= 100):
-                raise InputError(f"{field} must be a float, in percent, got {share!r}")
-        if self.params is not None and (not isinstance(self.params, int) or self.params < 1):
-            raise InputError(f"params must be an int above 0, got {self.params!r}")
-        if self.gmacs is not None and (not isinstance(self.gmacs, float) or not self.gmacs > 0):
-            raise InputError(f"gmacs must be a float above 0, got {self.gmacs!r}")
-        if not isinstance(self.sources, tuple) or not all(isinstance(source, Source) for source in self.sources):
-            raise InputError(f"sources must be a tuple of sources, got {self.sources!r}")
+        if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
+            raise InputError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
+        self._check("name tag", f"a str of at most {LONGEST_NAME} printable characters", _is_short)  # they appear in messages
+        self._check("evaluated_on recipe license origin", "a str", lambda v: isinstance(v, str))
+        self._check("classes class_ids", "a tuple of strs or None", lambda v: v is None or _is_tuple_of(str, v))
+        self._check("params", "an int above 0 or None", lambda v: v is None or (isinstance(v, int) and v > 0))
+        self._check("gmacs", "a float above 0 or None", lambda v: v is None or (isinstance(v, float) and v > 0))
+        self._check(
+            "top1 top5 train_top1", "a float in percent or None", lambda v: v is None or (isinstance(v, float) and 0 <= v <= 100)
+        )
+        self._check("sources", "a tuple of sources", lambda v: _is_tuple_of(Source, v))
         if self.class_ids is not None and len(self.class_ids) != len(self.classes or ()):
-            raise InputError(f"a pretrained config names {len(self.classes or ())} classes and {len(self.class_ids)} class_ids")
+            raise InputError(f"class_ids must be as many as classes, got {len(self.class_ids)} and {len(self.classes or ())}")
+
+    def _check(self, names: str, expected: str, valid: Callable[[Any], bool]) -> None:
+        for name in names.split():
+            if not valid(getattr(self, name)):
+                raise InputError(f"{name} must be {expected}, got {printable(repr(getattr(self, name)), 200)}")
 
     @property
     def full_name(self) -> str:
@@ -189,7 +170,7 @@ class PretrainedConfig:
         return f"{self.name}.{self.tag}" if self.tag else self.name
 
     def to_json(self) -> str:
-        """Return the config as JSON on one line, without the sources, which say where the weights were found."""
+        """Return the config as JSON, on one line, without the sources."""
         values = asdict(self)
         del values["sources"]
         return json.dumps({**values, "spec": json.loads(self.spec.to_json())})
@@ -225,6 +206,14 @@ def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Convert the lists of a JSON object back to tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _is_short(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME
+
+
+def _is_tuple_of(kind: Any, values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _is_relative(path: object) -> bool:

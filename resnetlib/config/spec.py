@@ -1,17 +1,17 @@
-"""Architectures as data: a spec defines a network up to its numbers of classes and input channels."""
+"""Specs: architectures as data, up to the numbers of classes and input channels."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from resnetlib.errors import InputError
 
 Stem = Literal["imagenet", "cifar"]
-"""imagenet: a 7x7 convolution and a max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
+"""imagenet: a 7x7 convolution and max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
 
 Norm = Literal["batch", "group", "none"]
-"""none: no norm layers, and convolutions with biases."""
+"""none: no norm layers, but convolutions with biases."""
 
 LARGEST = 1_000_000
 """The largest number of channels, groups and the like; a larger one is a mistake, or malicious."""
@@ -22,15 +22,11 @@ MOST_BLOCKS = 10_000
 MOST_PARAMETERS = 2_000_000_000
 """The largest number of parameters of a layer or a network: 8 GB in float32."""
 
-Shortcut = Literal["A", "A_end", "B", "C"]
-"""The skip connection where the shape changes (arXiv 1512.03385, sec. 4.1); see `ResNetSpec`."""
-
-StrideIn = Literal["3x3", "1x1"]
-"""The convolution of a bottleneck that has the stride: the 3x3 (torchvision), or the first 1x1 (paper)."""
-
 BlockKind = Literal["basic", "bottleneck"]
 JoinKind = Literal["add", "scaled_add", "replace"]
 Order = Literal["post", "pre"]
+Shortcut = Literal["A", "A_end", "B", "C"]
+StrideIn = Literal["3x3", "1x1"]
 Init = Literal["he", "zero_init_residual", "fixup"]
 
 
@@ -45,18 +41,15 @@ class ResNetSpec:
         join: how the branch meets the skip connection: "add", "replace" (no skip connection), or "scaled_add" with a learned factor
             that starts at 0 (SkipInit, ReZero).
         order: "post" (convolution, norm, relu) or "pre" (norm, relu, convolution).
-        shortcut: the skip connection where the shape changes: "A" or "A_end" (zero channels on both sides, or after the last), "B"
-            (projection), or "C" (projections in all blocks).
-        stride_in: the convolution of a bottleneck that has the stride.
+        shortcut: the skip connection where the shape changes (arXiv 1512.03385, sec. 4.1): "A" or "A_end" (zero channels on both
+            sides, or after the last), "B" (projection), or "C" (projections in all blocks).
+        stride_in: the strided convolution of a bottleneck: "3x3" (torchvision) or the first "1x1" (the paper).
         groups: groups of a bottleneck's 3x3 convolution.
         base_width: channels of each group at a width of 64.
         stem: "imagenet" or "cifar".
         stem_norm: whether the stem of a pre-activation network has a norm and a relu.
         norm: "batch", "group" or "none".
         init: "he", "zero_init_residual" (the last layer of each branch is zero), or "fixup" (for networks without norm layers).
-
-    Raises:
-        ValueError: if a value is not accepted, or options contradict each other.
 
     Example:
         >>> from dataclasses import replace
@@ -83,9 +76,7 @@ class ResNetSpec:
     init: Init = "he"
 
     def __post_init__(self) -> None:
-        check_choices(self, block=BlockKind, join=JoinKind, order=Order, shortcut=Shortcut, stride_in=StrideIn)
-        check_choices(self, stem=Stem, norm=Norm, init=Init)
-        check_counts(self, "depths", "widths", "groups", "base_width")
+        _check_types(self)
         if len(self.depths) != len(self.widths):
             raise InputError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
         if self.block == "basic" and (self.groups, self.base_width, self.stride_in) != (1, 64, "3x3"):
@@ -93,8 +84,6 @@ class ResNetSpec:
                 f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "
                 f"base_width={self.base_width}, stride_in={self.stride_in!r} with block='basic'"
             )
-        if not isinstance(self.stem_norm, bool):
-            raise InputError(f"stem_norm must be True or False, got {self.stem_norm!r}")
         if self.stem_norm and self.order != "pre":
             raise InputError(
                 f"stem_norm=True is an option of order='pre', got order={self.order!r}, whose stem always has norm and relu"
@@ -110,14 +99,14 @@ class ResNetSpec:
         if self.init == "zero_init_residual" and self.join != "add":
             raise InputError(
                 f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
-                "and 'scaled_add' begins at zero by itself, and with branches of zero as well would never leave it"
+                "and 'scaled_add' begins at zero by itself, where zero branches would get no gradient"
             )
-        check_parameters("the network", sum(d * self._numbers(w) for d, w in zip(self.depths, self.widths, strict=True)))
+        check_parameters("the network", sum(d * self._block_parameters(w) for d, w in zip(self.depths, self.widths, strict=True)))
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
             raise InputError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
-    def _numbers(self, width: int) -> int:
-        """Estimate the parameters of a block's convolutions."""
+    def _block_parameters(self, width: int) -> int:
+        """Estimate the number of parameters of a block."""
         if self.block == "basic":
             return 18 * width**2
         middle = width * self.base_width // 64 * self.groups
@@ -141,9 +130,6 @@ class DenseNetSpec:
         stem: "imagenet" or "cifar".
         norm: "batch", "group" or "none".
 
-    Raises:
-        ValueError: if a value is not accepted.
-
     Example:
         >>> DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64).to_json()[:42]
         '{"family": "densenet", "growth": 32, "dept'
@@ -160,17 +146,14 @@ class DenseNetSpec:
     norm: Norm = "batch"
 
     def __post_init__(self) -> None:
-        check_choices(self, stem=Stem, norm=Norm)
-        check_counts(self, "growth", "depths", "stem_width")
-        if not _is_int(self.bottleneck) or self.bottleneck < 0:
-            raise InputError(f"bottleneck must be an int of at least 0, got {self.bottleneck!r}")
+        _check_types(self)
         if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
             raise InputError(f"compression must be above 0 and at most 1, got {self.compression!r}")
         if min(self.stage_widths()) < 1:
             raise InputError(f"compression={self.compression} leaves a transition no channels")
-        check_parameters("the network", self._numbers())
+        check_parameters("the network", self._parameters())
 
-    def _numbers(self) -> int:
+    def _parameters(self) -> int:
         """Estimate the number of parameters."""
         read = sum(d * w + self.growth * d * (d - 1) // 2 for d, w in zip(self.depths, self.stage_widths(), strict=True))
         wide = self.bottleneck * self.growth
@@ -192,36 +175,24 @@ Spec = ResNetSpec | DenseNetSpec
 
 
 def spec_from_json(text: str) -> Spec:
-    """Read a spec from JSON.
+    """Create a spec from the JSON that `to_json` returns; raise ValueError for anything else.
 
-    Args:
-        text: what `to_json` returned.
-
-    Returns:
-        The spec.
-
-    Raises:
-        ValueError: if it is not the JSON of a valid spec.
-
-    Example:
-        >>> spec_from_json('{"family": "vgg"}')
-        Traceback (most recent call last):
-        resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
+    >>> spec_from_json('{"family": "vgg"}')
+    Traceback (most recent call last):
+    resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
     """
     try:
         values = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"a spec must be JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"a spec must be a JSON object, got {type(values).__name__}")
     return spec_from_dict(values)
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> Spec:
-    """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields and invalid values."""
+    """Create a spec from a JSON object; raise ValueError for an unknown family, wrong fields or invalid values."""
     families: dict[object, type[Spec]] = {"resnet": ResNetSpec, "densenet": DenseNetSpec}
     if not isinstance(values, Mapping):
-        raise InputError(f"a spec must be a mapping, got {type(values).__name__}")
+        raise InputError(f"a spec must be a JSON object, got {type(values).__name__}")
     family = values.get("family")
     if not isinstance(family, str) or family not in families:
         raise InputError(f"a spec's family must be one of {_quoted(families)}, got {family!r}")
@@ -236,36 +207,27 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
         raise InputError(f"a {family} spec is incomplete: {error}") from None
 
 
-def check_choices(spec: object, **choices: Any) -> None:
-    """Raise ValueError if a field's value is not one of its Literal's."""
-    for name, literal in choices.items():
-        value, accepted = getattr(spec, name), get_args(literal)
-        if value not in accepted:
-            raise InputError(f"{name} must be one of {_quoted(accepted)}, got {value!r}")
-
-
-def check_counts(spec: object, *names: str) -> None:
-    """Raise ValueError if a field is not a positive int or, for a plural name, a tuple of positive ints."""
-    for name in names:
-        value = getattr(spec, name)
-        counts = value if isinstance(value, tuple) else (value,)
-        plural = name.endswith("s") and name != "groups"
-        if isinstance(value, tuple) != plural or not counts or not all(_is_int(c) and c > 0 for c in counts):
-            kind = "a tuple of ints" if plural else "an int"
-            raise InputError(f"{name} must be {kind} of at least 1, got {value!r}")
-        largest = MOST_BLOCKS if name == "depths" else LARGEST
-        if sum(counts) > largest:
-            raise InputError(f"{name} must be at most {largest:,} in all, got {str(sum(counts))[:40]}")
-
-
 def check_parameters(what: str, count: int) -> None:
     """Raise ValueError if something would have more than `MOST_PARAMETERS` parameters, before memory is allocated."""
     if count > MOST_PARAMETERS:
         raise InputError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _check_types(spec: Any) -> None:
+    """Raise ValueError if a field is not of its declared type, or a number is out of range."""
+    for field in fields(spec):
+        name, value = field.name, getattr(spec, field.name)
+        if get_origin(field.type) is Literal and value not in get_args(field.type):
+            raise InputError(f"{name} must be one of {_quoted(get_args(field.type))}, got {value!r}")
+        if field.type is bool and not isinstance(value, bool):
+            raise InputError(f"{name} must be True or False, got {value!r}")
+        if field.type in (int, tuple[int, ...]):
+            least, largest = 0 if name == "bottleneck" else 1, MOST_BLOCKS if name == "depths" else LARGEST
+            kind, numbers = ("an int", (value,)) if field.type is int else ("a tuple of ints", value)
+            if not isinstance(numbers, tuple) or not numbers or not all(type(n) is int and n >= least for n in numbers):
+                raise InputError(f"{name} must be {kind} of at least {least}, got {value!r}")
+            if sum(numbers) > largest:
+                raise InputError(f"{name} must be at most {largest:,} in all, got {str(sum(numbers))[:40]}")
 
 
 def _quoted(names: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which networks exist: specs, names, and the classes that they are built as."""
+"""Networks: their names, specs and classes."""
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec, spec_from_json
 from resnetlib.models.build import build

@@ -1,19 +1,20 @@
-"""From a spec to a network."""
+"""Build networks from specs."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.models.densenet import DenseNet
-from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
+from resnetlib.models.resnet import PlainNet, PreActResNet, ResNet
 from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
 from resnetlib.modules.skip_init import SkipInit
 
-CLASSES = {"imagenet": 1000, "cifar": 10}
-"""The number of classes of the data that a stem is made for."""
+NUM_CLASSES = {"imagenet": 1000, "cifar": 10}
+"""The default number of classes for each stem."""
 
 
 def build(
@@ -29,27 +30,27 @@ def build(
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Backbone:
-    """Build the network that a spec describes, with weights drawn at random.
+    """Build the network that a spec describes, with random weights.
 
     Args:
-        spec: the architecture: one of `spec_of`'s, a changed one (`dataclasses.replace`), or your own.
-        num_classes: logits; 0 for none, and then the pooled features are the output; None for the stem's: 1000 or 10.
+        spec: the architecture: from `spec_of`, a changed one (`dataclasses.replace`), or your own.
+        num_classes: number of logits; 0 to return pooled features; None for 1000 or 10, by the spec's stem.
         in_chans: channels of the images.
-        drop_path_rate: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
+        drop_path_rate: probability to drop the last block's branch in training; it grows linearly from the first block.
         drop_rate: probability of the dropout before the classifier.
-        proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
-        memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
-        output_stride: pixels of the image for a pixel of the last map, by dilation (`resnetlib.dilate`); None for the papers' 32 or
-            4.
-        device: where the parameters are made; "meta" for shapes alone.
-        dtype: of the parameters; float32 unless torch's default is another.
+        proj_drop_rate: probability of the dropout at the end of each branch of a DenseNet.
+        memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
+        output_stride: image pixels per pixel of the last map, by dilation (see `resnetlib.dilate`); None for the papers' 32
+            (ImageNet) or 4 (CIFAR).
+        device: device of the parameters; "meta" for shapes only.
+        dtype: dtype of the parameters; None for torch's default dtype.
 
     Returns:
         A PlainNet, ResNet, PreActResNet or DenseNet, in training mode.
 
     Raises:
-        ValueError: for numbers out of range, regularisation that the network cannot do, and a device that there is not.
-        TypeError: for something that is no spec.
+        ValueError: if a number is out of range, an option is not for this network, or the device is not available.
+        TypeError: if the spec is not a spec, or the dtype not a floating-point dtype.
 
     Example:
         >>> from dataclasses import replace
@@ -57,49 +58,41 @@ def build(
         >>> type(build(replace(spec_of("resnet50"), join="replace"), device="meta")).__name__
         'PlainNet'
     """
-    if not isinstance(spec, ResNetSpec | DenseNetSpec):
-        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
-    classes = CLASSES[spec.stem] if num_classes is None else num_classes
-    with _making(device):
-        net: Backbone
-        if isinstance(spec, DenseNetSpec):
-            net = DenseNet(
-                spec,
-                num_classes=classes,
-                in_chans=in_chans,
-                drop_path_rate=drop_path_rate,
-                drop_rate=drop_rate,
-                proj_drop_rate=proj_drop_rate,
-                memory_efficient=memory_efficient,
-            )
-        elif proj_drop_rate:
-            raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {network_class(spec).__name__}")
-        else:
-            net = network_class(spec)(
-                spec,
-                num_classes=classes,
-                in_chans=in_chans,
-                drop_path_rate=drop_path_rate,
-                drop_rate=drop_rate,
-                memory_efficient=memory_efficient,
-            )
+    make: Any = network_class(spec)
+    options = {"proj_drop_rate": proj_drop_rate} if isinstance(spec, DenseNetSpec) else {}
+    if proj_drop_rate and not options:
+        raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {make.__name__}")
+    if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
+        raise InputTypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
+    with _creating_on(device):
+        net: Backbone = make(
+            spec,
+            num_classes=NUM_CLASSES[spec.stem] if num_classes is None else num_classes,
+            in_chans=in_chans,
+            drop_path_rate=drop_path_rate,
+            drop_rate=drop_rate,
+            memory_efficient=memory_efficient,
+            **options,
+        )
     if output_stride is not None:
         dilate(net, output_stride)
-    if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
-        raise InputTypeError(f"dtype must be a torch.dtype of floating point numbers, got {dtype!r}")
     return net.to(dtype=dtype) if dtype is not None else net
 
 
-def _making(device: torch.device | str | int | None) -> AbstractContextManager[object]:
-    """Return the context in which tensors are made on a device."""
+def network_class(spec: Spec) -> type[Backbone]:
+    """Return the class of a spec's network; raise TypeError for anything but a spec."""
+    if isinstance(spec, DenseNetSpec):
+        return DenseNet
+    if not isinstance(spec, ResNetSpec):
+        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
+    if spec.join == "replace":
+        return PlainNet
+    return PreActResNet if spec.order == "pre" else ResNet
+
+
+def _creating_on(device: torch.device | str | int | None) -> AbstractContextManager[object]:
+    """Return a context in which new tensors are on a device."""
     if device is None:
         return nullcontext()
     check_device(device)
     return SkipInit() if torch.device(device).type == "meta" else torch.device(device)
-
-
-def network_class(spec: ResNetSpec) -> type[BlockNet]:
-    """Return the class of networks with this join and this order."""
-    if spec.join == "replace":
-        return PlainNet
-    return PreActResNet if spec.order == "pre" else ResNet

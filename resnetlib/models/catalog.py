@@ -1,4 +1,4 @@
-"""Which networks have names: one read-only literal, name -> spec."""
+"""The named networks: a read-only mapping from names to specs."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,39 +10,36 @@ from types import MappingProxyType
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.errors import InputError, InputTypeError
 
-_BASIC = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
-_BOTTLENECK = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))
+_18 = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
+_26 = ResNetSpec(block="bottleneck", depths=(2, 2, 2, 2))
+_34 = ResNetSpec(block="basic", depths=(3, 4, 6, 3))
+_50 = ResNetSpec(block="bottleneck", depths=(3, 4, 6, 3))
+_101 = ResNetSpec(block="bottleneck", depths=(3, 4, 23, 3))
+_152 = ResNetSpec(block="bottleneck", depths=(3, 8, 36, 3))
+_200 = ResNetSpec(block="bottleneck", depths=(3, 24, 36, 3))
 _DENSE = DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64)
-
-_18 = _BASIC
-_26 = replace(_BOTTLENECK, depths=(2, 2, 2, 2))
-_34 = replace(_BASIC, depths=(3, 4, 6, 3))
-_50 = _BOTTLENECK
-_101 = replace(_BOTTLENECK, depths=(3, 4, 23, 3))
-_152 = replace(_BOTTLENECK, depths=(3, 8, 36, 3))
-_200 = replace(_BOTTLENECK, depths=(3, 24, 36, 3))
 
 
 def _cifar(depth: int) -> ResNetSpec:
-    """Return 6n + 2 layers: n blocks of two in each of three stages (arXiv 1512.03385, sec. 4.2)."""
+    """Return the spec of a ResNet of 6n + 2 layers: three stages of n basic blocks (arXiv 1512.03385, sec. 4.2)."""
     n = (depth - 2) // 6
     return ResNetSpec(block="basic", depths=(n, n, n), widths=(16, 32, 64), shortcut="A", stem="cifar")
 
 
 def _cifar_bottleneck(depth: int) -> ResNetSpec:
-    """Return 9n + 2 layers: n blocks of three in each of three stages (arXiv 1603.05027, sec. 5)."""
+    """Return the spec of a ResNet of 9n + 2 layers: three stages of n bottlenecks (arXiv 1603.05027, sec. 5)."""
     n = (depth - 2) // 9
     return ResNetSpec(block="bottleneck", depths=(n, n, n), widths=(16, 32, 64), stem="cifar")
 
 
 def _cifar_dense(depth: int, growth: int) -> DenseNetSpec:
-    """Return 3m + 4 layers, without bottlenecks or compression (arXiv 1608.06993, sec. 3)."""
+    """Return the spec of a DenseNet of 3m + 4 layers, without bottlenecks and compression (arXiv 1608.06993, sec. 3)."""
     m = (depth - 4) // 3
     return DenseNetSpec(growth=growth, depths=(m, m, m), stem_width=16, bottleneck=0, compression=1.0, stem="cifar")
 
 
 def _cifar_dense_bc(depth: int, growth: int) -> DenseNetSpec:
-    """Return 6m + 4 layers, with bottlenecks and compression (arXiv 1608.06993, sec. 3)."""
+    """Return the spec of a DenseNet-BC of 6m + 4 layers, with bottlenecks and compression (arXiv 1608.06993, sec. 3)."""
     m = (depth - 4) // 6
     return DenseNetSpec(growth=growth, depths=(m, m, m), stem_width=2 * growth, stem="cifar")
 
@@ -107,17 +104,16 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
 
 
 def spec_of(name: str) -> Spec:
-    """Return the architecture behind a name.
+    """Return the spec of a named network.
 
     Args:
-        name: one that `list_models` lists.
+        name: a name from `list_models`.
 
     Returns:
-        Its spec.
+        The spec.
 
     Raises:
-        ValueError: for a name that there is not, with the nearest that there are.
-        TypeError: for something that is no name.
+        ValueError: if there is no such network; the message suggests similar names.
 
     Example:
         >>> spec_of("resnet50").depths
@@ -132,16 +128,13 @@ def spec_of(name: str) -> Spec:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """List the names of the networks, in natural order.
+    """List the names of networks, in natural order.
 
     Args:
-        pattern: with the wildcards of `fnmatch`: `*`, `?`, `[...]`.
+        pattern: a filter with the wildcards `*`, `?` and `[...]`.
 
     Returns:
-        The names that match.
-
-    Raises:
-        TypeError: for something that is no pattern.
+        The names that match the pattern.
 
     Example:
         >>> list_models("cifar_plain*")
@@ -153,5 +146,5 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Sort names so that the numbers in them count as numbers."""
+    """Sort names, and compare the numbers in them as numbers."""
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])

@@ -1,7 +1,8 @@
-"""DenseNet: layers that read everything before them, and transitions between the stages."""
+"""DenseNet."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -17,32 +18,13 @@ class DenseNet(Backbone):
     """conv[-norm-relu], stages, norm-relu, pool, linear; a stage is [transition,] dense layers.
 
     The children are `features.(conv0 [norm0 relu0 pool0] denseblock1 transition1 denseblock2 ... norm5) relu avgpool head_drop
-    classifier`; the bracketed ones belong to the large stem.
+    classifier`; those in brackets belong to the ImageNet stem. The arguments are those of `resnetlib.build`.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`.
 
-    Args:
-        spec: the architecture.
-        num_classes: logits; 0 for none, and then the pooled features are the output.
-        in_chans: channels of the images.
-        drop_path_rate: probability to leave out the last layer's branch while training, and in proportion the earlier ones'.
-        drop_rate: probability of the dropout before the classifier.
-        proj_drop_rate: probability of the dropout that ends each layer's branch (torchvision's `drop_rate`, timm's name).
-        memory_efficient: keep only what the layers add in training, and compute the rest twice.
-
-    Raises:
-        ValueError: for numbers out of range.
-
     Source:
         arXiv 1608.06993; memory: arXiv 1707.06990.
-
-    Example:
-        >>> import torch
-        >>> from resnetlib.models import DenseNetSpec
-        >>> spec = DenseNetSpec(growth=4, depths=(2, 2), stem_width=8, stem="cifar")
-        >>> DenseNet(spec, num_classes=10)(torch.randn(2, 3, 32, 32)).shape
-        torch.Size([2, 10])
     """
 
     spec: DenseNetSpec
@@ -62,11 +44,10 @@ class DenseNet(Backbone):
         super().__init__(in_chans=in_chans, num_classes=num_classes)
         check_probability("proj_drop_rate", proj_drop_rate)
         self.spec = spec
+        large = spec.stem == "imagenet"
         layers = LAYERS[spec.norm]
         joins = iter(stochastic_depth(Concat, sum(spec.depths), drop_path_rate=drop_path_rate))
-        large = spec.stem == "imagenet"
 
-        widths = spec.stage_widths()
         channels, reduction = spec.stem_width, 2 if large else 1
         features: OrderedDict[str, nn.Module] = OrderedDict()
         features["conv0"] = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
@@ -78,23 +59,16 @@ class DenseNet(Backbone):
             features["pool0"] = nn.MaxPool2d(3, stride=2, padding=1)
             reduction *= 2
 
-        for i, depth in enumerate(spec.depths, 1):
+        options: dict[str, Any] = {"layers": layers, "bottleneck": spec.bottleneck, "drop": proj_drop_rate}
+        for i, (depth, width) in enumerate(zip(spec.depths, spec.stage_widths(), strict=True), 1):
             if i > 1:
-                features[f"transition{i - 1}"] = Transition(channels, widths[i - 1], layers=layers)
-                channels, reduction = widths[i - 1], reduction * 2
-            dense = [
-                DenseLayer(
-                    channels + j * spec.growth,
-                    spec.growth,
-                    join=next(joins),
-                    layers=layers,
-                    bottleneck=spec.bottleneck,
-                    drop=proj_drop_rate,
-                )
-                for j in range(depth)
-            ]
-            channels = dense[-1].out_channels
-            features[f"denseblock{i}"] = DenseBlock(dense)
+                features[f"transition{i - 1}"] = Transition(channels, width, layers=layers)
+                channels, reduction = width, reduction * 2
+            block = DenseBlock(
+                DenseLayer(channels + j * spec.growth, spec.growth, join=next(joins), **options) for j in range(depth)
+            )
+            channels += depth * spec.growth
+            features[f"denseblock{i}"] = block
             self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"features.denseblock{i}"})
 
         features["norm5"] = layers.norm(channels)
@@ -106,16 +80,16 @@ class DenseNet(Backbone):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Draw the weights anew."""
+        """Initialize all weights."""
         init_he_(self)
 
     def stem(self) -> Parts:
-        """Return conv0, in the large stem with norm and relu."""
+        """Return conv0, followed by norm and relu in the ImageNet stem."""
         names = ("conv0", "norm0", "relu0") if self.spec.stem == "imagenet" else ("conv0",)
         return tuple(self.features.get_submodule(name) for name in names)
 
     def stages(self) -> tuple[Parts, ...]:
-        """Return the dense blocks, each behind the pooling or the transition that shrinks its input."""
+        """Return the dense blocks, each after the pooling or the transition before it."""
         before = ["pool0"] if self.spec.stem == "imagenet" else []
         stages = []
         for i in range(1, len(self.spec.depths) + 1):
@@ -128,24 +102,15 @@ class DenseNet(Backbone):
         return self.features.get_submodule("norm5"), self.relu
 
     def path(self) -> Iterator[nn.Module]:
-        """Iterate over `features`, whole, and relu: so that a hook on `features` fires."""
+        """Iterate over `features` and relu; `features` is called as a whole, so that its hooks fire."""
         return iter((self.features, self.relu))
 
 
 def smallest_input(spec: DenseNetSpec) -> int:
-    """Return the least height and width that every pooling can still halve.
+    """Return the minimum height and width: with less, a pooling would have less than 2 x 2 pixels.
 
-    Args:
-        spec: the architecture.
-
-    Returns:
-        Pixels.
-
-    Example:
-        >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
-        29
+    >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
+    29
     """
     size: int = 2 ** (len(spec.depths) - 1)
-    if spec.stem == "imagenet":
-        size = 2 * (2 * size - 1) - 1
-    return size
+    return 2 * (2 * size - 1) - 1 if spec.stem == "imagenet" else size

@@ -1,6 +1,6 @@
 """One function per named network: `resnet50(...)` is `create_model("resnet50", ...)`.
 
-This file stands above the rest of `models`, since pretrained weights are loaded here.
+Unlike the rest of `models`, this file imports `zoo` and `weights`.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from resnetlib.zoo import create_model
 
 
 class ModelOptions(TypedDict, total=False):
-    """The options of `resnetlib.create_model`, where they are documented."""
+    """The options of `resnetlib.create_model`; see there."""
 
     weights: str | Path | None
     dialect: str | None

@@ -1,8 +1,7 @@
-"""PlainNet, ResNet and PreActResNet: one wiring for the networks whose stages keep their width."""
+"""PlainNet, ResNet and PreActResNet."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -25,40 +24,30 @@ from resnetlib.modules import (
     init_zero_residual_,
 )
 from resnetlib.modules.join import stochastic_depth
-from resnetlib.modules.layers import FIXUP, LAYERS, LayerFactory
+from resnetlib.modules.layers import FIXUP, LAYERS
 from resnetlib.modules.stage import Parts
 
 JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "replace": Replace}
 
 
 class BlockNet(Backbone):
-    """conv-norm-relu, stages, pool, linear; or where blocks are pre-activated: conv[-norm-relu], stages, norm-relu, pool, linear.
+    """conv-norm-relu, stages, pool, linear; with pre-activation blocks conv[-norm-relu], stages, norm-relu, pool, linear.
 
-    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool head_drop fc`; where there are two relus, the
-    stem's is `relu1`. To put a block of your own on this skeleton, subclass one of the networks and give it other `block_types`.
+    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool head_drop fc`. A pre-activation network calls
+    the relu of its stem `relu1`. The arguments are those of `resnetlib.build`. To use a block of your own, subclass one of the
+    networks and change `block_types`.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`.
-
-    Args:
-        spec: the architecture.
-        num_classes: logits; 0 for none, and then the pooled features are the output.
-        in_chans: channels of the images.
-        drop_path_rate: probability to leave out the last block's branch while training, and in proportion the earlier ones'.
-        drop_rate: probability of the dropout before the classifier.
-        memory_efficient: keep only the blocks' inputs in training, and compute the rest twice.
-
-    Raises:
-        ValueError: for a spec that is not this class's, and for numbers out of range.
     """
 
     spec: ResNetSpec
 
     joins: ClassVar[tuple[JoinKind, ...]]
-    """The joins of which this class is the network."""
+    """The values of the spec's `join` for this class."""
 
     orders: ClassVar[tuple[Order, ...]]
-    """The orders of which this class is the network."""
+    """The values of the spec's `order` for this class."""
 
     block_types: ClassVar[Mapping[tuple[Order, BlockKind], type[Block]]] = {
         ("post", "basic"): BasicBlock,
@@ -66,7 +55,7 @@ class BlockNet(Backbone):
         ("pre", "basic"): PreActBasicBlock,
         ("pre", "bottleneck"): PreActBottleneck,
     }
-    """What is built for a spec's order and block."""
+    """The block for each order and kind of the spec."""
 
     smallest_input = 1
 
@@ -87,51 +76,43 @@ class BlockNet(Backbone):
             )
         super().__init__(in_chans=in_chans, num_classes=num_classes)
         self.spec = spec
+        large, post = spec.stem == "imagenet", spec.order == "post"
         layers = FIXUP if spec.init == "fixup" else LAYERS[spec.norm]
         joins = iter(stochastic_depth(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
-        large, post = spec.stem == "imagenet", spec.order == "post"
 
         channels, reduction = spec.widths[0], 2 if large else 1
         self.conv1 = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
         if post:
-            self.bn1 = layers.norm(channels)
-            self.relu = nn.ReLU()
+            self.bn1, self.relu = layers.norm(channels), nn.ReLU()
         elif spec.stem_norm:
-            self.bn1 = layers.norm(channels)
-            self.relu1 = nn.ReLU()
+            self.bn1, self.relu1 = layers.norm(channels), nn.ReLU()
         last = "relu" if post else "relu1" if spec.stem_norm else "conv1"
         self.feature_info = [{"num_chs": channels, "reduction": reduction, "module": last}]
         if large:
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
             reduction *= 2
 
-        make_block = self._block_maker(layers)
+        make_block: Callable[..., Block] = self.block_types[spec.order, spec.block]
+        options: dict[str, Any] = {"shortcut": spec.shortcut, "layers": layers}
+        if spec.block == "bottleneck":
+            options |= {"groups": spec.groups, "base_width": spec.base_width, "stride_in": spec.stride_in}
         for i, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True), 1):
             stage = Stage()
             for j in range(depth):
-                block = make_block(channels, width, stride=2 if i > 1 and j == 0 else 1, join=next(joins))
+                block = make_block(channels, width, stride=2 if i > 1 and j == 0 else 1, join=next(joins), **options)
                 channels, reduction = block.out_channels, reduction * block.stride
                 stage.append(block)
             self.add_module(f"layer{i}", stage)
             self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"layer{i}"})
 
         if not post:
-            self.norm = layers.norm(channels)
-            self.relu = nn.ReLU()
+            self.norm, self.relu = layers.norm(channels), nn.ReLU()
         self.add_head(channels, drop_rate)
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
 
-    def _block_maker(self, layers: LayerFactory) -> Callable[..., Block]:
-        spec = self.spec
-        block_type: Callable[..., Block] = self.block_types[spec.order, spec.block]
-        make = partial(block_type, shortcut=spec.shortcut, layers=layers)
-        if spec.block == "basic":
-            return make
-        return partial(make, groups=spec.groups, base_width=spec.base_width, stride_in=spec.stride_in)
-
     def init_weights(self) -> None:
-        """Draw the weights anew, in the way that the spec names."""
+        """Initialize all weights as the spec says."""
         init_he_(self)
         if self.spec.init == "zero_init_residual":
             init_zero_residual_(self)
@@ -139,26 +120,24 @@ class BlockNet(Backbone):
             init_fixup_(self)
 
     def stem(self) -> Parts:
-        """Return conv1, with norm and relu where blocks are post-activated or the spec asks for them."""
+        """Return conv1, followed by norm and relu in post-activation networks or if the spec says so."""
         if self.spec.order == "post":
             return self.conv1, self.bn1, self.relu
         return (self.conv1, self.bn1, self.relu1) if self.spec.stem_norm else (self.conv1,)
 
     def stages(self) -> tuple[Parts, ...]:
-        """Return the layers; the max pooling belongs to the first stage (arXiv 1512.03385, table 1, "conv2_x")."""
+        """Return layer1, layer2 ...; max pooling belongs to the first stage (arXiv 1512.03385, table 1, "conv2_x")."""
         first, *others = (self.get_submodule(f"layer{i}") for i in range(1, len(self.spec.depths) + 1))
         pool = (self.maxpool,) if self.spec.stem == "imagenet" else ()
         return ((*pool, first), *((layer,) for layer in others))
 
     def tail(self) -> Parts:
-        """Return norm and relu where blocks are pre-activated."""
+        """Return norm and relu in pre-activation networks."""
         return (self.norm, self.relu) if self.spec.order == "pre" else ()
 
 
 class PlainNet(BlockNet):
     """A network without skip connections: y = relu(branch(x)).
-
-    With the depths and widths of a ResNet it has that ResNet's parameters, less those of the projections.
 
     Source:
         arXiv 1512.03385, sec. 3.3, "plain network".
@@ -179,7 +158,7 @@ class ResNet(BlockNet):
     """A residual network: y = relu(skip + branch(x)).
 
     Source:
-        arXiv 1512.03385; ResNeXt is arXiv 1611.05431, wide ResNet arXiv 1605.07146.
+        arXiv 1512.03385; ResNeXt: arXiv 1611.05431; wide ResNet: arXiv 1605.07146.
 
     Example:
         >>> import torch
@@ -194,7 +173,7 @@ class ResNet(BlockNet):
 
 
 class PreActResNet(BlockNet):
-    """A residual network with a clean skip path: y = x + branch(relu(norm(x))).
+    """A residual network whose skip path is the identity: y = x + branch(relu(norm(x))).
 
     Source:
         arXiv 1603.05027.

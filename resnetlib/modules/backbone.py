@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, wanted_indices
+from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Parts, Stage, run
 
@@ -30,7 +30,7 @@ class Backbone(nn.Module, ABC):
     """head(tail(stages(stem(x)))).
 
     Each family registers its children under torchvision's names. `stem`, `stages` and `tail` return them in the order that all
-    families share, so that code for any network can use these. A stage starts with the module that reduces the resolution (max
+    families share, so that code for any network can use them. A stage starts with the module that reduces the resolution (max
     pooling, a transition or a strided block), as in the papers' tables.
 
     Shapes:
@@ -39,9 +39,6 @@ class Backbone(nn.Module, ABC):
     Args:
         in_chans: channels of the images.
         num_classes: number of logits; 0 to return pooled features.
-
-    Raises:
-        ValueError: if `in_chans` is less than 1 or `num_classes` less than 0.
     """
 
     classifier_name: ClassVar[str] = "fc"
@@ -70,13 +67,9 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
-        check_count("in_chans", in_chans, least=1)
-        check_count("num_classes", num_classes, least=0)
-        self.in_chans = in_chans
-        self.num_classes = num_classes
-        self.preprocess = None
-        self.classes = None
-        self.pretrained_cfg = None
+        self.in_chans = check_count("in_chans", in_chans, least=1)
+        self.num_classes = check_count("num_classes", num_classes, least=0)
+        self.preprocess = self.classes = self.pretrained_cfg = None
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -91,15 +84,7 @@ class Backbone(nn.Module, ABC):
         """Return the modules between the last stage and pooling: norm and relu in pre-activation families, none in others."""
 
     def add_head(self, num_features: int, drop_rate: float) -> None:
-        """Register pooling, dropout and classifier. Called at the end of a subclass's constructor.
-
-        Args:
-            num_features: channels of the last map.
-            drop_rate: dropout probability, in [0, 1).
-
-        Raises:
-            ValueError: if the probability is out of range.
-        """
+        """Register pooling, dropout and classifier, at the end of a subclass's constructor."""
         check_probability("drop_rate", drop_rate)
         self.num_features = num_features
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
@@ -122,9 +107,7 @@ class Backbone(nn.Module, ABC):
     def forward_features(self, x: Tensor) -> Tensor:
         """Compute the last feature map, `(N, num_features, H', W')`."""
         check_images(x, self.in_chans, self.smallest_input)
-        for part in self.path():
-            x = part(x)
-        return x
+        return run(self.path(), x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Compute logits from the last feature map.
@@ -141,27 +124,12 @@ class Backbone(nn.Module, ABC):
 
     @overload
     def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: Indices = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: Literal["NCHW"] = "NCHW",
-        intermediates_only: Literal[False] = False,
+        self, x: Tensor, indices: Indices = ..., norm: bool = ..., stop_early: bool = ..., output_fmt: Literal["NCHW"] = ...
     ) -> tuple[Tensor, list[Tensor]]: ...
-
     @overload
     def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: Indices = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: Literal["NCHW"] = "NCHW",
-        *,
-        intermediates_only: Literal[True],
+        self, x: Tensor, indices: Indices = ..., norm: bool = ..., stop_early: bool = ..., *, intermediates_only: Literal[True]
     ) -> list[Tensor]: ...
-
     def forward_intermediates(
         self,
         x: Tensor,
@@ -190,18 +158,15 @@ class Backbone(nn.Module, ABC):
         if output_fmt != "NCHW":
             raise InputError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
         check_images(x, self.in_chans, self.smallest_input)
-        wanted = wanted_indices(indices, len(self.feature_info))
+        selected = select_indices(indices, len(self.feature_info))
         sections = (self.stem(), *self.stages())
-        last = len(sections) - 1
         maps = []
-        for i, section in enumerate(sections):
-            if stop_early and i > max(wanted):
-                break
-            x = run(section, x)
-            final = run(self.tail(), x) if i == last else x
-            if i in wanted:
-                maps.append(final if norm else x)
-            x = final
+        for i, section in enumerate(sections[: max(selected) + 1] if stop_early else sections):
+            x = before_tail = run(section, x)
+            if i == len(sections) - 1:
+                x = run(self.tail(), x)
+            if i in selected:
+                maps.append(x if norm else before_tail)
         return maps if intermediates_only else (x, maps)
 
     @property
@@ -218,9 +183,6 @@ class Backbone(nn.Module, ABC):
 
         Args:
             num_classes: number of logits; 0 to return pooled features.
-
-        Raises:
-            ValueError: if it is less than 0.
         """
         check_count("num_classes", num_classes, least=0)
         like = next(self.get_classifier().parameters(), next(self.parameters()))
@@ -230,18 +192,14 @@ class Backbone(nn.Module, ABC):
         self.classes = None
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep only the blocks' inputs in training, and compute the rest again in the backward pass: less memory, more time.
-
-        Args:
-            enable: whether to do so.
-        """
+        """In training, keep only the blocks' inputs and recompute the rest in the backward pass: less memory, more time."""
         for module in self.modules():
             if isinstance(module, Stage):
                 module.checkpointing = enable
 
 
 def check_network(net: object, *, compiled: bool = True) -> None:
-    """Raise TypeError unless `net` is a Backbone or, with `compiled`, a compiled one."""
+    """Raise TypeError unless `net` is a Backbone; `compiled` accepts a compiled one too."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
         raise InputTypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
 

@@ -23,9 +23,6 @@ class Block(nn.Module, ABC):
         in_channels: C_in.
         out_channels: C_out.
         stride: s.
-
-    Raises:
-        ValueError: if a number is not a positive integer.
     """
 
     expansion: ClassVar[int] = 1
@@ -51,11 +48,10 @@ class Block(nn.Module, ABC):
         return x
 
     def skip(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return the skip: x, or the downsampled h."""
-        if self.downsample is None:
-            return x
-        skip: Tensor = self.downsample(h)
-        return skip
+        """Return x, or downsample(h) if the shape changes."""
+        if self.downsample is not None:
+            x = self.downsample(h)
+        return x
 
     @abstractmethod
     def branch(self, h: Tensor) -> Tensor:
@@ -72,10 +68,10 @@ class Block(nn.Module, ABC):
 
     @abstractmethod
     def zero_branch_(self) -> None:
-        """Make F(x) = 0 for every x, by zeroing a layer that still gets a gradient, so that F can be learned."""
+        """Make F(h) = 0 for every h, by zeroing a layer that still gets a gradient, so that F can be learned."""
 
 
 def zero_parameters_(module: nn.Module) -> None:
-    """Set every parameter of `module` to zero."""
+    """Set every parameter of a module to zero."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)

@@ -1,7 +1,8 @@
-"""The blocks of dense networks: layers that concatenate, and the transitions between stages."""
+"""Dense layers, dense blocks, and the transitions between them (arXiv 1608.06993)."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,16 @@ class DenseLayer(Block):
         `(N, C_in, H, W)` -> `(N, C_in + growth, H, W)`.
 
     Args:
-        c_in: channels in.
+        c_in: input channels.
         growth: channels that the branch adds.
-        join: factory of the join.
-        layers: factories of convolutions and norms.
-        bottleneck: channels of the 1x1 convolution, in units of `growth`; 0 for none.
-        drop: probability of dropout at the end of the branch.
+        join: class or factory of the join.
+        layers: factory of convolutions and norms.
+        bottleneck: channels of the 1x1 convolution, in multiples of `growth`; 0 for no such convolution.
+        drop: probability of the dropout at the end of the branch, as in torchvision and timm. (The paper has one after every
+            convolution but the first.)
 
     Source:
-        arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers". The paper drops behind every convolution but the first
-        one, this layer at the end of its branch alone, as torchvision's and timm's do.
+        arXiv 1608.06993, sec. 3: "composite function", "bottleneck layers".
 
     Example:
         >>> import torch
@@ -48,8 +49,9 @@ class DenseLayer(Block):
         bottleneck: int = 4,
         drop: float = 0.0,
     ) -> None:
-        for name, value, least in (("c_in", c_in, 1), ("growth", growth, 1), ("bottleneck", bottleneck, 0)):
-            check_count(name, value, least=least)
+        check_count("c_in", c_in, least=1)
+        check_count("growth", growth, least=1)
+        check_count("bottleneck", bottleneck, least=0)
         check_probability("drop", drop)
         check_layers(layers)
         super().__init__(c_in, c_in + growth)
@@ -86,9 +88,9 @@ class DenseLayer(Block):
 
 
 class DenseBlock(Stage):
-    """Dense layers in a row; each reads the outputs of all layers before it.
+    """A sequence of dense layers. Each reads the input and the outputs of all layers before it.
 
-    In checkpointed mode, each layer's new channels are kept once and concatenated again in the backward pass, so that memory grows
+    With checkpointing, each layer's new channels are stored once and concatenated again in the backward pass, so that memory grows
     linearly with depth instead of quadratically (arXiv 1707.06990, sec. 3).
 
     Shapes:
@@ -107,31 +109,27 @@ class DenseBlock(Stage):
             return super().forward(x)
         pieces = [x]
         for layer in self:
-            pieces.append(recompute(_added_by(layer), *pieces, module=layer))
+            pieces.append(recompute(partial(_new_channels, layer), *pieces, module=layer))
         return torch.cat(pieces, 1)
 
 
-def _added_by(layer: nn.Module) -> Callable[..., Tensor]:
-    """Return a function that computes a layer's new channels from the parts of its input."""
-
-    def added(*pieces: Tensor) -> Tensor:
-        x = torch.cat(pieces, 1)
-        y: Tensor = layer(x)
-        return y[:, x.shape[1] :].clone()  # a view would keep the whole of y
-
-    return added
+def _new_channels(layer: nn.Module, *pieces: Tensor) -> Tensor:
+    """Return the channels that a layer adds to the concatenation of `pieces`."""
+    x = torch.cat(pieces, 1)
+    y: Tensor = layer(x)
+    return y[:, x.shape[1] :].clone()  # a view would keep the whole of y
 
 
 class Transition(nn.Sequential):
-    """norm-relu-conv1-avgpool2, before every stage of a dense network but the first.
+    """norm-relu-conv1-avgpool2, between two dense blocks.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, H // 2, W // 2)`.
 
     Args:
-        c_in: channels in.
-        c_out: channels out.
-        layers: factories of the convolution and the norm.
+        c_in: input channels.
+        c_out: output channels.
+        layers: factory of the convolution and the norm.
 
     Source:
         arXiv 1608.06993, sec. 3: "pooling layers", "compression".

@@ -1,4 +1,4 @@
-"""Replace strides by dilations, for larger feature maps from the same weights (arXiv 1606.00915, sec. 3.1)."""
+"""Replace strides by dilation, for larger feature maps with the same weights (arXiv 1606.00915, sec. 3.1)."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,18 +12,15 @@ from resnetlib.modules.residual import PadShortcut
 
 
 class DilatedAvgPool2d(nn.Module):
-    """`AvgPool2d(2)` without the stride, and dilated: the mean of each pixel and of those `dilation` to the right and below.
+    """`AvgPool2d(2)` with stride 1 and dilation: the mean of four pixels, `dilation` apart.
 
-    Beyond the edges the last row and column are repeated.
+    The last row and column are repeated beyond the edges.
 
     Shapes:
         `(N, C, H, W)` -> `(N, C, H, W)`.
 
     Args:
         dilation: distance in pixels.
-
-    Raises:
-        ValueError: for anything but a positive integer.
     """
 
     def __init__(self, dilation: int) -> None:
@@ -31,30 +28,29 @@ class DilatedAvgPool2d(nn.Module):
         self.dilation = check_count("dilation", dilation, least=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average."""
+        """Average four shifted copies of the map."""
         d = self.dilation
         x = functional.pad(x, (0, d, 0, d), mode="replicate")
         rows = (x[:, :, :-d] + x[:, :, d:]) / 2
         return (rows[..., :-d] + rows[..., d:]) / 2
 
     def extra_repr(self) -> str:
-        """Print the distance."""
+        """Show the dilation."""
         return f"dilation={self.dilation}"
 
 
 def dilate(net: Backbone, output_stride: int) -> None:
-    """Dilate a network's later stages instead of striding, so that the last map has the given stride.
+    """Replace the strides of a network's last stages by dilation, so that the last map has the given stride.
 
-    Parameters and their names stay the same. In evaluation mode, the original map is a subsampling of the new one, if the sides of
-    the image are multiples of the original stride and the norms do not depend on the map, as group norms do.
+    Parameters keep their names and values. In evaluation mode, the original map is a subsampling of the new one, if height and
+    width of the image are multiples of the original stride and the network has no group norms, which depend on the whole map.
 
     Args:
-        net: the network, changed in place, `feature_info` included.
-        output_stride: image pixels per pixel of the last map.
+        net: the network; changed in place, `feature_info` included.
+        output_stride: image pixels per pixel of the last map, such as 8 or 16.
 
     Raises:
-        ValueError: for a stride that no stage's map has, and for a network that is dilated already.
-        TypeError: for something that is no network.
+        ValueError: if no stage has this stride, or the network is dilated already.
 
     Source:
         arXiv 1606.00915, sec. 3.1.
@@ -75,14 +71,14 @@ def dilate(net: Backbone, output_stride: int) -> None:
 
 
 def is_dilated(net: Backbone) -> bool:
-    """Return whether `dilate` changed a network: only then do two stages have the same stride."""
+    """Return whether a network is dilated: only then do two stages have the same stride."""
     check_network(net)
     strides = [info["reduction"] for info in net.feature_info[1:]]
     return len(set(strides)) < len(strides)
 
 
 def _dilate_part(part: nn.Module, rate: int) -> int:
-    """Dilate a part of a stage by `rate`, doubled after each stride; return the rate after it."""
+    """Dilate a part of a stage by `rate`; return the rate after its strides."""
     if isinstance(part, Transition):
         part.add_module("pool", DilatedAvgPool2d(rate))
         return 2 * rate
@@ -93,15 +89,14 @@ def _dilate_part(part: nn.Module, rate: int) -> int:
 
 
 def _dilate_block(block: Block, rate: int) -> int:
-    before = rate
+    shortcut = () if block.downsample is None else block.downsample.modules()
+    for module in shortcut:
+        if isinstance(module, PadShortcut):
+            module.stride = 1
+        elif isinstance(module, nn.Conv2d):
+            _dilate_conv(module, rate)
     for conv in block.convs:
         rate = _dilate_conv(conv, rate)
-    if isinstance(block.downsample, PadShortcut):
-        block.downsample.stride = 1
-    elif block.downsample is not None:
-        for module in block.downsample.modules():
-            if isinstance(module, nn.Conv2d):
-                _dilate_conv(module, before)
     block.stride = 1
     return rate
 

@@ -1,4 +1,4 @@
-"""Freeze single modules: no gradients for parameters, and fixed running statistics in batch norms."""
+"""Freeze modules: no gradients for parameters, and fixed running statistics in batch norms."""
 
 from functools import cache
 from typing import Any, Self, TypeGuard
@@ -37,10 +37,7 @@ class FrozenSyncBatchNorm(_Frozen, nn.SyncBatchNorm):
 
 
 _NAMED: dict[type[nn.Module], Any] = {
-    nn.BatchNorm1d: FrozenBatchNorm1d,
-    nn.BatchNorm2d: FrozenBatchNorm2d,
-    nn.BatchNorm3d: FrozenBatchNorm3d,
-    nn.SyncBatchNorm: FrozenSyncBatchNorm,
+    frozen.__bases__[1]: frozen for frozen in (FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d, FrozenSyncBatchNorm)
 }
 
 
@@ -73,9 +70,9 @@ def freeze_module_(module: nn.Module, holder: str) -> None:
 
 
 def unfreeze_module_(module: nn.Module, holder: str | None, *, training: bool) -> None:
-    """Undo `freeze_module_(module, holder)`, or with `holder=None` all of them; other modules are left alone.
+    """Undo `freeze_module_(module, holder)`, or with `holder=None` every call of it.
 
-    When no holder is left, the parameters learn as before, and a batch norm is in the mode `training`.
+    When no holder is left, the parameters get gradients as before, and a batch norm is in the mode `training`.
     """
     check_module(module)
     holders = vars(module).get("_holders")
@@ -85,7 +82,7 @@ def unfreeze_module_(module: nn.Module, holder: str | None, *, training: bool) -
         holders.remove(holder)
         return
     if isinstance(module, _Frozen):
-        module.__class__ = type(module).__mro__[2]
+        module.__class__ = type(module).__bases__[1]
         module.train(training)
     for name in vars(module).pop("_learned"):
         module.get_parameter(name).requires_grad_(True)

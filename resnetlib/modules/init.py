@@ -7,10 +7,9 @@ from resnetlib.modules.backbone import Backbone, check_network
 
 
 def init_he_(module: nn.Module) -> None:
-    """Draw convolution weights from N(0, 2 / (k^2 c_out)) and reset every other layer: He initialization by fan-out.
+    """Draw convolution weights from N(0, 2 / (k^2 c_out)), He initialization by fan-out, and reset every other layer.
 
-    As in torchvision, linear layers get PyTorch's uniform draws, norms get ones, zeros and empty statistics. Biases of
-    convolutions, shifts and alphas get their initial values.
+    As in torchvision, linear layers keep PyTorch's uniform initialization, and norms get ones and zeros.
 
     Args:
         module: any module; changed in place. A module on the meta device is left alone.
@@ -35,7 +34,7 @@ def init_zero_residual_(net: Backbone) -> None:
     """Zero every branch, so that each block starts as its skip path alone.
 
     Args:
-        net: any network; changed in place.
+        net: the network; changed in place.
 
     Source:
         arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
@@ -46,9 +45,9 @@ def init_zero_residual_(net: Backbone) -> None:
 
 
 def init_fixup_(net: Backbone) -> None:
-    """Scale He's draws by L^(-1/(2m-2)) in a branch of m convolutions; zero its last convolution, and the classifier.
+    """Scale He initialization by L^(-1/(2m-2)) in branches of m convolutions; zero their last convolution, and the classifier.
 
-    L is the number of blocks. The scalar shifts and scales of Fixup are layers: `resnetlib.modules.layers.FIXUP`.
+    L is the number of blocks. The scalar shifts and scales of Fixup are layers of their own (`resnetlib.modules.layers.FIXUP`).
 
     Args:
         net: a network without norms; changed in place.

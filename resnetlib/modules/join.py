@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import check_probability
 
-DropMode = Literal["row", "batch"]
-
 
 class Join(nn.Module, ABC):
     """y = join(skip, branch).
@@ -31,13 +29,6 @@ class Join(nn.Module, ABC):
     @abstractmethod
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Combine skip and branch."""
-
-
-def make_join(join: Callable[[], Join]) -> Join:
-    """Call a join factory; raise TypeError if the result is not a join."""
-    if isinstance(join, nn.Module) or not callable(join) or not isinstance(made := join(), Join):
-        raise InputTypeError(f"join must be a class of joins, such as Add, or another function that makes a Join, got {join!r}")
-    return made
 
 
 class Replace(Join):
@@ -56,6 +47,14 @@ class Add(Join):
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Add two tensors of the same shape."""
         return skip + branch
+
+
+class Concat(Join):
+    """y = [skip, branch] along the channels. The join of dense networks (arXiv 1608.06993, eq. 2)."""
+
+    def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
+        """Concatenate two tensors that may differ in their channels only."""
+        return torch.cat((skip, branch), 1)
 
 
 class ScaledAdd(Join):
@@ -78,19 +77,8 @@ class ScaledAdd(Join):
         nn.init.constant_(self.alpha, self.initial_alpha)
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Add skip and scaled branch, of the same shape."""
+        """Add the skip and the scaled branch."""
         return skip + self.alpha * branch
-
-
-class Concat(Join):
-    """y = [skip, branch] along the channels. The join of dense networks (arXiv 1608.06993, eq. 2).
-
-    The first channels of the output are the skip, untouched.
-    """
-
-    def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Concatenate two tensors that may differ in their channels only."""
-        return torch.cat((skip, branch), 1)
 
 
 class _Stochastic(Join):
@@ -102,12 +90,9 @@ class _Stochastic(Join):
     Args:
         p: probability of dropping the branch, in [0, 1).
         mode: "row" draws once per sample, "batch" once per batch, as in the paper.
-
-    Raises:
-        ValueError: if `p` or `mode` is out of range.
     """
 
-    def __init__(self, p: float, mode: DropMode = "row") -> None:
+    def __init__(self, p: float, mode: Literal["row", "batch"] = "row") -> None:
         super().__init__()
         check_probability("p", p)
         if mode not in ("row", "batch"):
@@ -115,7 +100,7 @@ class _Stochastic(Join):
         self.p = p
         self.mode = mode
 
-    def kept(self, branch: Tensor) -> Tensor:
+    def drop_path(self, branch: Tensor) -> Tensor:
         """Return the branch with dropped samples set to zero and the others scaled up."""
         if not self.training or self.p == 0:
             return branch
@@ -124,49 +109,34 @@ class _Stochastic(Join):
         return branch * (keep / (1 - self.p))
 
     def extra_repr(self) -> str:
-        """Print the arguments."""
+        """Show the arguments."""
         return f"p={self.p:g}, mode={self.mode}"
 
 
 class StochasticAdd(_Stochastic):
-    """y = skip + b * branch / (1 - p), b drawn from Bernoulli(1 - p) while training: stochastic depth (arXiv 1603.09382)."""
+    """y = skip + b * branch / (1 - p), b drawn from Bernoulli(1 - p) in training: stochastic depth (arXiv 1603.09382)."""
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Add skip and, where it is kept, branch."""
-        return skip + self.kept(branch)
+        """Add the skip and, where it is kept, the branch."""
+        return skip + self.drop_path(branch)
 
 
 class StochasticConcat(_Stochastic):
-    """y = [skip, b * branch / (1 - p)], b drawn from Bernoulli(1 - p) while training: stochastic depth for dense networks."""
+    """y = [skip, b * branch / (1 - p)], b drawn from Bernoulli(1 - p) in training: stochastic depth for dense networks."""
 
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
-        """Concatenate skip and branch, which is zero where it is dropped."""
-        return torch.cat((skip, self.kept(branch)), 1)
+        """Concatenate the skip and the branch, which is zero where it is dropped."""
+        return torch.cat((skip, self.drop_path(branch)), 1)
 
 
 STOCHASTIC: Mapping[Callable[[], Join], Callable[[float], Join]] = {Add: StochasticAdd, Concat: StochasticConcat}
-"""The joins with stochastic depth."""
 
 
 def stochastic_depth(join: Callable[[], Join], blocks: int, *, drop_path_rate: float) -> list[Callable[[], Join]]:
-    """Return one join factory per block, with a drop rate that grows linearly with depth.
+    """Return one join factory per block. Block l of L drops its branch with p = `drop_path_rate * l / L` (arXiv 1603.09382, eq. 4).
 
-    Block l of L is dropped with probability `drop_path_rate * l / L` (arXiv 1603.09382, eq. 4).
-
-    Args:
-        join: factory of the deterministic join.
-        blocks: the number of blocks, L.
-        drop_path_rate: probability of dropping the last block, in [0, 1).
-
-    Returns:
-        The factories, in order of depth.
-
-    Raises:
-        ValueError: if the probability is out of range, or the join has no stochastic version.
-
-    Example:
-        >>> [make().p for make in stochastic_depth(Add, 4, drop_path_rate=0.2)]
-        [0.05, 0.1, 0.15000000000000002, 0.2]
+    >>> [make().p for make in stochastic_depth(Add, 4, drop_path_rate=0.5)]
+    [0.125, 0.25, 0.375, 0.5]
     """
     check_probability("drop_path_rate", drop_path_rate)
     if drop_path_rate == 0:
@@ -175,3 +145,10 @@ def stochastic_depth(join: Callable[[], Join], blocks: int, *, drop_path_rate: f
         name = getattr(join, "__name__", join)
         raise InputError(f"drop_path_rate works with the joins Add and Concat, got drop_path_rate={drop_path_rate} with {name}")
     return [partial(STOCHASTIC[join], drop_path_rate * i / blocks) for i in range(1, blocks + 1)]
+
+
+def make_join(join: Callable[[], Join]) -> Join:
+    """Call a join factory; raise TypeError if it does not return a join."""
+    if isinstance(join, nn.Module) or not callable(join) or not isinstance(made := join(), Join):
+        raise InputTypeError(f"join must be a class of joins, such as Add, or a function that returns a Join, got {join!r}")
+    return made

@@ -41,14 +41,16 @@ class LayerFactory:
 def check_layers(layers: object) -> None:
     """Raise TypeError for anything but a `LayerFactory`."""
     if not isinstance(layers, LayerFactory):
-        raise InputTypeError(f"layers must be LayerFactory, such as resnetlib.modules.layers.BATCH_NORM, got {layers!r}")
+        raise InputTypeError(f"layers must be a LayerFactory, such as resnetlib.modules.layers.BATCH_NORM, got {layers!r}")
 
 
 class ShiftedConv2d(nn.Conv2d):
     """conv(x + shift), with one learned scalar: a Fixup convolution (arXiv 1901.09321, sec. 3)."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1) -> None:
-        super().__init__(c_in, c_out, kernel, stride=stride, padding=padding, groups=groups, bias=False)
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1, bias: bool = False
+    ) -> None:
+        super().__init__(c_in, c_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
         self.shift = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,38 +91,28 @@ class ScaleShift(Shift):
         return super().forward(x * self.scale)
 
 
-def _conv(bias: bool, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def _conv(
+    c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, kind: type[nn.Conv2d] = nn.Conv2d, bias: bool = False
+) -> nn.Conv2d:
     check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
-    return nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
-
-
-def _shifted_conv(c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
-    return ShiftedConv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups)
+    return kind(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
 def _group_norm(channels: int) -> nn.Module:
-    """Create 32 groups (arXiv 1803.08494, sec. 4), or fewer where 32 does not divide the channels or leaves one in each group."""
+    """Create a norm of 32 groups (arXiv 1803.08494, sec. 4), or of fewer where 32 does not divide the channels or equals them."""
     groups = gcd(32, channels)
     return nn.GroupNorm(groups // 2 if groups == channels > 1 else groups, channels)
 
 
-def _no_norm(channels: int) -> nn.Module:
-    return nn.Identity()
-
-
-def _shift(channels: int) -> nn.Module:
-    return Shift()
-
-
-def _scale_shift(channels: int) -> nn.Module:
-    return ScaleShift()
-
-
-BATCH_NORM = LayerFactory(conv=partial(_conv, False), norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
-GROUP_NORM = LayerFactory(conv=partial(_conv, False), norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
-NO_NORM = LayerFactory(conv=partial(_conv, True), norm=_no_norm, last_norm=_no_norm, skip_norm=_no_norm)
+BATCH_NORM = LayerFactory(conv=_conv, norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
+GROUP_NORM = LayerFactory(conv=_conv, norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
+NO_NORM = LayerFactory(conv=partial(_conv, bias=True), norm=nn.Identity, last_norm=nn.Identity, skip_norm=nn.Identity)
 LAYERS: Mapping[str, LayerFactory] = MappingProxyType({"batch": BATCH_NORM, "group": GROUP_NORM, "none": NO_NORM})
 """Layer factories by the spec's `norm`."""
 
-FIXUP = LayerFactory(conv=_shifted_conv, norm=_shift, last_norm=_scale_shift, skip_norm=_no_norm)
+FIXUP = LayerFactory(
+    conv=partial(_conv, kind=ShiftedConv2d),
+    norm=lambda channels: Shift(),
+    last_norm=lambda channels: ScaleShift(),
+    skip_norm=nn.Identity,
+)

@@ -1,7 +1,7 @@
-"""The blocks of plain and residual networks, post-activation and pre-activation, and their shortcuts."""
+"""Residual blocks: basic and bottleneck, post-activation (arXiv 1512.03385) and pre-activation (arXiv 1603.05027)."""
 
 from collections.abc import Callable
-from typing import ClassVar, get_args
+from typing import get_args
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,74 +14,6 @@ from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_layers
 
 
-class PadShortcut(nn.Module):
-    """Shortcut A: subsample, and pad with channels of zeros. No parameters.
-
-    Shapes:
-        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
-
-    Args:
-        c_in: channels in.
-        c_out: channels out, at least `c_in`.
-        stride: spacing of the rows and columns that are kept.
-        at_end: add all zeros after the last channel, rather than half of them before the first.
-
-    Raises:
-        ValueError: if `c_out` is less than `c_in`, or a number is not a positive integer.
-
-    Source:
-        arXiv 1512.03385, sec. 3.3, option A.
-    """
-
-    def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
-        super().__init__()
-        for name, value in (("c_in", c_in), ("c_out", c_out), ("stride", stride)):
-            check_count(name, value, least=1)
-        if c_out < c_in:
-            raise InputError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
-        self.stride = stride
-        self.before = 0 if at_end else (c_out - c_in) // 2
-        self.after = c_out - c_in - self.before
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Subsample and pad."""
-        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
-
-    def extra_repr(self) -> str:
-        """Print the stride and the channels added."""
-        return f"stride={self.stride}, before={self.before}, after={self.after}"
-
-
-def make_shortcut(
-    kind: Shortcut, c_in: int, c_out: int, *, stride: int, join: Join, layers: LayerFactory, normed: bool
-) -> nn.Module | None:
-    """Create the `downsample` child of a block, None for the identity; `normed` adds a norm after the projection."""
-    if kind not in get_args(Shortcut):
-        raise InputError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
-    same_shape = stride == 1 and c_in == c_out
-    if not join.uses_skip or (same_shape and kind != "C"):
-        return None
-    if kind in ("A", "A_end"):
-        return PadShortcut(c_in, c_out, stride=stride, at_end=kind == "A_end")
-    projection = layers.conv(c_in, c_out, 1, stride=stride)
-    return nn.Sequential(projection, layers.skip_norm(c_out)) if normed else nn.Sequential(projection)
-
-
-def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
-    """Return the channels of a bottleneck's 3x3 convolution: 256 in the second stage (width 128) of ResNeXt 32x4d."""
-    for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
-        check_count(name, value, least=1)
-    if width * base_width < 64:
-        raise InputError(f"base_width={base_width} leaves no channels at a width of {width}")
-    return width * base_width // 64 * groups
-
-
-def check_stride_in(stride_in: str) -> None:
-    """Raise ValueError unless `stride_in` names a convolution of a bottleneck."""
-    if stride_in not in get_args(StrideIn):
-        raise InputError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
-
-
 class BasicBlock(Block):
     """conv3-norm-relu-conv3-norm, join, relu.
 
@@ -89,12 +21,12 @@ class BasicBlock(Block):
         `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
 
     Args:
-        c_in: channels in.
-        width: channels of both convolutions, and channels out.
+        c_in: input channels.
+        width: output channels, of both convolutions.
         stride: stride of the first convolution and of the shortcut.
-        join: factory of the join.
-        shortcut: the skip where the shape changes: A, A_end, B or C.
-        layers: factories of convolutions and norms.
+        join: class or factory of the join.
+        shortcut: "A", "A_end", "B" or "C"; see `ResNetSpec`.
+        layers: factory of convolutions and norms.
 
     Source:
         arXiv 1512.03385, fig. 5 left.
@@ -124,7 +56,7 @@ class BasicBlock(Block):
         self.conv2 = layers.conv(width, width, 3)
         self.bn2 = layers.last_norm(width)
         self.join = make_join(join)
-        self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=True)
+        self.downsample = make_shortcut(shortcut, self, layers, norm=True)
         self.relu2 = nn.ReLU()
 
     def branch(self, h: Tensor) -> Tensor:
@@ -134,7 +66,7 @@ class BasicBlock(Block):
         return h
 
     def out(self, y: Tensor) -> Tensor:
-        """Compute relu."""
+        """Compute the relu after the join."""
         y = self.relu2(y)
         return y
 
@@ -150,18 +82,18 @@ class Bottleneck(Block):
         `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
 
     Args:
-        c_in: channels in.
-        width: a quarter of the channels out; the 3x3 convolution has `width * base_width // 64 * groups`.
-        stride: stride of the convolution that `stride_in` names, and of the shortcut.
-        join: factory of the join.
-        shortcut: the skip where the shape changes: A, A_end, B or C.
-        layers: factories of convolutions and norms.
-        groups: groups of the 3x3 convolution.
+        c_in: input channels.
+        width: a quarter of the output channels. The 3x3 convolution has `width * base_width // 64 * groups` channels.
+        stride: stride of the convolution named by `stride_in`, and of the shortcut.
+        join: class or factory of the join.
+        shortcut: "A", "A_end", "B" or "C"; see `ResNetSpec`.
+        layers: factory of convolutions and norms.
+        groups: groups of the 3x3 convolution (ResNeXt's cardinality).
         base_width: channels per group at width 64.
-        stride_in: the convolution that has the stride.
+        stride_in: the strided convolution, "3x3" or "1x1".
 
     Source:
-        arXiv 1512.03385, fig. 5 right; arXiv 1611.05431, fig. 3c for groups; arXiv 1605.07146 for widths.
+        arXiv 1512.03385, fig. 5 right; groups: arXiv 1611.05431, fig. 3c; base width: arXiv 1605.07146.
 
     Example:
         >>> import torch
@@ -170,7 +102,7 @@ class Bottleneck(Block):
         torch.Size([1, 128, 4, 4])
     """
 
-    expansion: ClassVar[int] = 4
+    expansion = 4
 
     def __init__(
         self,
@@ -187,19 +119,19 @@ class Bottleneck(Block):
     ) -> None:
         c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
         c_out = width * self.expansion
+        stride1, stride2 = split_stride(stride, stride_in)
         super().__init__(c_in, c_out, stride=stride)
         check_layers(layers)
-        check_stride_in(stride_in)
-        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
+        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride1)
         self.bn1 = layers.norm(c_mid)
         self.relu1 = nn.ReLU()
-        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride if stride_in == "3x3" else 1, groups=groups)
+        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride2, groups=groups)
         self.bn2 = layers.norm(c_mid)
         self.relu2 = nn.ReLU()
         self.conv3 = layers.conv(c_mid, c_out, 1)
         self.bn3 = layers.last_norm(c_out)
         self.join = make_join(join)
-        self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=True)
+        self.downsample = make_shortcut(shortcut, self, layers, norm=True)
         self.relu3 = nn.ReLU()
 
     def branch(self, h: Tensor) -> Tensor:
@@ -210,7 +142,7 @@ class Bottleneck(Block):
         return h
 
     def out(self, y: Tensor) -> Tensor:
-        """Compute relu."""
+        """Compute the relu after the join."""
         y = self.relu3(y)
         return y
 
@@ -219,41 +151,16 @@ class Bottleneck(Block):
         zero_last_(self.conv3, self.bn3)
 
 
-def zero_last_(conv: nn.Conv2d, norm: nn.Module) -> None:
-    """Zero the norm at the end of a branch; if it has no weight, zero the convolution before it, and Fixup's shift."""
-    if isinstance(getattr(norm, "weight", None), nn.Parameter):
-        zero_parameters_(norm)
-        return
-    zero_parameters_(conv)
-    if isinstance(norm, Shift):
-        nn.init.zeros_(norm.shift)
-
-
 class PreActBasicBlock(Block):
-    """norm-relu, then conv3-norm-relu-conv3, join.
+    """norm-relu, then conv3-norm-relu-conv3, join. The arguments are those of `BasicBlock`.
 
-    Where the shape changes, the skip starts from the pre-activated input (arXiv 1603.05027, sec. 4.1), and no norm follows its
-    projection.
+    Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
 
-    Args:
-        c_in: channels in.
-        width: channels of both convolutions, and channels out.
-        stride: stride of the first convolution and of the shortcut.
-        join: factory of the join.
-        shortcut: the skip where the shape changes: A, A_end, B or C.
-        layers: factories of convolutions and norms.
-
     Source:
         arXiv 1603.05027, fig. 4e.
-
-    Example:
-        >>> import torch
-        >>> block = PreActBasicBlock(16, 16)
-        >>> block(torch.randn(1, 16, 8, 8)).shape
-        torch.Size([1, 16, 8, 8])
     """
 
     def __init__(
@@ -275,7 +182,7 @@ class PreActBasicBlock(Block):
         self.relu2 = nn.ReLU()
         self.conv2 = layers.conv(width, width, 3)
         self.join = make_join(join)
-        self.downsample = make_shortcut(shortcut, c_in, width, stride=stride, join=self.join, layers=layers, normed=False)
+        self.downsample = make_shortcut(shortcut, self, layers, norm=False)
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
@@ -289,41 +196,23 @@ class PreActBasicBlock(Block):
         return h
 
     def zero_branch_(self) -> None:
-        """Zero the last convolution; after a zeroed norm, the gradient of the relu would be zero too."""
+        """Zero the last convolution. If a norm before it were zero, no gradient would pass the relu."""
         zero_parameters_(self.conv2)
 
 
 class PreActBottleneck(Block):
-    """norm-relu, then conv1-norm-relu-conv3-norm-relu-conv1, join.
+    """norm-relu, then conv1-norm-relu-conv3-norm-relu-conv1, join. The arguments are those of `Bottleneck`.
 
-    Where the shape changes, the skip starts from the pre-activated input (arXiv 1603.05027, sec. 4.1), and no norm follows its
-    projection.
+    Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
 
-    Args:
-        c_in: channels in.
-        width: a quarter of the channels out; the 3x3 convolution has `width * base_width // 64 * groups`.
-        stride: stride of the convolution that `stride_in` names, and of the shortcut.
-        join: factory of the join.
-        shortcut: the skip where the shape changes: A, A_end, B or C.
-        layers: factories of convolutions and norms.
-        groups: groups of the 3x3 convolution.
-        base_width: channels per group at width 64.
-        stride_in: the convolution that has the stride.
-
     Source:
-        arXiv 1603.05027, fig. 4e with the bottleneck of arXiv 1512.03385.
-
-    Example:
-        >>> import torch
-        >>> block = PreActBottleneck(64, 16)
-        >>> block(torch.randn(1, 64, 8, 8)).shape
-        torch.Size([1, 64, 8, 8])
+        arXiv 1603.05027, fig. 4e, with the bottleneck of arXiv 1512.03385.
     """
 
-    expansion: ClassVar[int] = 4
+    expansion = 4
 
     def __init__(
         self,
@@ -340,20 +229,20 @@ class PreActBottleneck(Block):
     ) -> None:
         c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
         c_out = width * self.expansion
+        stride1, stride2 = split_stride(stride, stride_in)
         super().__init__(c_in, c_out, stride=stride)
         check_layers(layers)
-        check_stride_in(stride_in)
         self.norm1 = layers.norm(c_in)
         self.relu1 = nn.ReLU()
-        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride if stride_in == "1x1" else 1)
+        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride1)
         self.norm2 = layers.norm(c_mid)
         self.relu2 = nn.ReLU()
-        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride if stride_in == "3x3" else 1, groups=groups)
+        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride2, groups=groups)
         self.norm3 = layers.norm(c_mid)
         self.relu3 = nn.ReLU()
         self.conv3 = layers.conv(c_mid, c_out, 1)
         self.join = make_join(join)
-        self.downsample = make_shortcut(shortcut, c_in, c_out, stride=stride, join=self.join, layers=layers, normed=False)
+        self.downsample = make_shortcut(shortcut, self, layers, norm=False)
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
@@ -368,5 +257,80 @@ class PreActBottleneck(Block):
         return h
 
     def zero_branch_(self) -> None:
-        """Zero the last convolution; after a zeroed norm, the gradient of the relu would be zero too."""
+        """Zero the last convolution. If a norm before it were zero, no gradient would pass the relu."""
         zero_parameters_(self.conv3)
+
+
+class PadShortcut(nn.Module):
+    """Shortcut A: subsample, and pad with zero channels. No parameters.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels, at least `c_in`.
+        stride: stride of the subsampling.
+        at_end: put all zero channels last, instead of half of them first.
+
+    Source:
+        arXiv 1512.03385, sec. 3.3, option A.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
+        super().__init__()
+        check_count("c_in", c_in, least=1)
+        check_count("c_out", c_out, least=1)
+        self.stride = check_count("stride", stride, least=1)
+        if c_out < c_in:
+            raise InputError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
+        self.before = 0 if at_end else (c_out - c_in) // 2
+        self.after = c_out - c_in - self.before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Subsample and pad."""
+        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+
+    def extra_repr(self) -> str:
+        """Show the stride and the number of zero channels."""
+        return f"stride={self.stride}, before={self.before}, after={self.after}"
+
+
+def make_shortcut(kind: Shortcut, block: Block, layers: LayerFactory, *, norm: bool) -> nn.Module | None:
+    """Create the `downsample` child of a block, which has its join; None is the identity."""
+    if kind not in get_args(Shortcut):
+        raise InputError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
+    c_in, c_out, stride = block.in_channels, block.out_channels, block.stride
+    same_shape = stride == 1 and c_in == c_out
+    if not block.join.uses_skip or (same_shape and kind != "C"):
+        return None
+    if kind in ("A", "A_end"):
+        return PadShortcut(c_in, c_out, stride=stride, at_end=kind == "A_end")
+    projection = layers.conv(c_in, c_out, 1, stride=stride)
+    return nn.Sequential(projection, layers.skip_norm(c_out)) if norm else nn.Sequential(projection)
+
+
+def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
+    """Return the channels of a bottleneck's 3x3 convolution."""
+    for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
+        check_count(name, value, least=1)
+    if width * base_width < 64:
+        raise InputError(f"base_width={base_width} leaves no channels at a width of {width}")
+    return width * base_width // 64 * groups
+
+
+def split_stride(stride: int, stride_in: StrideIn) -> tuple[int, int]:
+    """Return the strides of a bottleneck's first 1x1 convolution and of its 3x3 convolution."""
+    if stride_in not in get_args(StrideIn):
+        raise InputError(f"stride_in must be '3x3' or '1x1', got {stride_in!r}")
+    return (stride, 1) if stride_in == "1x1" else (1, stride)
+
+
+def zero_last_(conv: nn.Conv2d, norm: nn.Module) -> None:
+    """Zero the norm at the end of a branch; if it has no weight, zero the convolution before it, and Fixup's shift."""
+    if isinstance(getattr(norm, "weight", None), nn.Parameter):
+        zero_parameters_(norm)
+        return
+    zero_parameters_(conv)
+    if isinstance(norm, Shift):
+        nn.init.zeros_(norm.shift)

@@ -1,6 +1,6 @@
-"""Modules that run one after the other, and are recomputed in the backward pass where memory is short."""
+"""Stages of blocks, with recomputation in the backward pass to save memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 import torch
@@ -9,10 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 Parts = tuple[nn.Module, ...]
-"""A section of a network: the stem, a stage or the tail."""
+"""The modules of a section of a network: stem, stage or tail."""
 
 
-def run(parts: Parts, x: Tensor) -> Tensor:
+def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Run modules one after the other."""
     for part in parts:
         x = part(x)
@@ -20,7 +20,7 @@ def run(parts: Parts, x: Tensor) -> Tensor:
 
 
 class UntouchedStatistics:
-    """A context in which batch norms update copies of their statistics; a second backward pass may enter it again."""
+    """A context in which batch norms update copies of their statistics; reusable and reentrant."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -38,18 +38,11 @@ class UntouchedStatistics:
 
 
 def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Module) -> Tensor:
-    """Compute `function(*inputs)` and keep only the inputs for the backward pass, which computes the rest again.
+    """Compute `function(*inputs)`, and keep only the inputs for the backward pass, which recomputes the rest.
 
     Outputs, gradients, random draws and running statistics are those of a plain call: the second run replays the random state, and
     does not update batch norms twice, as `torch.utils.checkpoint` alone would. Forward hooks fire in the second run too.
-
-    Args:
-        function: computes a tensor.
-        *inputs: its arguments.
-        module: the module that the function runs.
-
-    Returns:
-        The output of the function.
+    `module` is the module that the function runs.
     """
     output: Tensor = checkpoint(
         function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), UntouchedStatistics(module))
@@ -58,18 +51,18 @@ def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Modul
 
 
 class Stage(nn.Sequential):
-    """Blocks in a row.
+    """A sequence of blocks.
 
     Shapes:
-        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, with the last block's C_out and the product s of the strides.
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, where C_out is the last block's and s the product of the strides.
     """
 
     checkpointing: bool = False
-    """Whether training keeps only the blocks' inputs and computes the rest again in the backward pass."""
+    """Whether training keeps only the blocks' inputs, and recomputes the rest in the backward pass."""
 
     @property
     def recomputes(self) -> bool:
-        """Whether a forward pass now would keep only the blocks' inputs; compilers and tracers decide for themselves."""
+        """Whether a forward pass recomputes now; compilers and tracers decide for themselves."""
         tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         return self.checkpointing and torch.is_grad_enabled() and not tracing
 

@@ -1,4 +1,4 @@
-"""Guard networks that several threads use at once."""
+"""Guards for networks that several threads use at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,22 +24,10 @@ _USES: list[_Use] = []
 
 @contextmanager
 def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iterator[None]:
-    """Use a network in one mode, and restore each module's mode when nobody uses it any more.
+    """Put a network into a mode (None: leave it), and restore each module's mode when no thread uses it any more.
 
-    A thread may nest its own uses. Changes that another thread makes without this function are not detected, except
-    `net.train()`.
-
-    Args:
-        net: the network.
-        alone: refuse other threads meanwhile. Threads that need the same mode and change nothing else may share a network.
-        training: the mode; None to leave it as it is.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        RuntimeError: if another thread uses a module of the network, and one of both needs it alone; at the end, if the mode was
-            changed meanwhile.
+    With `alone`, no other thread can use the network meanwhile; otherwise others can, unless they need it alone. Raise RuntimeError
+    if another thread's use forbids this one, or at the end if another thread called `net.train()`. A thread may nest its own uses.
     """
     use = _Use(alone)
     try:
@@ -63,17 +51,7 @@ def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iter
 
 @contextmanager
 def changing(net: nn.Module) -> Iterator[None]:
-    """Change a network while all other threads wait.
-
-    Args:
-        net: the network.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        RuntimeError: if another thread uses the network.
-    """
+    """Change a network while all other threads wait; raise RuntimeError if one of them uses it."""
     with _LOCK:
         _refuse_others(net, True)
         yield

@@ -1,4 +1,4 @@
-"""Read untrusted config.json files of resnetlib, timm and transformers, and write ours."""
+"""Read untrusted config.json files of resnetlib, timm and transformers, and write our own."""
 
 import json
 from collections.abc import Mapping
@@ -15,14 +15,13 @@ from resnetlib.weights.dialects.compare import name_of, same_network
 OURS = "resnetlib"
 """The key of our pretrained config in a config.json; timm and transformers ignore it."""
 
-LARGEST = 2**24
-"""The most bytes of a config.json that is read."""
+_MAX_BYTES = 2**24  # of a config.json
 
 TIMM_NAMES: Mapping[str, str] = {
     **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar", "densenet264"))},
     **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
 }
-"""timm's name -> ours, for the networks that are the same in both."""
+"""timm's name -> ours, for networks that are the same in both."""
 
 _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_path_rate"}
 """timm's model_args that do not change the architecture (global_pool only as "avg")."""
@@ -30,7 +29,7 @@ _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_p
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file; raise ValueError if the file is too large or not a JSON object."""
-    content = read_file(path, LARGEST)
+    content = read_file(path, _MAX_BYTES)
     try:
         values = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
@@ -63,7 +62,7 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
 
 
 def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_features: int) -> dict[str, Any]:
-    """Return the content of a config.json: our pretrained config, and around it the keys from which timm builds the network."""
+    """Return the content of a config.json: our pretrained config, and the keys from which timm builds the network."""
     architecture = timm_name(cfg.spec)
     first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
     if architecture is not None and architecture.startswith("resnetv2"):
@@ -117,15 +116,14 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=int)]
-    mean, std = pretrained["mean"], pretrained["std"]
     _, size, width = pretrained["input_size"]
     preprocess = None
     if size == width and pretrained.get("crop_mode", "center") == "center":
         preprocess = Preprocessing(
             resize=floor(size / pretrained.get("crop_pct", 0.875)),
             size=size,
-            mean=tuple(map(float, mean)),
-            std=tuple(map(float, std)),
+            mean=tuple(map(float, pretrained["mean"])),
+            std=tuple(map(float, pretrained["std"])),
             interpolation=pretrained.get("interpolation", "bilinear"),
         )
     return PretrainedConfig(
@@ -140,19 +138,7 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
 
 
 def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> PretrainedConfig:
-    spec = _spec_of_transformers(config)
-    labels = config.get("id2label")
-    return PretrainedConfig(
-        name=name_of(spec),
-        tag="",
-        spec=spec,
-        classes=tuple(str(labels[key]) for key in sorted(labels, key=int)) if labels else None,
-        preprocess=_preprocess_of_transformers(preprocessor) if preprocessor else None,
-    )
-
-
-def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
-    """Read the architecture, with transformers' defaults for missing keys."""
+    """Read transformers' config.json, with its defaults for missing keys, and its preprocessor_config.json."""
     block = config.get("layer_type", "bottleneck")
     hidden = config.get("hidden_sizes", [256, 512, 1024, 2048])
     depths = config.get("depths", [3, 4, 6, 3])
@@ -165,7 +151,15 @@ def _spec_of_transformers(config: Mapping[str, Any]) -> Spec:
         if config.get(key, default) != needed:
             raise InputError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
     v1 = block == "bottleneck" and config.get("downsample_in_bottleneck", False)
-    return ResNetSpec(block=block, depths=tuple(depths), widths=widths, stride_in="1x1" if v1 else "3x3")
+    spec = ResNetSpec(block=block, depths=tuple(depths), widths=widths, stride_in="1x1" if v1 else "3x3")
+    labels = config.get("id2label")
+    return PretrainedConfig(
+        name=name_of(spec),
+        tag="",
+        spec=spec,
+        classes=tuple(str(labels[key]) for key in sorted(labels, key=int)) if labels else None,
+        preprocess=_preprocess_of_transformers(preprocessor) if preprocessor else None,
+    )
 
 
 def _preprocess_of_transformers(config: Mapping[str, Any]) -> Preprocessing | None:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from resnetlib.errors import ExistingFileError, InputError
+from resnetlib.errors import ExistingFileError
 from resnetlib.models import Spec, build
-from resnetlib.weights.dialects.compare import same_network
-from resnetlib.weights.dialects.infer import infer_spec
-from resnetlib.weights.dialects.rename import check_dialect, check_size, recognize_dialect, to_dialect
+from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.files import read_weights, write_state
+from resnetlib.weights.find import Found, recognize
 from resnetlib.weights.load import fit_state
 
 
@@ -26,7 +25,7 @@ def convert_file(
         source: the file, in any dialect.
         target: the file to write.
         to: the dialect of the new names.
-        dialect: of the names in the source; None to find it.
+        dialect: of the names in the source; None to detect it.
         spec: of the network; None to take it from the file, or to infer it.
         overwrite: replace an existing target.
 
@@ -49,16 +48,10 @@ def convert_file(
     """
     if Path(target).exists() and not overwrite:
         raise ExistingFileError(f"{target} is there already: give another name, or say that it may be replaced")
-    file = read_weights(source)
-    found = recognize_dialect(file.state, dialect=dialect)
-    if file.pretrained_cfg is not None:
-        if spec is not None and not same_network(file.pretrained_cfg.spec, spec):
-            raise InputError(f"{source} says that it is of another network:\n  {file.pretrained_cfg.spec}\n  {spec}")
-        spec = spec or file.pretrained_cfg.spec
-    spec = spec or infer_spec(found).spec
-    check_size(found, spec, source=str(source))
-    check_dialect(found, spec, source=str(source))
+    file, label = read_weights(source), str(source)
+    known = file.pretrained_cfg.spec if file.pretrained_cfg else None
+    found, spec = recognize(Found(label=label, spec=known, file=file, dialect=dialect), spec)
     net = build(spec, num_classes=found.num_classes, in_chans=found.in_chans, device="meta")
-    state = fit_state(net, found, source=str(source))
+    state = fit_state(net, found, source=label)
     write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.pretrained_cfg)
     return spec

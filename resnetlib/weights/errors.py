@@ -1,4 +1,4 @@
-"""Errors of fetching a file. Each message says what was tried, what happened, and what to do next."""
+"""Errors of downloads. Each message says what was tried, what happened, and what to do next."""
 
 import errno
 import re
@@ -11,23 +11,12 @@ from resnetlib.errors import ResnetlibError
 from resnetlib.text import printable
 
 DISK_ERRORS = {
-    "ENOSPC",
-    "EDQUOT",
-    "EFBIG",
-    "EROFS",
-    "EACCES",
-    "EPERM",
-    "ENOTDIR",
-    "EISDIR",
-    "EEXIST",
-    "ENAMETOOLONG",
-    "EIO",
-    "ELOOP",
-}
+    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"
+}  # fmt: skip
 
 
 class FetchError(ResnetlibError):
-    """Base class of the errors of fetching a file."""
+    """Base class of the errors of downloads."""
 
 
 class NotFoundError(FetchError, FileNotFoundError):
@@ -35,7 +24,7 @@ class NotFoundError(FetchError, FileNotFoundError):
 
 
 class DownloadError(FetchError, OSError):
-    """The file cannot be downloaded, stored or read: no network, no permission, a disk that is full, offline mode."""
+    """The file cannot be downloaded, stored or read: no network, no permission, a full disk, offline mode."""
 
 
 class DamagedFileError(FetchError, ValueError):
@@ -48,7 +37,7 @@ def no_such_file(source: HubFile) -> NotFoundError:
 
 
 def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, variable: str) -> BaseException:
-    """Return this library's error for one of the client; an unforeseen error is returned as it is."""
+    """Return the error of this library for one of the client, or an unforeseen error as it is."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import constants, errors
 

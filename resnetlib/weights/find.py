@@ -1,4 +1,4 @@
-"""Resolve what `create_model` is asked for: a name, name.tag, a file, a folder, or a repository of the Hugging Face hub."""
+"""Find and read the weights for `create_model`: by name and tag, in a file, a folder, or a repository of the hub."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.configs import OURS, TIMM_NAMES, pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import same_network
-from resnetlib.weights.dialects.rename import resolve_dialect
+from resnetlib.weights.dialects.infer import infer_spec
+from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect
 from resnetlib.weights.files import WeightsFile, read_weights
 
 HUB = ("hf-hub:", "hf_hub:")
@@ -29,17 +30,17 @@ WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 class Found:
     """Weights, and what is known about them."""
 
-    label: str  # what errors call them
+    label: str  # their name in error messages
     spec: Spec | None  # None if it must be inferred
     file: WeightsFile | None  # None for a network without weights
     dialect: str | None = None  # of the tensors' names, if known
-    known: bool = False  # the catalogue describes them
-    pinned: bool = False  # the catalogue has the hash of their contents
-    by_name: bool = False  # the spec comes only from the name that the user gave together with a file
+    known: bool = False  # from the catalogue, so that dialect and spec need no check
+    pinned: bool = False  # the catalogue has the hash of their content
+    by_name: bool = False  # only the name that the user gave with a file tells the spec
 
 
 def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
-    """Resolve what `create_model` is asked for, and read the weights; `mmap` of None maps downloaded files only."""
+    """Find and read the weights for `create_model`; `mmap` of None maps downloaded files only."""
     if dialect is not None:
         resolve_dialect(dialect)
     text = str(name)
@@ -62,6 +63,22 @@ def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, m
         raise
 
 
+def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, Spec]:
+    """Return the tensors under canonical names, and the spec: given, known, or inferred. Raise ValueError if they contradict."""
+    assert found.file is not None  # noqa: S101 - for mypy
+    if spec is not None and found.spec is not None and not same_network(found.spec, spec):
+        raise InputError(f"{found.label} says that it is of another network:\n  {found.spec}\n  {spec}")
+    state, spec = recognize_dialect(found.file.state, dialect=found.dialect), spec or found.spec
+    if spec is None:
+        return state, infer_spec(state).spec
+    if not found.known:
+        if sum(spec.depths) > len(state.state):  # before a network of that size is built
+            count = len(state.state)
+            raise InputError(f"{found.label} hold {count} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
+        check_dialect(state, spec, source=found.label, by_name=found.by_name)
+    return state, spec
+
+
 def names_weights(name: str | Path) -> bool:
     """Return whether a name is more than a network's: `resnet50.tv2_in1k`, a path, a repository."""
     if not isinstance(name, str | Path):
@@ -76,20 +93,20 @@ def _is_path(name: str | Path) -> bool:
 def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     """Read weights of the catalogue, from the first source that has them."""
     cfg = describe(full_name)
-    if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
-        state = read_embedded(cfg.name, cfg.tag).state
-        dialect, pinned = "resnetlib", True
+    sources = [source for source in cfg.sources if not isinstance(source, EmbeddedFile)]
+    if len(sources) < len(cfg.sources):
+        state, dialect, pinned = read_embedded(cfg.name, cfg.tag).state, "resnetlib", True
     else:
         from resnetlib.weights.hub import fetch_first
 
-        fetched = fetch_first([source for source in cfg.sources if not isinstance(source, EmbeddedFile)])
+        fetched = fetch_first(sources)
         state = read_weights(fetched.path, mmap=mmap is not False).state
         dialect, pinned = fetched.source.dialect, fetched.source.sha256 is not None
     return Found(label=full_name, spec=cfg.spec, file=WeightsFile(state, cfg), dialect=dialect, known=True, pinned=pinned)
 
 
 def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
-    """Read the weights that the user gives for a network's name."""
+    """Read the weights that the user gives together with a network's name: a tag, or a place."""
     tags, spec = tags_of(name), spec_of(name)
     if isinstance(weights, str) and weights in tags:
         if dialect is not None:
@@ -117,12 +134,12 @@ def _path_of(text: str) -> Path:
 
 def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
     """Read a repository of the hub, a folder or a file."""
+    path = _path_of(place.removeprefix(LOCAL))
     if place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
+    elif not path.exists():
+        raise MissingFileError(f"there is no file and no folder {path}")
     else:
-        path = _path_of(place.removeprefix(LOCAL))
-        if not path.exists():
-            raise MissingFileError(f"there is no file and no folder {path}")
         label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
     return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 
@@ -144,18 +161,15 @@ def _read_hub(text: str, mmap: bool) -> WeightsFile:
     config = fetch(HubFile(repo=repo, file=CONFIG, revision=revision or "main"), refresh=True)
 
     def get(name: str) -> Path:
-        if name == CONFIG:
-            return config.path
-        return fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
+        return config.path if name == CONFIG else fetch(HubFile(repo=repo, file=name, revision=config.revision or "main")).path
 
     return _read_repository(get, f"hf-hub:{text}", mmap=mmap)
 
 
 def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, folder: Path | None = None) -> WeightsFile:
-    """Read config.json and the weights of a repository or folder.
+    """Read config.json and the weights of a repository or folder; the config must agree with the header of safetensors.
 
-    `get` returns the path of a file, and raises FileNotFoundError only if it is certain that there is none. The config counts; what
-    the header of safetensors says must agree with it.
+    `get` returns the path of a file, and raises FileNotFoundError only if it is certain that there is none.
     """
     try:
         config = read_json(get(CONFIG))
@@ -187,7 +201,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
 
 
 def _was_interrupted(header: PretrainedConfig, folder: Path) -> bool:
-    """Return whether saving was interrupted after the weights, so that their config has a temporary name (or by now its own)."""
+    """Return whether saving was interrupted after the weights: their config then has a temporary name, or by now its own."""
     for path in (*unfinished(folder, CONFIG), folder / CONFIG):
         with suppress(OSError, ValueError):
             if pretrained_config_of(read_json(path)) == header:

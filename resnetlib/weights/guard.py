@@ -1,6 +1,6 @@
-"""Checks on every answer that huggingface_hub's HTTP client gets for this library. Requests of other libraries pass unchecked.
+"""Check every answer that huggingface_hub's HTTP client gets for this library. Requests of other libraries are not checked.
 
-The client builds paths from what a server answers, sends the token where a server redirects to, and quotes answers in its errors.
+The client makes paths from a server's headers, sends the token where a server redirects it, and quotes answers in its errors.
 """
 
 import re
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from httpx2 import Client, Request, Response, SyncByteStream
 
 LIBRARY = "resnetlib"
-"""The `library_name` of this library's requests. The guard recognizes them by it, in any thread."""
+"""The `library_name` of this library's requests, by which they are recognized in any thread."""
 
 MAX_FILE, MAX_JSON, MAX_ANSWER = 8 * 2**30, 16 * 2**20, 2**20
-"""The most bytes that are read of a file, of a file whose name ends with .json, and of an answer of the hub's API."""
+"""The most bytes that are read of a file, of a .json file, and of an answer of the hub's API."""
 
 _uses = 0
 _users_factory: Callable[[], "Client"] | None = None
 
 
 def is_commit(revision: str) -> bool:
-    """Tell whether a revision is a full commit hash, whose files never change."""
+    """Return whether a revision is a full commit hash, whose files never change."""
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def is_content_hash(name: str) -> bool:
-    """Tell whether a name is a hash by which the hub names contents: a SHA-256, or git's SHA-1."""
+    """Return whether a name is a hash by which the hub names files: a SHA-256, or git's SHA-1."""
     return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Check the answers to all requests inside that are made as `LIBRARY`; raise DownloadError for one that is not safe."""
+    """Check the answers to requests that are made as `LIBRARY` in this context; raise DownloadError for an unsafe one."""
     from huggingface_hub.utils import _http
 
     global _uses, _users_factory
@@ -66,7 +66,7 @@ def _make_client() -> "Client":
 
 
 def _hook(client: "Client") -> None:
-    """Add the checks to a client, once. They stay there, and ignore the requests of other libraries."""
+    """Add the checks to a client, once."""
     if _check_answer not in client.event_hooks["response"]:
         client.event_hooks["request"].append(_check_request)
         client.event_hooks["response"].insert(0, _check_answer)
@@ -84,7 +84,7 @@ def _is_on_hub(request: "Request") -> bool:
 
 
 def _check_request(request: "Request") -> None:
-    """Send the token to no other server than the hub, and ask for uncompressed content."""
+    """Send the token to the hub only, and ask for uncompressed content."""
     if _is_ours(request):
         request.headers["Accept-Encoding"] = "identity"
         if not _is_on_hub(request):
@@ -116,7 +116,7 @@ def _check_answer(response: "Response") -> None:
 
 
 def _check_hashes(response: "Response") -> None:
-    """Let only hashes pass where the client makes paths of headers."""
+    """Raise DownloadError unless the headers from which the client makes paths are hashes."""
     request, headers, status = response.request, response.headers, response.status_code
     commit = headers.get("X-Repo-Commit")
     if commit is None:

@@ -1,11 +1,11 @@
-"""Find a file of weights in the cache or let the client download it, and check its content by its hash.
+"""Find a weights file in the cache or download it, and check its content by its hash.
 
-huggingface_hub downloads files of the hub into its cache, with its locks, timeouts (HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT),
-offline mode (HF_HUB_OFFLINE) and token (HF_TOKEN), and files behind URLs to where torch.hub and torchvision look for them.
+huggingface_hub downloads files of the hub into its own cache, with its locks, timeouts, offline mode (HF_HUB_OFFLINE) and token
+(HF_TOKEN). Files behind URLs are stored where torch.hub and torchvision look for them.
 
-A file of the hub is compared with the hash that the hub announced, which is the name of its blob in the cache: a SHA-256, or git's
-SHA-1 of a small file. A file behind a URL is compared with the first digits of its SHA-256, which its publisher gives; so is a
-file of the hub whose source has a SHA-256.
+The expected hash of a hub file is the one that the hub announced, which is the name of its blob in the cache: a SHA-256, or git's
+SHA-1 for a small file. The expected hash of a URL is the start of the SHA-256 that its publisher gives. Sources with a `sha256` are
+compared with that too.
 """
 
 import glob
@@ -40,14 +40,7 @@ OFFLINE_ADVICE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """A file in the cache whose content was checked.
-
-    Args:
-        path: its path.
-        sha256: of the content, 64 hexadecimal digits.
-        revision: the commit of the hub that it belongs to; None for a URL.
-        source: where it comes from.
-    """
+    """A checked file in the cache. `revision` is its commit on the hub; None for a URL."""
 
     path: Path
     sha256: str
@@ -60,35 +53,19 @@ class _WrongFileError(DamagedFileError):
 
 
 def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
-    """Return a file from the cache, or download it, and check its content.
+    """Return a file from the cache, or download it; check its content, and download a damaged file once more.
 
-    A damaged file is deleted, and downloaded once more. A file that somebody copied into the cache, without the links that tell its
-    hash, is compared with the hash that the hub announces; it is accepted unchecked where the hub cannot be asked.
+    `refresh` asks the hub whether a branch or tag has moved; the cache still answers if the hub cannot be reached. A file that was
+    copied into the cache without its blob is compared with the hash that the hub announces, or accepted if the hub cannot be asked.
 
-    Args:
-        source: where the file comes from.
-        refresh: ask the hub whether a branch or a tag has a newer commit, even if the cache has the file. The cache still
-            answers if the hub cannot be reached.
-
-    Returns:
-        The file.
-
-    Raises:
-        NotFoundError: if the server says that it does not have the file.
-        DownloadError: if the file cannot be downloaded, stored or read.
-        DamagedFileError: if its content has another hash than expected, twice.
-        TypeError: if `source` is of another type.
-
-    Example:
-        >>> fetch(HubFile(repo="timm/resnet18.a1_in1k")).path.name  # doctest: +SKIP
-        'model.safetensors'
+    Raise NotFoundError if the server says that it does not have the file, DamagedFileError if its hash is wrong twice, and
+    DownloadError if it cannot be downloaded, stored or read.
     """
-    cached = find_cached(source)
-    offline = is_offline()
+    cached, offline = find_cached(source), is_offline()
     refresh = refresh and not offline and isinstance(source, HubFile) and not is_commit(source.revision)
     if cached is not None and not refresh:
         try:
-            return _checked(source, cached, ask=not offline, accept_unknown=True)
+            return _check(source, cached, ask=not offline, accept_unknown=True)
         except DamagedFileError as error:
             if offline:
                 raise DamagedFileError(f"{error} {OFFLINE_ADVICE}") from None
@@ -96,30 +73,17 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
         raise _missing_offline(source)
     try:
         with _lock(source):
-            return _download_checked(source)
+            return _download_and_check(source)
     except DownloadError:
         if cached is None or not refresh or not cached.is_file():
             raise
-    return _checked(source, cached, ask=False, accept_unknown=True)
+    return _check(source, cached, ask=False, accept_unknown=True)
 
 
 def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
-    """Return a file that several sources provide, from the first that is cached, else from the first that can be downloaded.
+    """Fetch a file from the first source that is cached, or else the first that can be downloaded.
 
-    Args:
-        sources: where the file comes from, in order of preference.
-
-    Returns:
-        The file.
-
-    Raises:
-        FetchError: if no source provides it; NotFoundError only if every one says that it does not have the file.
-        ValueError: if there are no sources.
-
-    Example:
-        >>> fetch_first([])
-        Traceback (most recent call last):
-        resnetlib.errors.InputError: there are no sources to fetch from
+    Raise NotFoundError only if every source says that it does not have the file.
     """
     if not sources:
         raise InputError("there are no sources to fetch from")
@@ -136,18 +100,7 @@ def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
 
 
 def find_cached(source: HubFile | UrlFile) -> Path | None:
-    """Return the path of a file in the cache, without any request and without checking its content; None if it is not there.
-
-    Args:
-        source: where the file would come from.
-
-    Returns:
-        The path, or None.
-
-    Example:
-        >>> print(find_cached(UrlFile(url="https://example.org/nothing-01234567.pth", sha256="01234567")))
-        None
-    """
+    """Return the path of a file in the cache, without a request or a check; None if it is not there."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -163,52 +116,40 @@ def find_cached(source: HubFile | UrlFile) -> Path | None:
 
 
 def check_cached(source: HubFile | UrlFile) -> Fetched | None:
-    """Read a file in the cache and check its content, without any request. Nothing is changed or deleted.
+    """Read and check a file in the cache, without requests or changes; None if it is not there.
 
-    Args:
-        source: where the file would come from.
-
-    Returns:
-        The file; None if it is not in the cache.
-
-    Raises:
-        DamagedFileError: if its content has another hash than expected, or no hash is known.
-        DownloadError: if it cannot be read.
-
-    Example:
-        >>> print(check_cached(UrlFile(url="https://example.org/nothing-01234567.pth", sha256="01234567")))
-        None
+    Raise DamagedFileError if its hash is wrong or no hash is known, and DownloadError if it cannot be read.
     """
     path = find_cached(source)
-    return None if path is None else _checked(source, path, fresh=True, ask=False)
+    return None if path is None else _check(source, path, fresh=True, ask=False)
 
 
 def is_offline() -> bool:
-    """Tell whether HF_HUB_OFFLINE forbids requests. It does so for URLs too."""
+    """Return whether HF_HUB_OFFLINE forbids requests, to URLs too."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
 
 
 def cache_dir() -> Path:
-    """Return where this library remembers checked files: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`."""
+    """Return the folder of notes on checked files: `RESNETLIB_CACHE`, or `resnetlib` in `XDG_CACHE_HOME` or `~/.cache`."""
     folder = os.environ.get("RESNETLIB_CACHE")
     try:
         if folder:
             return Path(folder).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
-    except RuntimeError:  # the user has no home: nothing can be written there, and nothing is remembered
+    except RuntimeError:  # no home folder: nothing can be written there, so that nothing is remembered
         return Path(os.devnull) / "resnetlib"
 
 
-def _download_checked(source: HubFile | UrlFile) -> Fetched:
+def _download_and_check(source: HubFile | UrlFile) -> Fetched:
     """Download a file and check it; delete a damaged one, and download it once more."""
     deleted, damage = "", None
     for _ in range(2):
         path = None
         try:
             path = _download(source)
-            return _checked(source, path)
+            return _check(source, path)
         except _WrongFileError:
             raise
         except DamagedFileError as error:
@@ -223,7 +164,7 @@ def _download_checked(source: HubFile | UrlFile) -> Fetched:
 
 
 def _download(source: HubFile | UrlFile) -> Path:
-    """Let the client download a file, or find it if another process has downloaded it."""
+    """Download a file, unless another process has done so meanwhile."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -264,7 +205,7 @@ def _url_path(source: UrlFile) -> Path:
 
 
 def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:
-    """Return the folder of a cache, and the environment variable that sets it."""
+    """Return the cache's folder, and the environment variable that sets it."""
     from huggingface_hub import constants
 
     if isinstance(source, UrlFile):
@@ -274,7 +215,7 @@ def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:
 
 @contextmanager
 def _lock(source: HubFile | UrlFile) -> Iterator[None]:
-    """Let one process at a time download a file, and delete what a killed one left. Without effect where no lock can be written."""
+    """Let one process at a time download a file, and delete what a killed one left. Do nothing where no lock can be written."""
     from filelock import FileLock
 
     folder = _cache_of(source)[0] / ".locks"
@@ -292,26 +233,25 @@ def _lock(source: HubFile | UrlFile) -> Iterator[None]:
         lock.release()
 
 
-def _checked(
+def _check(
     source: HubFile | UrlFile, path: Path, *, fresh: bool = False, ask: bool = True, accept_unknown: bool = False
 ) -> Fetched:
-    """Check a file by every hash that is known of it, and remember it by its size, times and inode.
+    """Compare a file with every known hash, and note its size, times and inode, so that it is hashed again only after a change.
 
-    `fresh` reads it even if it is remembered; `ask` lets the hub tell a hash that the cache does not tell.
+    `fresh` hashes it in any case; `ask` asks the hub for a hash that the cache does not tell.
     """
-    place = _note_of(path)
-    note, blob = _read_note(place), _blob_of(source, path)
+    note, blob = _read_note(path), _blob_of(source, path)
     try:
         identity: list[int] | None = _identity(path.stat())
-        remembered = not fresh and note.get("identity") == identity
-        sha256, identity = (note["sha256"], identity) if remembered else _sha256(path)
+        unchanged = not fresh and note.get("identity") == identity
+        sha256, identity = (note["sha256"], identity) if unchanged else _sha256(path)
         names = [note["name"]] if "name" in note else []
         if blob is not None and is_content_hash(blob.name) and blob.name not in names:
             names.append(blob.name)
         if not names and not source.sha256 and isinstance(source, HubFile):
-            names = _names_of_copy(source, path, sha256, ask=ask, accept_unknown=accept_unknown)
+            names = _hashes_of_copy(source, path, sha256, ask=ask, accept_unknown=accept_unknown)
         for name in names:
-            if not (remembered and name == note.get("name")) and not _has_hash(path, name, sha256):
+            if not (unchanged and name == note.get("name")) and not _has_hash(path, name, sha256):
                 raise DamagedFileError(f"{source} is damaged in {path}: its SHA-256 is {sha256}, expected the hash {name}.")
         if source.sha256 and not sha256.startswith(source.sha256):
             kind, what = (_WrongFileError, "another file") if names else (DamagedFileError, "damaged")
@@ -325,17 +265,17 @@ def _checked(
     except OSError as error:
         advice = f"Make it readable, or set {_cache_of(source)[1]} to another folder."
         raise DownloadError(f"Cannot read {path}: {error.strerror}. {advice}") from None
-    if not remembered and identity is not None and (names or source.sha256):
+    if not unchanged and identity is not None and (names or source.sha256):
         note = {"identity": identity, "sha256": sha256} | ({"name": names[0]} if names else {})
         with suppress(OSError, ValueError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, json.dumps(note).encode())
+            _note_path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(_note_path(path), json.dumps(note).encode())
     revision = _snapshot_of(source, path).name if isinstance(source, HubFile) else None
     return Fetched(path=path, sha256=sha256, revision=revision, source=source)
 
 
-def _names_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
-    """Return the hash of a file that is no link to a blob: from the blobs beside it, or from the hub; [] to accept it unchecked."""
+def _hashes_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
+    """Return the expected hash of a file that is no link to a blob, from the blobs or the hub; [] to accept the file."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     snapshot = _snapshot_of(source, path)
@@ -415,15 +355,15 @@ def _identity(stat: os.stat_result) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
 
 
-def _note_of(path: Path) -> Path:
+def _note_path(path: Path) -> Path:
     place = os.fsencode(Path(os.path.realpath(path.parent)) / path.name)
     return cache_dir() / "checked" / f"{hashlib.sha256(place).hexdigest()[:32]}.json"
 
 
-def _read_note(place: Path) -> dict[str, Any]:
-    """Return the identity, the SHA-256 and the hub's name of a checked file; {} if there is no valid note."""
+def _read_note(path: Path) -> dict[str, Any]:
+    """Return the identity, the SHA-256 and the blob's name of a checked file; {} if there is no valid note."""
     try:
-        note = json.loads(read_file(place, 10_000))
+        note = json.loads(read_file(_note_path(path), 10_000))
         hashes = [note["sha256"], note.get("name", note["sha256"])]
         valid = all(isinstance(name, str) and is_content_hash(name) for name in hashes) and len(note["sha256"]) == 64
         return dict(note) if valid else {}

@@ -14,13 +14,12 @@ from resnetlib.modules.backbone import check_network
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
-from resnetlib.weights.dialects.unwrap import check_plain
+from resnetlib.weights.files import check_state
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
-"""How a first convolution is adapted to other input channels; a function takes the weight and the number of channels."""
+"""How to adapt a first convolution to another number of input channels; a function takes the weight and this number."""
 
-_ALIGNMENT = 64
-"""Bytes to which PyTorch aligns its tensors on the CPU."""
+_ALIGNMENT = 64  # bytes, as PyTorch aligns its own tensors on the CPU
 
 
 def load_state(
@@ -36,23 +35,20 @@ def load_state(
     Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0.
 
     Args:
-        net: changed only if everything fits.
+        net: the network, which is changed only if everything fits.
         state: names and tensors, in any dialect.
         keep_head: keep the network's classifier.
-        dialect: of the names; None to find it.
-        source: what errors call the weights.
+        dialect: of the names; None to detect it.
+        source: name of the weights in error messages.
 
     Raises:
         ValueError: if names are missing or unexpected, shapes differ, or numbers are not finite; one error lists all problems.
         TypeError: if net is not a `Backbone`, or state not a mapping.
     """
     check_network(net, compiled=False)
-    if not isinstance(state, Mapping):
-        raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
-    for key, tensor in state.items():
-        check_plain(key, tensor)
+    check_state(state)
     if any(tensor.is_meta for tensor in net.parameters()):
-        raise InputError("this network is on the meta device, which holds shapes alone: build it on another, or use create_model")
+        raise InputError("this network is on the meta device, which holds only shapes: build it elsewhere, or use create_model")
     found = recognize_dialect(state, dialect=dialect)
     check_dialect(found, net.spec, source=source)
     if keep_head:
@@ -73,11 +69,13 @@ def assign_state(
     `trusted` weights are known to be finite. No two of the tensors may share memory.
     """
     dtype = dtype or torch.get_default_dtype()
-    given = fit_state(net, found, source=source)
-    given = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in given.items()}
+    given = {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for key, tensor in fit_state(net, found, source=source).items()
+    }
     if not trusted:
         check_finite(given, source)
-    for prefix, module in net.named_modules():  # load_state_dict(assign=True) takes several times as long
+    for prefix, module in net.named_modules():  # several times as fast as load_state_dict(assign=True)
         path = f"{prefix}." if prefix else ""
         for name, parameter in module._parameters.items():
             if parameter is not None:
@@ -88,7 +86,7 @@ def assign_state(
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """Copy a matrix that is not aligned in its file: a product with it can be rounded differently."""
+    """Copy a matrix that is not aligned in its file, since a product with it may be rounded differently."""
     return tensor.clone() if tensor.ndim == 2 and tensor.data_ptr() % _ALIGNMENT else tensor
 
 
@@ -120,19 +118,19 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) -> Tensor:
-    """Adapt the weight of a first convolution to other input channels.
+    """Adapt the weight of a first convolution to another number of input channels.
 
     "sum"
         one channel: the sum over the old ones. A grey image gives the same output as its copy in RGB.
     "repeat"
         the old channels in turn (R, G, B, R, G ...), scaled by old / new, so that the outputs keep their scale.
     "zeros"
-        the old channels, then zeros for additional ones such as depth or infrared, which do not change the outputs until the
-        network is trained on.
+        the old channels, then zeros for additional ones such as depth or infrared. The additional channels do not change the
+        outputs until the network is trained further.
 
     Args:
         weight: `(C_out, C_in, k, k)`.
-        channels: of the images.
+        channels: number of input channels.
         rule: one of the above, or a function of `(weight, channels)`; None is "sum" for one channel, else "repeat", as in timm.
 
     Returns:
@@ -158,7 +156,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
     old = weight.shape[1]
     if channels == old:
         return weight
-    rule = rule or _default_rule(channels)
+    rule = rule or ("sum" if channels == 1 else "repeat")
     if callable(rule):
         adapted = rule(weight, channels)
         shape = (weight.shape[0], channels, *weight.shape[2:])
@@ -183,16 +181,12 @@ def check_rule(rule: InputRule | None) -> None:
         raise InputError(f"the rule for the input must be 'sum', 'repeat', 'zeros' or a function, got {rule!r}")
 
 
-def _default_rule(channels: int) -> Literal["sum", "repeat"]:
-    return "sum" if channels == 1 else "repeat"
-
-
 def adapt_channels(found: RecognizedState, channels: int, rule: InputRule | None = None) -> tuple[RecognizedState, str]:
-    """Adapt the first convolution of a state dict, in float32 or better; also return a description, or "" if it stays."""
+    """Adapt the first convolution of a state dict, in float32 or better; also return a description, "" if nothing changed."""
     weight = found.state.get(found.first_conv)
     if weight is None or weight.ndim != 4 or channels < 1 or channels == weight.shape[1]:
         return found, ""
     adapted = adapt_input(weight.to(torch.promote_types(weight.dtype, torch.float32)), channels, rule)
-    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or _default_rule(channels)
+    how = getattr(rule, "__name__", "a function") if callable(rule) else rule or ("sum" if channels == 1 else "repeat")
     done = f"the input's {weight.shape[1]} channels made {channels} ({how})"
     return replace(found, state={**found.state, found.first_conv: adapted}), done

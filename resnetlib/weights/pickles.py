@@ -1,4 +1,4 @@
-"""Check files of `torch.save` before they are loaded, for zip bombs and for pickles that would take forever."""
+"""Check files of `torch.save` for zip bombs and for pickles that would take forever, before they are loaded."""
 
 import pickletools
 import re
@@ -13,17 +13,17 @@ from typing import Any, BinaryIO
 from resnetlib.disk import open_file
 from resnetlib.errors import InputError
 
-LARGEST = 2**26
-"""The most bytes of a pickle in a zip; the tensors' contents are separate records."""
+MAX_PICKLE = 2**26
+"""The most bytes of a pickle in a zip; the numbers of the tensors are separate records."""
 
-MOST_STEPS = 10_000_000
-"""The most steps that loading may take: creating an object, or visiting it again, is one step."""
+MAX_STEPS = 10_000_000
+"""The most steps that loading may take. A step creates an object, or visits it again."""
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two of the five pickles in a file written before PyTorch 1.6."""
 
 _COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch.* (?!Tensor$)\w+Tensor")
-"""Globals that `torch.load` accepts, that no network's tensors need, and that make large objects of small ones."""
+"""Globals that `torch.load` accepts, but that no network needs, and that turn small objects into large ones."""
 
 _MODIFIERS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD"}
 """Opcodes that leave the object they change on the stack."""
@@ -33,7 +33,7 @@ _OBJECTS = {"REDUCE", "NEWOBJ", "BINPERSID", "GLOBAL", "EMPTY_LIST", "EMPTY_DICT
 
 @dataclass(slots=True, eq=False)
 class _Object:
-    """Stands for an object of a pickle: the steps that it takes to visit it and its parts, and its kind."""
+    """A stand-in for an object of a pickle, with the steps that it takes to visit it and its parts."""
 
     steps: int
     kind: str  # "scalar", "tuple" or "object"
@@ -81,8 +81,8 @@ def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
             raise InputError(f"{shown} has a name that torch.save never gives")
         names.add(name)
         if name.endswith("data.pkl"):
-            if record.file_size > LARGEST:
-                raise InputError(f"its pickle has {record.file_size:,} bytes, more than the {LARGEST:,} that are read")
+            if record.file_size > MAX_PICKLE:
+                raise InputError(f"its pickle has {record.file_size:,} bytes, more than the {MAX_PICKLE:,} that are read")
             file.seek(record.header_offset + 26)
             file.seek(sum(struct.unpack("<HH", file.read(4))), 1)
             yield file.read(record.file_size)
@@ -104,41 +104,37 @@ def _check_steps(stream: BinaryIO) -> None:
     marks: list[int] = []
     memo: dict[int, _Object] = {}
     spent = 0
+    arg: Any
     for opcode, arg, _ in pickletools.genops(stream):
         name = opcode.name
-        _check_opcode(name, arg)
-        steps = _own_steps(name, arg)
+        if name == "PROTO" and arg != 2:
+            raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
+        if name == "GLOBAL" and _COPIES.fullmatch(arg):
+            raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
+        steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)
+        if name == "LONG1" and arg.bit_length() > 72:  # as keys, integers with equal hashes are compared one by one
+            steps = 10_000
         spent += steps
         if name == "MARK":
             marks.append(len(stack))
         elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[arg] = stack[-1]  # type: ignore[index] # it is an int here
+            memo[arg] = stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[arg])  # type: ignore[index]
+            stack.append(memo[arg])
         else:
             taken = _take(stack, marks, opcode)
-            _check_taken(name, taken)
-            made = taken[0] if name in _MODIFIERS else _Object(steps, _kind(name))
+            if name in ("SETITEM", "SETITEMS") and any(key.kind != "scalar" for key in taken[1::2]):
+                raise InputError("a dictionary in it has keys that are neither strings nor numbers")
+            if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
+                raise InputError("it calls something without a tuple of arguments")
+            kind = "tuple" if "TUPLE" in name else "object" if name in _OBJECTS else "scalar"
+            made = taken[0] if name in _MODIFIERS else _Object(steps, kind)
             visited = sum(each.steps for each in taken if each is not made)
             made.steps += visited
             spent += visited
             stack += [made] * len(opcode.stack_after)
-        if spent > MOST_STEPS:
-            raise InputError(f"loading it would take more than {MOST_STEPS:,} steps")
-
-
-def _check_opcode(name: str, arg: Any) -> None:
-    if name == "PROTO" and arg != 2:
-        raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
-    if name == "GLOBAL" and _COPIES.fullmatch(arg):
-        raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
-
-
-def _own_steps(name: str, arg: Any) -> int:
-    """Return the steps of an object without its parts."""
-    if name == "LONG1" and arg.bit_length() > 72:  # as keys, integers with equal hashes are compared one by one
-        return 10_000
-    return 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)
+        if spent > MAX_STEPS:
+            raise InputError(f"loading it would take more than {MAX_STEPS:,} steps")
 
 
 def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo) -> list[_Object]:
@@ -153,16 +149,3 @@ def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo
         raise InputError("it takes objects that are not there")
     below, stack[at:] = stack[at:], []
     return below + above
-
-
-def _check_taken(name: str, taken: list[_Object]) -> None:
-    if name in ("SETITEM", "SETITEMS") and any(key.kind != "scalar" for key in taken[1::2]):
-        raise InputError("a dictionary in it has keys that are neither strings nor numbers")
-    if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
-        raise InputError("it calls something without a tuple of arguments")
-
-
-def _kind(name: str) -> str:
-    if "TUPLE" in name:
-        return "tuple"
-    return "object" if name in _OBJECTS else "scalar"

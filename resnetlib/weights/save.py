@@ -1,11 +1,11 @@
-"""Save a network as a folder from which it can be rebuilt, here and in timm; push that folder to the hub."""
+"""Save a network as a folder with a model card, from which this library and timm can rebuild it, and push it to the hub."""
 
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 from torch import nn
@@ -18,7 +18,6 @@ from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
-from resnetlib.weights.card import model_card
 from resnetlib.weights.configs import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect
@@ -27,6 +26,32 @@ from resnetlib.weights.files import check_pretrained_config, encode_state
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
 CARD = "README.md"
+
+_HEADER = """---
+library_name: resnetlib
+pipeline_tag: image-classification
+tags:
+- image-classification
+- resnetlib
+{timm}{license}---
+
+# {title}
+
+"""
+
+_USE = """
+## Use
+
+```python
+import resnetlib
+
+net = resnetlib.create_model({place}).eval()
+{predict}```
+"""
+
+_HUB_LICENSES = {
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"
+}  # fmt: skip
 
 
 def save_model(
@@ -46,9 +71,9 @@ def save_model(
         net: the network.
         folder: the folder, which is created if it does not exist.
         classes: the names of the logits; by default `net.classes`.
-        pretrained_cfg: the config of the weights; by default one with the spec, the classes, the preprocessing, and the licence and
+        pretrained_cfg: the config of the weights; by default it has the spec, the classes, the preprocessing, and the licence and
             origin of the weights that the network was created with.
-        overwrite: replace a network in the folder. If the process is killed meanwhile, the folder holds the old or the new one.
+        overwrite: replace a network in the folder. If the process is killed, the folder still holds the old or the new one.
 
     Raises:
         FileExistsError: if the folder already holds a network, unless `overwrite`.
@@ -107,38 +132,31 @@ def push_to_hub(
         ValueError: as in `save_model`, or if `repo` is not a valid name.
         OSError: if the hub refuses the upload, or cannot be reached.
     """
+    from httpx2 import HTTPError
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError
 
     from resnetlib.weights.guard import LIBRARY, guarded
 
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
-    with tempfile.TemporaryDirectory() as folder, guarded(), _reachable(constants.ENDPOINT):
-        api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
-        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
-        write_together(Path(folder), files | {CARD: _card(net, cfg, place)})
-        if revision != "main":
-            api.create_branch(repo, branch=revision, exist_ok=True)
-        commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
-    return str(commit.oid)
-
-
-@contextmanager
-def _reachable(server: str) -> Iterator[None]:
-    """Raise InputError for a name that the hub's client refuses, and DownloadError if a server cannot be reached."""
-    from httpx2 import HTTPError
-    from huggingface_hub.errors import HFValidationError
-
+    api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
     try:
-        yield
+        with tempfile.TemporaryDirectory() as folder, guarded():
+            repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
+            place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
+            write_together(Path(folder), files | {CARD: _card(net, cfg, place)})
+            if revision != "main":
+                api.create_branch(repo, branch=revision, exist_ok=True)
+            commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
     except HFValidationError as error:
         raise InputError(printable(error)) from error
     except HTTPError as error:
-        if isinstance(error, OSError):  # an answer
+        if isinstance(error, OSError):  # the hub answered
             raise
         raise DownloadError(
-            f"{server} cannot be reached: {printable(error)}. Check the network, its proxy and HF_ENDPOINT."
+            f"{constants.ENDPOINT} cannot be reached: {printable(error)}. Check the network, its proxy and HF_ENDPOINT."
         ) from error
+    return str(commit.oid)
 
 
 def _encode(
@@ -172,8 +190,44 @@ def _card(net: Backbone, cfg: PretrainedConfig, place: str) -> bytes:
     return card.encode(errors="backslashreplace")
 
 
+def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int, in_timm: bool) -> str:
+    """Return the card as Markdown with the hub's header; `place` is the argument of `create_model`."""
+    rows = {
+        "spec": f"`{cfg.spec}`",
+        "classes": f"{num_classes:,}",
+        "parameters": cfg.params is not None and f"{cfg.params:,}",
+        "multiply-accumulates": cfg.gmacs is not None and f"{cfg.gmacs:.3f} G",
+    }
+    if (steps := cfg.preprocess) is not None:
+        rows["input"] = f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"
+        rows["mean, deviation"] = f"{steps.mean}, {steps.std}"
+    rows |= {
+        "top-1": cfg.top1 is not None and f"{cfg.top1:g} %",
+        "top-5": cfg.top5 is not None and f"{cfg.top5:g} %",
+        "evaluated on": cfg.evaluated_on,
+        "recipe": cfg.recipe,
+        "licence": cfg.license,
+        "origin": cfg.origin,
+    }
+    table = [f"| {what} | {text if what == 'spec' else _cell(text)} |" for what, text in rows.items() if text]
+    license_ = cfg.license.lower() if cfg.license.lower() in _HUB_LICENSES else "other"
+    header = _HEADER.format(
+        timm="- timm\n" if in_timm else "",
+        license=f"license: {license_}\n" if cfg.license else "",
+        title=_cell(cfg.full_name or "A network of resnetlib"),
+    )
+    predict = "predictions = resnetlib.classify(net, [image])  # a PIL image\n" if cfg.preprocess is not None else ""
+    use = _USE.format(place=json.dumps(printable(place, 1000), ensure_ascii=False), predict=predict)
+    return header + "\n".join(["| | |", "|-|-|", *table]) + "\n" + use
+
+
+def _cell(text: str) -> str:
+    """Escape an untrusted text, so that a table's cell shows it literally."""
+    return re.sub(r"([\\|\[\]`])", r"\\\1", escape(printable(" ".join(text.split()), 2000), quote=False))
+
+
 def _default_config(net: Backbone) -> PretrainedConfig:
-    """Return what still holds for weights that may have been trained further: no tag, no accuracy, no recipe."""
+    """Return the config of weights that may have been trained further: without tag, accuracy and recipe."""
     began = net.pretrained_cfg or PretrainedConfig(name="", tag="", spec=net.spec)
     return PretrainedConfig(
         name=name_of(net.spec),
@@ -188,9 +242,9 @@ def _default_config(net: Backbone) -> PretrainedConfig:
 
 
 def _check_unchanged(net: Backbone) -> None:
-    """Raise ValueError for a network with other modules than its spec describes: it could not be rebuilt from the spec.
+    """Raise ValueError if the network has other modules than its spec, from which it is rebuilt.
 
-    Stochastic depth, dropout, the momentum of statistics, frozen batch norms and dilation may differ.
+    Stochastic depth, dropout, the momentum of batch norms, frozen batch norms and dilation may differ.
     """
     built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(built) is not type(net):

@@ -22,8 +22,7 @@ from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile, p
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import catalog
 from resnetlib.weights.catalog import EMBEDDED, describe, list_pretrained, pretrained_configs, read_embedded, tags_of
-from resnetlib.weights.catalog.hashes import sha256_sums, url_file
-from resnetlib.weights.catalog.imagenet import imagenet_classes, imagenet_ids
+from resnetlib.weights.catalog.tables import imagenet_classes, imagenet_ids, sha256_sums, url_file
 from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
 
 TORCHVISION = {
@@ -168,7 +167,7 @@ def test_hashes_begin_as_the_files_names_end() -> None:
         assert len(url.sha256) in (8, 64)
     files = {url.url.rpartition("/")[2]: url.sha256 for url in urls}
     assert {name: files[name] for name in sha256_sums()} == sha256_sums()
-    with pytest.raises(ValueError, match=r"must end in -, eight hexadecimal digits, .* got 'https://x.org/resnet-18.pth'"):
+    with pytest.raises(ValueError, match=r"sha256 must be 8 to 64 hexadecimal digits, in lower case, got '18'"):
         url_file("https://x.org/resnet-18.pth", dialect="timm")
 
 

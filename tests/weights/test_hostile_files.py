@@ -35,7 +35,7 @@ from resnetlib.weights import (
     write_state,
     write_weights,
 )
-from resnetlib.weights.card import model_card
+from resnetlib.weights.save import model_card
 
 NET = build(FAMILIES["resnet"], num_classes=2)
 STATE = NET.state_dict()

@@ -1,4 +1,4 @@
-"""The catalogue of pretrained weights: which exist, their configs, and where they are stored."""
+"""The catalogue of pretrained weights: their names, their configs, and where they are stored."""
 
 import hashlib
 import json
@@ -14,8 +14,7 @@ from types import MappingProxyType
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.models.catalog import SPECS, natural_order
-from resnetlib.weights.catalog.cifar import cifar_builders
-from resnetlib.weights.catalog.imagenet import imagenet_builders
+from resnetlib.weights.catalog.tables import builders
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
@@ -32,16 +31,13 @@ EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
 
 
 class _Catalogue(Mapping[str, PretrainedConfig]):
-    """Full name -> pretrained config, built when it is first looked up."""
+    """Full name -> pretrained config, built on first access."""
 
     def __init__(self, builders: Mapping[str, Callable[[], PretrainedConfig]]) -> None:
-        self._builders = builders
-        self._built: dict[str, PretrainedConfig] = {}
+        self._builders = {name: cache(build) for name, build in builders.items()}
 
     def __getitem__(self, full_name: str) -> PretrainedConfig:
-        if full_name not in self._built:
-            self._built[full_name] = self._builders[full_name]()
-        return self._built[full_name]
+        return self._builders[full_name]()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._builders)
@@ -54,7 +50,7 @@ class _Catalogue(Mapping[str, PretrainedConfig]):
 def pretrained_configs() -> Mapping[str, PretrainedConfig]:
     """Return all pretrained configs by full name, as a read-only mapping that builds each one on first access."""
     embedded = {f"{name}.{tag}": partial(_embedded_config, source) for (name, tag), source in EMBEDDED.items()}
-    return _Catalogue({**embedded, **cifar_builders(), **imagenet_builders()})
+    return _Catalogue({**embedded, **builders()})
 
 
 def list_pretrained(pattern: str = "*") -> list[str]:
@@ -64,7 +60,7 @@ def list_pretrained(pattern: str = "*") -> list[str]:
         pattern: `fnmatch` wildcards: `*`, `?`, `[...]`.
 
     Returns:
-        The names that match.
+        The matching names.
 
     Example:
         >>> list_pretrained("wide_resnet101_2*")
@@ -74,7 +70,7 @@ def list_pretrained(pattern: str = "*") -> list[str]:
 
 
 def describe(full_name: str) -> PretrainedConfig:
-    """Look up the pretrained config of weights in the catalogue.
+    """Return the pretrained config of weights in the catalogue.
 
     Args:
         full_name: `network.tag`, as `list_pretrained` returns it.
@@ -83,7 +79,7 @@ def describe(full_name: str) -> PretrainedConfig:
         The pretrained config.
 
     Raises:
-        ValueError: if there are no such weights; the message gives the nearest names, or the tags of a network.
+        ValueError: if there are no such weights; the message lists the closest names, or the tags of a network.
         TypeError: if the name is not a str.
 
     Example:
@@ -119,9 +115,8 @@ def tags_of(name: str) -> list[str]:
         >>> tags_of("cifar_resnet20")
         ['resnetlib_c10', 'akamaster_c10']
     """
-    tags = natural_order(
-        full_name.removeprefix(f"{name}.") for full_name in pretrained_configs() if full_name.startswith(f"{name}.")
-    )
+    names = (full_name.partition(".") for full_name in pretrained_configs())
+    tags = natural_order(tag for network, _, tag in names if network == name)
     return sorted(tags, key=lambda tag: (name, tag) not in EMBEDDED)
 
 
@@ -136,7 +131,7 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
         The tensors and their pretrained config.
 
     Raises:
-        ValueError: if the package has no such weights, or the file is damaged (by its SHA-256).
+        ValueError: if the package has no such weights, or their file does not have its SHA-256.
     """
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]

@@ -1,1 +1,1 @@
-"""How other libraries name the same tensors, and which network tensors belong to."""
+"""The tensor names of other libraries, and the network that a state dict belongs to."""

@@ -44,7 +44,7 @@ def canonical_spec(spec: Spec) -> Spec:
 
 
 def infer_base_width(widths: Sequence[int], per_group: Sequence[int]) -> int:
-    """Return the base width of bottlenecks with so many channels in a group; 64 if it is one of several."""
+    """Return the base width for bottlenecks with these channels in a group; 64 if several are possible."""
     least = max(-(-64 * channels // width) for width, channels in zip(widths, per_group, strict=True))
     most = min((64 * (channels + 1) - 1) // width for width, channels in zip(widths, per_group, strict=True))
     if not 0 < least <= most:
@@ -55,7 +55,7 @@ def infer_base_width(widths: Sequence[int], per_group: Sequence[int]) -> int:
 
 
 def infer_compression(pairs: Iterable[tuple[int, int]]) -> float:
-    """Return the compression of transitions, from each one's channels in and out: 0.5, 1.0, or that of the fewest decimals."""
+    """Return the compression for transitions with these input and output channels: 0.5, 1.0, or that of the fewest decimals."""
     pairs = list(pairs)
     least = max((c_out / c_in for c_in, c_out in pairs), default=0.5)
     shares: list[float] = [0.5, 1.0, *(ceil(least * 10**digits) / 10**digits for digits in range(1, 16)), least]
@@ -71,14 +71,14 @@ def _names() -> Mapping[Spec, str]:
 
 
 def name_of(spec: Spec) -> str:
-    """Return the catalogue's name for a network, or ""."""
+    """Return the name of a known network, or ""."""
     return _names().get(canonical_spec(spec), "")
 
 
 def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], unknown: Sequence[str] = ()) -> list[str]:
     """Return a line for each way in which tensors differ from a network's own; none if they fit.
 
-    Old files have no `num_batches_tracked`, so they may be missing.
+    `num_batches_tracked` may be missing, as in old files.
     """
     both = [(key, own[key], given[key]) for key in own if key in given]
     return [
@@ -93,6 +93,6 @@ def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], unknown: Seq
 
 
 def listed(what: str, names: Sequence[str], shown: int = 8) -> list[str]:
-    """Return a line with the number of names, and the first few; no line for no names."""
+    """Return a line with the number of names and the first few; no line if there are none."""
     more = f" ... and {len(names) - shown} more" if len(names) > shown else ""
     return [f"  {len(names)} {what}: {', '.join(name[:200] for name in names[:shown])}{more}"] if names else []

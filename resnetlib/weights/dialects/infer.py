@@ -34,13 +34,13 @@ class Inferred(NamedTuple):
 def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | None = None) -> Inferred:
     """Infer the network that a state dict belongs to.
 
-    Names and shapes do not tell everything: a bottleneck's stride can be in either of two convolutions, and a network without
-    projections can be plain, or residual with either padding. The dialect settles it if its networks have only one of these. Names
-    that several dialects share settle nothing, unless you name one of them.
+    Some networks have the same names and shapes: the stride of a bottleneck can be in either of two convolutions, and a network
+    without projections can be plain, or residual with either padding. A dialect decides if it has only one of these networks. If
+    several dialects have these names, pass the one that decides.
 
     Args:
         state: names and tensors in any dialect, or the result of `recognize_dialect`.
-        dialect: of the names; None to find it.
+        dialect: of the names; None to detect it.
 
     Returns:
         The spec, and the numbers of classes and input channels.
@@ -90,7 +90,7 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
 
 
 def nearest_name(found: RecognizedState) -> str | None:
-    """Return the name of the catalogue's network with these blocks, even if other tensors are missing; None if there is none."""
+    """Return the name of the known network with these blocks, even if other tensors are missing; None if there is none."""
     try:
         specs = _candidates(found)
     except ValueError:
@@ -112,13 +112,13 @@ def _tensors_of(spec: Spec, num_classes: int, in_chans: int) -> Mapping[str, Ten
 
 
 def _candidates(found: RecognizedState) -> list[Spec]:
-    """Return the specs that fit the blocks, without a look at all tensors; the likeliest first."""
+    """Return the specs that fit the blocks, the likeliest first, without comparing the other tensors."""
     shapes = {key: tuple(tensor.shape) for key, tensor in found.state.items()}
-    specs = _densenet_candidates(shapes) if found.family == "densenet" else _resnet_candidates(shapes)
+    specs = [_densenet_spec(shapes)] if found.family == "densenet" else _resnet_specs(shapes)
     return list(dict.fromkeys(map(canonical_spec, specs)))
 
 
-def _densenet_candidates(shapes: Shapes) -> list[Spec]:
+def _densenet_spec(shapes: Shapes) -> Spec:
     depths, first = _depths(shapes, first=1), "features.denseblock1.denselayer1"
     bottleneck = f"{first}.conv2.weight" in shapes
     growth = _channels(shapes, f"{first}.conv{2 if bottleneck else 1}.weight")
@@ -126,20 +126,18 @@ def _densenet_candidates(shapes: Shapes) -> list[Spec]:
     norm: Norm = "none"
     if f"{first}.norm1.weight" in shapes:
         norm = "batch" if f"{first}.norm1.running_mean" in shapes else "group"
-    return [
-        DenseNetSpec(
-            growth=growth,
-            depths=depths,
-            stem_width=_channels(shapes, "features.conv0.weight"),
-            bottleneck=_channels(shapes, f"{first}.conv1.weight") // growth if bottleneck else 0,
-            compression=infer_compression((_channels(shapes, key, axis=1), _channels(shapes, key)) for key in transitions),
-            stem=_stem(shapes, "features.conv0.weight"),
-            norm=norm,
-        )
-    ]
+    return DenseNetSpec(
+        growth=growth,
+        depths=depths,
+        stem_width=_channels(shapes, "features.conv0.weight"),
+        bottleneck=_channels(shapes, f"{first}.conv1.weight") // growth if bottleneck else 0,
+        compression=infer_compression((_channels(shapes, key, axis=1), _channels(shapes, key)) for key in transitions),
+        stem=_stem(shapes, "features.conv0.weight"),
+        norm=norm,
+    )
 
 
-def _resnet_candidates(shapes: Shapes) -> list[Spec]:
+def _resnet_specs(shapes: Shapes) -> list[Spec]:
     depths = _depths(shapes, first=0)
     stages = range(1, len(depths) + 1)
     bottleneck = "layer1.0.conv3.weight" in shapes
@@ -167,7 +165,7 @@ def _resnet_candidates(shapes: Shapes) -> list[Spec]:
     init: Init = "fixup" if fixup else "he"
     specs: list[Spec] = []
     for order, stem_norm, stride_in, (join, shortcut) in product(orders, stem_norms, strides, joins):
-        with suppress(ValueError):  # some do not go together
+        with suppress(ValueError):  # some options cannot be combined
             specs.append(
                 replace(base, order=order, stem_norm=stem_norm, stride_in=stride_in, join=join, shortcut=shortcut, init=init)
             )
@@ -217,9 +215,8 @@ def _depths(shapes: Shapes, *, first: int) -> tuple[int, ...]:
         blocks.setdefault(int(stage), set()).add(int(block))
     if len(blocks) > MOST_STAGES:
         raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(blocks)}")
-    return tuple(
-        _count(blocks[stage], first, f"the blocks of stage {stage}") for stage in range(1, _count(set(blocks), 1, "stages") + 1)
-    )
+    stages = range(1, _count(set(blocks), 1, "stages") + 1)
+    return tuple(_count(blocks[stage], first, f"the blocks of stage {stage}") for stage in stages)
 
 
 def _count(numbers: set[int], first: int, what: str) -> int:
@@ -232,7 +229,7 @@ def _count(numbers: set[int], first: int, what: str) -> int:
 
 
 def _channels(shapes: Shapes, key: str, *, axis: int = 0) -> int:
-    """Return the channels out (axis 0) or in (axis 1) of a convolution."""
+    """Return the output (axis 0) or input channels (axis 1) of a convolution."""
     if key not in shapes:
         raise InputError(f"there is no {key}")
     if len(shapes[key]) != 4 or not shapes[key][axis]:
@@ -248,7 +245,7 @@ def _stem(shapes: Shapes, key: str) -> Stem:
 
 
 def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:
-    """Return an error message that lists the possible networks, and what would settle each."""
+    """Return an error message that lists the possible networks, and what selects each."""
     differ = [field.name for field in fields(specs[0]) if len({getattr(spec, field.name) for spec in specs}) > 1]
     lines = [f"names and shapes are the same for {len(specs)} networks:"]
     for spec in specs:

@@ -1,4 +1,4 @@
-"""Find the dialect of a state dict, and translate its names into canonical ones and back."""
+"""Detect the dialect of a state dict, and translate its names into the canonical ones and back."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -17,24 +17,21 @@ _FIELD = re.compile(r"\{([a-z])([+-]\d+)?\}")
 _NUMBER = "0|[1-9][0-9]{0,5}"
 _LEAF = "weight|bias|running_mean|running_var|num_batches_tracked|shift|scale"
 
-_DEEPEST = 8
-"""The most parts of a common prefix that are tried."""
+_MAX_PREFIX = 8  # parts of a common prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecognizedState:
     """A state dict with canonical names."""
 
-    dialects: tuple[str, ...]
-    """Those that have all of its names, or if none has, the nearest."""
+    dialects: tuple[str, ...]  # those that have all of the names; if there is none, the closest
     family: Family
     state: dict[str, Tensor]
-    unknown: tuple[str, ...]
-    """The names that the dialect does not have."""
+    unknown: tuple[str, ...]  # names that the dialect does not have
 
     @property
     def num_classes(self) -> int:
-        """Logits of the classifier; 0 if there is none."""
+        """Number of logits; 0 without a classifier."""
         weight = self.state.get("classifier.weight" if self.family == "densenet" else "fc.weight")
         if weight is None:
             return 0
@@ -49,14 +46,14 @@ class RecognizedState:
 
     @property
     def in_chans(self) -> int:
-        """Channels that the first convolution takes; 3 if there is none."""
+        """Input channels of the first convolution; 3 if it is missing."""
         weight = self.state.get(self.first_conv)
         return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
 
 
 @cache
 def _compile(rules: tuple[Rule, ...], backwards: bool) -> list[tuple[re.Pattern[str], str, dict[str, int]]]:
-    """Return for each rule what it matches, a format string for the new name, and what is added to each number."""
+    """Return each rule as a pattern, a format string for the new name, and what to add to each number."""
     compiled = []
     for rule in rules:
         source, target = reversed(rule) if backwards else rule
@@ -94,17 +91,17 @@ def _rename_all(keys: Iterable[str], rules: tuple[Rule, ...], most: int) -> list
 
 
 def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None) -> RecognizedState:
-    """Find the dialect of a state dict, and give its tensors their canonical names.
+    """Detect the dialect of a state dict, and rename its tensors to the canonical names.
 
-    A prefix that all names share (`backbone.`) is removed where more names are known without it. A classifier that is stored as a
+    A prefix that all names share (`backbone.`) is removed if more names are known without it. A classifier that is stored as a
     1x1 convolution becomes a matrix.
 
     Args:
         state: names and tensors.
-        dialect: of the names; None to find it.
+        dialect: of the names; None to detect it.
 
     Returns:
-        The tensors under canonical names, and the names that are unknown.
+        The tensors under canonical names, and the unknown names.
 
     Raises:
         ValueError: for an unknown dialect, or an empty state dict.
@@ -146,14 +143,14 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """Return the prefixes of whole parts that all names share, the shortest first."""
-    ends = [key.split(".", _DEEPEST)[:-1] for key in (min(keys), max(keys))]
+    """Return the prefixes that all names share, such as "", "model." and "model.encoder.", the shortest first."""
+    ends = [key.split(".", _MAX_PREFIX)[:-1] for key in (min(keys), max(keys))]
     parts = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))]
     return ["".join(f"{part}." for part in parts[:n]) for n in range(len(parts) + 1)]
 
 
 def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[str, Tensor]:
-    """Give a state dict the names of a dialect.
+    """Rename the tensors of a state dict to the names of a dialect.
 
     Args:
         state: canonical names and tensors.
@@ -161,10 +158,10 @@ def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[st
         dialect: of the new names.
 
     Returns:
-        Names and tensors, in the same order.
+        New names and the tensors, in the same order.
 
     Raises:
-        ValueError: for an unknown dialect, one without such a network, and names that are not canonical.
+        ValueError: for an unknown dialect, one without such a network, or names that are not canonical.
 
     Example:
         >>> from resnetlib import build, spec_of
@@ -185,25 +182,19 @@ def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[st
 
 
 def unsupported_reason(spec: Spec, dialect: str) -> str | None:
-    """Return why a dialect does not have a network, or None if it has."""
+    """Return why a dialect does not have a network, or None if it does."""
     table = _table_for(spec, dialect)
     return table if isinstance(table, str) else None
-
-
-def check_size(found: RecognizedState, spec: Spec, *, source: str) -> None:
-    """Raise ValueError for a spec with more blocks than there are tensors, before a network of that size is built."""
-    if sum(spec.depths) > len(found.state):
-        raise InputError(f"{source} hold {len(found.state)} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
 
 
 def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: bool = False) -> None:
     """Raise ValueError if none of a state dict's dialects has the network that it is loaded into.
 
-    `by_name` says that the network is known by its name alone. A name does not tell where a bottleneck has its stride, so that it
-    is not enough where networks of the dialect come with either.
+    `by_name` means that only a name tells what network it is. This is not enough if the bottlenecks of a dialect can have their
+    stride in either convolution.
     """
     if found.unknown:
-        return  # the names are reported where they are fitted
+        return  # `fit_state` reports the names
     reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
     if None not in reasons:
         raise InputError(f"{source} have the names of {found.dialects[0]}, and {reasons[0]}")
@@ -249,7 +240,7 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
 
 
 def _may_be(spec: Spec, field: str, value: object) -> bool:
-    """Return whether a field has this value, or could have it without a change to the network."""
+    """Return whether a field has this value, or could have it without changing the network."""
     if getattr(spec, field) == value:
         return True
     try:

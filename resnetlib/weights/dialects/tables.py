@@ -1,10 +1,10 @@
-"""The dialects as data: how other libraries name the tensors of these networks, and which networks they have.
+"""The dialects as tables: how other libraries name the tensors of these networks, and which networks they have.
 
 A rule is a pair of templates, the dialect's name and the canonical one, which is torchvision's: `("linear.{p}", "fc.{p}")`. In a
 template `{s}` is a number, `{s-1}` the same number minus 1, and `{p}` the last part of the name ("weight", "running_mean", ...).
 
-Names do not tell which convolution of a bottleneck has the stride, or how a shortcut without parameters pads. A table's `limits`
-do: the values that a field of the spec has in all networks of the dialect. A field with several values, or none, stays open.
+Names do not tell which convolution of a bottleneck has the stride, or how a shortcut without parameters pads. The `limits` of a
+table do: they list the values of a field of the spec in the networks of the dialect. A field without a limit can have any value.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Table:
     rules: tuple[Rule, ...]
     limits: Limits
     check: Callable[[Any], str | None] = lambda spec: None
-    """Return why the dialect cannot express a spec, or None."""
+    """Function of a spec that returns why the dialect does not have it, or None."""
     conv_head: bool = False
     """Whether the classifier is a 1x1 convolution."""
 
@@ -43,22 +43,13 @@ _FC = _same("fc.{p}")
 _STEM_AND_BLOCKS = _same("conv1.{p}", "bn1.{p}", "layer{s}.{b}.conv{k}.{p}", "layer{s}.{b}.bn{k}.{p}")
 _POST = (*_STEM_AND_BLOCKS, *_same("layer{s}.{b}.downsample.0.{p}", "layer{s}.{b}.downsample.1.{p}"), *_FC)
 _PRE = _same(
-    "conv1.{p}",
-    "bn1.{p}",
-    "layer{s}.{b}.norm{k}.{p}",
-    "layer{s}.{b}.conv{k}.{p}",
-    "layer{s}.{b}.downsample.0.{p}",
-    "norm.{p}",
-    "fc.{p}",
+    *("conv1.{p}", "bn1.{p}", "layer{s}.{b}.norm{k}.{p}", "layer{s}.{b}.conv{k}.{p}", "layer{s}.{b}.downsample.0.{p}"),
+    *("norm.{p}", "fc.{p}"),
 )
 _ALPHA = _same("layer{s}.{b}.join.alpha")
 _DENSE_ENDS = _same(
-    "features.conv0.{p}",
-    "features.norm0.{p}",
-    "features.transition{s}.norm.{p}",
-    "features.transition{s}.conv.{p}",
-    "features.norm5.{p}",
-    "classifier.{p}",
+    *("features.conv0.{p}", "features.norm0.{p}", "features.transition{s}.norm.{p}", "features.transition{s}.conv.{p}"),
+    *("features.norm5.{p}", "classifier.{p}"),
 )
 _DENSE_LAYER = "features.denseblock{s}.denselayer{b}."
 _DENSE = (*_same(_DENSE_LAYER + "norm{k}.{p}", _DENSE_LAYER + "conv{k}.{p}"), *_DENSE_ENDS)
@@ -150,6 +141,10 @@ def _stem_is_two_growths(spec: DenseNetSpec) -> str | None:
     return None if same else f"stem_width is always 2 * growth, got stem_width={spec.stem_width}, growth={spec.growth}"
 
 
+def _is_timms_densenet(spec: DenseNetSpec) -> str | None:
+    return _has_conv1x1(spec) or _stem_is_two_growths(spec)
+
+
 def _has_widths_of_eights(spec: ResNetSpec) -> str | None:
     return None if all(width % 8 == 0 for width in spec.widths) else f"widths are multiples of 8, got {spec.widths}"
 
@@ -162,6 +157,7 @@ _CIFAR_RESNET: Limits = {**_RESNET, "stem": ("cifar",)}
 _CIFAR_BASIC: Limits = {**_CIFAR_RESNET, "block": ("basic",)}
 _DENSENET: Limits = {"compression": (0.5,), "stem": ("imagenet",), "norm": ("batch",)}
 _CIFAR_DENSENET: Limits = {**_DENSENET, "stem": ("cifar",)}
+_BEARPAW_DENSENET: Limits = {**_CIFAR_DENSENET, "bottleneck": (4, 0)}
 
 _PYTORCHCV = (
     Table(family="resnet", rules=(*_CV_CONV_POOL, *_CV_POST), limits=_RESNET_EITHER_STRIDE),
@@ -187,12 +183,7 @@ DIALECTS: Mapping[str, tuple[Table, ...]] = MappingProxyType(
         "timm": (
             Table(family="resnet", rules=_POST, limits=_RESNEXT),
             Table(family="preact", rules=_TIMM_RESNETV2, limits=_RESNET, check=_has_widths_of_eights, conv_head=True),
-            Table(
-                family="densenet",
-                rules=_DENSE,
-                limits=_DENSENET,
-                check=lambda spec: _has_conv1x1(spec) or _stem_is_two_growths(spec),
-            ),
+            Table(family="densenet", rules=_DENSE, limits=_DENSENET, check=_is_timms_densenet),
         ),
         "transformers": (
             Table(family="resnet", rules=_TRANSFORMERS_WITH_HEAD, limits=_RESNET_EITHER_STRIDE),
@@ -204,15 +195,10 @@ DIALECTS: Mapping[str, tuple[Table, ...]] = MappingProxyType(
         "kuangliu": (Table(family="resnet", rules=_KUANGLIU, limits=_CIFAR_RESNET),),
         "bearpaw": (
             Table(family="resnet", rules=_POST, limits=_CIFAR_RESNET),
-            Table(
-                family="densenet",
-                rules=_BEARPAW_DENSE,
-                limits={**_CIFAR_DENSENET, "bottleneck": (4, 0)},
-                check=_stem_is_two_growths,
-            ),
+            Table(family="densenet", rules=_BEARPAW_DENSE, limits=_BEARPAW_DENSENET, check=_stem_is_two_growths),
         ),
     }
 )
-"""Name -> tables; the first that fits a network is used for writing. "resnetlib" has the canonical names, and every network."""
+"""Name -> tables; the first that fits a network is used for writing. "resnetlib" has the canonical names and all networks."""
 
 ALIASES: Mapping[str, str] = MappingProxyType({"timm-resnetv2": "timm"})

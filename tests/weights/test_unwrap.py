@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from resnetlib.weights.dialects.unwrap import unwrap
+from resnetlib.weights.files import unwrap
 
 
 def test_wrappers_and_prefixes_come_off_in_any_order() -> None:
