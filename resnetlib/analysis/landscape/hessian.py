@@ -78,7 +78,7 @@ def hessian_map(
     """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
     The Hessian is with respect to the parameters of more than one dimension, over all images, in evaluation mode, as published.
-    Two backward passes multiply by it, and ARPACK finds the eigenvalue of largest magnitude, and then the one at the other end, which has
+    Two backward passes multiply by it. ARPACK finds the eigenvalue of largest magnitude, then the one at the other end, which has
     the largest magnitude once the first is subtracted. (The published code subtracts 0.51 times the first, which finds the other
     end only of Hessians that are not positive definite.) A point costs some tens of gradients over all images. Processes share the
     points, and a file is resumed, as in `landscape`.
