@@ -1,6 +1,7 @@
 """Processes that run a function, and can be killed.
 
-The tests' own process cannot be forked: after a backward pass, autograd does not work in its children.
+The tests' own process cannot be forked: after a backward pass, autograd does not work in its children. A server that has imported
+everything, and run nothing, forks them.
 """
 
 import multiprocessing
@@ -15,7 +16,10 @@ from pathlib import Path
 
 import torch
 
-_CONTEXT = multiprocessing.get_context("spawn")
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["torchvision.transforms.v2", "matplotlib.figure", "PIL.Image", "pytest", "resnetlib.train", "resnetlib.finetuning.finetune"]
+)
 
 
 def _run(function: Callable[[], object], output: Path) -> None:
