@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -322,7 +322,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 def _load_pickle(path: Path, names: Sequence[str]) -> object:
     """Read a checked file, with placeholders for the objects of these types."""
-    if not names:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    with _LOADING, torch.serialization.safe_globals([(PLACEHOLDERS[name], name) for name in names]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    known = torch.serialization.safe_globals([(PLACEHOLDERS[name], name) for name in names])
+    with open_file(path) as file, ExitStack() as stack:  # torch.load would read a path that ends in .safetensors as such
+        if names:
+            stack.enter_context(_LOADING)
+            stack.enter_context(known)
+        return torch.load(file, map_location="cpu", weights_only=True)

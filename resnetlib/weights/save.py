@@ -54,6 +54,13 @@ _HUB_LICENSES = {
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"
 }  # fmt: skip
 
+_FORMS = {
+    "PeftModel": "merge the adapters, save_model(model.merge_and_unload(), folder), or keep them alone with model.save_pretrained",
+    "FullyShardedDataParallel": "call save_model(fsdp.module, folder) on all processes within FSDP.summon_full_params(fsdp)",
+    "GraphModule": "it is traced, and perhaps quantised: keep it with torch.export.save(torch.export.export(net, inputs), path)",
+}
+"""Name of a class -> how to save a network in it."""
+
 
 def save_model(
     net: Backbone,
@@ -260,24 +267,15 @@ def unwrapped(net: nn.Module) -> Backbone:
     return net  # type: ignore[return-value] # checked
 
 
-_FORMS = {
-    "PeftModel": "merge the adapters, save_model(model.merge_and_unload(), folder), or keep them alone with model.save_pretrained",
-    "FullyShardedDataParallel": "call save_model(fsdp.module, folder) on all processes within FSDP.summon_full_params(fsdp)",
-    "GraphModule": "it is traced, and perhaps quantised: keep it with torch.export.save(torch.export.export(net, inputs), path)",
-}
-"""Name of a class -> how to save a network in it."""
-
-
 def _check_tensors(net: Backbone) -> None:
     """Raise ValueError for sharded and for quantised parameters."""
     for name, parameter in net.named_parameters():
         kind = type(parameter.data)
         if hasattr(parameter, "full_tensor"):
             raise InputError(
-                f"{name} is sharded over processes (DTensor). On all processes, call state = {{key: tensor.full_tensor() if "
-                "hasattr(tensor, 'full_tensor') else tensor for key, tensor in net.state_dict().items()}; then, on one, "
-                "plain = resnetlib.build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans), "
-                "resnetlib.weights.load_state(plain, state) and save_model(plain, folder)"
+                f"{name} is sharded over processes, as by FSDP2. On all of them, gather the weights: state = get_model_state_dict(net, "
+                "options=StateDictOptions(full_state_dict=True)), from torch.distributed.checkpoint.state_dict; then, on one, create "
+                "the same network again, and call load_state(plain, state) and save_model(plain, folder)"
             )
         if kind is not torch.Tensor:
             raise InputError(
