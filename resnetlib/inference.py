@@ -117,7 +117,9 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         for start in range(0, len(images), _BATCH):
             x = torch.stack([preprocess(image) for image in images[start : start + _BATCH]])
             logits = net(x.to(like.device, like.dtype)).float()
-            names = net.classes if len(net.classes or ()) == logits.shape[1] else [str(i) for i in range(logits.shape[1])]
+            names = net.classes or ()
+            if len(names) != logits.shape[1]:
+                names = tuple(map(str, range(logits.shape[1])))
             ranked = logits.softmax(1).topk(min(top, logits.shape[1]))
             for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
                 predictions.append([Prediction(i, names[i], share) for i, share in zip(labels, shares, strict=True)])

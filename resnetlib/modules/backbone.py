@@ -210,7 +210,8 @@ class Backbone(nn.Module, ABC):
 
 def count_logits(classifier: nn.Module) -> int:
     """Return the number of outputs of a classifier: of its last linear layer, or 0 if it has no weights."""
-    sizes = [module.out_features for module in classifier.modules() if isinstance(getattr(module, "out_features", None), int)]
+    features = (getattr(module, "out_features", None) for module in classifier.modules())
+    sizes = [size for size in features if isinstance(size, int)]
     sizes = sizes or [len(parameter) for parameter in classifier.parameters() if parameter.ndim > 1]
     return sizes[-1] if sizes else 0
 

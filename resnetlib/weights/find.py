@@ -72,13 +72,17 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
     with naming(found.label):
         state, spec = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix), spec or found.spec
         if not state.state:
-            raise InputError(f"it holds no network of this library: its {len(state.unknown)} names begin {state.unknown[:3]!r:.200}")
+            raise InputError(
+                f"it holds no network of this library: its {len(state.unknown)} names begin {state.unknown[:3]!r:.200}"
+            )
         if spec is None:
             return state, infer_spec(state).spec
     if not found.known:
         if sum(spec.depths) > len(state.state):  # before a network of that size is built
             count = len(state.state)
-            raise InputError(f"{found.label} holds {count} tensors that are known, too few for the {sum(spec.depths):,} blocks of {spec}")
+            raise InputError(
+                f"{found.label} holds {count} tensors that are known, too few for the {sum(spec.depths):,} blocks of {spec}"
+            )
         check_dialect(state, spec, source=found.label, by_name=found.by_name)
     return state, spec
 

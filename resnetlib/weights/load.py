@@ -103,9 +103,9 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
     own, given = net.state_dict(), dict(found.state)
     problems = misfits(own, given, found.unknown)
     if found.head:
-        given_head = ", ".join(found.head)
+        names = f"{', '.join(found.head):.200}"
         problems.append(
-            f"  its classifier is not one linear layer ({given_head:.200}): num_classes= (create_model) gives the network a new one, "
+            f"  its classifier is not one linear layer ({names}): num_classes= (create_model) gives the network a new one, and "
             "keep_head=True (load_state) keeps the network's own"
         )
     if problems:

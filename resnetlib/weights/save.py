@@ -273,9 +273,10 @@ def _check_tensors(net: Backbone) -> None:
         kind = type(parameter.data)
         if hasattr(parameter, "full_tensor"):
             raise InputError(
-                f"{name} is sharded over processes, as by FSDP2. On all of them, gather the weights: state = get_model_state_dict(net, "
-                "options=StateDictOptions(full_state_dict=True)), from torch.distributed.checkpoint.state_dict; then, on one, create "
-                "the same network again, and call load_state(plain, state) and save_model(plain, folder)"
+                f"{name} is sharded over processes, as by FSDP2. On all of them, gather the weights: "
+                "state = get_model_state_dict(net, options=StateDictOptions(full_state_dict=True)), from "
+                "torch.distributed.checkpoint.state_dict; then, on one, create the same network again, and call "
+                "load_state(plain, state) and save_model(plain, folder)"
             )
         if kind is not torch.Tensor:
             raise InputError(
@@ -285,7 +286,7 @@ def _check_tensors(net: Backbone) -> None:
 
 
 def _linear(classifier: nn.Module) -> nn.Module:
-    """Return the only linear layer of a classifier, which may also have dropout; the classifier itself if it is anything else."""
+    """Return the linear layer of a classifier that has only this layer and dropout; else the classifier itself."""
     layers = [module for module in classifier.modules() if not isinstance(module, nn.Sequential | nn.Dropout | nn.Identity)]
     return layers[0] if len(layers) == 1 and type(layers[0]) is nn.Linear else classifier
 
@@ -305,7 +306,9 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     for name in theirs | ours:
         a, b = _described(ours.get(name)), _described(theirs.get(name))
         if a != b:
-            raise InputError(f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: {_keeping(net)}")
+            raise InputError(
+                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: {_keeping(net)}"
+            )
 
 
 def _keeping(net: Backbone) -> str:
@@ -319,7 +322,7 @@ def _keeping(net: Backbone) -> str:
     if any(maker.startswith("peft.") for maker in makers):
         return "merge the adapters with merge_and_unload() of the PeftModel, and save the network that it returns"
     if any(maker.startswith(("torch.ao.", "torchao.")) for maker in makers):
-        return "it is quantised: save its state_dict with torch.save, and quantise a network in the same way before loading it"
+        return "it is quantised: save its state_dict, and quantise another network in the same way to load it"
     return "save all of it with torch.save(net, path), which torch.load(path, weights_only=False) reads, or save its state_dict"
 
 

@@ -28,7 +28,9 @@ from resnetlib.weights.pickles import PLACEHOLDERS
 
 NET = build(FAMILIES["resnet"], num_classes=3)
 STATE = NET.state_dict()
-ARGS = argparse.Namespace(lr=0.1, data=pathlib.Path("data"), device=torch.device("cuda"), dtype=torch.half, mode=InterpolationMode.BICUBIC)
+ARGS = argparse.Namespace(
+    lr=0.1, data=pathlib.Path("data"), device=torch.device("cuda"), dtype=torch.half, mode=InterpolationMode.BICUBIC
+)
 
 
 class Mode(enum.Enum):
@@ -57,8 +59,8 @@ def layouts() -> dict[str, object]:
             "scheduler": scheduler.state_dict(),
         },
         "Lightning": {
-            **common, "global_step": 100, "pytorch-lightning_version": "2.5", "state_dict": prefixed("model."), "loops": {"fit": {}},
-            "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_score": torch.tensor(1.0), "kth": pathlib.Path("a.ckpt")}},
+            **common, "global_step": 100, "pytorch-lightning_version": "2.5", "state_dict": prefixed("model."), "loops": {},
+            "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_score": torch.tensor(1.0), "kth": pathlib.Path("a")}},
             "hparams_name": "config", "hyper_parameters": {"config": SimpleNamespace(lr=1), "root": pathlib.Path("x")},
         },
         "MMCV": {
@@ -69,7 +71,7 @@ def layouts() -> dict[str, object]:
         "fastai": {"model": STATE, "opt": optimizer.state_dict()},
         "loop": {
             "net": STATE, "acc": np.float32(93.1), "history": collections.defaultdict(list, train=[np.float64(1.0)]), **log,
-            "shape": torch.zeros(2, 3).shape, "recent": collections.deque([1.0, 2.0], maxlen=5), "took": datetime.timedelta(hours=3),
+            "shape": torch.zeros(2, 3).shape, "recent": collections.deque([1.0, 2.0], maxlen=5), "took": datetime.timedelta(3),
             "version": torch.__version__, "rng": (np.random.RandomState(0).get_state(), random.Random(0).getstate()),
             "complex": np.array([1 + 2j]), "flags": np.array([True]), "names": np.array(["a", "bc"]), "any": np.array([None, "x"]),
         },
@@ -116,11 +118,14 @@ def test_threads_read_checkpoints_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "name"), [(Mode.MAX, r"\S*test_other_trainers.Mode"), (nn.Linear(2, 2), r"torch.nn.modules.linear.Linear"), (print, "print")]
+    ("value", "name"),
+    [(Mode.MAX, r"\S*test_other_trainers.Mode"), (nn.Linear(2, 2), r"torch.nn.modules.linear.Linear"), (print, "print")],
 )
 def test_an_unknown_type_is_named_in_one_line(value: object, name: str, tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "what": value}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=rf"^\S*w.pth holds an object of {name}, which could run code.* Nothing in it was run") as error:
+    with pytest.raises(
+        ValueError, match=rf"^\S*w.pth holds an object of {name}, which could run code.* Nothing in it was run"
+    ) as error:
         read_weights(tmp_path / "w.pth")
     assert "\n" not in str(error.value)
     assert "weights_only" not in str(error.value)
@@ -177,7 +182,10 @@ SEVERAL: dict[str, tuple[object, list[str]]] = {
         ["loss.weight"],
     ),
     "a projection": ({"state_dict": {**prefixed("module.net."), "module.queue": torch.ones(2, 2)}}, ["queue"]),
-    "detection": ({**prefixed("backbone.body."), "backbone.fpn.weight": torch.ones(1), "rpn.weight": torch.ones(1)}, ["backbone.fpn"]),
+    "detection": (
+        {**prefixed("backbone.body."), "backbone.fpn.weight": torch.ones(1), "rpn.weight": torch.ones(1)},
+        ["backbone.fpn"],
+    ),
     "dicts": ({"student": STATE, "rng": {"a.b": torch.ones(1)}, "epoch": 3}, ["rng.a.b"]),
 }
 

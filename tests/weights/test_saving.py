@@ -24,7 +24,16 @@ from torch.nn.utils import prune
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Preprocessing, PretrainedConfig, convert_file, load_state, read_weights, save, to_dialect, write_weights
+from resnetlib.weights import (
+    Preprocessing,
+    PretrainedConfig,
+    convert_file,
+    load_state,
+    read_weights,
+    save,
+    to_dialect,
+    write_weights,
+)
 from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
