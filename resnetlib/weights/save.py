@@ -280,8 +280,8 @@ def _check_tensors(net: Backbone) -> None:
             )
         if kind is not torch.Tensor:
             raise InputError(
-                f"{name} is a {kind.__name__}, as in a quantised network: keep it with torch.save(net.state_dict(), path), and load "
-                "it with build(spec, device='meta') and load_state_dict(state, assign=True)"
+                f"{name} is a {kind.__name__}, as in a quantised network: keep it with torch.save(net.state_dict(), path), and "
+                "load it with build(spec, device='meta') and load_state_dict(state, assign=True)"
             )
 
 

@@ -180,7 +180,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "avgpool is AdaptiveMaxPool2d": lambda net: setattr(net, "avgpool", nn.AdaptiveMaxPool2d(1)),
     "bn1 is .*eps=0.01": lambda net: setattr(net.bn1, "eps", 1e-2),
     "layer3.0.conv1 is .*stride=.1, 1": lambda net: setattr(net.layer3[0].conv1, "stride", (1, 1)),
-    "fc is Identity": lambda net: setattr(net, "fc", nn.Identity()),
+    "fc is .*bias=False": lambda net: setattr(net, "fc", nn.Linear(64, 10, bias=False)),
 }
 
 
@@ -341,6 +341,14 @@ def test_a_classifier_that_was_replaced_is_saved(name: str, head: str, tmp_path:
     assert torch.equal(again.eval()(x), net.eval()(x))
     save_model(net, tmp_path / "named", classes=list("abcde"))
     assert create_model(tmp_path / "named").classes == tuple("abcde")
+
+
+def test_a_classifier_that_was_removed_is_saved_as_none(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.fc = nn.Identity()
+    save_model(net, tmp_path / "net")
+    again = create_model(tmp_path / "net")
+    assert (again.num_classes, again.classes) == (0, None)
 
 
 def test_another_kind_of_classifier_is_not_saved(tmp_path: Path) -> None:
