@@ -1,5 +1,8 @@
 """The library's own errors. Other exceptions are the operating system's, or bugs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ResnetlibError(Exception):
     """Base class of the library's errors."""
@@ -27,3 +30,14 @@ class InUseError(ResnetlibError, RuntimeError):
 
 class MissingPackageError(ResnetlibError, ImportError):
     """An optional package is not installed."""
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Begin the message of an InputError with the name of the file, unless it names the file already."""
+    try:
+        yield
+    except InputError as error:
+        if str(source) in str(error):
+            raise
+        raise InputError(f"{source}: {error}") from error

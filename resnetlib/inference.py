@@ -113,15 +113,18 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
         raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
-    top = min(check_count("top", top, least=1), net.num_classes)
+    check_count("top", top, least=1)
     if isinstance(images, str | bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
         raise InputTypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
     like, predictions = next(net.parameters()), []
-    names = net.classes or [str(i) for i in range(net.num_classes)]
     with evaluating(net):
         for start in range(0, len(images), _BATCH):
             x = torch.stack([preprocess(image) for image in images[start : start + _BATCH]])
-            ranked = net(x.to(like.device, like.dtype)).float().softmax(1).topk(top)
+            logits = net(x.to(like.device, like.dtype)).float()
+            names = net.classes or ()
+            if len(names) != logits.shape[1]:
+                names = tuple(map(str, range(logits.shape[1])))
+            ranked = logits.softmax(1).topk(min(top, logits.shape[1]))
             for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
                 predictions.append([Prediction(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
     return predictions

@@ -25,6 +25,7 @@ def create_model(
     *,
     weights: str | Path | None = None,
     dialect: str | None = None,
+    prefix: str | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
     input_rule: InputRule | None = None,
@@ -46,6 +47,7 @@ def create_model(
             folder with config.json, or of a file (with a separator, as in `./folder`).
         weights: for the name of a network: a tag, or the path of a file (safetensors or `torch.save`, in any dialect).
         dialect: of the tensors' names in a file; None to detect it.
+        prefix: of the network's names in a file that holds several networks, such as "encoder_q".
         num_classes: number of logits; 0 for pooled features; None for that of the weights, or without weights 1000 for ImageNet
             names and 10 for `cifar_` names. If it differs from the weights', the network gets a new classifier.
         in_chans: number of input channels; None for that of the weights, or 3. If it differs from the weights', the first
@@ -82,7 +84,7 @@ def create_model(
     if weights is not None or names_weights(name):
         _check_not_meta(device)
     check_rule(input_rule)
-    found = find(name, weights, dialect=dialect, mmap=mmap)
+    found = replace(find(name, weights, dialect=dialect, mmap=mmap), prefix=prefix)
     make = partial(
         build,
         drop_path_rate=drop_path_rate,
@@ -92,9 +94,12 @@ def create_model(
         output_stride=output_stride,
     )
     if found.file is not None:
-        net = _load(found, make, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
+        new_head = num_classes is not None
+        net = _load(found, make, new_head=new_head, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
         return _dress(net, num_classes, device, channels_last)
     assert found.spec is not None  # noqa: S101 - a name without weights has a spec
+    if prefix is not None:
+        raise InputError(f"prefix={prefix!r} is for files of weights, and {name} has none")
     if input_rule is not None:
         raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
     net = make(found.spec, num_classes=num_classes, in_chans=3 if in_chans is None else in_chans, device=device, dtype=dtype)
@@ -106,6 +111,7 @@ def load_file(
     *,
     spec: Spec | None = None,
     dialect: str | None = None,
+    prefix: str | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
     device: torch.device | str | int | None = None,
@@ -122,6 +128,7 @@ def load_file(
         path: the file, or a folder with config.json.
         spec: of the network; None to take it from the file, or to infer it.
         dialect: of the tensors' names; None to detect it.
+        prefix: of the network's names, if the file holds several networks.
         num_classes: number of logits; None for that of the weights.
         in_chans: number of input channels; None for that of the weights.
         device: device of the parameters.
@@ -145,8 +152,9 @@ def load_file(
         Linear(in_features=64, out_features=3, bias=True)
     """
     _check_not_meta(device)
-    found = find(Path(path), None, dialect=dialect, mmap=mmap)
-    return _dress(_load(found, build, spec=spec, in_chans=in_chans, dtype=dtype), num_classes, device, channels_last)
+    found = replace(find(Path(path), None, dialect=dialect, mmap=mmap), prefix=prefix)
+    net = _load(found, build, spec=spec, new_head=num_classes is not None, in_chans=in_chans, dtype=dtype)
+    return _dress(net, num_classes, device, channels_last)
 
 
 def _check_not_meta(device: torch.device | str | int | None) -> None:
@@ -161,6 +169,7 @@ def _load(
     make: Callable[..., Backbone],
     *,
     spec: Spec | None = None,
+    new_head: bool,
     in_chans: int | None,
     input_rule: InputRule | None = None,
     dtype: torch.dtype | None,
@@ -168,6 +177,8 @@ def _load(
     """Build the network of some weights on the meta device, assign them, and set its pretrained config."""
     assert found.file is not None  # noqa: S101 - for mypy
     weights, spec = recognize(found, spec)
+    if new_head:
+        weights = replace(weights, head=())
     channels = weights.in_chans if in_chans is None else in_chans
     try:
         net = make(spec, num_classes=weights.num_classes, in_chans=channels, device="meta")
@@ -180,7 +191,7 @@ def _load(
         cfg = cfg or PretrainedConfig(name=name_of(spec), tag="", spec=spec)
         cfg = replace(cfg, origin="; ".join(filter(None, (cfg.origin, done))))
     if cfg is not None:
-        net.pretrained_cfg, net.classes = cfg, cfg.classes
+        net.pretrained_cfg, net.classes = cfg, cfg.classes if weights.num_classes else None
         net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule in (None, "sum"))
         if net.classes is not None and len(net.classes) != weights.num_classes:
             raise InputError(f"{found.label} names {len(net.classes)} classes, and has {weights.num_classes} logits")

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnetlib import Backbone, build, classify, create_model, evaluate, transform_for
+from resnetlib.weights import load_state
 
 
 def modes(net: nn.Module) -> list[bool]:
@@ -117,3 +118,36 @@ def test_classify_takes_any_function_that_makes_an_input() -> None:
     [found] = classify(net, [image], top=10)
     assert [each.label for each in found] == [each.label for each in expected]
     assert found[0].probability == pytest.approx(expected[0].probability)
+
+
+@pytest.mark.parametrize("width", [5, 10, 12])
+def test_a_new_classifier_has_no_names(width: int) -> None:
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    names = {str(i) for i in range(width)}
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.fc = nn.Linear(net.fc.in_features, width)
+    assert {prediction.name for prediction in classify(net, [image], top=99)[0]} == names
+    assert evaluate(net, [(torch.randn(8, 3, 32, 32), torch.arange(8) % width)], confusion=True).confusion.shape == (width, width)
+    with pytest.raises(ValueError, match=f"labels must be 0 to {width - 1}"):
+        evaluate(net, [(torch.randn(1, 3, 32, 32), torch.tensor([width]))])
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.fc = nn.Sequential(nn.Dropout(0.5), net.fc)
+    assert classify(net, [image])[0][0].name in net.classes
+    net.fc[1] = nn.Linear(64, width + 1)  # the network itself cannot notice
+    assert {prediction.name for prediction in classify(net, [image], top=99)[0]} == names | {str(width)}
+
+
+def test_a_network_never_has_the_names_of_other_weights() -> None:
+    trained = create_model("cifar_resnet20.resnetlib_c10")
+    other = create_model("cifar_resnet20")
+    assert (other.classes, create_model("cifar_resnet20", num_classes=10).classes) == (None, None)
+    assert create_model("cifar_resnet20.resnetlib_c10", num_classes=10).classes == trained.classes  # its own classifier
+    assert create_model("cifar_resnet20.resnetlib_c10", num_classes=9).classes is None
+    load_state(trained, other.state_dict(), keep_head=True)
+    assert trained.classes is not None
+    assert trained.pretrained_cfg is None
+    load_state(trained, other.state_dict())
+    assert trained.classes is None
+    trained = create_model("cifar_resnet20.resnetlib_c10")
+    trained.reset_classifier(10)
+    assert trained.classes is None

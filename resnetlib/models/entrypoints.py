@@ -18,6 +18,7 @@ class ModelOptions(TypedDict, total=False):
 
     weights: str | Path | None
     dialect: str | None
+    prefix: str | None
     num_classes: int | None
     in_chans: int | None
     input_rule: InputRule | None

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
-from typing import ClassVar, Literal, TypedDict, overload
+from typing import Any, ClassVar, Literal, TypedDict, overload
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class Backbone(nn.Module, ABC):
     """
 
     classifier_name: ClassVar[str] = "fc"
-    """Name of the classifier module."""
+    """Name of the classifier module. `net.fc = nn.Linear(net.fc.in_features, k)` replaces it, as `reset_classifier` does."""
 
     spec: Spec
     """The architecture."""
@@ -70,6 +70,16 @@ class Backbone(nn.Module, ABC):
         self.in_chans = check_count("in_chans", in_chans, least=1)
         self.num_classes = check_count("num_classes", num_classes, least=0)
         self.preprocess = self.classes = self.pretrained_cfg = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute. A new classifier sets `num_classes`, and `classes` to None; one that wraps the old one keeps them."""
+        old = self.__dict__.get("_modules", {}).get(name) if name == self.classifier_name else None
+        super().__setattr__(name, value)
+        if old is not None and isinstance(value, nn.Module):
+            logits = count_logits(value)
+            wraps = any(module is old for module in value.modules()) or any(module is value for module in old.modules())
+            if not (wraps and logits == self.num_classes):
+                self.num_classes, self.classes = logits, None
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -196,6 +206,14 @@ class Backbone(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Stage):
                 module.checkpointing = enable
+
+
+def count_logits(classifier: nn.Module) -> int:
+    """Return the number of outputs of a classifier: of its last linear layer, or 0 if it has no weights."""
+    features = (getattr(module, "out_features", None) for module in classifier.modules())
+    sizes = [size for size in features if isinstance(size, int)]
+    sizes = sizes or [len(parameter) for parameter in classifier.parameters() if parameter.ndim > 1]
+    return sizes[-1] if sizes else 0
 
 
 def check_network(net: object, *, compiled: bool = True) -> None:

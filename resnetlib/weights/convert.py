@@ -16,6 +16,7 @@ def convert_file(
     to: str,
     *,
     dialect: str | None = None,
+    prefix: str | None = None,
     spec: Spec | None = None,
     overwrite: bool = False,
 ) -> Spec:
@@ -26,6 +27,7 @@ def convert_file(
         target: the file to write.
         to: the dialect of the new names.
         dialect: of the names in the source; None to detect it.
+        prefix: of the network's names in the source, if it holds several networks.
         spec: of the network; None to take it from the file, or to infer it.
         overwrite: replace an existing target.
 
@@ -50,7 +52,7 @@ def convert_file(
         raise ExistingFileError(f"{target} is there already: give another name, or say that it may be replaced")
     file, label = read_weights(source), str(source)
     known = file.pretrained_cfg.spec if file.pretrained_cfg else None
-    found, spec = recognize(Found(label=label, spec=known, file=file, dialect=dialect), spec)
+    found, spec = recognize(Found(label=label, spec=known, file=file, dialect=dialect, prefix=prefix), spec)
     net = build(spec, num_classes=found.num_classes, in_chans=found.in_chans, device="meta")
     state = fit_state(net, found, source=label)
     write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.pretrained_cfg)

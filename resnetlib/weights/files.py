@@ -1,8 +1,11 @@
 """Read weights files safely, whatever they hold, and write them atomically."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
@@ -12,14 +15,15 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import open_file, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
 from resnetlib.weights.dialects.compare import same_network
-from resnetlib.weights.pickles import check_pickle
+from resnetlib.weights.dialects.rename import select_prefix
+from resnetlib.weights.pickles import PLACEHOLDERS, check_pickle
 
 METADATA_KEY = "resnetlib"
 """The key of the pretrained config in the metadata of a safetensors header."""
@@ -34,6 +38,18 @@ _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_
 """Keys under which checkpoints hold a state dict."""
 
 _PREFIXES = ("_orig_mod.", "module.")  # torch.compile, DataParallel
+_FOREIGN: Mapping[bytes, str] = {
+    rb"version https://git-lfs": "is a Git LFS pointer, which stands for a file that was not downloaded: run `git lfs pull` there",
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)": "is a web page, such as an error or a login page: download the file itself",
+    rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!": "is a compressed archive: unpack it first",
+    rb"\x89HDF": "is an HDF5 file, as Keras writes them: convert it to safetensors first",
+    rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF": "is a picture or a document, and no file of weights",
+}
+"""Pattern of a file's first bytes -> what it is."""
+
+_LOADING = threading.Lock()
+"""Held while torch.load knows the placeholders, which it keeps for the whole process."""
+
 _COUNTERS = ("n_averaged",)  # torch.optim.swa_utils.AveragedModel
 _MAX_DEPTH, _MAX_NAME, _MAX_DIMENSIONS = 8, 1000, 16
 
@@ -52,20 +68,24 @@ class WeightsFile:
     pretrained_cfg: PretrainedConfig | None
 
 
-def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
+def read_weights(path: str | Path, *, mmap: bool = False, prefix: str | None = None) -> WeightsFile:
     """Read a safetensors file, or one of `torch.save`, without running code from it.
+
+    The content tells which of the two it is, whatever the file is called. Of a training's checkpoint, the state dict is read; other
+    entries, such as arguments and NumPy arrays, are ignored.
 
     Args:
         path: the file.
         mmap: map a safetensors file into memory instead of reading it. This is faster, but the process is killed if another one
             truncates the file.
+        prefix: read only the tensors whose names begin with this prefix, and remove it.
 
     Returns:
         The tensors, on the CPU, and the pretrained config.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or holds more than tensors and plain data.
+        ValueError: if the file is damaged, or holds an object of an unknown type.
     """
     path = Path(path)
     try:
@@ -73,13 +93,14 @@ def read_weights(path: str | Path, *, mmap: bool = False) -> WeightsFile:
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}") from None
     if start[8:9] == b"{":
-        return _read_safetensors(path, mmap)
+        file = _read_safetensors(path, mmap)
+        return replace(file, state=select_prefix(file.state, prefix, source=str(path)))
     if start[257:262] == b"ustar":
         raise InputError(
             f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. If you trust it, read it with "
             "torch.load(path, weights_only=False), and save its state dict as safetensors."
         )
-    return WeightsFile(_read_pickle(path), None)
+    return WeightsFile(select_prefix(_read_pickle(path), prefix, source=str(path)), None)
 
 
 def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dtype: torch.dtype | None = None) -> None:
@@ -160,17 +181,24 @@ def check_state(state: Mapping[str, Tensor]) -> None:
 
 
 def unwrap(checkpoint: object) -> dict[str, Tensor]:
-    """Return the state dict in a checkpoint, without prefixes of wrappers; raise ValueError unless it holds plain tensors alone."""
+    """Return the state dict in a checkpoint, without prefixes of wrappers; raise ValueError unless it holds plain tensors alone.
+
+    Several state dicts (`{"student": ..., "teacher": ...}`) become one, with their keys as prefixes.
+    """
     for _ in range(_MAX_DEPTH):
         if not isinstance(checkpoint, Mapping):
-            raise InputError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__}")
+            raise InputError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__.lstrip('_')}")
         inner = next((checkpoint[key] for key in _WRAPPERS if isinstance(checkpoint.get(key), Mapping)), None)
         if inner is None:
             break
         checkpoint = inner
     assert isinstance(checkpoint, Mapping)  # noqa: S101 - for mypy
     state = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-    if not state or len(state) < len(checkpoint):
+    parts = {key: value for key, value in checkpoint.items() if isinstance(value, Mapping) and _is_state(value)}
+    nested = {f"{key}.{name}": tensor for key, part in parts.items() for name, tensor in part.items()}
+    if len(nested) > len(state):
+        state = nested
+    elif not state or len(state) < len(checkpoint):
         other = [printable(key, 80) for key, value in checkpoint.items() if not isinstance(value, Tensor)]
         raise InputError(f"expected a state dict of tensors alone, got {len(state)} tensors and the keys {other[:5]}")
     check_state(state)
@@ -187,6 +215,12 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
         prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), "")
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return state
+
+
+def _is_state(value: Mapping[object, object]) -> bool:
+    """Return whether these are names and tensors of modules."""
+    names = any(isinstance(key, str) and "." in key for key in value)
+    return names and all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
 
 
 def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -222,6 +256,8 @@ def _read_start(path: Path) -> bytes:
     """Return a file's first 512 bytes; raise ValueError for a safetensors header that is too large to parse."""
     with open_file(path) as file:
         start = file.read(512)
+        if found := next((what for pattern, what in _FOREIGN.items() if re.match(pattern, start, re.IGNORECASE)), ""):
+            raise InputError(f"{path} {found}.")
         size = int.from_bytes(start[:8], "little")
         if start[8:9] == b"{":
             entries = (start[8:] + file.read(size)).count(b"{") if size <= MAX_HEADER else 0
@@ -239,25 +275,56 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
             metadata: Mapping[str, str] = file.metadata() or {}
             state = file.get_tensors()
     except Exception as error:  # also raised for dtypes that torch does not have
-        raise InputError(f"{path} is damaged: {printable(error)}") from error
-    return WeightsFile(unwrap(state), pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None)
+        raise InputError(f"{path} is damaged: {printable(error)}{_cut_off(path)}") from error
+    with naming(path):
+        cfg = pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
+        return WeightsFile(unwrap(state), cfg)
+
+
+def _cut_off(path: Path) -> str:
+    """Return a remark if a safetensors file is shorter than its header says."""
+    with open_file(path) as file, suppress(ValueError, LookupError, TypeError, AttributeError):
+        size, whole = int.from_bytes(file.read(8), "little"), path.stat().st_size
+        announced = 8 + size
+        if announced <= whole:
+            entries = json.loads(file.read(size))
+            announced += max(entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__")
+        if whole < announced:
+            return f". It has {whole:,} bytes of {announced:,}, as after an interrupted download: get it again"
+    return ""
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        check_pickle(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not path.stat().st_size:
+            raise InputError("it is empty")
+        checkpoint = _load_pickle(path, check_pickle(path))
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
+        why = re.sub(r"(?s)Weights only load failed.*?WeightsUnpickler error: |\n.*", "", str(error))
+        if foreign := re.match(r"(?:Unsupported global|Trying to load unsupported)\W*GLOBAL (\S+)", why):
+            raise InputError(
+                f"{path} holds an object of {printable(foreign[1], 100)}, which could run code as it is created. Nothing in it was "
+                "run. Save it as safetensors, or as a plain state dict (torch.save(net.state_dict(), path)), where it comes from."
+            ) from None
         raise InputError(
-            f"{path} is damaged, or holds more than tensors: {printable(error, 1000, lines=True)}\nNothing in it was run. Save it "
+            f"{path} is damaged, or holds more than tensors: {printable(why, 1000)}\nNothing in it was run. Save it "
             "as safetensors, or as a plain state dict, where it comes from."
         ) from error
-    state, size = unwrap(checkpoint), path.stat().st_size
-    total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
-    if total > _MAX_SHARING * size:
-        raise InputError(
-            f"{path} has {size:,} bytes, and its tensors would have {total:,}: more than {_MAX_SHARING} share the same memory"
-        )
-    return separate(state)
+    with naming(path):
+        state, size = unwrap(checkpoint), path.stat().st_size
+        total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+        if total > _MAX_SHARING * size:
+            raise InputError(f"it has {size:,} bytes, and its tensors {total:,}: more than {_MAX_SHARING} share the same memory")
+        return separate(state)
+
+
+def _load_pickle(path: Path, names: Sequence[str]) -> object:
+    """Read a checked file, with placeholders for the objects of these types."""
+    known = torch.serialization.safe_globals([(PLACEHOLDERS[name], name) for name in names])
+    with open_file(path) as file, ExitStack() as stack:  # torch.load would read a path that ends in .safetensors as such
+        if names:
+            stack.enter_context(_LOADING)
+            stack.enter_context(known)
+        return torch.load(file, map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig
 from resnetlib.disk import unfinished
-from resnetlib.errors import InputError, InputTypeError, MissingFileError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
 from resnetlib.models import Spec, spec_of
 from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
@@ -34,6 +34,7 @@ class Found:
     spec: Spec | None  # None if it must be inferred
     file: WeightsFile | None  # None for a network without weights
     dialect: str | None = None  # of the tensors' names, if known
+    prefix: str | None = None  # of the network's names, if the file holds several networks
     known: bool = False  # from the catalogue, so that dialect and spec need no check
     pinned: bool = False  # the catalogue has the hash of their content
     by_name: bool = False  # only the name that the user gave with a file tells the spec
@@ -68,13 +69,20 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
     assert found.file is not None  # noqa: S101 - for mypy
     if spec is not None and found.spec is not None and not same_network(found.spec, spec):
         raise InputError(f"{found.label} says that it is of another network:\n  {found.spec}\n  {spec}")
-    state, spec = recognize_dialect(found.file.state, dialect=found.dialect), spec or found.spec
-    if spec is None:
-        return state, infer_spec(state).spec
+    with naming(found.label):
+        state, spec = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix), spec or found.spec
+        if not state.state:
+            raise InputError(
+                f"it holds no network of this library: its {len(state.unknown)} names begin {state.unknown[:3]!r:.200}"
+            )
+        if spec is None:
+            return state, infer_spec(state).spec
     if not found.known:
         if sum(spec.depths) > len(state.state):  # before a network of that size is built
             count = len(state.state)
-            raise InputError(f"{found.label} hold {count} tensors, too few for the {sum(spec.depths):,} blocks of {spec}")
+            raise InputError(
+                f"{found.label} holds {count} tensors that are known, too few for the {sum(spec.depths):,} blocks of {spec}"
+            )
         check_dialect(state, spec, source=found.label, by_name=found.by_name)
     return state, spec
 

@@ -1,5 +1,6 @@
 """Load a state dict into a network, and adapt its first convolution to other input channels."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil
@@ -8,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, naming
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
 from resnetlib.weights.dialects.compare import listed, misfits
@@ -28,17 +29,20 @@ def load_state(
     *,
     keep_head: bool = False,
     dialect: str | None = None,
+    prefix: str | None = None,
     source: str = "the weights",
 ) -> None:
     """Copy a state dict into a network.
 
-    Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0.
+    Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0. The network's
+    `pretrained_cfg` becomes None, and so does `classes` unless the classifier is kept: they describe the weights before.
 
     Args:
         net: the network, which is changed only if everything fits.
         state: names and tensors, in any dialect.
         keep_head: keep the network's classifier.
         dialect: of the names; None to detect it.
+        prefix: of the names, such as "encoder_q", if the state dict holds several networks.
         source: name of the weights in error messages.
 
     Raises:
@@ -49,16 +53,20 @@ def load_state(
     check_state(state)
     if any(tensor.is_meta for tensor in net.parameters()):
         raise InputError("this network is on the meta device, which holds only shapes: build it elsewhere, or use create_model")
-    found = recognize_dialect(state, dialect=dialect)
+    with naming(source):
+        found = recognize_dialect(state, dialect=dialect, prefix=prefix)
     check_dialect(found, net.spec, source=source)
     if keep_head:
         head = net.classifier_name + "."
         body = {key: tensor for key, tensor in found.state.items() if not key.startswith(head)}
         own_head = {key: tensor for key, tensor in net.state_dict().items() if key.startswith(head)}
-        found = replace(found, state=body | own_head)
+        found = replace(found, state=body | own_head, head=())
     given = fit_state(net, found, source=source)
     check_finite(given, source)
     net.load_state_dict(given)
+    net.pretrained_cfg = None
+    if not keep_head:
+        net.classes = None
 
 
 def assign_state(
@@ -93,10 +101,20 @@ def _aligned(tensor: Tensor) -> Tensor:
 def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str, Tensor]:
     """Return a tensor for each name of a network; raise ValueError with all problems if they do not fit."""
     own, given = net.state_dict(), dict(found.state)
-    if problems := misfits(own, given, found.unknown):
+    problems = misfits(own, given, found.unknown)
+    if found.head:
+        names = f"{', '.join(found.head):.200}"
+        problems.append(
+            f"  its classifier is not one linear layer ({names}): num_classes= (create_model) gives the network a new one, and "
+            "keep_head=True (load_state) keeps the network's own"
+        )
+    if problems:
         name = nearest_name(found)
         hint = [f"These names and shapes are a {name}'s."] if name else []
         raise InputError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
+    if found.ignored:
+        text = "\n".join([f"{source}: the names outside the network's prefix are ignored:", *listed("ignored", found.ignored)])
+        warnings.warn(text, stacklevel=3)
     for key, tensor in own.items():
         if key not in given:  # num_batches_tracked
             given[key] = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")

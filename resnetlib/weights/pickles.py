@@ -4,11 +4,11 @@ import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from resnetlib.disk import open_file
 from resnetlib.errors import InputError
@@ -25,10 +25,79 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch.* (?!Tensor$)\w+Tensor")
 """Globals that `torch.load` accepts, but that no network needs, and that turn small objects into large ones."""
 
+_TYPES = {
+    "argparse": "Namespace",
+    "builtins": "bool dict float frozenset getattr int list object range slice str tuple",
+    "collections": "defaultdict deque",
+    "copyreg": "_reconstructor",
+    "datetime": "date datetime time timedelta timezone",
+    "decimal": "Decimal",
+    "fractions": "Fraction",
+    "functools": "partial",
+    "lightning.fabric.utilities.data": "AttributeDict",
+    "lightning_fabric.utilities.data": "AttributeDict",
+    "mmengine.config.config": "Config ConfigDict",
+    "mmengine.logging.history_buffer": "HistoryBuffer",
+    "numpy": "dtype ndarray",
+    "numpy._core.multiarray": "_reconstruct scalar",
+    "numpy.core.multiarray": "_reconstruct scalar",
+    "omegaconf.base": "ContainerMetadata Metadata",
+    "omegaconf.dictconfig": "DictConfig",
+    "omegaconf.listconfig": "ListConfig",
+    "omegaconf.nodes": "AnyNode BooleanNode FloatNode IntegerNode StringNode",
+    "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+    "pathlib._local": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+    "pytorch_lightning.utilities.parsing": "AttributeDict",
+    "torch.torch_version": "TorchVersion",
+    "torchvision.transforms.functional": "InterpolationMode",
+    "types": "SimpleNamespace",
+    "typing": "Any",
+    "uuid": "UUID SafeUUID",
+}
+"""Modules and types that training scripts save beside the weights. None of them is created: see `PLACEHOLDERS`."""
+
+_PYTHON_3 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Protocol 2 writes the names that modules had in Python 2."""
+
 _MODIFIERS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD"}
 """Opcodes that leave the object they change on the stack."""
 
 _OBJECTS = {"REDUCE", "NEWOBJ", "BINPERSID", "GLOBAL", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"}
+
+
+class _Ignored:
+    """Stands for an object that is not needed: takes any arguments and any state, and keeps none."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+class _Dict:
+    """Stands for a subclass of dict: creates a plain one, whatever the arguments."""
+
+    def __new__(cls, *_: object) -> dict[Any, Any]:  # type: ignore[misc]
+        return {}
+
+
+class _List:
+    """Stands for a subclass of list, or a deque: creates a plain list, whatever the arguments."""
+
+    def __new__(cls, *_: object) -> list[Any]:  # type: ignore[misc]
+        return []
+
+
+_KINDS = {"defaultdict": _Dict, "AttributeDict": _Dict, "ConfigDict": _Dict, "deque": _List}
+
+PLACEHOLDERS: Mapping[str, type] = {
+    f"{module}.{name}": _KINDS.get(name, _Ignored) for module, names in _TYPES.items() for name in names.split()
+}
+"""Full name of a harmless type -> what is created in its place while a file is read, since only the tensors are needed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,22 +108,27 @@ class _Object:
     kind: str  # "scalar", "tuple" or "object"
 
 
-def check_pickle(path: Path) -> None:
-    """Raise ValueError unless this is a file of `torch.save` that loads in bounded time and memory."""
+def check_pickle(path: Path) -> list[str]:
+    """Return the names of the `PLACEHOLDERS` in a file of `torch.save`.
+
+    Raise ValueError for other files, and for those that do not load in bounded time and memory.
+    """
+    names = set[str]()
     with open_file(path) as file:
         start = file.read(4)
         file.seek(0)
         try:
             if start == b"PK\3\4":
                 for pickled in _pickles_in_zip(file):
-                    _check_steps(BytesIO(pickled))
-                return
+                    names |= _check_steps(BytesIO(pickled))
+                return sorted(names)
             for expected in (_MAGIC, _PROTOCOL):
                 values = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
                 if values != [expected]:
                     raise InputError("it does not begin as a file of torch.save does")
             for _ in range(3):
-                _check_steps(file)
+                names |= _check_steps(file)
+            return sorted(names)
         except LookupError as error:
             raise InputError("its pickle uses an object that is not there") from error
 
@@ -62,8 +136,16 @@ def check_pickle(path: Path) -> None:
 def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
     """Yield the pickles in a zip, after checking that its records are laid out as torch.save writes them."""
     size, end, names = file.seek(0, 2), 0, set[str]()
-    with zipfile.ZipFile(file) as archive:
-        records = sorted(archive.infolist(), key=lambda record: record.header_offset)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            records = sorted(archive.infolist(), key=lambda record: record.header_offset)
+    except zipfile.BadZipFile as error:
+        raise InputError("its end is missing, as after an interrupted download or copy: get it again") from error
+    paths = [record.filename for record in records]
+    if any(path.endswith("constants.pkl") for path in paths):
+        raise InputError("it is a TorchScript archive: read it with torch.jit.load, and save its state_dict()")
+    if not any(re.search(r"(^|/)data(\.pkl$|/)", path) for path in paths):
+        raise InputError(f"it is a zip of other files, not one of torch.save: {paths[:3]!r:.200}")
     _check_directory_end(file, size)
     if not records or records[0].header_offset:
         raise InputError("its first record is not at its beginning")
@@ -98,8 +180,12 @@ def _check_directory_end(file: BinaryIO, size: int) -> None:
         raise InputError("the end of its list of records is in two places")
 
 
-def _check_steps(stream: BinaryIO) -> None:
-    """Run a pickle's opcodes on stand-ins for its objects; raise ValueError if loading it would take too many steps."""
+def _check_steps(stream: BinaryIO) -> set[str]:
+    """Run a pickle's opcodes on stand-ins for its objects; raise ValueError if loading it would take too many steps.
+
+    Return the names of the `PLACEHOLDERS` that it uses.
+    """
+    names = set[str]()
     stack: list[_Object] = []
     marks: list[int] = []
     memo: dict[int, _Object] = {}
@@ -111,6 +197,9 @@ def _check_steps(stream: BinaryIO) -> None:
             raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
         if name == "GLOBAL" and _COPIES.fullmatch(arg):
             raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
+        if name == "GLOBAL":
+            module, _, attribute = arg.partition(" ")
+            names.add(f"{_PYTHON_3.get(module, module)}.{attribute}")
         steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)
         if name == "LONG1" and arg.bit_length() > 72:  # as keys, integers with equal hashes are compared one by one
             steps = 10_000
@@ -135,6 +224,7 @@ def _check_steps(stream: BinaryIO) -> None:
             stack += [made] * len(opcode.stack_after)
         if spent > MAX_STEPS:
             raise InputError(f"loading it would take more than {MAX_STEPS:,} steps")
+    return names & PLACEHOLDERS.keys()
 
 
 def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo) -> list[_Object]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import write_together
-from resnetlib.errors import ExistingFileError, InputError
+from resnetlib.errors import ExistingFileError, InputError, InputTypeError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network
@@ -53,6 +54,13 @@ _HUB_LICENSES = {
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"
 }  # fmt: skip
 
+_FORMS = {
+    "PeftModel": "merge the adapters, save_model(model.merge_and_unload(), folder), or keep them alone with model.save_pretrained",
+    "FullyShardedDataParallel": "call save_model(fsdp.module, folder) on all processes within FSDP.summon_full_params(fsdp)",
+    "GraphModule": "it is traced, and perhaps quantised: keep it with torch.export.save(torch.export.export(net, inputs), path)",
+}
+"""Name of a class -> how to save a network in it."""
+
 
 def save_model(
     net: Backbone,
@@ -68,7 +76,8 @@ def save_model(
     network. The tensors then have timm's names, which are torchvision's for all but pre-activation networks.
 
     Args:
-        net: the network.
+        net: the network, also within `torch.compile`, `DataParallel`, `DistributedDataParallel` or `AveragedModel`. Its classifier
+            may be a linear layer of your own, or a `Sequential` of dropout and such a layer, which is saved without the dropout.
         folder: the folder, which is created if it does not exist.
         classes: the names of the logits; by default `net.classes`.
         pretrained_cfg: the config of the weights; by default it has the spec, the classes, the preprocessing, and the licence and
@@ -90,13 +99,13 @@ def save_model(
         ...     create_model(f"{folder}/").classes
         ('cat', 'dog')
     """
-    check_network(net, compiled=False)
     if not str(folder):
         raise InputError("folder must be a path, got ''; the current folder is '.'")
     folder = Path(folder)
     existing = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
     if existing and not overwrite:
         raise ExistingFileError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")
+    net = unwrapped(net)
     cfg, files = _encode(net, classes, pretrained_cfg)
     folder.mkdir(parents=True, exist_ok=True)
     write_together(folder, files | {CARD: _card(net, cfg, f"./{folder.name}")})
@@ -138,6 +147,7 @@ def push_to_hub(
 
     from resnetlib.weights.guard import LIBRARY, guarded
 
+    net = unwrapped(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
     api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
     try:
@@ -163,11 +173,12 @@ def _encode(
     net: Backbone, classes: Sequence[str] | None, cfg: PretrainedConfig | None
 ) -> tuple[PretrainedConfig, dict[str, bytes]]:
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
-    check_network(net, compiled=False)
     if isinstance(classes, str):
         raise InputError(f"classes must be a sequence of names, got the one str {classes!r}")
     with in_use(net, alone=False):
-        _check_unchanged(net)
+        _check_tensors(net)
+        linear = _linear(net.get_classifier())
+        _check_unchanged(net, linear)
         base = cfg or _default_config(net)
         names = tuple(classes) if classes is not None else base.classes
         cfg = replace(
@@ -177,7 +188,9 @@ def _encode(
             params=base.params or sum(parameter.numel() for parameter in net.parameters()),
         )
         check_pretrained_config(cfg, net)
-        state = net.state_dict()
+        head = net.classifier_name + "."
+        state = {key: tensor for key, tensor in net.state_dict().items() if not key.startswith(head)}
+        state |= {head + key: tensor for key, tensor in linear.state_dict().items()}
         if timm_name(net.spec) is not None:
             state = to_dialect(state, net.spec, "timm")
         weights = encode_state(state, cfg)
@@ -241,22 +254,76 @@ def _default_config(net: Backbone) -> PretrainedConfig:
     )
 
 
-def _check_unchanged(net: Backbone) -> None:
+def unwrapped(net: nn.Module) -> Backbone:
+    """Return the network in a wrapper; raise InputTypeError for a wrapper that holds it in another form, and for other modules."""
+    wrapper = type(net).__name__
+    kind = next((base.__name__ for base in type(net).__mro__ if base.__name__ in _FORMS), None)
+    if kind is not None:
+        raise InputTypeError(f"a {wrapper} cannot be saved as it is: {_FORMS[kind]}")
+    inner = getattr(net, "_modules", {}).get("_orig_mod" if wrapper == "OptimizedModule" else "module")
+    if inner is not None and not isinstance(net, Backbone):
+        return unwrapped(inner)
+    check_network(net, compiled=False)
+    return net  # type: ignore[return-value] # checked
+
+
+def _check_tensors(net: Backbone) -> None:
+    """Raise ValueError for sharded and for quantised parameters."""
+    for name, parameter in net.named_parameters():
+        kind = type(parameter.data)
+        if hasattr(parameter, "full_tensor"):
+            raise InputError(
+                f"{name} is sharded over processes, as by FSDP2. On all of them, gather the weights: "
+                "state = get_model_state_dict(net, options=StateDictOptions(full_state_dict=True)), from "
+                "torch.distributed.checkpoint.state_dict; then, on one, create the same network again, and call "
+                "load_state(plain, state) and save_model(plain, folder)"
+            )
+        if kind is not torch.Tensor:
+            raise InputError(
+                f"{name} is a {kind.__name__}, as in a quantised network: keep it with torch.save(net.state_dict(), path), and "
+                "load it with build(spec, device='meta') and load_state_dict(state, assign=True)"
+            )
+
+
+def _linear(classifier: nn.Module) -> nn.Module:
+    """Return the linear layer of a classifier that has only this layer and dropout; else the classifier itself."""
+    layers = [module for module in classifier.modules() if not isinstance(module, nn.Sequential | nn.Dropout | nn.Identity)]
+    return layers[0] if len(layers) == 1 and type(layers[0]) is nn.Linear else classifier
+
+
+def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     """Raise ValueError if the network has other modules than its spec, from which it is rebuilt.
 
-    Stochastic depth, dropout, the momentum of batch norms, frozen batch norms and dilation may differ.
+    Stochastic depth, dropout, the momentum of batch norms, frozen batch norms and dilation may differ; `linear` is the classifier.
     """
     built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(built) is not type(net):
         raise InputError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
+    head = net.classifier_name
     ours, theirs = dict(net.named_modules()), dict(built.named_modules())
+    if linear is not ours[head]:
+        ours = {name: module for name, module in ours.items() if not name.startswith(head)} | {head: linear}
     for name in theirs | ours:
         a, b = _described(ours.get(name)), _described(theirs.get(name))
         if a != b:
             raise InputError(
-                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: save its state_dict with "
-                "torch.save instead"
+                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: {_keeping(net)}"
             )
+
+
+def _keeping(net: Backbone) -> str:
+    """Say how to save a network that was changed."""
+    names = [name for name, _ in net.named_parameters()]
+    if any(name.endswith("_orig") for name in names):
+        return "torch.nn.utils.prune.remove(module, 'weight') makes the pruning permanent, and then the network is saved"
+    if any(".parametrizations." in name for name in names):
+        return "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') makes it a plain network, which is saved"
+    makers = {type(module).__module__ for module in net.modules()}
+    if any(maker.startswith("peft.") for maker in makers):
+        return "merge the adapters with merge_and_unload() of the PeftModel, and save the network that it returns"
+    if any(maker.startswith(("torch.ao.", "torchao.")) for maker in makers):
+        return "it is quantised: save its state_dict, and quantise another network in the same way to load it"
+    return "save all of it with torch.save(net, path), which torch.load(path, weights_only=False) reads, or save its state_dict"
 
 
 def _described(module: nn.Module | None) -> str:

@@ -1,5 +1,6 @@
 """The skeleton: shapes, views, intermediates, heads, errors."""
 
+import copy
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,29 @@ def test_reset_classifier_forgets_what_the_logits_stood_for() -> None:
     net.reset_classifier(2)
     assert net.classes is None
     assert net.fc.weight.dtype == torch.float16
+
+
+def test_the_tutorials_way_to_replace_the_classifier(net: Backbone) -> None:
+    name = net.classifier_name
+    heads = {
+        5: nn.Linear(net.num_features, 5),
+        4: nn.Sequential(nn.Dropout(0.5), nn.Linear(net.num_features, 4)),
+        7: nn.Linear(net.num_features, 7),
+        3: nn.LazyLinear(3),
+        0: nn.Identity(),
+    }
+    for width, head in heads.items():
+        net.classes = tuple(map(str, range(net.num_classes)))
+        setattr(net, name, head)
+        assert (net.num_classes, net.classes) == (width, None)
+    net.reset_classifier(2)
+    net.classes = ("cat", "dog")
+    setattr(net, name, net.get_classifier())
+    setattr(net, name, nn.Sequential(net.get_classifier()))
+    assert (net.num_classes, net.classes) == (2, ("cat", "dog"))
+    assert copy.deepcopy(net).classes == ("cat", "dog")
+    setattr(net, name, nn.Sequential(net.get_classifier(), nn.ReLU(), nn.Linear(2, 3)))
+    assert (net.num_classes, net.classes) == (3, None)
 
 
 def test_preprocess_may_be_a_module() -> None:

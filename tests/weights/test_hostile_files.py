@@ -1,5 +1,6 @@
 """Files that are made to take the memory, the time or the terminal of whoever loads them."""
 
+import argparse
 import ast
 import io
 import json
@@ -12,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -111,6 +114,12 @@ PICKLES = {
     "another protocol": pickle.dumps({"a": 1}, 4),
     "what is not there": b"\x80\x02h\7.",
     "a long bytearray": b"\x80\x02c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R.",
+    "a placeholder, called again": b"\x80\x02c__builtin__\ngetattr\n)R)R.",
+    "a function by its name": b"\x80\x02c__builtin__\ngetattr\ncposix\nsystem\nX\1\0\0\0a\x86R.",
+    "placeholders of laughter": b"\x80\x02}X\1\0\0\0acargparse\nNamespace\n" + laughing() + b"R" + laughing() + b"bs.",
+    "a placeholder as a key": b"\x80\x02}cpathlib\nPosixPath\n)RK\1s.",
+    "items of a placeholder": b"\x80\x02cargparse\nNamespace\n)\x81(X\1\0\0\0aK\1u.",
+    "a list that is none": b"\x80\x02cargparse\nNamespace\n)\x81(K\1e.",
     "arguments of a tensor": b"\x80\x02ccollections\nOrderedDict\n]R.",
 }  # fmt: skip
 
@@ -290,10 +299,18 @@ def test_errors_of_a_config_are_short_and_print_nothing_raw(kind: str, tmp_path:
             assert str(error).replace("\n", "").isprintable()  # noqa: PT017
 
 
+CHECKPOINT = {
+    "args": argparse.Namespace(data=Path("data"), epochs=5),
+    "history": defaultdict(list, loss=[np.float64(0.5)], curve=np.arange(3.0)),
+    "recent": deque([1.0]),
+    "state_dict": STATE,
+}
 WHOLE = {
     "safetensors": safetensors.torch.save(STATE, {"resnetlib": "{}"}),
     "zip": saved(STATE),
     "legacy": saved(STATE, _use_new_zipfile_serialization=False),
+    "checkpoint": saved(CHECKPOINT),
+    "legacy checkpoint": saved(CHECKPOINT, _use_new_zipfile_serialization=False),
 }
 
 

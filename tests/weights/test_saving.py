@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,11 +16,24 @@ import torch
 import torchvision
 from families import FAMILIES
 from huggingface_hub import PyTorchModelHubMixin
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.utils import prune
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
-from resnetlib.weights import Preprocessing, PretrainedConfig, convert_file, read_weights, save, to_dialect, write_weights
+from resnetlib.weights import (
+    Preprocessing,
+    PretrainedConfig,
+    convert_file,
+    load_state,
+    read_weights,
+    save,
+    to_dialect,
+    write_weights,
+)
 from resnetlib.weights.configs import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
@@ -167,7 +180,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "avgpool is AdaptiveMaxPool2d": lambda net: setattr(net, "avgpool", nn.AdaptiveMaxPool2d(1)),
     "bn1 is .*eps=0.01": lambda net: setattr(net.bn1, "eps", 1e-2),
     "layer3.0.conv1 is .*stride=.1, 1": lambda net: setattr(net.layer3[0].conv1, "stride", (1, 1)),
-    "fc is Identity": lambda net: setattr(net, "fc", nn.Identity()),
+    "fc is .*bias=False": lambda net: setattr(net, "fc", nn.Linear(64, 10, bias=False)),
 }
 
 
@@ -191,9 +204,159 @@ def test_what_only_regularises_does_not_matter(tmp_path: Path) -> None:
     save_model(scaled, tmp_path / "scaled")
 
 
-def test_a_wrapper_is_no_network(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"got DataParallel; for a wrapper, pass net.module"):
-        save_model(nn.DataParallel(create_model("cifar_plain20")), tmp_path)  # type: ignore[arg-type]
+WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "compiled": torch.compile,
+    "DataParallel": nn.DataParallel,
+    "AveragedModel": torch.optim.swa_utils.AveragedModel,
+    "two": lambda net: torch.compile(nn.DataParallel(net)),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPERS)
+def test_a_wrapped_network_is_saved_without_its_wrapper(kind: str, tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    save_model(WRAPPERS[kind](net), tmp_path / "w")  # type: ignore[arg-type]
+    again = create_model(tmp_path / "w")
+    assert again.classes == net.classes
+    assert torch.equal(again.conv1.weight, net.conv1.weight)
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_a_parallel_network_is_saved_and_a_sharded_one_says_how(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    save_model(nn.parallel.DistributedDataParallel(net), tmp_path / "ddp")  # type: ignore[arg-type]
+    sharded = create_model("cifar_resnet20.resnetlib_c10")
+    fully_shard(sharded, mesh=init_device_mesh("cpu", (1,)))
+    with pytest.raises(ValueError, match=r"conv1.weight is sharded .* get_model_state_dict\(net, options=StateDictOptions\(full_"):
+        save_model(sharded, tmp_path / "fsdp")
+    state = get_model_state_dict(sharded, options=StateDictOptions(full_state_dict=True))
+    plain = create_model("cifar_resnet20")
+    load_state(plain, state)
+    save_model(plain, tmp_path / "fsdp")
+    for folder in ("ddp", "fsdp"):
+        assert torch.equal(create_model(tmp_path / folder).fc.weight, net.fc.weight)
+
+
+def pruned(net: Backbone) -> nn.Module:
+    prune.l1_unstructured(net.conv1, "weight", 0.5)
+    return net
+
+
+def parametrized(net: Backbone) -> nn.Module:
+    torch.nn.utils.parametrizations.weight_norm(net.conv1)
+    return net
+
+
+def narrowed(net: Backbone) -> nn.Module:
+    torch_pruning = pytest.importorskip("torch_pruning")
+    graph = torch_pruning.DependencyGraph().build_dependency(net.eval(), torch.zeros(1, 3, 32, 32))
+    graph.get_pruning_group(net.layer1[0].conv1, torch_pruning.prune_conv_out_channels, [0, 3]).prune()
+    return net
+
+
+def quantized(net: Backbone) -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(net, {nn.Linear})
+
+
+def quantized_by_torchao(net: Backbone) -> nn.Module:
+    torchao = pytest.importorskip("torchao.quantization")
+    torchao.quantize_(net.eval(), torchao.Int8WeightOnlyConfig())
+    return net
+
+
+def adapted(net: Backbone) -> nn.Module:
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(net, peft.LoraConfig(target_modules=["layer1.0.conv1", "fc"]))
+
+
+OTHER_FORMS: dict[str, tuple[Callable[[Backbone], nn.Module], str]] = {
+    "pruned": (pruned, r"prune.remove\(module, 'weight'\)"),
+    "parametrized": (parametrized, "remove_parametrizations"),
+    "narrowed": (narrowed, r"layer1.0.conv1 is .* save all of it with torch.save\(net, path\)"),
+    "quantized": (quantized, "it is quantised: save its state_dict"),
+    "torchao": (quantized_by_torchao, r"quantised network: keep it with torch.save\(net.state_dict\(\), path\)"),
+    "peft": (adapted, r"save_model\(model.merge_and_unload\(\), folder\)"),
+    "within peft": (lambda net: adapted(net).base_model.model, r"merge_and_unload\(\) of the PeftModel"),
+    "exported": (lambda net: torch.export.export(net.eval(), (torch.zeros(1, 3, 32, 32),)).module(), r"torch.export.save\("),
+    "none": (lambda net: nn.Linear(2, 2), "expected a network of this library, got Linear"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", OTHER_FORMS)
+def test_a_network_in_another_form_says_what_keeps_it(kind: str, tmp_path: Path) -> None:
+    change, message = OTHER_FORMS[kind]
+    net = change(create_model("cifar_resnet20.resnetlib_c10"))
+    with pytest.raises((ValueError, TypeError), match=message):
+        save_model(net, tmp_path / "w")  # type: ignore[arg-type]
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_keeps_a_network_does(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    prune.remove(pruned(net).conv1, "weight")
+    save_model(net, tmp_path / "pruned")
+    assert (create_model(tmp_path / "pruned").conv1.weight == 0).float().mean() == 0.5
+    torch.save(net, tmp_path / "net.pt")
+    assert torch.equal(torch.load(tmp_path / "net.pt", weights_only=False).fc.weight, net.fc.weight)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_merged_adapters_are_saved(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    save_model(adapted(create_model("cifar_resnet20.resnetlib_c10")).merge_and_unload(), tmp_path / "same")
+    assert len(create_model(tmp_path / "same").classes) == 10
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.fc = nn.Linear(64, 5)
+    config = peft.LoraConfig(target_modules=["layer1.0.conv1"], modules_to_save=["fc"])
+    save_model(peft.get_peft_model(net, config).merge_and_unload(), tmp_path / "other")
+    assert (create_model(tmp_path / "other").num_classes, create_model(tmp_path / "other").classes) == (5, None)
+
+
+HEADS: dict[str, Callable[[int], nn.Module]] = {
+    "Linear": lambda width: nn.Linear(width, 5),
+    "Dropout, Linear": lambda width: nn.Sequential(nn.Dropout(0.2), nn.Linear(width, 5)),
+    "Linear alone": lambda width: nn.Sequential(nn.Linear(width, 5)),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", ["resnet", "preact", "densenet"])
+def test_a_classifier_that_was_replaced_is_saved(name: str, head: str, tmp_path: Path) -> None:
+    net = build(FAMILIES[name], num_classes=2)
+    net.classes = ("cat", "dog")
+    setattr(net, net.classifier_name, HEADS[head](net.num_features))
+    save_model(net, tmp_path / "net")
+    again = create_model(tmp_path / "net")
+    assert (again.num_classes, again.classes) == (5, None)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again.eval()(x), net.eval()(x))
+    save_model(net, tmp_path / "named", classes=list("abcde"))
+    assert create_model(tmp_path / "named").classes == tuple("abcde")
+
+
+def test_a_classifier_that_was_removed_is_saved_as_none(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.fc = nn.Identity()
+    save_model(net, tmp_path / "net")
+    again = create_model(tmp_path / "net")
+    assert (again.num_classes, again.classes) == (0, None)
+
+
+def test_another_kind_of_classifier_is_not_saved(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20")
+    for head in (nn.Sequential(nn.Linear(64, 5), nn.Softmax(1)), nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5))):
+        net.fc = head
+        with pytest.raises(ValueError, match="the network was changed: fc is Sequential"):
+            save_model(net, tmp_path / "w")
 
 
 def test_tied_parameters_are_saved_twice(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import takewhile
+from itertools import product, takewhile
 
 from torch import Tensor
 
@@ -17,6 +17,12 @@ _FIELD = re.compile(r"\{([a-z])([+-]\d+)?\}")
 _NUMBER = "0|[1-9][0-9]{0,5}"
 _LEAF = "weight|bias|running_mean|running_var|num_batches_tracked|shift|scale"
 
+_FIRST_TENSORS = (
+    ("conv1.weight", "layer1.0.conv1.weight"),
+    ("features.conv0.weight", "features.denseblock1.denselayer1.conv1.weight"),
+)
+"""The first convolution and that of the first block, in each family."""
+
 _MAX_PREFIX = 8  # parts of a common prefix
 
 
@@ -28,16 +34,23 @@ class RecognizedState:
     family: Family
     state: dict[str, Tensor]
     unknown: tuple[str, ...]  # names that the dialect does not have
+    ignored: tuple[str, ...] = ()  # names outside the prefix of the network
+    head: tuple[str, ...] = ()  # names of a classifier that is not one linear layer
 
     @property
     def num_classes(self) -> int:
         """Number of logits; 0 without a classifier."""
-        weight = self.state.get("classifier.weight" if self.family == "densenet" else "fc.weight")
+        weight = self.state.get(f"{self.classifier}.weight")
         if weight is None:
             return 0
         if weight.ndim != 2 or not len(weight):
             raise InputError(f"the classifier must be a matrix (classes, features), got {tuple(weight.shape)}")
         return len(weight)
+
+    @property
+    def classifier(self) -> str:
+        """Name of the classifier."""
+        return classifier_of(self.family)
 
     @property
     def first_conv(self) -> str:
@@ -49,6 +62,11 @@ class RecognizedState:
         """Input channels of the first convolution; 3 if it is missing."""
         weight = self.state.get(self.first_conv)
         return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
+
+
+def classifier_of(family: Family) -> str:
+    """Return the canonical name of a family's classifier."""
+    return "classifier" if family == "densenet" else "fc"
 
 
 @cache
@@ -90,21 +108,22 @@ def _rename_all(keys: Iterable[str], rules: tuple[Rule, ...], most: int) -> list
     return renamed
 
 
-def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None) -> RecognizedState:
+def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None, prefix: str | None = None) -> RecognizedState:
     """Detect the dialect of a state dict, and rename its tensors to the canonical names.
 
-    A prefix that all names share (`backbone.`) is removed if more names are known without it. A classifier that is stored as a
-    1x1 convolution becomes a matrix.
+    The network's prefix (`backbone.`) is found and removed; names outside it are ignored. A classifier that is stored as a 1x1
+    convolution, or as the only linear layer of a `Sequential`, becomes a matrix.
 
     Args:
         state: names and tensors.
         dialect: of the names; None to detect it.
+        prefix: of the network, if there are several.
 
     Returns:
-        The tensors under canonical names, and the unknown names.
+        The tensors under canonical names, the unknown names and the ignored ones.
 
     Raises:
-        ValueError: for an unknown dialect, or an empty state dict.
+        ValueError: for an unknown dialect, an empty state dict, a prefix that no name has, or several networks without `prefix`.
         TypeError: if state is not a mapping.
 
     Example:
@@ -121,25 +140,90 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
     for name in DIALECTS if dialect is None else [resolve_dialect(dialect)]:
         for table in DIALECTS[name]:
             tables.setdefault(table.rules, []).append((name, table))
+    state = selected = select_prefix(state, prefix)
+    networks = _network_prefixes(state, tables)
+    if prefix is not None and "" in networks:
+        networks = [""]
+    if len(networks) > 1:
+        raise InputError(f"it holds {len(networks)} networks: choose one, prefix={' or '.join(map(repr, networks))}")
+    if networks:
+        state = {key: tensor for key, tensor in state.items() if key.startswith(networks[0])}
     best: list[str | None] = [None] * len(state)
     owners: list[tuple[str, Table]] = []
-    for prefix in _prefixes(state):
-        keys = [key[len(prefix) :] for key in state]
+    shared = ""
+    for common in _prefixes(state):
+        keys = [key[len(common) :] for key in state]
         for rules, named in tables.items():
             renamed = _rename_all(keys, rules, most=best.count(None))
             if renamed == best:
                 owners += named
             elif renamed is not None and renamed.count(None) < best.count(None):
-                best, owners = renamed, [*named]
+                best, owners, shared = renamed, [*named], common
         if None not in best:
             break
     table = owners[0][1]
     canonical = {name: tensor for name, tensor in zip(best, state.values(), strict=True) if name is not None}
     if table.conv_head and (weight := canonical.get("fc.weight")) is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
         canonical["fc.weight"] = weight[:, :, 0, 0]
-    unknown = tuple(key for key, name in zip(state, best, strict=True) if name is None)
-    dialects = tuple(dict.fromkeys(name for name, _ in owners))
-    return RecognizedState(dialects=dialects, family=table.family, state=canonical, unknown=unknown)
+    unknown = [key for key, name in zip(state, best, strict=True) if name is None]
+    classifier = classifier_of(table.family)
+    head = _sequential_head(unknown, table, shared) if f"{classifier}.weight" not in canonical else {}
+    linear = linear_in({key: state[name] for key, name in head.items()})
+    canonical |= {f"{classifier}.{leaf}": tensor for leaf, tensor in linear.items()}
+    return RecognizedState(
+        dialects=tuple(dict.fromkeys(name for name, _ in owners)),
+        family=table.family,
+        state=canonical,
+        unknown=tuple(key for key in unknown if key not in head.values()),
+        ignored=tuple(key for key in selected if key not in state),
+        head=() if linear else tuple(head.values()),
+    )
+
+
+def _sequential_head(unknown: Iterable[str], table: Table, shared: str) -> dict[str, str]:
+    """Return the unknown names within a dialect's classifier, by what follows the classifier's name: `1.weight`."""
+    weight = rename(f"{classifier_of(table.family)}.weight", table.rules, backwards=True)
+    if weight is None:
+        return {}
+    base = shared + weight.removesuffix("weight")
+    return {key[len(base) :]: key for key in unknown if key.startswith(base)}
+
+
+def linear_in(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weight and bias of the only linear layer among the tensors of a `Sequential`; {} if there are others."""
+    layers = {key.partition(".")[0] for key in head}
+    weight = head.get(f"{next(iter(layers), '')}.weight")
+    if len(layers) != 1 or weight is None or weight.ndim != 2 or any(not re.fullmatch(r"\d+\.(weight|bias)", key) for key in head):
+        return {}
+    return {key.partition(".")[2]: tensor for key, tensor in head.items()}
+
+
+def _network_prefixes(state: Mapping[str, Tensor], tables: Iterable[tuple[Rule, ...]]) -> list[str]:
+    """Return the prefixes under which there are a first convolution and the first block's, by the names of any dialect."""
+    prefixes: dict[str, str] = {}  # name of the first convolution -> shortest prefix
+    for rules, (first, block) in product(tables, _FIRST_TENSORS):
+        stem, inside = rename(first, rules, backwards=True), rename(block, rules, backwards=True)
+        if stem is None or inside is None:
+            continue
+        for key in state:
+            prefix = key.removesuffix(stem)
+            if key.endswith(stem) and (not prefix or prefix.endswith(".")) and prefix + inside in state:
+                prefixes[key] = min(prefix, prefixes.get(key, prefix), key=len)
+    return list(dict.fromkeys(prefixes.values()))
+
+
+def select_prefix(state: Mapping[str, Tensor], prefix: str | None, *, source: str = "the state dict") -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it; all of them if the prefix is None or empty."""
+    if not prefix:
+        return dict(state)
+    prefix = prefix.rstrip(".") + "."
+    if not any(key.startswith(prefix) for key in state):  # wrappers' prefixes are removed from the names of a file
+        prefix = re.sub(r"^((module|_orig_mod)\.)+", "", prefix)
+    selected = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
+    if not selected:
+        known = ", ".join(dict.fromkeys(key.partition(".")[0][:80] for key in state))
+        raise InputError(f"{source} has no tensors under prefix={prefix!r}; its names begin with {known:.500}")
+    return selected
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
