@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from resnetlib.analysis import Cost, measure_cost
-from resnetlib.models import ResNetSpec, Spec, build, list_models, spec_of
+from resnetlib import list_models
+from resnetlib.models import ResNetSpec, Spec, build, spec_of
 
 PARAMETERS = {
     "plain18": 11_515_688,

@@ -11,11 +11,8 @@ import click
 from resnetlib.config import Normalization, Preprocessing
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
-from resnetlib.models import list_models, spec_of
 from resnetlib.modules import Backbone
-from resnetlib.weights import tags_of
 from resnetlib.weights.catalog import EMBEDDED
-from resnetlib.weights.find import CONFIG, names_weights
 from resnetlib.zoo import create_model
 
 
@@ -53,7 +50,7 @@ PATTERN = _Path(path_type=str)
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --weights, --normalize and --device to a command."""
     options = (
-        click.option("--weights", metavar="TAG|FILE", help="The weights.  [default: the first in the package]"),
+        click.option("--weights", metavar="TAG|FILE|URL", help="The weights.  [default: the first tag that `resnetlib info` shows]"),
         click.option(
             "--normalize",
             type=click.Choice(["imagenet", "cifar10"]),
@@ -73,16 +70,7 @@ def embedded_tags(name: str) -> list[str]:
 
 def load(name: str, weights: str | None, normalize: Normalization | None, device: str | None) -> tuple[Backbone, Preprocessing]:
     """Create a network with pretrained weights and preprocessing; raise ValueError if it has none of either, or two."""
-    if name not in list_models() and Path(name, CONFIG).is_file():
-        name = f"./{name}" if not Path(name).is_absolute() else name  # `create_model` wants a separator in a path
-    if weights is None and not names_weights(name):
-        spec_of(name)  # an unknown name is an error
-        tags = embedded_tags(name)
-        if not tags:
-            others = ", ".join(f"{name}.{tag}" for tag in tags_of(name)) or "a file"
-            raise InputError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
-        weights = tags[0]
-    net = create_model(name, weights=weights, device=choose_device(device))
+    net = create_model(name, weights is None, weights=weights, device=choose_device(device))
     if net.preprocess is not None:
         if normalize is not None:
             raise InputError(f"{weights or name} has its own normalization: leave out --normalize")

@@ -1,0 +1,62 @@
+"""fastai's `vision_learner` takes the functions of networks as its architectures; its default cut and split fit them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from loopback import Hub
+from safetensors.torch import save
+
+import resnetlib
+
+vision = pytest.importorskip("fastai.vision.all", reason="fastai is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FAMILIES = ["resnet18", "plain18", "preact_resnet18", "densenet121", "cifar_resnet20", "cifar_preact_resnet20", "cifar_densenet40_k12"]
+
+
+def loaders(path: Path) -> Any:
+    """Return the loaders of eight images of two classes."""
+    data = [(torch.rand(3, 64, 64), i % 2) for i in range(8)]
+    dls = vision.DataLoaders.from_dsets(data, data, bs=4, num_workers=0)
+    dls.c, dls.path = 2, path
+    return dls
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(name: str, tmp_path: Path) -> None:
+    learner = vision.vision_learner(
+        loaders(tmp_path), getattr(resnetlib, name), pretrained=False, path=tmp_path, loss_func=torch.nn.CrossEntropyLoss()
+    )
+    net = getattr(resnetlib, name)()
+    net.load_state_dict(learner.model[0].state_dict(), strict=False)
+    body, x = learner.model[0].eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert len([*body.parameters()]) == len([*net.parameters()]) - 2  # all but the classifier
+        assert body(x).shape == (2, net.num_features, *net.forward_features(x).shape[2:])
+    learner.create_opt()
+    assert len(learner.opt.param_lists) == 2
+    assert len(learner.opt.param_lists[0]) == len([*body.parameters()])
+
+
+def test_pretrained_weights_reach_the_learner_and_it_trains(
+    hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "resnetlib")
+    state = {key: value.contiguous() for key, value in resnetlib.resnet18().state_dict().items()}
+    hub.add("timm/resnet18.a1_in1k", {"model.safetensors": save(state)})
+    for name, weight in [
+        ("resnet18", state["conv1.weight"]),
+        ("cifar_resnet20", resnetlib.create_model("cifar_resnet20.resnetlib_c10").conv1.weight),
+    ]:
+        caplog.clear()
+        learner = vision.vision_learner(
+            loaders(tmp_path), getattr(resnetlib, name), path=tmp_path, loss_func=torch.nn.CrossEntropyLoss()
+        )
+        assert len(caplog.messages) == 1
+        assert torch.equal(next(learner.model[0].parameters()), weight)
+        with learner.no_bar(), learner.no_logging():
+            learner.fine_tune(1, freeze_epochs=1)
+        assert not torch.equal(next(learner.model[0].parameters()), weight)
