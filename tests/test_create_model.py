@@ -60,7 +60,7 @@ def test_options_reach_the_network() -> None:
     dense = create_model(
         "cifar_densenet40_k12", drop_path_rate=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True, device="meta"
     )
-    assert dense.head_drop.p == 0.2
+    assert dense.drop_rate == 0.2
     assert list(dense.blocks())[-1].join.p == 0.1
     assert next(dense.blocks()).drop.p == 0.3
 
@@ -210,7 +210,7 @@ def test_memory_format_and_dtype_are_asked_for() -> None:
 
 def test_regularisation_reaches_a_network_with_weights() -> None:
     net = create_model("cifar_resnet20.resnetlib_c10", drop_path_rate=0.1, drop_rate=0.2, memory_efficient=True)
-    assert net.head_drop.p == 0.2
+    assert net.drop_rate == 0.2
     assert list(net.blocks())[-1].join.p == 0.1
     assert net.layer1.checkpointing
 
