@@ -17,6 +17,7 @@ from resnetlib.models.catalog import SPECS, Filters, select
 from resnetlib.models.foreign import check_keywords
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import Indices, check_device, select_indices
+from resnetlib.modules.backbone import GlobalPool
 from resnetlib.weights.catalog import describe, list_pretrained, tags_of
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.find import Found, WeightsLike, find, recognize, resolve
@@ -48,7 +49,7 @@ class ModelOptions(TypedDict, total=False):
     drop_path_rate: float | None
     drop_rate: float | None
     proj_drop_rate: float | None
-    global_pool: str | None
+    global_pool: GlobalPool | None
     memory_efficient: bool
     output_stride: int | None
     device: torch.device | str | int | None
@@ -88,7 +89,7 @@ def create_model(
     drop_path_rate: float | None = 0.0,
     drop_rate: float | None = 0.0,
     proj_drop_rate: float | None = 0.0,
-    global_pool: str | None = "avg",
+    global_pool: GlobalPool | None = "avg",
     memory_efficient: bool = False,
     output_stride: int | None = None,
     device: torch.device | str | int | None = None,
@@ -121,7 +122,7 @@ def create_model(
         drop_path_rate: probability to drop the last block's branch in training; it grows linearly over the blocks.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
-        global_pool: "avg", or "" for a network that returns maps `(N, num_features, H', W')` if `num_classes` is 0.
+        global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.
         memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
         output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
             (ImageNet) or 4 (CIFAR). `save_model` does not store it.
@@ -168,20 +169,26 @@ def create_model(
         "drop_path_rate": drop_path_rate,
         "drop_rate": drop_rate,
         "proj_drop_rate": proj_drop_rate,
-        "global_pool": None if global_pool == "avg" else global_pool,
         "memory_efficient": memory_efficient,
         "output_stride": output_stride,
     }
     make = partial(build, **{key: value for key, value in options.items() if value is not None})  # None is the default, as in timm
     if found.file is not None:
         net = _load(found, make, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
-        net = _dress(net, num_classes, device, channels_last)
+        net = _dress(net, num_classes, device, channels_last, global_pool)
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if input_rule is not None:
             raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
-        channels = 3 if in_chans is None else in_chans
-        net = _dress(make(found.spec, num_classes=num_classes, in_chans=channels, device=device, dtype=dtype), None, None, channels_last)
+        net = make(
+            found.spec,
+            num_classes=num_classes,
+            in_chans=3 if in_chans is None else in_chans,
+            global_pool="avg" if global_pool is None else global_pool,
+            device=device,
+            dtype=dtype,
+        )
+        net = _dress(net, None, None, channels_last)
     if features_only:
         stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
         return pyramid(net, stages, output="list")
@@ -363,10 +370,17 @@ def _load(
     return net
 
 
-def _dress(net: Backbone, num_classes: int | None, device: torch.device | str | int | None, channels_last: bool) -> Backbone:
-    """Replace the classifier, move the network, and change its memory format, as requested."""
-    if num_classes is not None and num_classes != net.num_classes:
-        net.reset_classifier(num_classes)
+def _dress(
+    net: Backbone,
+    num_classes: int | None,
+    device: torch.device | str | int | None,
+    channels_last: bool,
+    global_pool: GlobalPool | None = None,
+) -> Backbone:
+    """Replace the classifier and the pooling, move the network, and change its memory format, as requested."""
+    num_classes = net.num_classes if num_classes is None else num_classes
+    if num_classes != net.num_classes or global_pool not in (None, net.global_pool):
+        net.reset_classifier(num_classes, global_pool)
     if device is not None:
         net.to(device)
     return net.to(memory_format=torch.channels_last) if channels_last else net

@@ -14,7 +14,15 @@ import resnetlib
 vision = pytest.importorskip("fastai.vision.all", reason="fastai is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-FAMILIES = ["resnet18", "plain18", "preact_resnet18", "densenet121", "cifar_resnet20", "cifar_preact_resnet20", "cifar_densenet40_k12"]
+FAMILIES = [
+    "resnet18",
+    "plain18",
+    "preact_resnet18",
+    "densenet121",
+    "cifar_resnet20",
+    "cifar_preact_resnet20",
+    "cifar_densenet40_k12",
+]
 
 
 def loaders(path: Path) -> Any:
@@ -41,9 +49,7 @@ def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(name: str
     assert len(learner.opt.param_lists[0]) == len([*body.parameters()])
 
 
-def test_pretrained_weights_reach_the_learner_and_it_trains(
-    hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_pretrained_weights_reach_the_learner_and_it_trains(hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "resnetlib")
     state = {key: value.contiguous() for key, value in resnetlib.resnet18().state_dict().items()}
     hub.add("timm/resnet18.a1_in1k", {"model.safetensors": save(state)})

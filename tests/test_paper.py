@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from resnetlib.analysis import Cost, measure_cost
 from resnetlib import list_models
+from resnetlib.analysis import Cost, measure_cost
 from resnetlib.models import ResNetSpec, Spec, build, spec_of
 
 PARAMETERS = {

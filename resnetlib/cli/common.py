@@ -50,7 +50,7 @@ PATTERN = _Path(path_type=str)
 def weights_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --weights, --normalize and --device to a command."""
     options = (
-        click.option("--weights", metavar="TAG|FILE|URL", help="The weights.  [default: the first tag that `resnetlib info` shows]"),
+        click.option("--weights", metavar="TAG|FILE|URL", help="The weights.  [default: the first that `resnetlib info` lists]"),
         click.option(
             "--normalize",
             type=click.Choice(["imagenet", "cifar10"]),

@@ -49,8 +49,8 @@ def finetune(
     transformers if timm has the network. Called again, an interrupted training continues and ends with the same weights.
 
     Args:
-        name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default weights,
-            the first of `resnetlib.weights.tags_of(name)`, and the log says which these are.
+        name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
+            weights, the first of `resnetlib.weights.tags_of(name)`, and the log says which these are.
         data: a folder with a subfolder of images per class; a folder with `train/` and `val/`, each like that; or training and
             validation images in memory. Images that cannot be read are skipped and reported.
         out: folder to write or to continue in; not inside the data.
@@ -70,8 +70,8 @@ def finetune(
         The errors of the saved weights on training and validation images.
 
     Raises:
-        ValueError: if the network has no weights and `from_scratch` is not set, there is only one class, two classes have one name, a class has no readable image, and as `fit` and
-            `create_model` do.
+        ValueError: if the network has no weights and `from_scratch` is not set, there is only one class, two classes have one
+            name, a class has no readable image, and as `fit` and `create_model` do.
         FileNotFoundError: for a folder without classes, or a class without images.
 
     Source:

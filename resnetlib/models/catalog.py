@@ -128,7 +128,7 @@ def spec_of(name: str) -> Spec:
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three names that resemble a wrong one: the same but for case, separators and `cifar_`; its continuations; others.
+    """Return up to three names like a wrong one: those that differ in case, separators and `cifar_` alone, or else longer ones.
 
     >>> nearest("ResNet-18", SPECS), nearest("resnet20", SPECS), nearest("wideresnet50", SPECS)
     (['resnet18'], ['cifar_resnet20'], ['wide_resnet50_2'])
@@ -145,7 +145,7 @@ def _key(name: str) -> str:
 
 
 Filters = str | Iterable[str]
-"""Names with the wildcards `*`, `?` and `[...]`; one, or several of which one must match. A network's name stands for its weights."""
+"""A name with the wildcards `*`, `?` and `[...]`, or several. A network's name stands for all of its weights."""
 
 
 def select(names: Iterable[str], include: Filters = "", exclude: Filters = "") -> list[str]:

@@ -210,7 +210,9 @@ def default_tag(name: str) -> str:
 
 
 def _choices(name: str, tags: list[str]) -> str:
-    return f"its tags are {', '.join(tags)}" if tags else "give a file as weights; list_pretrained() lists the networks that have some"
+    if tags:
+        return f"its tags are {', '.join(tags)}"
+    return "give a file as weights; list_pretrained() lists the networks that have some"
 
 
 def _text_of(weights: object) -> str:
@@ -240,8 +242,8 @@ def _url_file(url: str) -> UrlFile:
     sha256 = fragment.removeprefix("sha256=").lower() or (named[1] if named else "")
     if not sha256:
         raise InputError(
-            f"{address} does not tell the SHA-256 of the file: append it, as in '{address}#sha256=0123abcd...', or download the file "
-            "and give its path"
+            f"{address} does not tell the SHA-256 of the file: append it, as in '{address}#sha256=0123abcd...', or download the "
+            "file and give its path"
         )
     return UrlFile(url=address, sha256=sha256)
 
