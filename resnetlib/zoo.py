@@ -172,7 +172,9 @@ def create_model(
         "memory_efficient": memory_efficient,
         "output_stride": output_stride,
     }
-    make = partial(build, **{key: value for key, value in options.items() if value is not None})  # None is the default, as in timm
+    make: Callable[..., Backbone] = partial(
+        build, **{key: value for key, value in options.items() if value is not None}
+    )  # None is the default, as in timm
     if found.file is not None:
         net = _load(found, make, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
         net = _dress(net, num_classes, device, channels_last, global_pool)

@@ -14,15 +14,10 @@ import resnetlib
 vision = pytest.importorskip("fastai.vision.all", reason="fastai is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-FAMILIES = [
-    "resnet18",
-    "plain18",
-    "preact_resnet18",
-    "densenet121",
-    "cifar_resnet20",
-    "cifar_preact_resnet20",
-    "cifar_densenet40_k12",
-]
+CUTS = {
+    **dict.fromkeys(("resnet18", "plain18", "preact_resnet18", "cifar_resnet20", "cifar_preact_resnet20")),
+    **dict.fromkeys(("densenet121", "cifar_densenet40_k12"), -1),  # as fastai cuts torchvision's
+}
 
 
 def loaders(path: Path) -> Any:
@@ -33,20 +28,19 @@ def loaders(path: Path) -> Any:
     return dls
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(name: str, tmp_path: Path) -> None:
-    learner = vision.vision_learner(
-        loaders(tmp_path), getattr(resnetlib, name), pretrained=False, path=tmp_path, loss_func=torch.nn.CrossEntropyLoss()
-    )
-    net = getattr(resnetlib, name)()
-    net.load_state_dict(learner.model[0].state_dict(), strict=False)
-    body, x = learner.model[0].eval(), torch.rand(2, 3, 64, 64)
+@pytest.mark.parametrize(("name", "cut"), CUTS.items())
+def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(name: str, cut: int | None, tmp_path: Path) -> None:
+    net = getattr(resnetlib, name)().eval()
+    body, x = vision.create_body(net, pretrained=False, cut=cut), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        assert len([*body.parameters()]) == len([*net.parameters()]) - 2  # all but the classifier
-        assert body(x).shape == (2, net.num_features, *net.forward_features(x).shape[2:])
+        assert torch.equal(body(x).relu(), net.forward_features(x))  # a cut DenseNet lacks its last relu, torchvision's too
+    loss = torch.nn.CrossEntropyLoss()
+    learner = vision.vision_learner(
+        loaders(tmp_path), getattr(resnetlib, name), pretrained=False, cut=cut, path=tmp_path, loss_func=loss
+    )
     learner.create_opt()
     assert len(learner.opt.param_lists) == 2
-    assert len(learner.opt.param_lists[0]) == len([*body.parameters()])
+    assert len(learner.opt.param_lists[0]) == len([*body.parameters()]) == len([*net.parameters()]) - 2
 
 
 def test_pretrained_weights_reach_the_learner_and_it_trains(hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -413,4 +413,3 @@ def test_torch_hub_finds_the_networks_in_a_checkout() -> None:
     net = torch.hub.load(str(ROOT), "cifar_resnet20", source="local", pretrained=True)
     assert net.classes[0] == "airplane"
     assert torch.hub.load(str(ROOT), "create_model", "resnet18", source="local", num_classes=3, device="meta").num_classes == 3
-    assert "ResNet-50" in torch.hub.help(str(ROOT), "resnet50", source="local")

@@ -26,7 +26,7 @@ def info(name: str, size: int | None) -> None:
         net, weights = build(spec_of(name), device="meta"), ", ".join(tags_of(name))
     elif kind == "weights":
         cfg = describe(name)
-        net, weights = build(cfg.spec, num_classes=cfg.classes and len(cfg.classes), device="meta"), cfg.tag
+        net, weights = build(cfg.spec, num_classes=len(cfg.classes) if cfg.classes else None, device="meta"), cfg.tag
     else:
         net = create_model(name)
         weights = net.pretrained_cfg.full_name if net.pretrained_cfg else ""
