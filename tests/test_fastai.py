@@ -29,15 +29,17 @@ def loaders(path: Path) -> Any:
 
 
 @pytest.mark.parametrize(("name", "cut"), CUTS.items())
-def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(name: str, cut: int | None, tmp_path: Path) -> None:
+def test_the_default_cut_keeps_the_features_and_the_split_freezes_them(
+    name: str, cut: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cut is not None:
+        monkeypatch.setitem(vision.model_meta, getattr(resnetlib, name), {"cut": cut, "split": vision.default_split})
     net = getattr(resnetlib, name)().eval()
     body, x = vision.create_body(net, pretrained=False, cut=cut), torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(body(x).relu(), net.forward_features(x))  # a cut DenseNet lacks its last relu, torchvision's too
     loss = torch.nn.CrossEntropyLoss()
-    learner = vision.vision_learner(
-        loaders(tmp_path), getattr(resnetlib, name), pretrained=False, cut=cut, path=tmp_path, loss_func=loss
-    )
+    learner = vision.vision_learner(loaders(tmp_path), getattr(resnetlib, name), pretrained=False, path=tmp_path, loss_func=loss)
     learner.create_opt()
     assert len(learner.opt.param_lists) == 2
     assert len(learner.opt.param_lists[0]) == len([*body.parameters()]) == len([*net.parameters()]) - 2
