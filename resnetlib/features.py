@@ -48,7 +48,7 @@ class Pyramid(nn.Module):
         self._paths = [[names[part] for part in section] for section in sections]
         self._selected, self._output = selected, output
         self._expected = net.in_chans, net.smallest_input
-        self.feature_info: list[FeatureInfo] = [net.feature_info[i] for i in selected]
+        self.feature_info = FeatureInfo(net.feature_info[i] for i in selected)
         self.names = tuple(f"c{i + 1}" for i in selected)
         self.channels = tuple(info["num_chs"] for info in self.feature_info)
         self.strides = tuple(info["reduction"] for info in self.feature_info)

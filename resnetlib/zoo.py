@@ -1,51 +1,117 @@
 """Create networks by name, with or without weights."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack, cast, overload
 
 import torch
 
 from resnetlib.config import PretrainedConfig
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, InputTypeError
+from resnetlib.features import Pyramid, pyramid
 from resnetlib.models import Spec, build
+from resnetlib.models.catalog import SPECS, Filters, select
+from resnetlib.models.foreign import check_keywords
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import check_device
+from resnetlib.modules.arguments import Indices, check_device, select_indices
+from resnetlib.modules.backbone import GlobalPool
+from resnetlib.weights.catalog import describe, list_pretrained, tags_of
 from resnetlib.weights.dialects.compare import name_of
-from resnetlib.weights.find import Found, find, names_weights, recognize
+from resnetlib.weights.find import Found, WeightsLike, find, recognize, resolve
 from resnetlib.weights.load import InputRule, adapt_channels, assign_state, check_rule
 from resnetlib.weights.save import push_to_hub, save_model
 
-__all__ = ["create_model", "load_file", "push_to_hub", "save_model"]
+__all__ = [
+    "create_model",
+    "get_model",
+    "get_model_weights",
+    "is_model",
+    "list_models",
+    "list_pretrained",
+    "load_file",
+    "push_to_hub",
+    "save_model",
+]
 
 
+class ModelOptions(TypedDict, total=False):
+    """The options of `create_model`, and of the functions of single networks; see there."""
+
+    weights: WeightsLike | None
+    checkpoint_path: str | os.PathLike[str] | None
+    dialect: str | None
+    prefix: str | None
+    num_classes: int | None
+    in_chans: int | None
+    input_rule: InputRule | None
+    drop_path_rate: float | None
+    drop_rate: float | None
+    proj_drop_rate: float | None
+    global_pool: GlobalPool | None
+    memory_efficient: bool
+    output_stride: int | None
+    device: torch.device | str | int | None
+    dtype: torch.dtype | None
+    channels_last: bool
+    mmap: bool | None
+
+
+KEYWORDS = ("pretrained", *ModelOptions.__annotations__, "features_only", "out_indices")
+
+
+@overload
 def create_model(
-    name: str | Path,
+    name: str | os.PathLike[str],
+    pretrained: bool = ...,
     *,
-    weights: str | Path | None = None,
+    features_only: Literal[True],
+    out_indices: Indices = ...,
+    **options: Unpack[ModelOptions],
+) -> Pyramid: ...
+@overload
+def create_model(
+    name: str | os.PathLike[str], pretrained: bool = ..., *, features_only: Literal[False] = ..., **options: Unpack[ModelOptions]
+) -> Backbone: ...
+def create_model(
+    name: str | os.PathLike[str],
+    pretrained: bool = False,
+    *,
+    weights: WeightsLike | None = None,
+    checkpoint_path: str | os.PathLike[str] | None = None,
     dialect: str | None = None,
     prefix: str | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
     input_rule: InputRule | None = None,
-    drop_path_rate: float = 0.0,
-    drop_rate: float = 0.0,
-    proj_drop_rate: float = 0.0,
+    features_only: bool = False,
+    out_indices: Indices = None,
+    drop_path_rate: float | None = 0.0,
+    drop_rate: float | None = 0.0,
+    proj_drop_rate: float | None = 0.0,
+    global_pool: GlobalPool | None = "avg",
     memory_efficient: bool = False,
     output_stride: int | None = None,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
     channels_last: bool = False,
     mmap: bool | None = None,
-) -> Backbone:
+    **foreign: object,
+) -> Backbone | Pyramid:
     """Create a network by its name, with or without weights.
 
     Args:
-        name: of a network (`resnet50`; see `list_models`), randomly initialized unless `weights` is given; of a network and its
-            weights (`resnet50.tv2_in1k`; see `resnetlib.weights.list_pretrained`); `hf-hub:org/name@revision`; or the path of a
-            folder with config.json, or of a file (with a separator, as in `./folder`).
-        weights: for the name of a network: a tag, or the path of a file (safetensors or `torch.save`, in any dialect).
+        name: of a network (`resnet50`; see `list_models`), randomly initialized without `pretrained` and `weights`; of a network
+            and its weights (`resnet50.tv2_in1k`; see `list_pretrained`); `hf-hub:org/name@revision`; a URL; or the path of a
+            folder with config.json, or of a file. A path object or `./` before a path tells it from a network of that name.
+        pretrained: load the default weights of the named network, the first of `resnetlib.weights.tags_of(name)`. Which these are
+            is logged at level INFO, by the logger "resnetlib".
+        weights: for the name of a network: a tag; torchvision's name ("DEFAULT", "IMAGENET1K_V2") or enum member for one; the path
+            of a file (safetensors or `torch.save`, in any dialect); or a URL whose file name ends with a hash, as torch.hub has
+            it, or that ends with `#sha256=<hash>`.
+        checkpoint_path: the path of a file, as in timm; never taken for a tag.
         dialect: of the tensors' names in a file; None to detect it.
         prefix: of the network's names in a file that holds several networks, such as "encoder_q".
         num_classes: number of logits; 0 for pooled features; None for that of the weights, or without weights 1000 for ImageNet
@@ -54,9 +120,12 @@ def create_model(
             convolution is adapted, and so are the mean and std of `preprocess`.
         input_rule: how to adapt the first convolution: "sum", "repeat", "zeros" or a function (`resnetlib.weights.adapt_input`);
             None is "sum" for one channel, else "repeat".
+        features_only: return a module that computes the maps of several stages, as a list, and has timm's `feature_info`.
+        out_indices: for `features_only`: the maps, from 0 for the stem's; or a number of last maps; None for all.
         drop_path_rate: probability to drop the last block's branch in training; it grows linearly over the blocks.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
+        global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.
         memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
         output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
             (ImageNet) or 4 (CIFAR). `save_model` does not store it.
@@ -65,12 +134,15 @@ def create_model(
         channels_last: use the channels-last memory format.
         mmap: map safetensors into memory, which is faster than reading them. A process is killed if another one truncates a file
             that it has mapped; therefore None maps only downloaded files, which nobody changes in place.
+        **foreign: keywords of other libraries; the error says what to write instead.
 
     Returns:
         The network, in training mode. With weights, its `preprocess` turns an image into its input, its `classes` are the names of
-        the logits, and its `pretrained_cfg` holds the rest, as far as these are known.
+        the logits, and its `pretrained_cfg` holds the rest, as far as these are known. With `features_only`, a
+        `resnetlib.features.Pyramid`, which shares its modules with the network.
 
     Raises:
+        TypeError: for an unknown keyword, or a value of another type.
         ValueError: for an unknown name or tag; for weights that do not fit, are damaged or ambiguous; for numbers out of range.
         OSError: if weights cannot be downloaded or read; a FileNotFoundError if they do not exist.
 
@@ -80,30 +152,144 @@ def create_model(
         ('airplane', 'automobile', 'bird')
         >>> create_model("cifar_resnet20.resnetlib_c10", num_classes=5, in_chans=1).fc
         Linear(in_features=64, out_features=5, bias=True)
+        >>> create_model("resnet50", features_only=True, out_indices=(1, 4)).feature_info.channels()
+        [256, 2048]
     """
-    if weights is not None or names_weights(name):
+    check_keywords("create_model", str(name), foreign, KEYWORDS)
+    if not isinstance(pretrained, bool):
+        raise InputTypeError(f"pretrained must be True or False, got {pretrained!r:.200}: name weights with weights=")
+    if checkpoint_path:
+        if weights is not None:
+            raise InputError("weights and checkpoint_path both name weights: give one of them")
+        weights = Path(checkpoint_path)
+    if out_indices is not None and not features_only:
+        raise InputError(f"out_indices={out_indices!r} is for features_only=True")
+    if weights is not None or pretrained or resolve(name)[0] != "network":
         _check_not_meta(device)
     check_rule(input_rule)
-    found = replace(find(name, weights, dialect=dialect, mmap=mmap), prefix=prefix)
-    make = partial(
-        build,
-        drop_path_rate=drop_path_rate,
-        drop_rate=drop_rate,
-        proj_drop_rate=proj_drop_rate,
-        memory_efficient=memory_efficient,
-        output_stride=output_stride,
-    )
+    found = replace(find(name, weights, pretrained=pretrained, dialect=dialect, mmap=mmap), prefix=prefix)
+    options: dict[str, Any] = {
+        "drop_path_rate": drop_path_rate,
+        "drop_rate": drop_rate,
+        "proj_drop_rate": proj_drop_rate,
+        "memory_efficient": memory_efficient,
+        "output_stride": output_stride,
+    }
+    make: Callable[..., Backbone] = partial(
+        build, **{key: value for key, value in options.items() if value is not None}
+    )  # None is the default, as in timm
     if found.file is not None:
         new_head = num_classes is not None
         net = _load(found, make, new_head=new_head, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
-        return _dress(net, num_classes, device, channels_last)
-    assert found.spec is not None  # noqa: S101 - a name without weights has a spec
-    if prefix is not None:
-        raise InputError(f"prefix={prefix!r} is for files of weights, and {name} has none")
-    if input_rule is not None:
-        raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
-    net = make(found.spec, num_classes=num_classes, in_chans=3 if in_chans is None else in_chans, device=device, dtype=dtype)
-    return _dress(net, None, None, channels_last)
+        net = _dress(net, num_classes, device, channels_last, global_pool)
+    else:
+        assert found.spec is not None  # noqa: S101 - a name without weights has a spec
+        if prefix is not None:
+            raise InputError(f"prefix={prefix!r} is for files of weights, and {name} has none")
+        if input_rule is not None:
+            raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
+        net = make(
+            found.spec,
+            num_classes=num_classes,
+            in_chans=3 if in_chans is None else in_chans,
+            global_pool="avg" if global_pool is None else global_pool,
+            device=device,
+            dtype=dtype,
+        )
+        net = _dress(net, None, None, channels_last)
+    if features_only:
+        stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
+        return pyramid(net, stages, output="list")
+    return net
+
+
+def create_as(called: str, name: str, pretrained: bool = False, **options: Any) -> Backbone:
+    """Call `create_model`; `called` is the function's name in errors about keywords."""
+    check_keywords(called, name, options, KEYWORDS)
+    return cast("Backbone", create_model(name, pretrained, **options))
+
+
+def get_model(name: str, **options: Unpack[ModelOptions]) -> Backbone:
+    """Create a network as torchvision's `get_model` does: `create_model` with the options by keyword.
+
+    Args:
+        name: as in `create_model`.
+        **options: as in `create_model`, among them `weights`.
+
+    Returns:
+        The network.
+
+    Example:
+        >>> get_model("cifar_resnet20", weights="DEFAULT").pretrained_cfg.tag
+        'resnetlib_c10'
+    """
+    return create_as("get_model", name, **options)
+
+
+def get_model_weights(name: str) -> Mapping[str, PretrainedConfig]:
+    """Return the pretrained configs of a network's weights by tag, the default one first.
+
+    Args:
+        name: the network's name.
+
+    Returns:
+        The configs; none for a network without weights.
+
+    Raises:
+        ValueError: if there is no such network.
+
+    Example:
+        >>> {tag: cfg.top1 for tag, cfg in get_model_weights("cifar_resnet20").items()}
+        {'resnetlib_c10': 89.3, 'akamaster_c10': 91.73}
+    """
+    kind, network = resolve(name)
+    if kind != "network":
+        raise InputError(f"{name!r} is not the name of a network: see list_models()")
+    return {tag: describe(f"{network}.{tag}") for tag in tags_of(network)}
+
+
+def is_model(name: str) -> bool:
+    """Return whether `create_model` knows a name: a network's, or that of its weights.
+
+    Args:
+        name: the name; timm's names of the networks here are known too.
+
+    Returns:
+        Whether it is in the catalogue.
+
+    Example:
+        >>> is_model("resnet50"), is_model("resnet50.tv2_in1k"), is_model("resnet50.tv9_in1k"), is_model("resnetv2_50")
+        (True, True, False, True)
+    """
+    try:
+        return resolve(name)[0] != "place"
+    except ValueError:
+        return False
+
+
+def list_models(filter: Filters = "", *, pretrained: bool = False, exclude_filters: Filters = "") -> list[str]:  # noqa: A002
+    """List the names of networks, in natural order.
+
+    Args:
+        filter: a name with the wildcards `*`, `?` and `[...]`, or a list of them.
+        pretrained: list the weights instead, by full name (`network.tag`), as in timm.
+        exclude_filters: wildcards for names to leave out.
+
+    Returns:
+        The names that match one of the filters.
+
+    Raises:
+        TypeError: if a filter is not a str or a list of strs.
+
+    Example:
+        >>> list_models("cifar_plain*")
+        ['cifar_plain20', 'cifar_plain32', 'cifar_plain44', 'cifar_plain56', 'cifar_plain110']
+        >>> list_models(["densenet*", "plain*"], exclude_filters="*1")
+        ['densenet169', 'densenet264', 'plain18', 'plain34']
+        >>> list_models("densenet121", pretrained=True)
+        ['densenet121.ra_in1k', 'densenet121.tv_in1k']
+    """
+    return list_pretrained(filter, exclude_filters) if pretrained else select(SPECS, filter, exclude_filters)
 
 
 def load_file(
@@ -198,10 +384,17 @@ def _load(
     return net
 
 
-def _dress(net: Backbone, num_classes: int | None, device: torch.device | str | int | None, channels_last: bool) -> Backbone:
-    """Replace the classifier, move the network, and change its memory format, as requested."""
-    if num_classes is not None and num_classes != net.num_classes:
-        net.reset_classifier(num_classes)
+def _dress(
+    net: Backbone,
+    num_classes: int | None,
+    device: torch.device | str | int | None,
+    channels_last: bool,
+    global_pool: GlobalPool | None = None,
+) -> Backbone:
+    """Replace the classifier and the pooling, move the network, and change its memory format, as requested."""
+    num_classes = net.num_classes if num_classes is None else num_classes
+    if num_classes != net.num_classes or global_pool not in (None, net.global_pool):
+        net.reset_classifier(num_classes, global_pool)
     if device is not None:
         net.to(device)
     return net.to(memory_format=torch.channels_last) if channels_last else net

@@ -24,8 +24,8 @@ ARROWS: dict[str, set[str]] = {
     "modules": {"config"},
     "models": {"config", "modules"},
     "weights": {"config", "models", "modules"},
-    "zoo": {"config", "models", "modules", "weights"},
-    "models/entrypoints": {"modules", "weights", "zoo"},
+    "zoo": {"config", "features", "models", "modules", "weights"},
+    "models/entrypoints": {"modules", "zoo"},
     "features": {"modules"},
     "finetuning": {"modules"},
     "finetuning/finetune": {"config", "modules", "data", "train", "weights", "zoo"},
@@ -116,7 +116,6 @@ def test_there_is_a_function_for_every_network() -> None:
     functions_by_name = {
         name: value for name, value in vars(entrypoints).items() if getattr(value, "__module__", "") == entrypoints.__name__
     }
-    del functions_by_name["ModelOptions"]
     assert sorted(functions_by_name) == sorted(resnetlib.list_models())
     for name, function in functions_by_name.items():
         assert function.__name__ == name
@@ -128,7 +127,8 @@ def test_there_is_a_function_for_every_network() -> None:
 
 
 def test_the_functions_know_every_option_of_create_model() -> None:
-    from resnetlib.models.entrypoints import ModelOptions
+    from resnetlib.zoo import KEYWORDS
 
-    options = [parameter.name for parameter in inspect.signature(resnetlib.create_model).parameters.values()][1:]
-    assert list(ModelOptions.__annotations__) == options
+    name, *options, foreign = inspect.signature(resnetlib.create_model).parameters
+    assert (name, foreign) == ("name", "foreign")
+    assert sorted(KEYWORDS) == sorted(options)

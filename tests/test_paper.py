@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from resnetlib import list_models
 from resnetlib.analysis import Cost, measure_cost
-from resnetlib.models import ResNetSpec, Spec, build, list_models, spec_of
+from resnetlib.models import ResNetSpec, Spec, build, spec_of
 
 PARAMETERS = {
     "plain18": 11_515_688,

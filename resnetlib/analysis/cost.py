@@ -87,7 +87,8 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         for module in net.modules():  # the copied hooks expect tensors with data
             for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
                 hooks.clear()
-        head = (net.avgpool, nn.Flatten(1), net.head_drop, net.get_classifier())
+        pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(1)) if net.global_pool else ()
+        head = (*pool, net.get_classifier())
         stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
         # two images, since batch norm cannot train on a single 1x1 map; counts are halved
         x = torch.empty(2, net.in_chans, size, size, device="meta", dtype=next(net.parameters()).dtype)

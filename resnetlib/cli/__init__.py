@@ -1,6 +1,7 @@
 """The command line, `resnetlib`. A command's module is imported when the command is called."""
 
 import gc
+import logging
 import os
 from importlib import import_module
 
@@ -27,6 +28,18 @@ _COMMANDS = {
 _MAX_ERROR_LENGTH = 4_000
 
 
+class _Echo(logging.Handler):
+    """Print the library's messages, such as which weights it takes, on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message, in the first process alone."""
+        if os.environ.get("RANK", "0") == "0":
+            click.echo(printable(record.getMessage(), _MAX_ERROR_LENGTH), err=True)
+
+
+_ECHO = _Echo()
+
+
 class _Commands(click.Group):
     """A group that imports commands on demand, and reports the library's errors and Ctrl-C without a traceback."""
 
@@ -48,6 +61,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
+        logger = logging.getLogger("resnetlib")
+        logger.addHandler(_ECHO)
+        logger.setLevel(logging.INFO)
         try:
             return super().invoke(ctx)
         except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback

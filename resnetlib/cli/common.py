@@ -14,11 +14,8 @@ from resnetlib.config import Normalization, Preprocessing
 from resnetlib.data import ImageDataset, LabelledImages, cifar10, find_images, is_cifar10
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
-from resnetlib.models import list_models, spec_of
 from resnetlib.modules import Backbone
-from resnetlib.weights import tags_of
 from resnetlib.weights.catalog import EMBEDDED
-from resnetlib.weights.find import CONFIG, names_weights
 from resnetlib.zoo import create_model
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -70,7 +67,9 @@ DEVICE = click.option("--device", help="Device to compute on.", show_default="cu
 
 NETWORK = options(
     click.argument("name"),
-    click.option("--weights", metavar="TAG|FILE", help="Tag or file of the weights.", show_default="the first in the package"),
+    click.option(
+        "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the first that info lists"
+    ),
     click.option(
         "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."
     ),
@@ -91,16 +90,7 @@ def embedded_tags(name: str) -> list[str]:
 
 def load(name: str, weights: str | None, normalize: Normalization | None, device: str | None) -> tuple[Backbone, Preprocessing]:
     """Create a network with pretrained weights and preprocessing; raise ValueError if either is missing or ambiguous."""
-    if name not in list_models() and Path(name, CONFIG).is_file():
-        name = f"./{name}" if not Path(name).is_absolute() else name  # `create_model` wants a separator in a path
-    if weights is None and not names_weights(name):
-        spec_of(name)  # an unknown name is an error
-        tags = embedded_tags(name)
-        if not tags:
-            others = ", ".join(f"{name}.{tag}" for tag in tags_of(name)) or "a file"
-            raise InputError(f"the package has no weights for {name}: name some ({others}), or give a file with --weights")
-        weights = tags[0]
-    net = create_model(name, weights=weights, device=choose_device(device))
+    net = create_model(name, weights is None, weights=weights, device=choose_device(device))
     if net.preprocess is None:
         if normalize is None:
             raise InputError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")

@@ -19,6 +19,7 @@ from resnetlib.train.data import find_train_and_test
     "--data", required=True, type=PATH, help="Folder with a subfolder of images per class, or with train/ and val/, or CIFAR-10's."
 )
 @training_options("finetune", "the recipe")
+@click.option("--from-scratch", is_flag=True, help="Start from random weights.")
 @click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
@@ -26,6 +27,8 @@ def finetune(
     name: str, data: Path, out: Path, recipe: str, changes: tuple[str, ...], in_chans: str | None, **settings: Any
 ) -> None:
     """Fine-tune the weights NAME on your images, and save the model.
+
+    NAME is that of weights (`resnet50.tv2_in1k`), a folder or a file; or that of a network, for its default weights.
 
     At first only the classifier is trained, then all layers, with lower learning rates for early ones; the weights with the lowest
     validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.

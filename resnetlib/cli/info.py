@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from resnetlib.analysis import Cost, measure_cost
-from resnetlib.models import spec_of
+from resnetlib.models import build, spec_of
 from resnetlib.modules import Backbone
-from resnetlib.weights import tags_of
+from resnetlib.text import printable
+from resnetlib.weights import describe, tags_of
+from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model
 
 
@@ -18,15 +20,27 @@ from resnetlib.zoo import create_model
     "--size", type=click.IntRange(1), help="Pixels on each side of the image.", show_default="224, or 32 for cifar_ names"
 )
 def info(name: str, size: int | None) -> None:
-    """Show the spec of the network NAME, and its parameters, operations and memory for one image."""
-    spec = spec_of(name)
+    """Show the spec of NAME, and its parameters, operations and memory for one image.
+
+    NAME is a network, weights (`resnet50.tv2_in1k`), `hf-hub:org/name`, a folder, or a file.
+    """
+    kind, name = resolve(name)
+    if kind == "network":
+        net, weights = build(spec_of(name), device="meta"), ", ".join(tags_of(name))
+    elif kind == "weights":
+        cfg = describe(name)
+        net, weights = build(cfg.spec, num_classes=len(cfg.classes) if cfg.classes else None, device="meta"), cfg.tag
+    else:
+        net = create_model(name)
+        weights = net.pretrained_cfg.full_name if net.pretrained_cfg else ""
+    spec = net.spec
     size = size or (224 if spec.stem == "imagenet" else 32)
-    net = create_model(name, device="meta")
     cost = measure_cost(net, size)
-    click.echo(f"{name}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
+    click.echo(f"{printable(name)}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
     for field in dataclasses.fields(spec):
         click.echo(f"  {field.name:12} {getattr(spec, field.name)}")
-    click.echo(f"  {'weights':12} {', '.join(tags_of(name)) or 'none'}")
+    click.echo(f"  {'weights':12} {printable(weights) or 'none'}")
+    click.echo(f"  {'classes':12} {net.num_classes}")
     click.echo(f"\nFor one image of {size} x {size}:")
     click.echo(cost_table(net, cost))
 

@@ -3,8 +3,8 @@
 import click
 
 from resnetlib.cli.common import embedded_tags
-from resnetlib.models import list_models
 from resnetlib.text import printable
+from resnetlib.zoo import list_models
 
 
 @click.command("list")

@@ -18,7 +18,8 @@ from resnetlib.train.checkpoint import read_run
 from resnetlib.train.data import hash_tensors
 from resnetlib.train.run import RUN, check_arguments, run_training
 from resnetlib.train.trainer import Precision
-from resnetlib.weights import InputRule
+from resnetlib.weights import InputRule, tags_of
+from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model
 
 __all__ = ["find_split", "finetune"]
@@ -30,6 +31,7 @@ def finetune(
     out: str | Path,
     *,
     recipe: Recipe | None = None,
+    from_scratch: bool = False,
     validation: float = 0.2,
     in_chans: int | None = None,
     input_rule: InputRule | None = None,
@@ -46,11 +48,13 @@ def finetune(
     again, an interrupted training continues and ends with the same weights.
 
     Args:
-        name: name of pretrained weights, as for `create_model`; the name of a network without weights trains from scratch.
+        name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
+            weights, the first of `resnetlib.weights.tags_of(name)`, and the log says which these are.
         data: a folder with a subfolder of images per class, or with `train/` and `val/` like that, or training and validation
             images in memory. Images that cannot be read are skipped and reported.
         out: folder to write or to continue in; not inside the data.
         recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
+        from_scratch: start from random weights; `name` is then the name of a network.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
         in_chans: channels of the images; None for those of the weights. Images in folders have 1 or 3.
         input_rule: how the first convolution is adapted to them (`resnetlib.weights.adapt_input`).
@@ -65,8 +69,8 @@ def finetune(
         The errors of the saved weights on training and validation images.
 
     Raises:
-        ValueError: if there is only one class, two classes have one name, a class has no readable image, and as `fit` and
-            `create_model` do.
+        ValueError: if the network has no weights and `from_scratch` is not set, there is only one class, two classes have one
+            name, a class has no readable image, and as `fit` and `create_model` do.
         FileNotFoundError: for a folder without classes, or a class without images.
 
     Source:
@@ -88,6 +92,7 @@ def finetune(
     if recipe is None:
         recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune")
     check_arguments(recipe, out, seed=seed, every=every, sample=sample)
+    _check_start(name, from_scratch)
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
@@ -110,7 +115,7 @@ def finetune(
             raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
+            net = create_model(name, not from_scratch, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
             if net.classes != classes:  # other classes of the same number
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess
@@ -132,6 +137,18 @@ def finetune(
             compiled,
             every,
             sample,
+        )
+
+
+def _check_start(name: str | Path, from_scratch: bool) -> None:
+    """Raise ValueError unless there are weights to start from, or random ones are asked for."""
+    kind, text = resolve(name)
+    if from_scratch and kind != "network":
+        raise InputError(f"from_scratch starts from random weights, and {text} names weights: give the name of a network")
+    if not from_scratch and kind == "network" and not tags_of(text):
+        raise InputError(
+            f"{text} has no pretrained weights: name a file or a folder, or start from random ones with from_scratch=True, on the "
+            "command line --from-scratch"
         )
 
 

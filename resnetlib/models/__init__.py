@@ -2,7 +2,7 @@
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec, spec_from_json
 from resnetlib.models.build import build
-from resnetlib.models.catalog import list_models, spec_of
+from resnetlib.models.catalog import spec_of
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import BlockNet, PlainNet, PreActResNet, ResNet
 
@@ -16,7 +16,6 @@ __all__ = [
     "ResNetSpec",
     "Spec",
     "build",
-    "list_models",
     "spec_from_json",
     "spec_of",
 ]

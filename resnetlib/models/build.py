@@ -11,6 +11,7 @@ from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import PlainNet, PreActResNet, ResNet
 from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
+from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.skip_init import SkipInit
 
 NUM_CLASSES = {"imagenet": 1000, "cifar": 10}
@@ -27,6 +28,7 @@ def build(
     proj_drop_rate: float = 0.0,
     memory_efficient: bool = False,
     output_stride: int | None = None,
+    global_pool: GlobalPool = "avg",
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Backbone:
@@ -42,6 +44,7 @@ def build(
         memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
         output_stride: image pixels per pixel of the last map, by dilation (see `resnetlib.dilate`); None for the papers' 32
             (ImageNet) or 4 (CIFAR).
+        global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.
         device: device of the parameters; "meta" for shapes only.
         dtype: dtype of the parameters; None for torch's default dtype.
 
@@ -72,6 +75,7 @@ def build(
             drop_path_rate=drop_path_rate,
             drop_rate=drop_rate,
             memory_efficient=memory_efficient,
+            global_pool=global_pool,
             **options,
         )
     if output_stride is not None:

@@ -122,27 +122,52 @@ def spec_of(name: str) -> Spec:
     if not isinstance(name, str):
         raise InputTypeError(f"name must be a str, got {type(name).__name__}")
     if name not in SPECS:
-        near = get_close_matches(name, SPECS, n=3) or ["see list_models()"]
+        near = nearest(name, SPECS) or ["see list_models()"]
         raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
     return SPECS[name]
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """List the names of networks, in natural order.
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to three names like a wrong one: those that differ in case, separators and `cifar_` alone, or else longer ones.
 
-    Args:
-        pattern: a filter with the wildcards `*`, `?` and `[...]`.
-
-    Returns:
-        The names that match the pattern.
-
-    Example:
-        >>> list_models("cifar_plain*")
-        ['cifar_plain20', 'cifar_plain32', 'cifar_plain44', 'cifar_plain56', 'cifar_plain110']
+    >>> nearest("ResNet-18", SPECS), nearest("resnet20", SPECS), nearest("wideresnet50", SPECS)
+    (['resnet18'], ['cifar_resnet20'], ['wide_resnet50_2'])
     """
-    if not isinstance(pattern, str):
-        raise InputTypeError(f"pattern must be a str, got {type(pattern).__name__}")
-    return natural_order(name for name in SPECS if fnmatchcase(name, pattern))
+    key, keys = _key(name), {each: _key(each) for each in names}
+    if same := [each for each in keys if keys[each] == key]:
+        return same[:3]
+    longer = [each for each in keys if key and keys[each].startswith(key)]
+    return (longer or get_close_matches(name.lower(), keys, n=3))[:3]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower()).removeprefix("cifar")
+
+
+Filters = str | Iterable[str]
+"""A name with the wildcards `*`, `?` and `[...]`, or several. A network's name stands for all of its weights."""
+
+
+def select(names: Iterable[str], include: Filters = "", exclude: Filters = "") -> list[str]:
+    """Return the names that match `include` (all if empty) and do not match `exclude`, in natural order."""
+    wanted, unwanted = _as_list(include), _as_list(exclude)
+    return natural_order(
+        name for name in names if (not wanted or _matches(name, wanted)) and not (unwanted and _matches(name, unwanted))
+    )
+
+
+def _as_list(filters: Filters) -> list[str]:
+    if isinstance(filters, bytes) or not isinstance(filters, Iterable):
+        raise InputTypeError(f"a filter must be a str or a list of strs, got {type(filters).__name__}")
+    listed = [filters] if isinstance(filters, str) else list(filters)
+    if odd := [type(each).__name__ for each in listed if not isinstance(each, str)]:
+        raise InputTypeError(f"a filter must be a str or a list of strs, got {', '.join(odd)} in a list")
+    return [each for each in listed if each]
+
+
+def _matches(name: str, filters: list[str]) -> bool:
+    network = name.partition(".")[0]
+    return any(fnmatchcase(name, each) or fnmatchcase(network, each) for each in filters)
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

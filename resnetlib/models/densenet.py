@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from resnetlib.config import DenseNetSpec
-from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, Transition, init_he_
+from resnetlib.modules import Backbone, Concat, DenseBlock, DenseLayer, FeatureInfo, Transition, init_he_
 from resnetlib.modules.arguments import check_probability
+from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import LAYERS
 from resnetlib.modules.stage import Parts
@@ -17,8 +18,9 @@ from resnetlib.modules.stage import Parts
 class DenseNet(Backbone):
     """conv[-norm-relu], stages, norm-relu, pool, linear; a stage is [transition,] dense layers.
 
-    The children are `features.(conv0 [norm0 relu0 pool0] denseblock1 transition1 denseblock2 ... norm5) relu avgpool head_drop
-    classifier`; those in brackets belong to the ImageNet stem. The arguments are those of `resnetlib.build`.
+    The children are `features.(conv0 [norm0 relu0 pool0] denseblock1 transition1 denseblock2 ... norm5 relu5) classifier`; those in
+    brackets belong to the ImageNet stem. As in timm, `features` ends with the relu that torchvision applies to its output. The
+    arguments are those of `resnetlib.build`.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`.
@@ -40,6 +42,7 @@ class DenseNet(Backbone):
         drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
         memory_efficient: bool = False,
+        global_pool: GlobalPool = "avg",
     ) -> None:
         super().__init__(in_chans=in_chans, num_classes=num_classes)
         check_probability("proj_drop_rate", proj_drop_rate)
@@ -54,7 +57,9 @@ class DenseNet(Backbone):
         if large:
             features["norm0"] = layers.norm(channels)
             features["relu0"] = nn.ReLU()
-        self.feature_info = [{"num_chs": channels, "reduction": reduction, "module": f"features.{next(reversed(features))}"}]
+        self.feature_info = FeatureInfo(
+            [{"num_chs": channels, "reduction": reduction, "module": f"features.{next(reversed(features))}"}]
+        )
         if large:
             features["pool0"] = nn.MaxPool2d(3, stride=2, padding=1)
             reduction *= 2
@@ -72,9 +77,9 @@ class DenseNet(Backbone):
             self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"features.denseblock{i}"})
 
         features["norm5"] = layers.norm(channels)
+        features["relu5"] = nn.ReLU()
         self.features = nn.Sequential(features)
-        self.relu = nn.ReLU()
-        self.add_head(channels, drop_rate)
+        self.add_head(channels, drop_rate, global_pool)
         self.smallest_input = smallest_input(spec)
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
@@ -99,11 +104,11 @@ class DenseNet(Backbone):
 
     def tail(self) -> Parts:
         """Return norm and relu."""
-        return self.features.get_submodule("norm5"), self.relu
+        return self.features.get_submodule("norm5"), self.features.get_submodule("relu5")
 
     def path(self) -> Iterator[nn.Module]:
-        """Iterate over `features` and relu; `features` is called as a whole, so that its hooks fire."""
-        return iter((self.features, self.relu))
+        """Iterate over `features` alone, which is called as a whole, so that its hooks fire."""
+        return iter((self.features,))
 
 
 def smallest_input(spec: DenseNetSpec) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnetlib.config import BlockKind, JoinKind, Order, ResNetSpec
 from resnetlib.errors import InputError
@@ -13,6 +13,7 @@ from resnetlib.modules import (
     BasicBlock,
     Block,
     Bottleneck,
+    FeatureInfo,
     Join,
     PreActBasicBlock,
     PreActBottleneck,
@@ -23,6 +24,7 @@ from resnetlib.modules import (
     init_he_,
     init_zero_residual_,
 )
+from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import FIXUP, LAYERS
 from resnetlib.modules.stage import Parts
@@ -33,7 +35,7 @@ JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "re
 class BlockNet(Backbone):
     """conv-norm-relu, stages, pool, linear; with pre-activation blocks conv[-norm-relu], stages, norm-relu, pool, linear.
 
-    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool head_drop fc`. A pre-activation network calls
+    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool fc`. A pre-activation network calls
     the relu of its stem `relu1`. The arguments are those of `resnetlib.build`. To use a block of your own, subclass one of the
     networks and change `block_types`.
 
@@ -68,6 +70,7 @@ class BlockNet(Backbone):
         drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
         memory_efficient: bool = False,
+        global_pool: GlobalPool = "avg",
     ) -> None:
         if spec.join not in self.joins or spec.order not in self.orders:
             raise InputError(
@@ -87,7 +90,7 @@ class BlockNet(Backbone):
         elif spec.stem_norm:
             self.bn1, self.relu1 = layers.norm(channels), nn.ReLU()
         last = "relu" if post else "relu1" if spec.stem_norm else "conv1"
-        self.feature_info = [{"num_chs": channels, "reduction": reduction, "module": last}]
+        self.feature_info = FeatureInfo([{"num_chs": channels, "reduction": reduction, "module": last}])
         if large:
             self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
             reduction *= 2
@@ -107,7 +110,8 @@ class BlockNet(Backbone):
 
         if not post:
             self.norm, self.relu = layers.norm(channels), nn.ReLU()
-        self.add_head(channels, drop_rate)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.add_head(channels, drop_rate, global_pool)
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
 
@@ -134,6 +138,11 @@ class BlockNet(Backbone):
     def tail(self) -> Parts:
         """Return norm and relu in pre-activation networks."""
         return (self.norm, self.relu) if self.spec.order == "pre" else ()
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Run `avgpool`."""
+        y: Tensor = self.avgpool(x)
+        return y
 
 
 class PlainNet(BlockNet):

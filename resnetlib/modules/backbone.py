@@ -1,12 +1,13 @@
 """The backbone of every network: stem, stages, tail, head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Literal, TypedDict, overload
+from typing import Any, ClassVar, Literal, SupportsIndex, TypedDict, get_args, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
@@ -18,12 +19,54 @@ from resnetlib.modules.stage import Parts, Stage, run
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
 
-class FeatureInfo(TypedDict):
-    """A feature map of a network, as in timm: its channels, its stride, and the module that computes it."""
+Which = int | Sequence[int] | None
+"""Indices of feature maps: one, several, or None for all."""
+
+GlobalPool = Literal["avg", ""]
+"""Pooling before the classifier: the average over the map, or none."""
+
+
+class FeatureMapInfo(TypedDict):
+    """Description of a feature map, with timm's keys: its channels, its stride, and the module that computes it."""
 
     num_chs: int
     reduction: int
     module: str
+
+
+class FeatureInfo(list[FeatureMapInfo]):
+    """Descriptions of feature maps, with the methods of timm's `FeatureInfo`.
+
+    Example:
+        >>> from resnetlib import create_model
+        >>> info = create_model("resnet18", device="meta").feature_info
+        >>> info.channels(), info.reduction(-1), info[0]["module"]
+        ([64, 64, 128, 256, 512], 32, 'relu')
+    """
+
+    def get(self, key: str, idx: Which = None) -> Any:
+        """Return the value of a key for the maps that `idx` selects; for an int, the value itself."""
+        found = self.get_dicts([key], idx)
+        return found[key] if isinstance(found, dict) else [info[key] for info in found]
+
+    def get_dicts(self, keys: Sequence[str] | None = None, idx: Which = None) -> Any:
+        """Return the descriptions that `idx` selects, reduced to `keys`; for an int, the description itself."""
+        if isinstance(idx, SupportsIndex):
+            info: dict[str, Any] = {**self[idx]}
+            return info if keys is None else {key: info[key] for key in keys}
+        return [self.get_dicts(keys, i) for i in (range(len(self)) if idx is None else idx)]
+
+    def channels(self, idx: Which = None) -> Any:
+        """Return the channels of maps."""
+        return self.get("num_chs", idx)
+
+    def reduction(self, idx: Which = None) -> Any:
+        """Return the strides of maps: image pixels per pixel of the map."""
+        return self.get("reduction", idx)
+
+    def module_name(self, idx: Which = None) -> Any:
+        """Return the names of the modules that compute maps."""
+        return self.get("module", idx)
 
 
 class Backbone(nn.Module, ABC):
@@ -34,7 +77,8 @@ class Backbone(nn.Module, ABC):
     pooling, a transition or a strided block), as in the papers' tables.
 
     Shapes:
-        `(N, in_chans, H, W)` -> `(N, num_classes)`, or `(N, num_features)` where `num_classes` is 0.
+        `(N, in_chans, H, W)` -> `(N, num_classes)`, or `(N, num_features)` if `num_classes` is 0, or
+        `(N, num_features, H', W')` if `global_pool` is "" too.
 
     Args:
         in_chans: channels of the images.
@@ -47,7 +91,7 @@ class Backbone(nn.Module, ABC):
     spec: Spec
     """The architecture."""
 
-    feature_info: list[FeatureInfo]
+    feature_info: FeatureInfo
     """The maps that `forward_intermediates` can return: the stem's, then each stage's."""
 
     num_features: int
@@ -93,12 +137,12 @@ class Backbone(nn.Module, ABC):
     def tail(self) -> Parts:
         """Return the modules between the last stage and pooling: norm and relu in pre-activation families, none in others."""
 
-    def add_head(self, num_features: int, drop_rate: float) -> None:
-        """Register pooling, dropout and classifier, at the end of a subclass's constructor."""
+    def add_head(self, num_features: int, drop_rate: float, global_pool: GlobalPool) -> None:
+        """Register the classifier at the end of a subclass's constructor, and set the options of the head."""
         check_probability("drop_rate", drop_rate)
-        self.num_features = num_features
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.head_drop = nn.Dropout(drop_rate)
+        self.num_features = self.head_hidden_size = num_features
+        self.drop_rate = float(drop_rate)
+        self.global_pool = check_global_pool(global_pool, self.num_classes)
         self.add_module(self.classifier_name, make_classifier(num_features, self.num_classes))
 
     def path(self) -> Iterator[nn.Module]:
@@ -124,13 +168,20 @@ class Backbone(nn.Module, ABC):
 
         Args:
             x: output of `forward_features`, `(N, num_features, H', W')`.
-            pre_logits: return the pooled features, `(N, num_features)`, instead.
+            pre_logits: return the input of the classifier, `(N, num_features)`, instead.
 
         Returns:
-            `(N, num_classes)`.
+            `(N, num_classes)`; the map itself, after dropout, if `global_pool` is "".
         """
-        x = self.head_drop(torch.flatten(self.avgpool(x), 1))
+        if self.global_pool:
+            x = torch.flatten(self.pool(x), 1)
+        if self.drop_rate:  # a function, as a module would be one more of the children that users count from the end
+            x = functional.dropout(x, self.drop_rate, self.training)
         return x if pre_logits else self.get_classifier()(x)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Average the last feature map: `(N, num_features, H', W')` -> `(N, num_features, 1, 1)`."""
+        return functional.adaptive_avg_pool2d(x, (1, 1))
 
     @overload
     def forward_intermediates(
@@ -188,18 +239,31 @@ class Backbone(nn.Module, ABC):
         """Return the classifier: a `Linear`, or an `Identity` if `num_classes` is 0."""
         return self.get_submodule(self.classifier_name)
 
-    def reset_classifier(self, num_classes: int) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: GlobalPool | None = None) -> None:
         """Replace the classifier by a new one on the same device, with the same dtype. `classes` becomes None.
 
         Args:
             num_classes: number of logits; 0 to return pooled features.
+            global_pool: "avg", or "" to return the last feature map, for `num_classes=0` only; None to keep the present one.
+
+        Raises:
+            ValueError: if `num_classes` is no number of classes, or does not go with `global_pool`.
         """
         check_count("num_classes", num_classes, least=0)
+        self.global_pool = check_global_pool(self.global_pool if global_pool is None else global_pool, num_classes)
         like = next(self.get_classifier().parameters(), next(self.parameters()))
         classifier = make_classifier(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         setattr(self, self.classifier_name, classifier.train(self.training))
         self.num_classes = num_classes
         self.classes = None
+
+    def extra_repr(self) -> str:
+        """Show the options of the head that no module shows."""
+        return ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name, default in (("drop_rate", 0.0), ("global_pool", "avg"))
+            if getattr(self, name, default) != default
+        )
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """In training, keep only the blocks' inputs and recompute the rest in the backward pass: less memory, more time."""
@@ -220,6 +284,18 @@ def check_network(net: object, *, compiled: bool = True) -> None:
     """Raise TypeError unless `net` is a Backbone; `compiled` accepts a compiled one too."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
         raise InputTypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
+
+
+def check_global_pool(global_pool: GlobalPool, num_classes: int) -> GlobalPool:
+    """Return the pooling; raise ValueError if it is unknown, or leaves a map for the classifier."""
+    if global_pool not in get_args(GlobalPool):
+        raise InputError(f"global_pool must be 'avg', or '' for no pooling, got {global_pool!r}")
+    if not global_pool and num_classes:
+        raise InputError(
+            f"global_pool='' returns the last feature map, which no classifier takes: set num_classes=0, got {num_classes} "
+            "(to get a classifier again, set global_pool='avg')"
+        )
+    return global_pool
 
 
 def make_classifier(

@@ -1,15 +1,20 @@
 """Find and read the weights for `create_model`: by name and tag, in a file, a folder, or a repository of the hub."""
 
+import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
+from typing import Literal
 
-from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig
+from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.disk import unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
 from resnetlib.models import Spec, spec_of
+from resnetlib.models.catalog import SPECS
 from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.configs import OURS, TIMM_NAMES, pretrained_config_of, read_json
@@ -20,10 +25,24 @@ from resnetlib.weights.files import WeightsFile, read_weights
 
 HUB = ("hf-hub:", "hf_hub:")
 LOCAL = "local-dir:"
+URL = ("https://", "http://")
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 """Names of the file with the weights, in order of preference."""
+
+WeightsLike = str | os.PathLike[str] | UrlFile | HubFile | Enum
+"""Weights for a named network: a tag, torchvision's name or enum member, a path, a URL, or a file of the hub."""
+
+Kind = Literal["network", "weights", "place"]
+
+_TORCHVISION_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
+"""torchvision's name of weights -> the tag of the same file."""
+
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.")
+"""The hash in the name of a file, as torch.hub has it: resnet18-f37072fd.pth."""
+
+logger = logging.getLogger("resnetlib")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,28 +59,53 @@ class Found:
     by_name: bool = False  # only the name that the user gave with a file tells the spec
 
 
-def find(name: str | Path, weights: str | Path | None, *, dialect: str | None, mmap: bool | None) -> Found:
+def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
+    """Return what a name stands for: a network, weights of the catalogue, or a place (a path, a repository of the hub, a URL).
+
+    The catalogue comes before files and folders of the same name; a path object or a separator means a path. As in timm, `timm/`
+    before a name of the catalogue is ignored.
+    """
+    if not isinstance(name, str):
+        path = os.fspath(name) if isinstance(name, os.PathLike) else name
+        if not isinstance(path, str):
+            raise InputTypeError(f"name must be a str or a Path, got {type(path).__name__}{_decoded(path)}")
+        return "place", path
+    if name.startswith((*HUB, LOCAL, *URL)):
+        return "place", name
+    network, dot, tag = (name if _exists(name) else name.removeprefix("timm/")).partition(".")
+    known = TIMM_NAMES.get(network, network) + dot + tag
+    if known in SPECS:
+        return "network", known
+    if dot and known in pretrained_configs():
+        return "weights", known
+    if "/" in known or os.sep in known or _exists(name):
+        return "place", name
+    raise _unknown(known)
+
+
+def find(
+    name: str | os.PathLike[str],
+    weights: WeightsLike | None = None,
+    *,
+    pretrained: bool = False,
+    dialect: str | None = None,
+    mmap: bool | None = None,
+) -> Found:
     """Find and read the weights for `create_model`; `mmap` of None maps downloaded files only."""
     if dialect is not None:
         resolve_dialect(dialect)
-    text = str(name)
-    if isinstance(name, str):
-        network, dot, tag = name.partition(".")
-        name = text = TIMM_NAMES.get(network, network) + dot + tag
-    if weights is not None:
-        if names_weights(name):
-            raise InputError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
+    kind, text = resolve(name)
+    if kind == "network" and weights is None and pretrained:
+        weights = default_tag(text)
+    if kind == "network" and weights is not None:
         return _with_given_weights(text, weights, dialect, mmap)
-    if text.startswith((*HUB, LOCAL)) or _is_path(name):
+    if weights is not None:
+        raise InputError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
+    if kind == "place":
         return _read(text, dialect, mmap)
     if dialect is not None:
         raise InputError(f"dialect={dialect!r} is for files of weights, and {text!r} is none")
-    try:
-        return _in_catalogue(text, mmap) if names_weights(name) else Found(label=text, spec=spec_of(text), file=None)
-    except ValueError as error:
-        if text and len(text) < 256 and text not in pretrained_configs() and Path(text).exists():
-            raise InputError(f"{text!r} is no network, but there is such a file or folder: write './{text}' to load it") from error
-        raise
+    return _in_catalogue(text, mmap) if kind == "weights" else Found(label=text, spec=spec_of(text), file=None)
 
 
 def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, Spec]:
@@ -87,15 +131,24 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
     return state, spec
 
 
-def names_weights(name: str | Path) -> bool:
-    """Return whether a name is more than a network's: `resnet50.tv2_in1k`, a path, a repository."""
-    if not isinstance(name, str | Path):
-        raise InputTypeError(f"name must be a str or a Path, got {type(name).__name__}")
-    return _is_path(name) or any(mark in str(name) for mark in ".:")
+def _unknown(name: str) -> ValueError:
+    """Return the error for a name that is not in the catalogue, with the nearest ones."""
+    try:
+        (describe if "." in name else spec_of)(name)
+    except ValueError as error:
+        return error
+    raise AssertionError(name)
 
 
-def _is_path(name: str | Path) -> bool:
-    return isinstance(name, Path) or "/" in name or os.sep in name
+def _decoded(path: object) -> str:
+    return f": write {path.decode(errors='replace')!r}" if isinstance(path, bytes) else ""
+
+
+def _exists(text: str) -> bool:
+    """Return whether there is a file or folder; False for what is no path."""
+    with suppress(OSError, ValueError, InputError):
+        return bool(text) and _path_of(text).exists()
+    return False
 
 
 def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
@@ -113,23 +166,94 @@ def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     return Found(label=full_name, spec=cfg.spec, file=WeightsFile(state, cfg), dialect=dialect, known=True, pinned=pinned)
 
 
-def _with_given_weights(name: str, weights: str | Path, dialect: str | None, mmap: bool | None) -> Found:
-    """Read the weights that the user gives together with a network's name: a tag, or a place."""
-    tags, spec = tags_of(name), spec_of(name)
-    if isinstance(weights, str) and weights in tags:
+def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mmap: bool | None) -> Found:
+    """Read the weights that the user gives together with a network's name: a tag, torchvision's name of one, or a place."""
+    tag = _tag(name, weights)
+    if tag is not None:
         if dialect is not None:
             raise InputError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
-        return _in_catalogue(f"{name}.{weights}", mmap)
-    text = str(weights)
-    if not text.startswith(HUB) and not (text and _path_of(text).exists()):
+        return _in_catalogue(f"{name}.{tag}", mmap)
+    place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights)
+    if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
+        tags = tags_of(name)
         known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
-        raise InputError(f"{name} has {known}, and there is no file {text}")
-    found = _read(text, dialect, mmap)
+        raise InputError(f"{name} has {known}, and there is no file {place}{_hub_advice(place)}")
+    found, spec = _read(place, dialect, mmap), spec_of(name)
     if found.spec is not None and not same_network(found.spec, spec):
         cfg = found.file.pretrained_cfg if found.file else None
         kind = cfg.name if cfg is not None and cfg.name else "network without a name"
         raise InputError(f"{weights} holds a {kind}, not a {name}:\n  {found.spec}\n  {spec}")
     return replace(found, spec=spec, by_name=found.spec is None)
+
+
+def _tag(name: str, weights: WeightsLike) -> str | None:
+    """Return the tag that is meant: one of the catalogue, or torchvision's name of one; None for a place."""
+    if not isinstance(weights, str | Enum):
+        return None
+    text = weights.removeprefix(f"{name}.") if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
+    tags = tags_of(name)
+    if text in tags:
+        return text
+    owner, _, member = text.rpartition(".")
+    if isinstance(weights, str) and member not in (*_TORCHVISION_TAGS, "DEFAULT"):
+        return None
+    if owner and owner.removesuffix("_Weights").lower() != name:
+        raise InputError(f"{text} is not for {name}: {_choices(name, tags)}")
+    wanted = reversed(_TORCHVISION_TAGS.values()) if member == "DEFAULT" else [_TORCHVISION_TAGS.get(member)]
+    found = [tag for tag in wanted if tag in tags]
+    if member == "DEFAULT" and not found:
+        return default_tag(name)
+    if not found:
+        raise InputError(f"{name} has no weights {text!r}: {_choices(name, tags)}")
+    return found[0]
+
+
+def default_tag(name: str) -> str:
+    """Return the tag that `pretrained=True` takes, and log it; raise ValueError for a network without weights."""
+    tags = tags_of(name)
+    if not tags:
+        raise InputError(f"{name} has no pretrained weights: {_choices(name, tags)}")
+    logger.info("%s: loading the default weights, %s.%s", name, name, tags[0])
+    return tags[0]
+
+
+def _choices(name: str, tags: list[str]) -> str:
+    if tags:
+        return f"its tags are {', '.join(tags)}"
+    return "give a file as weights; list_pretrained() lists the networks that have some"
+
+
+def _text_of(weights: object) -> str:
+    text = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
+    if isinstance(text, str):
+        return text
+    hint = _decoded(text)
+    if isinstance(weights, Mapping):
+        hint = ": create the network first, then load_state(net, state) of resnetlib.weights"
+    elif isinstance(weights, bool):
+        hint = f": write pretrained={weights}"
+    elif isinstance(weights, type) and issubclass(weights, Enum):
+        hint = f": choose a member, such as {weights.__name__}.DEFAULT"
+    raise InputTypeError(f"weights must be a tag, a path or a URL, got {type(text).__name__}{hint}")
+
+
+def _hub_advice(place: str) -> str:
+    """Return the advice for what may be a repository of the hub."""
+    repo = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place)
+    return f"; for the repository on the Hugging Face Hub, write 'hf-hub:{place}'" if repo and place[0] not in "./~" else ""
+
+
+def _url_file(url: str) -> UrlFile:
+    """Return the source for a URL, which must tell the hash: `name-<hash>.pth`, or `name.pth#sha256=<hash>`."""
+    address, _, fragment = url.partition("#")
+    named = _HASH.search(address.partition("?")[0].rpartition("/")[2])
+    sha256 = fragment.removeprefix("sha256=").lower() or (named[1] if named else "")
+    if not sha256:
+        raise InputError(
+            f"{address} does not tell the SHA-256 of the file: append it, as in '{address}#sha256=0123abcd...', or download the "
+            "file and give its path"
+        )
+    return UrlFile(url=address, sha256=sha256)
 
 
 def _path_of(text: str) -> Path:
@@ -140,14 +264,20 @@ def _path_of(text: str) -> Path:
         raise InputError(f"{text}: {error}") from error
 
 
-def _read(place: str, dialect: str | None, mmap: bool | None) -> Found:
+def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None) -> Found:
     """Read a repository of the hub, a folder or a file."""
-    path = _path_of(place.removeprefix(LOCAL))
-    if place.startswith(HUB):
+    if isinstance(place, str) and place.startswith(URL):
+        place = _url_file(place)
+    if not isinstance(place, str):
+        from resnetlib.weights.hub import fetch
+
+        label, file = str(place), read_weights(fetch(place).path, mmap=mmap is not False)
+    elif place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
-    elif not path.exists():
-        raise MissingFileError(f"there is no file and no folder {path}")
     else:
+        path = _path_of(place.removeprefix(LOCAL))
+        if not path.exists():
+            raise MissingFileError(f"there is no file and no folder {path}{_hub_advice(place)}")
         label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
     return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
 

@@ -143,7 +143,7 @@ def test_what_it_takes_over() -> None:
     assert deeper.classes == net.classes
     assert deeper.preprocess == net.preprocess
     assert deeper.pretrained_cfg is None
-    assert deeper.head_drop.p == 0.25
+    assert deeper.drop_rate == 0.25
     assert next(deeper.parameters()).dtype == torch.float64
     images = IMAGES.double()
     dilated = build(FAMILIES["densenet"], num_classes=5, output_stride=1).double().eval()

@@ -136,6 +136,6 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
         "--precision",
         "bf16",
     )
-    assert "no weights for cifar_resnet110" in wrong(
-        "analyze", "residual-decomposition", "cifar_resnet110", "--data", pictures, "--out", tmp_path
+    assert "cifar_plain110 has no pretrained weights" in wrong(
+        "analyze", "residual-decomposition", "cifar_plain110", "--data", pictures, "--out", tmp_path
     )

@@ -105,8 +105,7 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no image")
     assert "no.png is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
     assert "missing.png is no image that can be read" in wrong("predict", "cifar_resnet20", "missing.png")
-    assert "the package has no weights for plain18: name some (a file)" in wrong("predict", "plain18", image)
-    assert "the package has no weights for resnet50: name some (resnet50.a1_in1k, " in wrong("predict", "resnet50", image)
+    assert "plain18 has no pretrained weights: give a file as weights" in wrong("predict", "plain18", image)
     assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
     assert "leave out --normalize" in wrong("predict", "cifar_resnet20", image, "--normalize", "imagenet")
     assert call("predict", "cifar_resnet20").exit_code == 2

@@ -48,7 +48,7 @@ def hostile_classes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hostile_classes")
 def test_names_of_files_and_classes_cannot_write_to_a_terminal(album: Path, tmp_path: Path) -> None:
-    out = right("predict", NAME, album, "--sheet", tmp_path / "sh\x1b\udcff.png")
+    out = call("predict", NAME, album, "--sheet", tmp_path / "sh\x1b\udcff.png").output
     assert all(line.isprintable() for line in out.splitlines())
     for escaped in ("\\udcff\\udcfe.png", "b\\x1b[2J\\r.png", "c\\x1b]0;x\\x07.png", "\\x1b[2J\\r\\n\\ud800", "sh\\x1b\\udcff.png"):
         assert escaped in out
@@ -222,7 +222,7 @@ import sys
 from click.testing import CliRunner
 from resnetlib.cli import main
 for given in sys.argv[1:]:
-    result = CliRunner().invoke(main, ["predict", "cifar_resnet20", given, "--top", "1"])
+    result = CliRunner().invoke(main, ["predict", "cifar_resnet20.resnetlib_c10", given, "--top", "1"])
     print(result.exit_code, repr(result.output))
 """
 

@@ -207,8 +207,8 @@ def test_grey_images(tmp_path: Path) -> None:
     assert "3 channels made 1 (sum)" in net.pretrained_cfg.origin
 
 
-def test_from_scratch_by_a_name_without_weights(data: Path, tmp_path: Path) -> None:
-    tune(data, tmp_path / "out", name="cifar_plain20", recipe=recipe(epochs=1))
+def test_from_scratch(data: Path, tmp_path: Path) -> None:
+    tune(data, tmp_path / "out", name="cifar_plain20", from_scratch=True, recipe=recipe(epochs=1))
     net = create_model(tmp_path / "out")
     assert net.preprocess == Preprocessing.named("cifar10", resize=32, size=32)
     assert net.pretrained_cfg.origin == "resnetlib.train"
@@ -223,7 +223,7 @@ def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have
 
 def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
     with pytest.raises(ValueError, match=rf"holds another training, whose weights is {NAME} \(.*\), not"):
-        tune(data, tuned, name="cifar_resnet20")
+        tune(data, tuned, name="cifar_resnet20", from_scratch=True)
 
 
 def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned: Path, tmp_path: Path) -> None:

@@ -22,16 +22,16 @@ def call(*args: str | Path) -> Result:
 
 
 def right(*args: str | Path) -> str:
-    """Call a command that shall work, and return what it says."""
+    """Call a command that shall work, and return what it says on standard output."""
     result = call(*args)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def wrong(*args: str | Path) -> str:
     """Call a command that shall fail in a line, and return what it says."""
     result = call(*args)
     assert result.exit_code == 1, result.output
-    assert result.output.startswith("Error: ")
+    assert any(line.startswith("Error: ") for line in result.output.splitlines())
     assert "Traceback" not in result.output
     return result.output

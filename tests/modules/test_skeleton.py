@@ -21,7 +21,7 @@ def test_forward_is_head_of_features(net: Backbone) -> None:
     features = net.forward_features(x)
     assert features.shape[1] == net.num_features == net.feature_info[-1]["num_chs"]
     pooled = net.forward_head(features, pre_logits=True)
-    assert torch.equal(pooled, net.avgpool(features).flatten(1))
+    assert torch.equal(pooled, net.pool(features).flatten(1))
     assert torch.equal(net(x), net.get_classifier()(pooled))
     assert torch.equal(net(x), net.forward_head(features))
     assert net(x).shape == (2, 7)

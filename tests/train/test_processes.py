@@ -45,13 +45,13 @@ def train(out: Path, *, drop_rate: float = 0.0) -> None:
     net = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=drop_rate)
     calls = 0
 
-    def note(module: object, x: object, y: torch.Tensor) -> None:
+    def note(module: object, x: tuple[torch.Tensor], y: object) -> None:
         nonlocal calls
         calls += net.training
         if net.training and calls == 1:
-            torch.save(y == 0, f"{out}-dropped-{os.environ.get('RANK')}.pt")
+            torch.save(x[0] == 0, f"{out}-dropped-{os.environ.get('RANK')}.pt")
 
-    net.head_drop.register_forward_hook(note)
+    net.fc.register_forward_hook(note)
     fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), out, device="cpu", precision="fp32", every=10)
 
 

@@ -4,8 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import cache, partial
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -13,8 +11,8 @@ from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.models.catalog import SPECS, natural_order
-from resnetlib.weights.catalog.tables import builders
+from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select
+from resnetlib.weights.catalog.tables import builders, default_tag
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
@@ -53,20 +51,23 @@ def pretrained_configs() -> Mapping[str, PretrainedConfig]:
     return _Catalogue({**embedded, **builders()})
 
 
-def list_pretrained(pattern: str = "*") -> list[str]:
+def list_pretrained(filter: Filters = "", exclude_filters: Filters = "") -> list[str]:  # noqa: A002 - timm's word
     """List the full names (`network.tag`) of the pretrained weights, in natural order.
 
     Args:
-        pattern: `fnmatch` wildcards: `*`, `?`, `[...]`.
+        filter: a name with the wildcards `*`, `?` and `[...]`, or a list of them; a network's name stands for all of its weights.
+        exclude_filters: the same, for names to leave out.
 
     Returns:
         The matching names.
 
     Example:
-        >>> list_pretrained("wide_resnet101_2*")
+        >>> list_pretrained("wide_resnet101_2")
         ['wide_resnet101_2.tv2_in1k', 'wide_resnet101_2.tv_in1k']
+        >>> list_pretrained(["resnet18", "resnet34"], exclude_filters=["*.fb_*", "*.a?_in1k"])[:3]
+        ['resnet18.gluon_in1k', 'resnet18.microsoft_in1k', 'resnet18.tv_in1k']
     """
-    return natural_order(name for name in pretrained_configs() if fnmatchcase(name, pattern))
+    return select(pretrained_configs(), filter, exclude_filters)
 
 
 def describe(full_name: str) -> PretrainedConfig:
@@ -98,26 +99,32 @@ def describe(full_name: str) -> PretrainedConfig:
         if not tags:
             raise InputError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
         raise InputError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
-    near = get_close_matches(full_name, pretrained_configs(), n=3) or ["see list_pretrained()"]
+    own = [f"{network}.{tag}" for network in [full_name.partition(".")[0]] for tag in tags_of(network)]
+    near = nearest(full_name, own or pretrained_configs()) or own or ["see list_pretrained()"]
     raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")
 
 
 def tags_of(name: str) -> list[str]:
-    """List the tags of a network's weights.
+    """List the tags of a network's weights, the default one first.
+
+    `pretrained=True` takes the default: weights in the package, timm's default for ImageNet names, or else the first tag.
 
     Args:
         name: the network's name.
 
     Returns:
-        The tags in natural order, with weights in the package first. The command line uses the first one by default.
+        The tags; the others are in natural order.
 
     Example:
         >>> tags_of("cifar_resnet20")
         ['resnetlib_c10', 'akamaster_c10']
+        >>> tags_of("resnet101")[0]
+        'a1h_in1k'
     """
     names = (full_name.partition(".") for full_name in pretrained_configs())
     tags = natural_order(tag for network, _, tag in names if network == name)
-    return sorted(tags, key=lambda tag: (name, tag) not in EMBEDDED)
+    default = default_tag(name)
+    return sorted(tags, key=lambda tag: (tag != default, (name, tag) not in EMBEDDED))
 
 
 def read_embedded(name: str, tag: str) -> WeightsFile:

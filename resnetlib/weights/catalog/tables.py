@@ -40,6 +40,11 @@ def builders() -> dict[str, Callable[[], PretrainedConfig]]:
     return {f"{row['name']}.{row['tag']}": partial(build, row) for table, build in tables.items() for row in _rows(f"{table}.tsv")}
 
 
+def default_tag(name: str) -> str:
+    """Return timm's default tag for a network, which its package publishes for ImageNet names alone; "" for others."""
+    return _row("networks.tsv", name).get("default", "")
+
+
 def imagenet_classes() -> tuple[str, ...]:
     """Return the 1000 class names in the order of the logits, in torchvision's wording."""
     return _imagenet_columns()[1]
