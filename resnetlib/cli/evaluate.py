@@ -68,7 +68,7 @@ def verify(name: str, data: Path, batch: int, weights: str | None, normalize: No
     """
     net, preprocess = load(name, weights, normalize, device)
     cfg = net.pretrained_cfg
-    if cfg is None or cfg.top1 is None:
+    if cfg.top1 is None:
         raise InputError(f"{weights or name} has no published accuracy: measure it with `resnetlib evaluate`")
     count, batches = read_batches(data, preprocess, net.num_classes, batch)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
