@@ -1,5 +1,6 @@
 """Write files atomically, and open only regular files."""
 
+import io
 import os
 import re
 import stat
@@ -9,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from resnetlib.errors import InputError
@@ -20,7 +22,7 @@ _PATIENCE = 10.0
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, and rename it.
 
-    A replaced file's permissions are kept; a new file gets those that `open` would give it.
+    An existing file's permissions are kept; a new file gets those that `open` would give it.
     """
     write_together(path.parent, {path.name: content})
 
@@ -35,13 +37,14 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
         temporaries = {name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}
         try:
             for name, content in contents.items():
-                if (folder / name).is_dir():
-                    raise IsADirectoryError(f"{folder / name} is a folder: a file is to be written there")
-                if (folder / name).exists() and not (folder / name).is_file():
-                    raise InputError(f"{folder / name} is a pipe, a socket or a device, which would be replaced: give another name")
+                target = folder / name
+                if target.is_dir():
+                    raise IsADirectoryError(f"{target} is a folder: give the name of a file")
+                if target.exists() and not target.is_file():
+                    raise InputError(f"{target} is a pipe, a socket or a device, which would be replaced: give another name")
                 _write(temporaries[name], content)
-                if (folder / name).is_file():
-                    temporaries[name].chmod(stat.S_IMODE((folder / name).stat().st_mode))
+                if target.is_file():
+                    temporaries[name].chmod(stat.S_IMODE(target.stat().st_mode))
             for name, temporary in temporaries.items():
                 temporary.replace(folder / name)
         except BaseException:
@@ -113,3 +116,10 @@ def read_file(path: str | Path, limit: int) -> bytes:
     if len(content) > limit:
         raise InputError(f"{path} is larger than {limit:,} bytes, the most that is read of such a file")
     return content
+
+
+def write_figure(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure as a PNG."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    write_atomically(path, content.getvalue())

@@ -1,4 +1,4 @@
-"""Work shared by several processes: those that torchrun started, or this one alone."""
+"""Share work among the processes that torchrun started, or run in this one alone."""
 
 import os
 from collections.abc import Iterator
@@ -17,14 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes that work together, as one of them sees them.
-
-    Args:
-        rank: the number of this process; number 0 writes and reports.
-        world_size: how many processes there are.
-        device: where this process computes.
-        exchange: where tensors are while they are exchanged: the GPU with NCCL, else the CPU.
-    """
+    """A process and its group. Tensors are exchanged on the device `exchange`: the GPU with NCCL, else the CPU."""
 
     rank: int
     world_size: int
@@ -33,11 +26,11 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes and reports."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of each number over the processes, the same in all of them."""
+        """Return the elementwise sum over the processes."""
         total = values.clone()
         if self.world_size > 1:
             total = total.to(self.exchange)
@@ -45,7 +38,7 @@ class Processes:
         return total.to(values.device)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of each number over the processes, the same in all of them."""
+        """Return the elementwise mean over the processes."""
         return self.sum(values) / self.world_size
 
     def gather(self, value: T) -> list[T]:
@@ -56,27 +49,23 @@ class Processes:
         return values
 
     def broadcast_buffers(self, net: nn.Module) -> None:
-        """Copy the main process's buffers (running statistics) into every process's network, in place."""
+        """Copy the main process's buffers, such as running statistics, to all processes."""
         if self.world_size > 1:
             for buffer in net.buffers():
                 dist.broadcast(buffer, 0)
 
     def barrier(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes."""
         if self.world_size > 1:
             dist.barrier()
 
 
 @contextmanager
 def process_group(device: torch.device, backend: str | None = None) -> Iterator[Processes]:
-    """Join the process group that exists, or that torchrun asks for; without either, work alone.
+    """Join the existing process group, or create the one that torchrun asks for; without either, work alone.
 
-    Args:
-        device: where this process computes. Under torchrun a process that uses CUDA takes the GPU of its local rank.
-        backend: for a new group; NCCL on CUDA and Gloo elsewhere by default.
-
-    Yields:
-        The processes. A group that was made here ends with the block.
+    Under torchrun, a process that uses CUDA takes the GPU of its local rank. The backend of a new group is by default NCCL on CUDA
+    and Gloo elsewhere. The block ends a group that was created here.
     """
     exists = dist.is_available() and dist.is_initialized()
     if not exists and not (dist.is_available() and dist.is_torchelastic_launched()):
@@ -96,24 +85,14 @@ def process_group(device: torch.device, backend: str | None = None) -> Iterator[
 
 
 def is_main_process() -> bool:
-    """Return whether this process writes and reports, with or without a group."""
+    """Return whether this process writes and reports."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank() == 0
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
-    """Return a device that works.
-
-    Args:
-        device: the device; None for a GPU if there is one, else the CPU. Under torchrun each process has its own GPU.
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: if nothing can be computed there.
-    """
+    """Return a usable device, by default a GPU (under torchrun, this process's own) or the CPU; raise ValueError otherwise."""
     own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if dist.is_torchelastic_launched() else "cuda"
     try:
         chosen = torch.device((own if torch.cuda.is_available() else "cpu") if device is None else device)

@@ -1,10 +1,10 @@
-"""Experiments that train networks: the degradation problem."""
+"""The degradation problem: train plain and residual networks of several depths."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import torch
 
@@ -12,7 +12,7 @@ from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
-from resnetlib.train.data import find_train_and_test
+from resnetlib.train.data import Split, find_train_and_test
 from resnetlib.train.trainer import Precision
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Degradation", "degradation"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Degradation(AnalysisResult):
-    """Errors of networks of several depths that were trained alike: an entry per training.
+    """Errors of networks of several depths trained by the same recipe, one entry per training.
 
     Args:
         families: family of each network, such as "plain" for `cifar_plain20`.
@@ -43,7 +43,7 @@ class Degradation(AnalysisResult):
     images: int
     recipe: dict[str, object]
 
-    def errors(self, family: str, depth: int, split: Literal["train", "test"] = "train") -> tuple[float, ...]:
+    def errors(self, family: str, depth: int, split: Split = "train") -> tuple[float, ...]:
         """Return the errors of a network in percent, one per seed.
 
         Args:
@@ -55,28 +55,30 @@ class Degradation(AnalysisResult):
             The errors.
         """
         values = self.train_error if split == "train" else self.test_error
-        mine = zip(self.families, self.depths, values, strict=True)
-        return tuple(value for f, d, value in mine if (f, d) == (family, depth))
+        return tuple(error for *net, error in zip(self.families, self.depths, values, strict=True) if net == [family, depth])
+
+    def _depths(self, family: str) -> list[int]:
+        return sorted({depth for each, depth in zip(self.families, self.depths, strict=True) if each == family})
 
     def degrades(self, family: str) -> bool:
-        """Return whether the deepest network has a higher training error than the shallowest with every seed.
+        """Return whether the deepest network has a higher training error than the shallowest one with every seed.
 
         Args:
             family: family of the networks.
 
         Returns:
-            True for the degradation problem.
+            Whether there is a degradation problem.
 
         Raises:
             ValueError: if the family was not trained at two depths.
         """
-        depths = sorted({depth for f, depth in zip(self.families, self.depths, strict=True) if f == family})
+        depths = self._depths(family)
         if len(depths) < 2:
             raise InputError(f"{family} was trained at the depths {depths}: degradation needs two; there are {set(self.families)}")
         return min(self.errors(family, depths[-1])) > max(self.errors(family, depths[0]))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot mean errors against depth, with a dash for each seed; training errors solid, test errors dashed.
+        """Plot mean errors against depth, with a dash for each seed: training errors solid, test errors dashed.
 
         Args:
             ax: axes to draw on; None for new ones.
@@ -86,9 +88,8 @@ class Degradation(AnalysisResult):
         """
         ax = new_axes(ax)
         for i, family in enumerate(dict.fromkeys(self.families)):
-            depths = sorted({depth for f, depth in zip(self.families, self.depths, strict=True) if f == family})
-            splits: tuple[tuple[Literal["train", "test"], str], ...] = (("train", "o-"), ("test", "s--"))
-            for split, style in splits:
+            depths = self._depths(family)
+            for split, style in zip(get_args(Split), ("o-", "s--"), strict=True):
                 found = [self.errors(family, depth, split) for depth in depths]
                 ax.plot(depths, [mean(errors) for errors in found], style, color=f"C{i}", label=f"{family}, {split}")
                 for depth, errors in zip(depths, found, strict=True):
@@ -110,7 +111,7 @@ def degradation(
     precision: Precision = "auto",
     device: str | None = None,
 ) -> Degradation:
-    """Train networks of several depths alike: do deeper plain networks have a higher training error, and deeper residual ones not?
+    """Train networks of several depths by the same recipe, to compare the training errors of plain and residual ones.
 
     The trainings run one after the other. The same call again continues an interrupted one, and does not repeat finished ones.
 
@@ -120,8 +121,8 @@ def degradation(
         recipe: a recipe or its name.
         seeds: seeds of the initial weights and of the training.
         data: folder of CIFAR-10, or one with train/ and val/.
-        out: folder to write, with a subfolder for each training.
-        images: use only the first training images; 0 for all.
+        out: folder to write, with a subfolder per training.
+        images: number of training images of CIFAR-10 to use, the first ones; 0 for all.
         precision: as in `resnetlib.train.fit`.
         device: the device; None for a GPU if there is one.
 
@@ -143,16 +144,15 @@ def degradation(
     cells = [(family, depth, seed) for family in families for depth in depths for seed in seeds]
     specs = {(family, depth): spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells}
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
-    train, test, classes = find_train_and_test(Path(data), images)
+    train, test = find_train_and_test(Path(data), images)
     results, failed = [], []
     for family, depth, seed in cells:
         name = f"cifar_{family}{depth}-seed={seed}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(specs[family, depth], num_classes=classes)
+            net = build(specs[family, depth], num_classes=len(train.classes))
         try:
-            result = fit(net, train, test, chosen, Path(out) / name, seed=seed, device=device, precision=precision)
-            results.append((result.train_error, result.test_error))
+            results.append(fit(net, train, test, chosen, Path(out) / name, seed=seed, device=device, precision=precision))
         except (ValueError, OSError, ArithmeticError) as error:
             failed.append(f"{name}: {error}")
     if failed:
@@ -161,8 +161,8 @@ def degradation(
         families=tuple(family for family, _, _ in cells),
         depths=tuple(depth for _, depth, _ in cells),
         seeds=tuple(seed for _, _, seed in cells),
-        train_error=tuple(train_error for train_error, _ in results),
-        test_error=tuple(test_error for _, test_error in results),
+        train_error=tuple(result.train_error for result in results),
+        test_error=tuple(result.test_error for result in results),
         images=images,
         recipe=asdict(chosen),
     )

@@ -1,4 +1,4 @@
-"""Classify images with a trained network, and measure its accuracy."""
+"""Classify images with a network, and measure its accuracy."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A class that a network predicts.
+    """A predicted class.
 
     Args:
         label: index of the logit.
@@ -48,9 +48,9 @@ class Evaluation:
     Args:
         images: number of images.
         top1: accuracy, in percent.
-        top5: share of images with the label among the five largest logits, in percent.
+        top5: percentage of images with the label among the five largest logits.
         loss: mean cross-entropy, in nats.
-        confusion: `(classes, classes)`, images of each class (row) that were taken for each class (column), if asked for.
+        confusion: `(classes, classes)`, number of images of each class (row) predicted as each class (column), or None.
     """
 
     images: int
@@ -61,7 +61,7 @@ class Evaluation:
 
 
 def transform_for(net: Backbone) -> "Compose":
-    """Return a network's preprocessing as a torchvision v2 transform, for a data set or to be taken apart.
+    """Return a network's preprocessing as a torchvision v2 transform, for a data set.
 
     Args:
         net: a network with `preprocess`.
@@ -74,7 +74,11 @@ def transform_for(net: Backbone) -> "Compose":
         >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
-    return _preprocess_of(net).transform()
+    check_network(net)
+    if not isinstance(net.preprocess, Preprocessing):
+        what = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
+        raise InputError(f"{what}, got {net.preprocess!r}")
+    return net.preprocess.transform()
 
 
 def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Prediction]]:
@@ -83,12 +87,12 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: a network with `preprocess`; it is evaluated in eval mode, and returned to its own.
+        net: a network with `preprocess`; used in eval mode, and returned to its own mode.
         images: PIL images or uint8 tensors `(3, H, W)`, of any sizes.
-        top: predictions for each image.
+        top: number of predictions per image.
 
     Returns:
-        For each image its predictions, the most probable first.
+        The predictions for each image, the most probable first.
 
     Raises:
         ValueError: if the network has no classifier or no preprocessing, or `top` is below 1.
@@ -129,12 +133,12 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: the network; it is evaluated in eval mode, and returned to its own.
+        net: the network; used in eval mode, and returned to its own mode.
         batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`.
         confusion: whether to compute the confusion matrix.
 
     Returns:
-        The figures over all images.
+        The accuracy and the loss over all images.
 
     Raises:
         ValueError: if there are no images, or a label has no logit.
@@ -167,18 +171,8 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
 
 
-def _preprocess_of(net: Backbone) -> Preprocessing:
-    check_network(net)
-    if not isinstance(net.preprocess, Preprocessing):
-        raise InputError(
-            "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing, "
-            f"got {net.preprocess!r}"
-        )
-    return net.preprocess
-
-
 def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return inputs and int64 labels; raise ValueError for anything else."""
+    """Return inputs and int64 labels; raise ValueError if the batch is not such a pair."""
     if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor) for each in batch):
         x, labels = batch
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
@@ -189,6 +183,6 @@ def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradients. Each module is back in its own mode once no thread evaluates it."""
+    """Use a network in eval mode, without gradients. Its modules return to their own modes once no thread uses it."""
     with in_use(net, alone=False, training=False), torch.inference_mode():
         yield

@@ -1,25 +1,11 @@
-"""Escape text from files and servers, so that it is safe to print."""
+"""Make text from files and servers safe to print."""
 
 
 def printable(text: object, limit: int = 200, *, lines: bool = False) -> str:
-    r"""Escape control characters, and truncate the text.
+    """Escape control characters, except line breaks if `lines` is True, and truncate the text to `limit` characters.
 
-    Escape sequences, carriage returns and bidirectional controls could rewrite what a terminal shows, so all text from files and
-    servers is escaped before it appears in a message.
-
-    Args:
-        text: any text, or another object, which is converted to str.
-        limit: the most characters to return.
-        lines: whether to keep line breaks.
-
-    Returns:
-        The escaped text.
-
-    Example:
-        >>> printable("cat\x1b[2J\r\n")
-        'cat\\x1b[2J\\r\\n'
-        >>> printable("a" * 1000, limit=30)
-        'aaaaa... (1,000 characters)'
+    Escape sequences, carriage returns and bidirectional controls can change what a terminal shows, so all text from files and
+    servers is escaped before it is part of a message.
     """
     whole = str(text)
     shown = "".join(

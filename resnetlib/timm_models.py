@@ -1,7 +1,7 @@
 """Register the networks that timm does not have (plain, CIFAR, `preact_` names) in timm's registry.
 
-After `import resnetlib.timm_models`, `timm.create_model` and transformers' `TimmWrapper` models load the folders of `save_model` and
-of `timm.models.save_for_hf`. Names that timm has stay timm's.
+After `import resnetlib.timm_models`, `timm.create_model` and transformers' `TimmWrapper` models load the folders of `save_model`,
+and timm those of its own `save_for_hf`. Names that timm has stay timm's.
 
     import resnetlib.timm_models
     timm.create_model("local-dir:path/of/the/folder", pretrained=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from resnetlib import build, create_model, init_he_, spec_of
 
-SEEDS = 3
+SEEDS = 2
 
 
 def deviations(make: Callable[[], nn.Module]) -> dict[str, float]:
@@ -32,7 +32,11 @@ def assert_alike(ours: dict[str, float], theirs: dict[str, float], sizes: dict[s
 
 
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "densenet169"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "densenet121"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet169")],
+)
 def test_every_layer_begins_as_the_peers_does(name: str, library: str) -> None:
     if library == "torchvision":
         theirs = deviations(getattr(torchvision.models, name))
@@ -43,7 +47,7 @@ def test_every_layer_begins_as_the_peers_does(name: str, library: str) -> None:
     assert_alike(deviations(lambda: create_model(name)), theirs, sizes)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_zero_init_residual_is_torchvisions(name: str) -> None:
     theirs = deviations(lambda: getattr(torchvision.models, name)(zero_init_residual=True))
     spec = replace(spec_of(name), init="zero_init_residual")

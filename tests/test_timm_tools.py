@@ -38,7 +38,7 @@ def test_the_weights_preprocessing_is_timms_data_config() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
 def test_without_weights_the_data_config_is_the_usual_one(name: str) -> None:
-    ours, theirs = create_model(name, device="meta"), timm.create_model(f"{name}.none")
+    ours, theirs = create_model(name, device="meta"), timm.create_model(name)
     config = timm.data.resolve_model_data_config(ours)
     assert config == timm.data.resolve_data_config({}, pretrained_cfg={"input_size": (3, 224, 224)})
     assert ours.default_cfg["pool_size"] == theirs.default_cfg["pool_size"] == (7, 7)
@@ -169,7 +169,7 @@ def test_timm_builds_our_names() -> None:
     assert isinstance(net, resnetlib.ResNet)
     assert (net.num_classes, net.drop_rate) == (4, 0.2)
     assert type(timm.create_model("resnet18")) is timm.models.ResNet
-    with pytest.raises(ValueError, match="timm has no weights of this name: use resnetlib.create_model"):
+    with pytest.raises(ValueError, match=r"timm has no weights of this name: use resnetlib.create_model"):
         timm.create_model("cifar_resnet20", pretrained=True)
     with pytest.raises(ValueError, match=r"use resnetlib.features.pyramid"):
         timm.create_model("cifar_resnet20", features_only=True)

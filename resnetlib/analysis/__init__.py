@@ -1,9 +1,12 @@
 """Measure why skip connections work, and what networks cost.
 
-Analyses run a network in evaluation mode (with batch statistics, where `training` says so) and leave it unchanged. They raise
-ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need one order of
-blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise RuntimeError while
-another thread uses the network.
+Functions take a network `net`, in any mode and on any device, and leave it unchanged. It runs in evaluation mode, with batch
+statistics where `training` says so. `batches` are preprocessed images `(N, C, H, W)`, or pairs of images and labels `(N,)`, or an
+iterable of such batches; labels are needed only where a loss or error is measured.
+
+Functions raise ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need
+a fixed order of blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise
+RuntimeError while another thread uses the network.
 """
 
 from pathlib import Path
@@ -21,20 +24,11 @@ from resnetlib.analysis.forward import (
     signal_propagation,
 )
 from resnetlib.analysis.gradients import GradientDecomposition, GradientFlow, gradient_decomposition, gradient_flow
-from resnetlib.analysis.landscape import (
-    HessianMap,
-    Landscape,
-    Trajectory,
-    filter_normalized_direction,
-    hessian_map,
-    landscape,
-    plot_3d,
-    project,
-    trajectory,
-    write_directions,
-    write_h5,
-    write_html,
-)
+from resnetlib.analysis.landscape.directions import filter_normalized_direction
+from resnetlib.analysis.landscape.export import plot_3d, write_directions, write_h5, write_html
+from resnetlib.analysis.landscape.hessian import HessianMap, hessian_map
+from resnetlib.analysis.landscape.surface import Landscape, landscape
+from resnetlib.analysis.landscape.trajectory import Trajectory, project, trajectory
 from resnetlib.analysis.network import blocks_of, chains_of, recalibrated
 from resnetlib.analysis.paths import PathGradients, path_gradient, path_gradients, share_of_paths
 from resnetlib.analysis.perturb import (
@@ -58,91 +52,21 @@ from resnetlib.analysis.shattered import (
     toy_autocorrelation,
 )
 
+# fmt: off
 __all__ = [
-    "AnalysisResult",
-    "BranchRatio",
-    "Cost",
-    "EffectiveRank",
-    "GradientAutocorrelation",
-    "GradientDecomposition",
-    "GradientFlow",
-    "HessianMap",
-    "Landscape",
-    "PartCost",
-    "PathGradients",
-    "Perturbation",
-    "ResidualDecomposition",
-    "ResponseStd",
-    "SignalPropagation",
-    "ToyAutocorrelation",
-    "Trajectory",
-    "block_survival",
-    "blocks_of",
-    "branch_noise",
-    "branch_ratio",
-    "chains_of",
-    "deepen",
-    "draw",
-    "effective_rank",
-    "filter_normalized_direction",
-    "gradient_autocorrelation",
-    "gradient_decomposition",
-    "gradient_flow",
-    "hessian_map",
-    "input_noise",
-    "kendall_tau",
-    "landscape",
-    "lesion",
-    "lesion_many",
-    "load_result",
-    "measure_cost",
-    "path_gradient",
-    "path_gradients",
-    "plot_3d",
-    "project",
-    "recalibrated",
-    "reorder",
-    "residual_decomposition",
-    "response_std",
-    "share_of_paths",
-    "signal_propagation",
-    "toy_autocorrelation",
-    "trajectory",
-    "weight_noise",
-    "write_directions",
-    "write_h5",
-    "write_html",
+    "AnalysisResult", "BranchRatio", "Cost", "EffectiveRank", "GradientAutocorrelation", "GradientDecomposition",
+    "GradientFlow", "HessianMap", "Landscape", "PartCost", "PathGradients", "Perturbation", "ResidualDecomposition",
+    "ResponseStd", "SignalPropagation", "ToyAutocorrelation", "Trajectory", "block_survival", "blocks_of", "branch_noise",
+    "branch_ratio", "chains_of", "deepen", "draw", "effective_rank", "filter_normalized_direction",
+    "gradient_autocorrelation", "gradient_decomposition", "gradient_flow", "hessian_map", "input_noise", "kendall_tau",
+    "landscape", "lesion", "lesion_many", "load_result", "measure_cost", "path_gradient", "path_gradients", "plot_3d",
+    "project", "recalibrated", "reorder", "residual_decomposition", "response_std", "share_of_paths", "signal_propagation",
+    "toy_autocorrelation", "trajectory", "weight_noise", "write_directions", "write_h5", "write_html",
 ]
-
-_RESULTS: tuple[type[AnalysisResult], ...] = (
-    BranchRatio,
-    EffectiveRank,
-    GradientAutocorrelation,
-    GradientDecomposition,
-    GradientFlow,
-    HessianMap,
-    Landscape,
-    PathGradients,
-    Perturbation,
-    ResidualDecomposition,
-    ResponseStd,
-    SignalPropagation,
-    ToyAutocorrelation,
-    Trajectory,
-)
+# fmt: on
 
 
 def load_result(path: str | Path) -> AnalysisResult:
-    """Load a result of any class of this package from a file that `AnalysisResult.save` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The result.
-
-    Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: if it is damaged, holds something else, is larger than 2 GiB, or is not a regular file.
-    """
-    return read_result(path, {kind.__name__: kind for kind in _RESULTS})
+    """Load a result of any class from a file that `AnalysisResult.save` wrote; see `AnalysisResult.load` for errors."""
+    classes: dict[str, type] = {name: globals()[name] for name in __all__ if isinstance(globals()[name], type)}
+    return read_result(path, {name: kind for name, kind in classes.items() if issubclass(kind, AnalysisResult)})

@@ -1,4 +1,4 @@
-"""What a network costs, counted while it runs on tensors without data."""
+"""Count parameters, operations and activations of a network on the meta device."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class PartCost:
         params: number of trainable parameters.
         macs: multiply-accumulate operations of convolutions and linear layers.
         activations: number of outputs of convolutions and linear layers.
-        saved_bytes: what a training step keeps for its backward pass, besides parameters.
+        saved_bytes: memory that a training step keeps for the backward pass, besides parameters.
     """
 
     name: str
@@ -67,28 +67,17 @@ class Cost:
 
     @property
     def saved_bytes(self) -> int:
-        """What a training step keeps for its backward pass, besides parameters."""
+        """Memory that a training step keeps for the backward pass, besides parameters."""
         return sum(part.saved_bytes for part in self.parts)
 
 
 def measure_cost(net: Backbone, size: int) -> Cost:
-    """Count a network's parameters, multiply-accumulates and activations, on the meta device.
+    """Count a network's parameters, multiply-accumulates and activations, on the meta device, for images of `size` x `size` pixels.
 
-    Args:
-        net: network of this library, on any device; left unchanged.
-        size: height and width of the image, in pixels.
-
-    Returns:
-        The counts by part.
-
-    Raises:
-        ValueError: if the image is smaller than the network can take.
-
-    Example:
-        >>> from resnetlib import resnet50
-        >>> cost = measure_cost(resnet50(device="meta"), size=224)
-        >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
-        '25,557,032 parameters, 4.089 GMACs'
+    >>> from resnetlib import resnet50
+    >>> cost = measure_cost(resnet50(device="meta"), size=224)
+    >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
+    '25,557,032 parameters, 4.089 GMACs'
     """
     net, size = as_backbone(net), check_count("size", size, least=1)
     with enable_gradients():
@@ -101,7 +90,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
         pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(1)) if net.global_pool else ()
         head = (*pool, net.get_classifier())
         stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}
-        # two images, since batch norm cannot train on a single 1x1 map; the counts are halved
+        # two images, since batch norm cannot train on a single 1x1 map; counts are halved
         x = torch.empty(2, net.in_chans, size, size, device="meta", dtype=next(net.parameters()).dtype)
         check_images(x, net.in_chans, net.smallest_input)
         kept = {StorageWeakRef(tensor.untyped_storage()): tensor for tensor in (*net.parameters(), *net.buffers())}
@@ -115,7 +104,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
 
 
 def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWeakRef, Tensor]) -> tuple[PartCost, Tensor]:
-    """Run two images through a part, and return its cost for one, and its output; `kept` are all tensors in memory, and grows."""
+    """Run two images through a part; return its cost for one, and its output. `kept` collects all tensors in memory."""
     activations = saved = 0
 
     def count_activations(module: nn.Module, args: object, output: Tensor) -> None:

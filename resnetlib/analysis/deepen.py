@@ -1,4 +1,4 @@
-"""Deeper networks that start as exact copies of shallower ones."""
+"""Make deeper networks that compute the same function as a shallower one."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -8,37 +8,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnetlib.analysis.forward import Moments, channel_rows
 from resnetlib.analysis.inputs import Batches, check_integers, gather_inputs, like_of, noise_images
-from resnetlib.analysis.moments import Moments, channel_rows
 from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
 from resnetlib.modules.layers import Shift
 from resnetlib.modules.threads import in_use
 
-_UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, norms or head), and cannot be deepened from it"
+_UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, norms or head), so it cannot be deepened"
 
 
 def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = None) -> Backbone:
     """Make a deeper network that computes the same function and can be trained: the new blocks of each stage start as the identity.
 
-    New blocks that add have a branch of zeros, and the logits are equal bit for bit in evaluation. New layers of dense networks add
-    channels that are read with weights of zero; new plain blocks have identity convolutions, and norms whose scale and shift undo
-    the normalisation: the logits of both are equal up to rounding. Every new layer has a gradient, at the latest after one step.
+    New residual blocks have a branch of zeros, and the logits are equal bit for bit in evaluation mode. New DenseNet layers
+    add channels that are read with weights of zero. New plain blocks have identity convolutions, and norms whose scale and shift
+    undo the normalization; the logits of both are equal up to rounding. Every new layer gets a gradient within one step.
 
     Args:
-        net: network of this library; left unchanged.
+        net: network of this library.
         depths: numbers of blocks in each stage, none below the network's own.
         batches: images for networks without skips: new norms start with the mean and variance of their input on these images in
             training mode (Net2Net), so that the function is the same in training too, on batches with similar statistics.
-            Otherwise it is the same in evaluation only.
+            None makes it the same in evaluation mode only.
 
     Returns:
-        The network, with the mode, device, dtype, preprocessing, classes and classifier dropout of `net`, but not its other
+        The network, with the mode, device, dtype, preprocessing, classes and classifier dropout of `net`, but without other
         training settings, such as stochastic depth and frozen layers.
 
     Raises:
-        ValueError: if a depth is too small, or the blocks cannot be the identity: pre-activation blocks without skip (a ReLU cuts
+        ValueError: if a depth is too small, or new blocks cannot be the identity: pre-activation blocks without skip (a ReLU cuts
             the signed x), bottlenecks without skip (too narrow) and group norms without skip.
 
     Source:
@@ -64,12 +64,10 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
 def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None) -> Backbone:
     family: Callable[..., Backbone] = type(net)
     like = like_of(net)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # parameters made in inference mode could not be trained
-        deeper = family(
-            replace(net.spec, depths=depths), num_classes=net.num_classes, in_chans=net.in_chans, global_pool=net.global_pool
-        )
-        deeper.to(like.device, torch.promote_types(like.dtype, torch.float32))  # 16 bits are rounded to after the comparison
-    deeper.drop_rate = net.drop_rate
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # inference tensors could not be trained
+        options = {"num_classes": net.num_classes, "in_chans": net.in_chans, "global_pool": net.global_pool}
+        deeper = family(replace(net.spec, depths=depths), drop_rate=net.drop_rate, **options)
+        deeper.to(like.device, torch.promote_types(like.dtype, torch.float32))  # 16-bit dtypes are restored after the comparison
     if is_dilated(net):
         dilate(deeper, net.output_stride)
     with torch.no_grad():
@@ -94,7 +92,7 @@ def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None)
 
 
 def _check_same(net: Backbone, deeper: Backbone) -> None:
-    """Raise ValueError unless both compute the same in float64; they do if the network is what its spec says."""
+    """Raise ValueError unless both networks compute the same in float64, as they do if `net` fits its spec."""
     exact = [deepcopy(each).cpu().double().eval() for each in (net, deeper)]
     x = noise_images(exact[0], 2, max(32, net.smallest_input))
     with torch.no_grad():
@@ -121,10 +119,7 @@ def _moments_after_stages(net: Backbone, inputs: list[Tensor]) -> list[Moments]:
 
 
 def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
-    """Make a block that keeps the shape the identity on the output of a ReLU or, in pre-activation networks, of an addition.
-
-    The norms of a block without skip start with the moments of its input's channels, or with 0 and 1.
-    """
+    """Make a block the identity on its input, which is the output of a ReLU, or of an addition in pre-activation networks."""
     assert isinstance(block, Block)  # noqa: S101 - stages consist of them
     preact = type(block).pre is not Block.pre
     if block.join.uses_skip:
@@ -133,12 +128,12 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
                 raise InputError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
             _pass_on_(block.downsample, block, moments)
         if isinstance(block.join, ScaledAdd):
-            nn.init.zeros_(block.join.alpha)  # with a branch of zeros too, no gradient would be left
+            nn.init.zeros_(block.join.alpha)  # a branch of zeros as well would leave no gradient
         else:
             block.zero_branch_()
         return
     if preact:
-        raise InputError("a pre-activated block without skip cannot be the identity: x is signed, and has to pass a relu")
+        raise InputError("a pre-activated block without skip cannot be the identity: x is signed, and a relu would cut it")
     narrowest = min((conv.out_channels for conv in block.convs), default=block.in_channels)
     if narrowest < block.in_channels:
         raise InputError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
@@ -160,7 +155,7 @@ def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
         elif isinstance(layer, Shift):
             layer.reset_parameters()
         elif list(layer.parameters()):
-            raise InputError(f"a block with {type(layer).__name__} cannot be the identity: its statistics are those of the image")
+            raise InputError(f"a block with {type(layer).__name__} cannot be the identity: its statistics depend on the image")
 
 
 def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
@@ -181,17 +176,17 @@ def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
 
 
 def _copy_dense(net: Backbone, deeper: Backbone) -> None:
-    """Copy the weights of a dense network to where their channels are in the deeper one.
+    """Copy the weights of a dense network to the right channels of the deeper one.
 
-    New layers keep their random weights, and weights that read their channels are zero. With random weights that read channels of
-    zeros nothing would be learned: the gradient of the ReLU in between is zero at zero.
+    New layers keep their random weights; weights that read their outputs are zero. The other way round nothing would learn, since
+    the gradient of the ReLU in between is zero at zero.
     """
     if net.num_classes == 0:
-        raise InputError("a dense network without a classifier cannot be deepened: it would give out more features")
+        raise InputError("a dense network without a classifier cannot be deepened: it would return more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):
         raise InputError("a dense network with group norms cannot be deepened: new channels change the groups' statistics")
     _copy(nn.Sequential(*net.stem()), nn.Sequential(*deeper.stem()), torch.arange(net.in_chans))
-    seen = torch.arange(net.feature_info[0]["num_chs"])  # where the channels of `net` are in the deeper network
+    seen = torch.arange(net.feature_info[0]["num_chs"])  # positions of the channels of `net` in the deeper network
     for old_parts, new_parts in zip(net.stages(), deeper.stages(), strict=True):
         for old, new in zip(old_parts, new_parts, strict=True):
             if isinstance(old, Stage) and isinstance(new, Stage):
@@ -208,7 +203,7 @@ def _copy_dense(net: Backbone, deeper: Backbone) -> None:
 
 
 def _copy(old: nn.Module, new: nn.Module, seen: Tensor) -> None:
-    """Copy tensors; those that read more channels in `new` get theirs at the channels `seen`, and zeros elsewhere."""
+    """Copy tensors. Weights that read more channels in `new` are copied to the channels `seen`, and are zero elsewhere."""
     tensors, before = new.state_dict(), old.state_dict()
     for name, value in before.items():
         target, index = tensors[name], seen.to(value.device)
@@ -219,7 +214,7 @@ def _copy(old: nn.Module, new: nn.Module, seen: Tensor) -> None:
         elif tensor.ndim > 1:
             target[: len(tensor)] = 0
             target[: len(tensor), index] = tensor
-        elif of_outputs:  # a convolution's bias, which may be as long as that of a norm
+        elif of_outputs:  # a convolution's bias
             target[: len(tensor)] = tensor
         else:
             target[index] = tensor

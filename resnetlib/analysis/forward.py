@@ -1,7 +1,7 @@
-"""What each block adds to the feature, how strongly layers respond, and how the signal's variance changes with depth."""
+"""What each block adds to the feature, how strongly layers respond, and how the variance of the signal changes with depth."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
 from resnetlib.analysis.inputs import Batches, count_images, gather_inputs, noise_images
-from resnetlib.analysis.moments import Moments, channel_rows
 from resnetlib.analysis.network import (
     blocks_in,
-    blocks_of,
     chains_of,
-    hook_inputs,
     hook_joins,
     hook_outputs,
+    in_order,
     norm_mode,
     preserve_state,
     run,
@@ -40,21 +38,37 @@ _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, Shift)
 """Norm layers, and the shift that stands in their place in Fixup networks."""
 
 
-@contextmanager
-def in_order(net: nn.Module, blocks: Mapping[str, Block]) -> Iterator[None]:
-    """Raise ValueError unless the forward pass inside runs exactly these blocks, once each and in this order."""
-    expected = iter(blocks)
+class Moments:
+    """Mean and biased variance of columns whose rows come in batches; it merges squared deviations, so that nothing cancels.
 
-    def check(name: str | None, x: Tensor | None = None) -> None:
-        if (wanted := next(expected, None)) != name:
-            raise InputError(
-                f"block {name or wanted} does not run at the same place for every batch: the analysis needs one order of blocks, "
-                f"and for the first batch it was {', '.join(blocks)}"
-            )
+    Source:
+        Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979, eq. 1.5.
+    """
 
-    with hook_inputs(blocks_of(net), check):
-        yield
-    check(None)
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self._squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, rows: Tensor) -> None:
+        """Add a batch of rows `(n, columns)`."""
+        rows = rows.detach().double()
+        mean = rows.mean(0)
+        squares = (rows - mean).square().sum(0)
+        n, m = self.count, len(rows)
+        self.count = n + m
+        ours = self.mean.to(mean.device)
+        self.mean = ours + (mean - ours) * (m / self.count)
+        self._squares = self._squares.to(mean.device) + squares + (mean - ours).square() * (n * m / self.count)
+
+    @property
+    def variance(self) -> Tensor:
+        """Biased variance of each column."""
+        return self._squares / self.count
+
+
+def channel_rows(x: Tensor) -> Tensor:
+    """Reshape a feature `(N, C, ...)` to rows `(N * ..., C)`."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,17 +79,17 @@ class ResidualDecomposition(AnalysisResult):
 
     Args:
         blocks: names of the blocks.
-        chains: for each chain, the indices of its first block and of the block after its last.
+        chains: range of block indices of each chain, (start, stop).
         images: number of images.
-        deviation: for each chain, max `|x_L - (x_l + sum F)|` / max `|x_L|`. Zero up to rounding where nothing follows the joins
-            (pre-activation, DenseNet); elsewhere it is what the ReLUs after them change.
+        deviation: max `|x_L - (x_l + sum F)|` / max `|x_L|` by chain. Zero up to rounding if nothing follows the joins
+            (pre-activation, DenseNet); otherwise it is the change by the ReLUs after them.
         deviation_with_out: the same with the change by each block's `out` as a term; zero up to rounding except in plain networks.
-        branch_energy: for each block, the mean squared norm of F.
-        out_energy: for each block, the mean squared norm of the change by `out`.
-        skip_energy: for each chain, the mean squared norm of x_l.
-        share: for each block, <x_L, F> / <x_L, x_L>. All shares of a chain sum to 1 where the terms sum to x_L.
-        share_of_skip: for each chain, the share of x_l.
-        share_of_out: for each chain, the share of all changes by `out`.
+        branch_energy: mean squared norm of F, by block.
+        out_energy: mean squared norm of the change by `out`, by block.
+        skip_energy: mean squared norm of x_l, by chain.
+        share: <x_L, F> / <x_L, x_L>, by block. The shares of a chain sum to 1 if the terms sum to x_L.
+        share_of_skip: share of x_l, by chain.
+        share_of_out: share of all changes by `out`, by chain.
     """
 
     blocks: tuple[str, ...]
@@ -106,33 +120,25 @@ class ResidualDecomposition(AnalysisResult):
 def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecomposition:
     """Measure x_L = x_l + sum F(x_i) in each chain of blocks, and the share of x_L that each block adds.
 
-    F is the join of zeros and the branch: F(x), alpha F(x) in a scaled join, or the new channels of a concatenation, which x_l
-    has zeros for. In plain networks the same sum is measured, but it is not x_L.
+    F is the join of zeros and the branch: F(x), alpha F(x) in a scaled join, or the new channels of a concatenation (x_l has zeros
+    there). Plain networks are measured the same way, though their terms do not sum to x_L.
 
-    Args:
-        net: network with blocks, in any mode; evaluated, and left unchanged.
-        batches: images, with or without labels.
-
-    Returns:
-        The terms, and how exactly they sum to x_L.
+    >>> from resnetlib import cifar_preact_resnet20
+    >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
+    >>> max(found.deviation) < 1e-6
+    True
 
     Source:
-        arXiv 1603.05027, eq. 4. In post-activation networks it holds with the changes by ReLUs as terms.
-
-    Example:
-        >>> from resnetlib import cifar_preact_resnet20
-        >>> found = residual_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32))
-        >>> max(found.deviation) < 1e-6
-        True
+        arXiv 1603.05027, eq. 4. In post-activation networks it holds if the changes by ReLUs count as terms.
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     chains = chains_of(net, inputs[0])
     blocks, images = blocks_in(net, chains), count_images(inputs)
     starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
-    terms: list[Tensor] = []  # of the chain that runs: x_l, then F and the change by `out` of each block
+    terms: list[Tensor] = []  # of the current chain: x_l, then F and the change by `out` of each block
     energies = [torch.zeros(2 * len(chain) + 1, dtype=torch.float64) for chain in chains]
-    dots = [torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains]  # with x_L, at the end with itself
+    dots = [torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains]  # with x_L; the last is <x_L, x_L>
     largest = torch.zeros(3, len(chains), dtype=torch.float64)  # of |x_L| and of both deviations
     joined = torch.empty(0)
 
@@ -153,7 +159,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     def end_chain(i: int, last: Tensor) -> None:
         added, changed = torch.zeros_like(last), torch.zeros_like(last)
         for j, term in enumerate(terms):
-            channels = term.shape[1]  # fewer than x_L has, where later blocks concatenate theirs
+            channels = term.shape[1]  # fewer than those of x_L if later blocks concatenate
             (changed if j and j % 2 == 0 else added)[:, :channels] += term
             energies[i][j] += term.square().sum().cpu()
             dots[i][j] += (term * last[:, :channels]).sum().cpu()
@@ -188,7 +194,7 @@ class ResponseStd(AnalysisResult):
 
     Args:
         layers: names of the convolutions, in the order in which they run.
-        measured: for each, the name of the module whose output is its response: the norm layer after it, or itself.
+        measured: name of the module whose output is the response: the norm after each convolution, or the convolution.
         images: number of images.
         std: standard deviation over images, channels and positions, `(layers,)`.
     """
@@ -209,27 +215,19 @@ class ResponseStd(AnalysisResult):
 
 
 def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
-    """Measure the std over N, C, H, W of each 3x3 convolution's response: after its norm, before nonlinearity and addition.
+    """Measure the std over N, C, H, W of each 3x3 convolution's response: after its norm, before ReLU and addition.
 
-    All 3x3 convolutions count, as in the paper, also that of the stem. The norm of a convolution is the first module that reads its
-    output, if that is a norm layer; without one, the convolution's own output is measured. So it is in pre-activation blocks, where
-    the next norm belongs to the next convolution: compare their values with each other, not with post-activation networks.
+    This includes the stem's convolution, as in the paper. The norm of a convolution is the first module that reads its output, if
+    that is a norm layer. Otherwise the convolution's own output is measured, as in pre-activation blocks, where the next norm
+    belongs to the next convolution; so do not compare these with post-activation networks.
 
-    Args:
-        net: network with 3x3 convolutions, in any mode; evaluated, and left unchanged.
-        batches: images, with or without labels.
-
-    Returns:
-        The standard deviations.
+    >>> from resnetlib import cifar_resnet20
+    >>> found = response_std(cifar_resnet20(), torch.randn(2, 3, 32, 32))
+    >>> len(found.layers), found.layers[1], found.measured[1]
+    (19, 'layer1.0.conv1', 'layer1.0.bn1')
 
     Source:
         arXiv 1512.03385, sec. 4.2 and fig. 7.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> found = response_std(cifar_resnet20(), torch.randn(2, 3, 32, 32))
-        >>> len(found.layers), found.layers[1], found.measured[1]
-        (19, 'layer1.0.conv1', 'layer1.0.bn1')
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -245,7 +243,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
 
 
 def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
-    """Run the network, and return for each 3x3 convolution the name of the module whose output is its response."""
+    """Map each 3x3 convolution that runs to the module whose output is its response, by name."""
     names = {module: name for name, module in net.named_modules()}
     preact_blocks = [module for module in names if isinstance(module, Block) and type(module).pre is not Block.pre]
     preact = {module for block in preact_blocks for module in block.modules()}
@@ -266,7 +264,7 @@ def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
 
     with ExitStack() as stack:
         for module in names:
-            if not isinstance(module, nn.Sequential):  # a container only passes x on
+            if not isinstance(module, nn.Sequential):  # a container only passes x on to its children
                 stack.callback(module.register_forward_pre_hook(enter).remove)
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                 stack.callback(module.register_forward_hook(leave).remove)
@@ -283,7 +281,7 @@ class BranchRatio(AnalysisResult):
     Args:
         blocks: names of the blocks.
         images: number of images.
-        ratio: for each block, the mean over images of ||F(x)|| / ||skip||; NaN where a block without skip changes the shape.
+        ratio: mean over images of ||F(x)|| / ||skip||, by block; NaN if a block without a skip changes the shape.
     """
 
     blocks: tuple[str, ...]
@@ -304,25 +302,17 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     """Measure ||F(x)|| / ||skip|| at each block's join.
 
     F(x) is the join of zeros and the branch, alpha F(x) in a scaled join; the skip is the block's input, or the output of its
-    shortcut. The join of a plain block ignores its skip: the ratio is ||F(x)|| / ||x||.
+    shortcut. In a plain block, whose join ignores the skip, the ratio is ||F(x)|| / ||x||.
 
-    Args:
-        net: network with blocks, in any mode; evaluated, and left unchanged.
-        batches: images, with or without labels.
-
-    Returns:
-        The ratios.
+    >>> from resnetlib import cifar_resnet20
+    >>> net = cifar_resnet20()
+    >>> _ = torch.nn.init.zeros_(net.layer1[0].bn2.weight)
+    >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
+    0.0
 
     Source:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
         shows responses (`response_std`), not ratios.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> net = cifar_resnet20()
-        >>> _ = torch.nn.init.zeros_(net.layer1[0].bn2.weight)
-        >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
-        0.0
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -349,12 +339,12 @@ class SignalPropagation(AnalysisResult):
 
     Args:
         blocks: names of the blocks.
-        chains: for each chain, the indices of its first block and of the block after its last.
+        chains: range of block indices of each chain, (start, stop).
         images: number of images.
         training: whether norms used batch statistics.
-        squared_mean: for each block's output, the mean over channels of the squared mean.
-        variance: for each block's output, the mean over channels of the variance.
-        branch_variance: the same at the end of each block's branch, before the join.
+        squared_mean: mean over channels of the squared mean of each block's output.
+        variance: mean over channels of the variance of each block's output.
+        branch_variance: mean over channels of the variance at the end of each block's branch.
     """
 
     blocks: tuple[str, ...]
@@ -366,7 +356,7 @@ class SignalPropagation(AnalysisResult):
     branch_variance: Tensor
 
     def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
-        """Plot the three statistics by block: a signal propagation plot. `label` names the network in the legend."""
+        """Plot the three statistics by block: a signal propagation plot."""
         ax = new_axes(ax, width=8)
         prefix = "" if label is None else f"{label}: "
         for values, name, style in (
@@ -383,18 +373,18 @@ def signal_propagation(
 ) -> SignalPropagation:
     """Measure mean_c(mean_nhw^2) and mean_c(var_nhw) of each block's output, and mean_c(var_nhw) of each branch.
 
-    In a residual network with batch norms at initialisation every branch of a stage adds the same variance, which grows linearly
-    with depth. The first block of a stage resets it, if its shortcut is normalised (pre-activation, or a projection with a norm);
-    shortcut A of post-activation networks resets it in part, since it pads the old channels with zeros.
+    In a residual network with batch norms, at initialization, every branch of a stage adds the same variance, so the variance grows
+    linearly with depth. The first block of a stage resets it if its shortcut is normalized (pre-activation, or a projection with a
+    norm); shortcut A resets it in part, since it pads with channels of zeros.
 
     Args:
-        net: network with blocks; left unchanged.
-        batches: images, with or without labels; None for images of noise from N(0, 1).
+        net: network with blocks.
+        batches: images; None for noise from N(0, 1).
         images: number of noise images.
-        image_size: their height and width, in pixels.
-        training: whether norms use batch statistics, as in the first step of training, or their running statistics. Dropout and
-            stochastic depth are off in both cases.
-        seed: seed of the noise.
+        image_size: height and width of noise images, in pixels.
+        training: use batch statistics, as in the first step of training, instead of running statistics. Dropout and stochastic
+            depth are off.
+        seed: of the noise.
 
     Returns:
         The statistics.
@@ -414,13 +404,12 @@ def signal_propagation(
     blocks = blocks_in(net, chains)
     branches, outputs = ({name: Moments() for name in blocks} for _ in range(2))
 
-    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
-        branches[name].add(channel_rows(branch))
-
-    def leave(name: str, y: Tensor) -> None:
-        outputs[name].add(channel_rows(y))
-
-    with norm_mode(net, training=training), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
+    with (
+        norm_mode(net, training=training),
+        torch.no_grad(),
+        hook_joins(blocks, lambda name, skip, branch: branches[name].add(channel_rows(branch))),
+        hook_outputs(blocks, lambda name, y: outputs[name].add(channel_rows(y))),
+    ):
         _run_all(net, blocks, inputs, "signal propagation")
     return SignalPropagation(
         blocks=tuple(blocks),
@@ -434,7 +423,7 @@ def signal_propagation(
 
 
 def relative(part: float, whole: float) -> float:
-    """Return part / whole, and 0 for 0 / 0."""
+    """Return part / whole, with 0 / 0 = 0."""
     return part / whole if whole else inf if part else 0.0
 
 
@@ -445,5 +434,5 @@ def _run_all(net: nn.Module, blocks: Mapping[str, Block], inputs: list[Tensor], 
 
 
 def _double(x: Tensor) -> Tensor:
-    """Return a copy in float64 that later in-place operations do not change."""
+    """Copy to float64, also from float64, since x may be changed in place later."""
     return x.to(torch.float64, copy=True)

@@ -1,4 +1,4 @@
-"""The arguments of analyses: batches of images and labels, sequences of numbers, seeds."""
+"""Check and convert the arguments of analyses: batches of images and labels, numbers, seeds."""
 
 from collections.abc import Iterable
 from math import inf, isfinite, nan
@@ -17,47 +17,47 @@ Batch = tuple[Tensor, Tensor]
 """Preprocessed images `(N, C, H, W)` and labels `(N,)`."""
 
 Batches = Tensor | Batch | Iterable[Tensor | Batch]
-"""Images, or a tuple or list of images and labels; or an iterable of such batches, for example a `DataLoader`."""
+"""Images, or a pair of images and labels, or an iterable of such batches, for example a `DataLoader`."""
 
 _INTEGERS = (torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64, torch.int64)
 _WANTED = "batches must be tensors of images (N, C, H, W), or pairs of such and labels (N,)"
 
 
 def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
-    """Return the images of all batches, on the network's device and of its dtype; labels are ignored."""
+    """Return the images of all batches in the network's device and dtype, without labels."""
     like = like_of(net)
     return [_images_like(like, x) for x, _ in _read(batches)]
 
 
 def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> list[Batch]:
-    """Return all batches with labels, on the network's device; `labels` belong to batches given as one tensor of images."""
+    """Return all batches on the network's device; give `labels` separately if `batches` is one tensor of images."""
     check_classifier(net)
     if labels is not None:
         if not isinstance(batches, Tensor):
             raise InputError("separate labels need batches that are one tensor of images: give pairs of images and labels instead")
         batches = [(batches, labels)]
-    classifier = net.get_classifier() if isinstance(net, Backbone) else None  # perhaps not the one it was built with
+    classifier = net.get_classifier() if isinstance(net, Backbone) else None  # it may have been replaced
     classes = classifier.out_features if isinstance(classifier, nn.Linear) else None
     like = like_of(net)
     return [(_images_like(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
 def check_classifier(net: nn.Module) -> None:
-    """Raise ValueError if the network says that it returns features instead of logits."""
+    """Raise ValueError if the network has no classifier."""
     if getattr(net, "num_classes", None) == 0:
         raise InputError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
 
 
 def like_of(net: nn.Module) -> Tensor:
-    """Return the network's first parameter, whose device and dtype images must have; an empty tensor if it has none."""
+    """Return a tensor with the network's device and dtype."""
     like = next(net.parameters(), torch.empty(0))
     if like.is_meta:
-        raise InputError(f"{type(net).__name__} is on the device meta: it has no numbers, and nothing can be measured")
+        raise InputError(f"{type(net).__name__} is on the device meta: it has no numbers to compute with")
     return like
 
 
 def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0) -> Tensor:
-    """Draw images from N(0, 1), the same on every device, with as many channels as the network's first layer takes."""
+    """Draw images from N(0, 1), the same on every device, with the number of channels of the network's first layer."""
     images, image_size = check_count("images", images, least=1), check_count("image_size", image_size, least=1)
     channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
     if channels is None:
@@ -71,7 +71,7 @@ def count_images(batches: list[Batch] | list[Tensor]) -> int:
 
 
 def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
-    """Return the images of each batch that is not empty, and the batch; the global random state is left as it was."""
+    """Return the images of each nonempty batch, and the batch; preserve the random state."""
     if isinstance(batches, Tensor) or _is_one_batch(batches):
         batches = [batches]  # type: ignore[list-item] # a DataLoader's batch is a list
     if not isinstance(batches, Iterable):
@@ -84,7 +84,7 @@ def _read(batches: Batches) -> list[tuple[Tensor, Tensor | Batch]]:
 
 
 def _is_one_batch(batches: object) -> bool:
-    """Return whether this is one pair of images and labels (perhaps invalid ones) rather than a sequence of batches."""
+    """Return whether this is a pair of images and labels, valid or not, rather than a sequence of batches."""
     if not (isinstance(batches, tuple | list) and len(batches) > 1 and isinstance(batches[0], Tensor)):
         return False
     x, y = batches[:2]
@@ -135,7 +135,7 @@ def _described(value: object) -> str:
 
 
 def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float = -inf, fewest: int = 1) -> tuple[float, ...]:
-    """Return numbers as a tuple of floats; raise ValueError unless there are `fewest` or more, finite and at least `least`."""
+    """Return numbers as floats; raise ValueError unless there are at least `fewest`, all finite and at least `least`."""
     given = as_tuple(numbers)
     floats = [_as_float(number) for number in given or ()]
     if given is None or len(floats) < fewest or not all(least <= number and isfinite(number) for number in floats):
@@ -145,21 +145,20 @@ def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float =
 
 
 def check_integers(
-    name: str, numbers: Iterable[SupportsIndex], least: int, largest: int | None = None, *, different: bool = True
+    name: str, numbers: Iterable[SupportsIndex], least: int, largest: float = inf, *, different: bool = True
 ) -> tuple[int, ...]:
-    """Return integers as a tuple; raise ValueError unless there is one or more, from `least` to `largest`, without repetition."""
+    """Return integers as a tuple; raise ValueError unless there is at least one, all from `least` to `largest`."""
     given = as_tuple(numbers)
-    found = [integer for number in given or () if (integer := as_integer(number)) is not None]
-    fit = all(least <= integer and (largest is None or integer <= largest) for integer in found)
-    if not given or len(found) < len(given) or not fit or (different and len(set(found)) < len(found)):
-        accepted = f"of at least {least}" if largest is None else f"from {least} to {largest}"
+    found = [i for number in given or () if (i := as_integer(number)) is not None and least <= i <= largest]
+    if not given or len(found) < len(given) or (different and len(set(found)) < len(found)):
+        accepted = f"of at least {least}" if largest == inf else f"from {least} to {largest}"
         kind = "different integers" if different else "integers"
         raise InputError(f"{name} must be a sequence of {kind} {accepted}, 1 or more, got {numbers if given is None else given!r}")
     return tuple(found)
 
 
 def as_tuple(values: Iterable[T]) -> tuple[T, ...] | None:
-    """Return the items of an iterable; None for text and for anything that is not iterable."""
+    """Return the items of an iterable, None for text and anything else."""
     try:
         return None if isinstance(values, str | bytes) else tuple(values)
     except TypeError:
@@ -167,9 +166,9 @@ def as_tuple(values: Iterable[T]) -> tuple[T, ...] | None:
 
 
 def _as_float(value: object) -> float:
-    """Return a number as a float; NaN for anything else, booleans included."""
+    """Return a number as a float, NaN for a bool and anything else."""
     try:
-        return nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type] # which is what is asked
+        return nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return nan
 
@@ -183,17 +182,17 @@ def check_seed(seed: int) -> int:
 
 
 def seeded_generator(seed: int) -> torch.Generator:
-    """Return a generator on the CPU, whose numbers are the same on every device."""
+    """Return a generator on the CPU, so that its numbers do not depend on the device."""
     return torch.Generator().manual_seed(check_seed(seed))
 
 
 def generators(seed: int, draws: int) -> list[torch.Generator]:
-    """Return a generator for each draw; each is the same however many draws follow it."""
+    """Return a generator for each draw; the first ones do not depend on the number of draws."""
     check_count("draws", draws, least=1)
     first = seeded_generator(seed)
     return [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=first))) for _ in range(draws)]
 
 
 def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw from N(0, 1) a tensor like x, image by image, so that the batch size does not matter."""
+    """Draw a tensor like x from N(0, 1), image by image, so that the batch size does not matter."""
     return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x]).to(x)

@@ -1,9 +1,10 @@
-"""Look at a network and leave it as it was: its blocks, hooks on them, its state, its norms, and how it scores."""
+"""Find, hook and run the blocks of a network, and restore its state afterwards."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import accumulate, starmap
+from functools import partial
+from itertools import accumulate
 from math import isfinite
 from threading import RLock
 
@@ -24,7 +25,7 @@ _ENTERED: list[ExitStack] = []
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
-    """Return the network inside of `torch.compile`, `DataParallel` or `DistributedDataParallel`; raise ValueError for no module."""
+    """Return the network inside `torch.compile`, `DataParallel` or `DistributedDataParallel`; raise ValueError for a non-module."""
     if not isinstance(net, nn.Module):
         raise InputError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
     parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel)
@@ -33,12 +34,10 @@ def unwrapped(net: nn.Module) -> nn.Module:
 
 
 def as_backbone(net: nn.Module) -> Backbone:
-    """Return a network of this library, unwrapped; raise ValueError for any other."""
+    """Return the unwrapped network; raise ValueError if it is not a `Backbone`."""
     net = unwrapped(net)
     if not isinstance(net, Backbone):
-        raise InputError(
-            f"the network must be one of resnetlib's (resnetlib.Backbone), not inside of another module, got {type(net).__name__}"
-        )
+        raise InputError(f"the network must be one of resnetlib's (resnetlib.Backbone), not a wrapper, got {type(net).__name__}")
     return net
 
 
@@ -47,11 +46,11 @@ def as_backbone(net: nn.Module) -> Backbone:
 
 @contextmanager
 def preserve_state(net: nn.Module, *, training: bool = False) -> Iterator[None]:
-    """Put a network into one mode; on leaving, restore everything that a forward or backward pass may have changed.
+    """Set the mode of a network; on exit, restore everything that a forward or backward pass may change.
 
-    Restored are modes, buffers, gradients, `requires_grad`, checkpointing, and the random state of the CPU and of the network's
-    GPUs. Parameters must not be written to inside: use `torch.func.functional_call`. A compiled network runs uncompiled inside,
-    since compiled code ignores new hooks. Raise RuntimeError if another thread uses the network.
+    This restores modes, buffers, gradients, `requires_grad`, checkpointing, and the random state of the CPU and of the network's
+    GPUs, but not parameters: change those with `torch.func.functional_call`. Compiled networks run eagerly inside, since compiled
+    code ignores new hooks. Raise RuntimeError if another thread uses the network.
     """
     with in_use(net, alone=True, training=training), _module_state(net), _process_state(net):
         yield
@@ -65,13 +64,13 @@ def _module_state(net: nn.Module) -> Iterator[None]:
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
     try:
         for stage, _ in stages:
-            stage.checkpointing = False  # hooks would see the second forward pass too
+            stage.checkpointing = False  # hooks would also see the second forward pass
         yield
     finally:
         for stage, enabled in stages:
             stage.checkpointing = enabled
         for parameter, required, gradient in parameters:
-            if parameter.requires_grad != required:  # setting it raises for parameters that were made in inference mode
+            if parameter.requires_grad != required:  # setting it raises for inference tensors
                 parameter.requires_grad_(required)
             parameter.grad = gradient
         for module, own in buffers:
@@ -84,7 +83,7 @@ def _module_state(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _process_state(net: nn.Module) -> Iterator[None]:
-    """Preserve the random state and run nothing compiled; the last analysis to end restores what the first one found."""
+    """Preserve the random state and run eagerly; both are process-wide, so they are undone in reverse order of entering."""
     devices = {tensor.device for tensor in (*net.parameters(), *net.buffers()) if tensor.device.type == "cuda"}
     with ExitStack() as stack:
         with _LOCK:
@@ -100,7 +99,7 @@ def _process_state(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def enable_gradients(net: nn.Module | None = None) -> Iterator[None]:
-    """Compute gradients also inside of `torch.no_grad` or `torch.inference_mode`; raise ValueError if the network can have none."""
+    """Enable gradients, even inside `torch.no_grad` or `torch.inference_mode`; raise ValueError if the network cannot have any."""
     if net is not None:
         check_no_inference_tensors(net, "can have no gradients")
     with torch.inference_mode(False), torch.enable_grad():
@@ -108,7 +107,7 @@ def enable_gradients(net: nn.Module | None = None) -> Iterator[None]:
 
 
 def check_no_inference_tensors(net: nn.Module, consequence: str) -> None:
-    """Raise ValueError, naming the consequence, if tensors of a network were made in inference mode."""
+    """Raise ValueError if the network has inference tensors."""
     if made := [name for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_inference()]:
         raise InputError(
             f"{made[0]} and perhaps other tensors of the network were made inside of torch.inference_mode(), and {consequence}: "
@@ -121,9 +120,9 @@ def check_no_inference_tensors(net: nn.Module, consequence: str) -> None:
 
 @contextmanager
 def norm_mode(net: nn.Module, *, training: bool) -> Iterator[None]:
-    """Let norms use batch statistics (training) or running ones, with the rest in evaluation; preserve the state.
+    """Let norms use batch statistics (training) or running ones, keep the rest in evaluation mode, and restore the state on exit.
 
-    Dropout and stochastic depth would make a measurement random. Frozen norms use running statistics in either mode.
+    Dropout and stochastic depth stay off, since they would add noise. Frozen norms always use running statistics.
     """
     if training and not torch.is_inference_mode_enabled():
         check_no_inference_tensors(net, "cannot be written to outside of it, as norms do")
@@ -136,27 +135,19 @@ def norm_mode(net: nn.Module, *, training: bool) -> Iterator[None]:
 
 @contextmanager
 def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
-    """Replace the running statistics of batch norms by those of these images; restore them on leaving.
+    """Inside the context, set the running statistics of batch norms to the means over these batches.
 
-    The running statistics of an untrained network are zeros and ones, with which its norms do nothing in evaluation. Inside this
-    context they normalise as in training. The statistics are means over the batches. Frozen norms keep theirs.
+    The running statistics of an untrained network are zeros and ones, so its norms do nothing in evaluation mode. Inside this
+    context they normalise as in training. Frozen norms keep their statistics.
 
-    Args:
-        net: any network that was not made in inference mode.
-        batches: images, with or without labels.
-
-    Yields:
-        Nothing.
-
-    Example:
-        >>> from resnetlib import cifar_plain20
-        >>> from resnetlib.analysis import branch_ratio
-        >>> net, images = cifar_plain20(), torch.randn(4, 3, 32, 32)
-        >>> with recalibrated(net, images):
-        ...     float(branch_ratio(net, images).ratio[1]) > 1.2
-        True
-        >>> float(net.bn1.running_var.mean())
-        1.0
+    >>> from resnetlib import cifar_plain20
+    >>> from resnetlib.analysis import branch_ratio
+    >>> net, images = cifar_plain20(), torch.randn(4, 3, 32, 32)
+    >>> with recalibrated(net, images):
+    ...     float(branch_ratio(net, images).ratio[1]) > 1.2
+    True
+    >>> float(net.bn1.running_var.mean())
+    1.0
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
@@ -177,7 +168,7 @@ def _write(values: list[tuple[Tensor, Tensor]]) -> None:
 
 
 def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Return the buffers of batch norms that are not frozen, each with its value for these images."""
+    """Return the buffers of unfrozen batch norms, each with its new value."""
     with norm_mode(net, training=True), torch.no_grad():
         norms = [module for module in net.modules() if has_running_stats(module) and module.training]
         momenta = [norm.momentum for norm in norms]
@@ -199,13 +190,10 @@ def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> list[tuple[Ten
 def hook_inputs(blocks: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> AbstractContextManager[None]:
     """Inside the context, call `see(name, x)` with the input of each block before it runs."""
 
-    def register(name: str, block: nn.Module) -> RemovableHandle:
-        def hook(_: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-            see(name, *(*arguments, *named.values())[:1])
+    def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        see(name, *(*arguments, *named.values())[:1])
 
-        return block.register_forward_pre_hook(hook, with_kwargs=True)
-
-    return _registered(starmap(register, blocks.items()))
+    return _registered(block.register_forward_pre_hook(partial(hook, name), with_kwargs=True) for name, block in blocks.items())
 
 
 def hook_joins(
@@ -213,28 +201,45 @@ def hook_joins(
 ) -> AbstractContextManager[None]:
     """Inside the context, call `see(name, skip, branch)` before each block's join runs; it may return another pair to be joined."""
 
-    def register(name: str, block: Block) -> RemovableHandle:
-        return block.join.register_forward_pre_hook(lambda _, arguments: see(name, *arguments))
+    def hook(name: str, _: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
+        return see(name, *pair)
 
-    return _registered(starmap(register, blocks.items()))
+    return _registered(block.join.register_forward_pre_hook(partial(hook, name)) for name, block in blocks.items())
 
 
 def hook_outputs(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], Tensor | None]) -> AbstractContextManager[None]:
     """Inside the context, call `see(name, y)` with the output of each module; it may return another output."""
 
-    def register(name: str, module: nn.Module) -> RemovableHandle:
-        return module.register_forward_hook(lambda _, arguments, y: see(name, y))
+    def hook(name: str, _: nn.Module, __: object, y: Tensor) -> Tensor | None:
+        return see(name, y)
 
-    return _registered(starmap(register, modules.items()))
+    return _registered(module.register_forward_hook(partial(hook, name)) for name, module in modules.items())
 
 
 @contextmanager
 def _registered(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Register the hooks of a lazy iterable on entering, and remove them on leaving."""
+    """Register hooks by iterating over a generator; remove them on exit."""
     with ExitStack() as stack:
         for handle in handles:
             stack.callback(handle.remove)
         yield
+
+
+@contextmanager
+def in_order(net: nn.Module, blocks: Mapping[str, Block]) -> Iterator[None]:
+    """Raise ValueError unless the forward pass inside runs exactly these blocks, once each and in this order."""
+    expected = iter(blocks)
+
+    def check(name: str | None, x: Tensor | None = None) -> None:
+        if (wanted := next(expected, None)) != name:
+            raise InputError(
+                f"block {name or wanted} does not run at the same place for every batch: this needs a fixed order of blocks, "
+                f"and in the first batch it was {', '.join(blocks)}"
+            )
+
+    with hook_inputs(blocks_of(net), check):
+        yield
+    check(None)
 
 
 # Blocks
@@ -243,22 +248,11 @@ def _registered(handles: Iterable[RemovableHandle]) -> Iterator[None]:
 def blocks_of(net: nn.Module) -> dict[str, Block]:
     """Return the blocks of a network by name, in the order in which they are registered.
 
-    Analyses list the blocks in the order in which they run, which is the same in this library's networks, and leave out those
-    that do not run.
+    Analyses list blocks in the order in which they run, which is the same in this library's networks, and skip unused blocks.
 
-    Args:
-        net: a network that contains blocks of this library.
-
-    Returns:
-        The blocks.
-
-    Raises:
-        ValueError: if there are no blocks, or two blocks share a join.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> list(blocks_of(cifar_resnet20()))[:4]
-        ['layer1.0', 'layer1.1', 'layer1.2', 'layer2.0']
+    >>> from resnetlib import cifar_resnet20
+    >>> list(blocks_of(cifar_resnet20()))[:4]
+    ['layer1.0', 'layer1.1', 'layer1.2', 'layer2.0']
     """
     net = unwrapped(net)
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
@@ -272,40 +266,29 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
 
 
 def chains_of(net: nn.Module, x: Tensor) -> list[list[str]]:
-    """Divide the blocks that run into chains, inside of which only blocks change x.
+    """Divide the blocks into chains in which nothing but blocks changes x; return their names, in the order in which they run.
 
     In the networks of this library a chain is a stage. A chain begins where the parent module changes, where x is not the output
-    of the block before or was written to since, and where a block's skip is not its input (`downsample`), its stride is not 1, or
-    it changes the channels without a skip.
+    of the block before or was written to since, and at a block that has a `downsample`, has a stride, or changes the number of
+    channels without a skip. Raise ValueError if no block runs, a block runs more than once, or a block is inside another.
 
-    Args:
-        net: a network that contains blocks of this library; run in evaluation mode and left as it was.
-        x: images, on the network's device.
-
-    Returns:
-        The names of each chain's blocks, in the order in which they run.
-
-    Raises:
-        ValueError: if there are no blocks, none of them runs, one runs more than once, or one is inside of another.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
-        [3, 3, 3]
+    >>> from resnetlib import cifar_resnet20
+    >>> [len(chain) for chain in chains_of(cifar_resnet20(), torch.randn(1, 3, 32, 32))]
+    [3, 3, 3]
     """
     chains = _run_chains(net, x)
     runs = Counter(name for chain in chains for name in chain)
     (name, count), *_ = runs.most_common(1)
     if count > 1:
-        raise InputError(f"block {name} runs {count} times for each image: give each place in the network a block of its own")
+        raise InputError(f"block {name} runs {count} times for each image: use a separate block at each place")
     for name in runs:
         if outer := next((other for other in runs if name.startswith(f"{other}.")), None):
-            raise InputError(f"block {name} is inside of block {outer}: what it adds is part of what that one adds")
+            raise InputError(f"block {name} is inside of block {outer}, so their branches overlap")
     return chains
 
 
 def running_blocks(net: nn.Module, x: Tensor) -> dict[str, Block]:
-    """Return the blocks that run, by name, in the order in which they first do."""
+    """Return the blocks that run, by name, in the order of their first run."""
     return blocks_in(net, _run_chains(net, x))
 
 
@@ -316,13 +299,13 @@ def blocks_in(net: nn.Module, chains: list[list[str]]) -> dict[str, Block]:
 
 
 def spans_of(chains: list[list[str]]) -> tuple[tuple[int, int], ...]:
-    """Return, for each chain, the index of its first block and one past that of its last, as `range` takes them."""
+    """Return the range of block indices of each chain, as (start, stop)."""
     lengths = [len(chain) for chain in chains]
     return tuple((end - length, end) for end, length in zip(accumulate(lengths), lengths, strict=True))
 
 
 def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
-    """Run images, and see which blocks follow each other."""
+    """Run the network and record which blocks follow each other."""
     net = unwrapped(net)
     blocks = blocks_of(net)
     if not isinstance(images, Tensor):
@@ -342,7 +325,7 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
 
     def leave(name: str, y: Tensor) -> None:
         nonlocal last
-        last = name, y, y.clone()  # to see whether y is written to later
+        last = name, y, y.clone()  # to detect later writes to y
 
     with preserve_state(net), torch.no_grad(), hook_inputs(blocks, enter), hook_outputs(blocks, leave):
         run(net, images)
@@ -352,24 +335,24 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
 
 
 def _parent(name: str) -> str:
-    """Return the name of the module that a block is in; the block itself may be compiled."""
+    """Return the name of a block's parent module, also of a compiled block."""
     return name.removesuffix("._orig_mod").rpartition(".")[0]
 
 
-# Outputs
+# Forward passes and scores
 
 
 def run(net: nn.Module, x: Tensor) -> Tensor:
-    """Run a network on a copy of images; raise ValueError if it cannot run them, or writes to its input."""
+    """Run a network on a copy of x; raise ValueError if it cannot run x or writes to its input."""
     copy = x.clone()
     try:
         y: Tensor = net(copy)
     except RuntimeError as error:
-        if type(error) is not RuntimeError:  # out of memory, for example
+        if type(error) is not RuntimeError:  # such as out of memory
             raise
         raise InputError(f"{type(net).__name__} cannot run images of shape {tuple(x.shape)}: {error}") from error
     if not torch.allclose(copy, x, rtol=0, atol=0, equal_nan=True):
-        raise InputError("the network writes into its input, so nothing can be measured twice: let it begin with a copy")
+        raise InputError("the network writes into its input, so it cannot run twice on the same images: let it copy its input")
     return y
 
 
@@ -382,7 +365,7 @@ def run_finite(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
-    """Return a network's output; raise ValueError unless it is logits `(N, classes)` that fit the labels."""
+    """Return the logits; raise ValueError unless their shape is `(N, classes)` and fits the labels."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         got = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"the network must return logits (N, classes), got {got}")
@@ -394,78 +377,51 @@ def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
 
 
 def as_float32(logits: Tensor) -> Tensor:
-    """Return logits in fp32 or better: losses after mixed precision need it."""
+    """Return logits in fp32 or better, as losses need after mixed precision."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the sum of the images' cross-entropies."""
+    """Return the cross-entropy, summed over images."""
     loss: Tensor = nn.functional.cross_entropy(as_float32(logits), labels, reduction="sum")
     return loss
 
 
 def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Run a network and return the sum of the images' cross-entropies; raise ValueError if it is not finite.
+    """Run a network and return the cross-entropy, summed over images; raise ValueError if it is not finite.
 
-    Unlike the mean's, the gradient of the sum with respect to an image's features does not depend on the batch size.
+    Unlike with the mean, the gradient with respect to an image's features does not depend on the batch size.
     """
     loss = loss_of(check_logits(run(net, x), y), y)
     if not torch.isfinite(loss):
-        raise InputError(f"the loss is {float(loss.detach())}: the network's logits, or the images, are not finite")
+        raise InputError(f"the loss is {float(loss.detach())}: the network's logits or the images are not finite")
     return loss
 
 
 def predictions(logits: Tensor) -> Tensor:
-    """Return the predicted class of each row of logits; -1 where one of them is NaN."""
+    """Return the predicted class of each row of logits, -1 if the row has a NaN."""
     return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
 
 
 def chance_error(classes: int) -> float:
-    """Return the error of guessing among equally frequent classes, in %."""
+    """Return the error of guessing among equally frequent classes, in percent."""
     return 100 * (1 - 1 / classes)
 
 
-class Score:
-    """Error, loss and changed predictions, summed over batches on the network's device. NaN logits count as errors."""
+def score(logits: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
+    """Return the numbers of errors and of predictions that differ from `clean`, and the summed loss, `(3,)` in float64.
 
-    def __init__(self) -> None:
-        self.images = 0
-        self._wrong: Tensor | int = 0
-        self._changed: Tensor | int = 0
-        self._loss: Tensor | float = 0.0
-
-    def add(self, logits: Tensor, labels: Tensor, clean: Tensor | None = None) -> None:
-        """Add a batch: logits `(N, classes)`, labels `(N,)`, and the unperturbed network's predictions `(N,)`."""
-        predicted = predictions(logits)
-        self.images += len(labels)
-        self._wrong = self._wrong + (predicted != labels).sum()
-        self._loss = self._loss + loss_of(logits, labels).double()
-        if clean is not None:
-            self._changed = self._changed + (predicted != clean).sum()
-
-    @property
-    def error(self) -> float:
-        """Images that are classified wrongly, in %."""
-        return 100 * float(self._wrong) / self.images
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, in nats."""
-        return float(self._loss) / self.images
-
-    @property
-    def changed(self) -> float:
-        """Images whose prediction differs from the unperturbed network's, in %."""
-        return 100 * float(self._changed) / self.images
+    NaN logits count as errors.
+    """
+    predicted = predictions(logits)
+    counts = (predicted != labels).sum(), (predicted != clean).sum(), loss_of(logits, labels)
+    return torch.stack([count.double() for count in counts])
 
 
-def score_clean(net: nn.Module, batches: list[Batch]) -> tuple[Score, list[Tensor]]:
-    """Return the score and logits of an unchanged network; raise ValueError unless it returns finite logits for these labels."""
-    score, outputs = Score(), []
-    for x, y in batches:
-        logits = check_logits(run(net, x), y)
-        score.add(logits, y)
-        outputs.append(logits)
-    if not isfinite(score.loss):
-        raise InputError(f"the network's loss on these images must be a finite number, got {score.loss}")
-    return score, outputs
+def clean_logits(net: nn.Module, batches: list[Batch]) -> list[Tensor]:
+    """Return the logits of each batch; raise ValueError unless they are finite and fit the labels."""
+    outputs = [check_logits(run(net, x), y) for x, y in batches]
+    loss = float(sum(loss_of(logits, y).double() for logits, (_, y) in zip(outputs, batches, strict=True)))
+    if not isfinite(loss):
+        raise InputError(f"the network's loss on these images must be a finite number, got {loss}")
+    return outputs

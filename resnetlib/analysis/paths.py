@@ -1,4 +1,4 @@
-"""The gradient through single paths of a network: at each block with a skip, a path takes the skip or the branch."""
+"""The gradient through single paths of a network, which take either the skip or the branch at each block with a skip."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.forward import in_order
-from resnetlib.analysis.inputs import Batch, Batches, as_tuple, check_integers, gather, generators
+from resnetlib.analysis.inputs import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,
+    clean_logits,
     enable_gradients,
     hook_joins,
+    in_order,
     preserve_state,
-    score_clean,
     summed_loss,
     unwrapped,
 )
@@ -34,19 +34,10 @@ _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
 
 def share_of_paths(forks: int, first: int, last: int) -> float:
-    """Return the share of the 2^n paths that go through k branches, for k from first to last: sum C(n, k) / 2^n, exactly.
+    """Return the share of the 2^forks paths that go through `first` to `last` branches: sum C(forks, k) / 2^forks, exactly.
 
-    Args:
-        forks: n, at most 10,000.
-        first: smallest k.
-        last: largest k.
-
-    Returns:
-        The share.
-
-    Example:
-        >>> round(share_of_paths(54, 5, 17), 5)     # "0.45 % of all paths": arXiv 1605.06431, sec. 4.3
-        0.00454
+    >>> round(share_of_paths(54, 5, 17), 5)  # "0.45 % of all paths", arXiv 1605.06431, sec. 4.3
+    0.00454
     """
     forks = check_count("forks", forks, least=0)
     if forks > _MAX_FORKS:
@@ -60,28 +51,19 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
 def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Tensor:
     """Compute the gradient of each image's loss with respect to the image, through a single path.
 
-    If the blocks run one after the other, the gradients through all 2^n paths sum to the gradient.
+    If the blocks run one after the other, the gradients through all 2^n paths sum to the whole gradient.
 
     Args:
-        net: network with blocks, in any mode; evaluated, and left unchanged.
+        net: network with blocks.
         batch: images and labels.
-        through: names of the blocks whose branch the path takes; it takes the skip of all others. Every path goes through blocks
-            without skip, named or not.
+        through: names of the blocks whose branch the path takes; it takes the skips of the others. Blocks without a skip are on
+            every path.
 
     Returns:
         The gradients, `(N, C, H, W)`.
 
-    Raises:
-        ValueError: for a name that no running block has.
-
     Source:
         arXiv 1605.06431, sec. 3.1 and 4.3.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> batch = torch.randn(2, 3, 32, 32), torch.arange(2)
-        >>> path_gradient(cifar_resnet20(), batch, through=["layer1.0", "layer3.2"]).shape
-        torch.Size([2, 3, 32, 32])
     """
     net = unwrapped(net)
     names = as_tuple(through)
@@ -96,7 +78,7 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
     with enable_gradients(net), preserve_state(net):
         skips = {name: torch.tensor(name not in names, device=data[0][0].device) for name in _forks(blocks)}
         with torch.no_grad():
-            score_clean(net, data)
+            clean_logits(net, data)
         return next(_path_gradients(net, blocks, data[0], [skips]))
 
 
@@ -106,8 +88,8 @@ class PathGradients(AnalysisResult):
 
     Args:
         blocks: names of the blocks.
-        forks: number of blocks with a skip. The others, plain ones, are on every path.
-        lengths: numbers of branches that the paths go through.
+        forks: number of blocks with a skip; plain blocks are on every path.
+        lengths: numbers of branches on the paths.
         images: number of images.
         draws: number of paths of each length for each image.
         norm: for each length, the mean norm of the gradient through one path.
@@ -140,14 +122,14 @@ class PathGradients(AnalysisResult):
     def effective(self, share: float = 0.95) -> tuple[int, int]:
         """Return the effective lengths: the shortest range of lengths that contributes a share of the total.
 
-        The paper states 5 to 17 for 54 blocks, and no rule. If norms fell by one factor from length to length, these 13 lengths
+        The paper gives 5 to 17 for 54 blocks, without a rule. If norms fell by a constant factor with length, these 13 lengths
         would contribute at most 97.6 % of the total; 95 % takes 12 of them.
 
         Args:
             share: share of the total over `lengths`, above 0 and at most 1.
 
         Returns:
-            The first and the last length; of several such ranges, that with the largest contribution.
+            The first and the last length. Of several such ranges, this is the one with the largest contribution.
 
         Raises:
             ValueError: if the share is out of range, a length in between was not measured, or all gradients are zero.
@@ -197,21 +179,21 @@ def path_gradients(
     """Measure the norm of the gradient through paths of k branches, and the contribution C(n, k) / 2^n * E|g_k| of each length k.
 
     The forward pass is unchanged. The backward pass takes the branches of k random blocks, drawn for each image, and the skips of
-    all others. A shortcut belongs to the skip; what follows the join is on either path. At a `Concat` the branch is the layer's own
-    channels, the skip the older ones. A plain network has one path.
+    the others. A shortcut belongs to the skip, and the ReLU after the join to both. At a `Concat` the branch is the layer's own
+    channels, and the skip the older ones. A plain network has one path.
 
     Args:
-        net: network with blocks, in any mode; evaluated, and left unchanged.
+        net: network with blocks.
         batches: images and labels.
         lengths: values of k; None for all.
         draws: number of paths of each length for each image; the paper has 1,000 of each length in all.
-        seed: seed of the draws.
+        seed: of the draws.
 
     Returns:
         Norms and contributions.
 
     Source:
-        arXiv 1605.06431, sec. 4.3, fig. 6: norms decay exponentially with the length, and the gradient comes from short paths.
+        arXiv 1605.06431, sec. 4.3, fig. 6: norms decay exponentially with length, and most of the gradient comes from short paths.
 
     Example:
         >>> from resnetlib import cifar_resnet20
@@ -230,9 +212,9 @@ def path_gradients(
     total = len(data) * len(lengths) * len(sources)
     with enable_gradients(net), preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
         with torch.no_grad():
-            whole, _ = score_clean(net, data)
+            clean_logits(net, data)
         for x, y in data:
-            # each draw ranks the forks; a path of length k takes the branches of the lowest ranks
+            # each draw ranks the forks; a path of length k takes the branches with the lowest ranks
             ranks = [torch.rand(len(x), len(forks), generator=source).argsort(1).to(x.device) for source in sources]
             masks = [(i, rank >= k - plain) for i, k in enumerate(lengths) for rank in ranks]
             paths = ({name: mask[:, j, None, None, None] for j, name in enumerate(forks)} for _, mask in masks)
@@ -245,7 +227,7 @@ def path_gradients(
         blocks=tuple(blocks),
         forks=len(forks),
         lengths=lengths,
-        images=whole.images,
+        images=count_images(data),
         draws=len(sources),
         norm=each.mean(1),
         quartiles=each.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64), dim=1),
@@ -264,10 +246,10 @@ def _path_gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, path
 
     A path maps each fork to whether it takes the skip: a boolean for all images, or one for each, `(N, 1, 1, 1)`.
     """
-    takes_skip: dict[str, Tensor] = {}  # of the path whose backward pass runs
+    takes_skip: dict[str, Tensor] = {}  # of the current path
 
     def gate(x: Tensor, closed: Callable[[], Tensor]) -> Tensor:
-        x = x.view_as(x)  # the skip is the branch's input too, and only its gradient at the join is to be masked
+        x = x.view_as(x)  # mask only the gradient at the join: the skip may also be the branch's input
         if x.requires_grad:
             x.register_hook(lambda gradient: gradient.masked_fill(closed(), 0))
         return x

@@ -35,12 +35,12 @@ class AnalysisResult(ABC):
         """Write the result to a file atomically.
 
         Args:
-            path: a file that ends in `.safetensors` holds the tensors as they are, and the rest in its header; any other is JSON,
-                with every number exact, and NaN and the infinities as strings.
+            path: a `.safetensors` file keeps tensors in binary and the rest in its header; any other is JSON, with exact numbers,
+                and NaN and infinities as strings.
         """
         path = Path(path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        values = {field.name: value for field, value in given if value is not field.default}  # load restores the rest
+        values = {field.name: value for field, value in given if value is not field.default}  # loading restores defaults
         is_json = path.suffix != ".safetensors"
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
@@ -53,32 +53,18 @@ class AnalysisResult(ABC):
     def load(cls, path: str | Path) -> Self:
         """Load a result of this class from a file that `save` wrote.
 
-        Args:
-            path: the file.
-
-        Returns:
-            The result.
-
-        Raises:
-            FileNotFoundError: if the file does not exist.
-            ValueError: if it is damaged, holds a result of another class, is larger than 2 GiB, or is not a regular file.
+        Raise FileNotFoundError if the file does not exist, and ValueError if it is damaged, holds a result of another class, is
+        larger than 2 GiB, or is not a regular file.
         """
         return read_result(path, {cls.__name__: cls})
 
     @abstractmethod
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot the result.
-
-        Args:
-            ax: matplotlib axes; None for new ones (`.figure.savefig(path)` writes them).
-
-        Returns:
-            The axes.
-        """
+        """Plot the result on matplotlib axes (None for new ones) and return them; `.figure.savefig(path)` writes them to a file."""
 
 
 def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
-    """Load a result of any of these classes, by their names; raise ValueError if the file is damaged or holds another."""
+    """Load a result of one of these classes; raise ValueError if the file is damaged or holds another."""
     path = Path(path)
     content = read_file(path, _LARGEST)
     try:
@@ -104,7 +90,7 @@ def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
 
 
 def _is_instance(value: object, hint: Any) -> bool:
-    """Return whether a value is of a field's type, whatever its items are; an int is a float too, and a bool is neither."""
+    """Return whether a value has a field's type, apart from its items; an int is also a float, and a bool is neither."""
     if get_origin(hint) in (Union, UnionType):
         return any(_is_instance(value, each) for each in get_args(hint))
     if get_origin(hint) is Literal:
@@ -115,7 +101,7 @@ def _is_instance(value: object, hint: Any) -> bool:
 
 
 def _encoded(value: Any) -> Any:
-    """Return plain data as JSON data; a tensor, or a number that JSON lacks, as a dict with its dtype."""
+    """Return plain data as JSON data; tensors, NaN and infinities become dicts with a dtype."""
     if isinstance(value, Tensor):
         return {"dtype": str(value.dtype).removeprefix("torch."), "data": _map(_finite_or_name, value.tolist())}
     if isinstance(value, float) and not math.isfinite(value):
@@ -146,15 +132,7 @@ def _finite_or_name(number: Any) -> Any:
 
 
 def draw(result: AnalysisResult, path: str | Path) -> None:
-    """Plot a result to a PNG file.
-
-    Args:
-        result: the result.
-        path: the file to write.
-
-    Raises:
-        TypeError: for anything that is not a result.
-    """
+    """Plot a result to a PNG file."""
     if not isinstance(result, AnalysisResult):
         raise InputTypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
     content = io.BytesIO()
@@ -163,7 +141,7 @@ def draw(result: AnalysisResult, path: str | Path) -> None:
 
 
 def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "Axes":
-    """Return the caller's axes, or new ones (sizes in inches), which need no display."""
+    """Return the given axes, or new ones (sizes in inches) that need no display."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
@@ -174,7 +152,7 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
 def plot_curve(
     ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
 ) -> "Axes":
-    """Plot a number for each layer against its index, or sorted without NaN; give a label where several networks share the axes."""
+    """Plot a number for each layer against its index, or sorted without NaN; labels tell apart networks on the same axes."""
     ax = new_axes(ax)
     if descending:
         values = values[~values.isnan()].sort(descending=True).values

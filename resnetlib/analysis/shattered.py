@@ -50,7 +50,7 @@ class GradientAutocorrelation(AnalysisResult):
         return self.by_line.mean(0)
 
     def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
-        """Plot the autocorrelation by lag; new axes show those of white and brown noise too."""
+        """Plot the autocorrelation by lag; on new axes, also those of white and brown noise."""
         ax = _plot_noise(new_axes(None), self.white, self.brown) if ax is None else ax
         ax.plot(range(len(self.mean)), self.mean.tolist(), marker=".", label=label or "gradients")
         ax.legend()
@@ -70,32 +70,26 @@ def gradient_autocorrelation(
     """Measure the autocorrelation of d logit / d image along straight lines between pairs of images.
 
     With the gradients g_t at the points of a line and their mean m, R(k) = sum_t <g_t - m, g_(t+k) - m> / sum_t ||g_t - m||^2.
-    Shattered gradients look like white noise, those of shallow networks like brown noise. Batch norms use running statistics:
-    measure an untrained network inside `recalibrated`.
+    Shattered gradients look like white noise, those of shallow networks like brown noise. Measure untrained networks inside
+    `recalibrated`, since batch norms use running statistics.
 
     Args:
-        net: network that returns logits, in any mode; evaluated, and left unchanged.
-        batches: images, with or without labels. Lines go from the first to the second, from the third to the fourth, and so on.
+        net: network that returns logits.
+        batches: images. Lines go from the first to the second, from the third to the fourth, and so on.
         points: number of points on each line, both ends included.
         lags: largest lag, in points; below `points`.
-        logit: index of the logit; None for the largest one at the start of each line.
+        logit: index of the logit; None for the largest at the start of each line.
         batch_size: number of points that the network runs at once.
-        seed: seed of the noises.
+        seed: of the noises.
 
     Returns:
-        The autocorrelation, and those of the noises.
+        The autocorrelation, and those of white and brown noise.
 
     Raises:
         ValueError: if the number of images is odd, or the gradient is constant along a line.
 
     Source:
         arXiv 1702.08591, where the line is the input of a scalar function (`toy_autocorrelation`).
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> found = gradient_autocorrelation(cifar_resnet20(), torch.randn(2, 3, 32, 32), points=32, lags=4)
-        >>> [round(r, 3) for r in found.mean.tolist()[:1]], len(found.white)
-        ([1.0], 5)
     """
     net = unwrapped(net)
     points, lags = _check_lags(points, lags)
@@ -114,7 +108,7 @@ def gradient_autocorrelation(
             gradients: list[Tensor] = []
             for part in (start + steps * (end - start)).split(batch_size):
                 x = part.detach().requires_grad_()
-                # one backward pass gives the gradient of each image's own logit: in evaluation images do not affect each other
+                # one backward pass gives the gradient of each image's own logit: in evaluation mode, images are independent
                 gradients += torch.autograd.grad(run_finite(net, x)[:, logits[-1]].sum(), x)
             series = torch.cat(gradients).flatten(1)
             by_line.append(autocorrelation(series, lags))
@@ -128,7 +122,7 @@ def _check_logit(net: nn.Module, image: Tensor, logit: int | None) -> int:
         logits = check_logits(run_finite(net, image[None])).flatten()
     number = int(logits.argmax()) if logit is None else as_integer(logit)
     if number is None or not 0 <= number < len(logits):
-        raise InputError(f"logit must be 0 to {len(logits) - 1}, or None for the one that is ranked first, got {logit!r}")
+        raise InputError(f"logit must be 0 to {len(logits) - 1}, or None for the largest, got {logit!r}")
     return number
 
 
@@ -139,7 +133,7 @@ class ToyAutocorrelation(AnalysisResult):
     Args:
         kinds: kinds of networks: plain, and residual with each beta.
         depths: numbers of ReLU layers.
-        inits: number of initialisations in the mean.
+        inits: number of initializations in the mean.
         acf: `(kinds, depths, lags + 1)`.
         white, brown: autocorrelations of white noise of the same shape and of its running sum, `(lags + 1,)`.
     """
@@ -175,22 +169,22 @@ def toy_autocorrelation(
 ) -> ToyAutocorrelation:
     """Measure the autocorrelation of df/dx at points of [-2, 2], for h <- F(h) and for h <- h + beta F(h), F(h) = W relu(h) + b.
 
-    With depth, the gradient of plain networks goes from brown to white noise; that of residual networks stays correlated, the more
-    so the smaller beta is. All kinds of network share the weights of an initialisation, drawn from N(0, 2 / fan-in).
+    With depth, the gradients of plain networks go from brown to white noise, and those of residual networks stay correlated, more
+    so for smaller beta. All kinds of network share the weights of an initialization, drawn from N(0, 2 / fan-in).
 
     Args:
         depths: numbers of ReLU layers.
         width: number of ReLUs in a layer.
         betas: scales of the residual networks' branches; a plain network is always measured.
-        batch_norm: normalise the inputs of the ReLUs over the points, except in the first layer, whose kinks would coincide.
+        batch_norm: normalize the inputs of the ReLUs over the points, except in the first layer, whose kinks would coincide.
             Otherwise activations are not centred, and the gradients of plain networks shatter more slowly.
-        points: number of points at which the gradient is taken.
+        points: number of points.
         lags: largest lag, in points; below `points`.
-        inits: number of initialisations in the mean.
-        seed: seed of the weights and noises.
+        inits: number of initializations to average over.
+        seed: of the weights and noises.
 
     Returns:
-        The autocorrelations, and those of the noises.
+        The autocorrelations, and those of white and brown noise.
 
     Source:
         arXiv 1702.08591; width, points, lags and inits as in its reproductions.
@@ -232,7 +226,7 @@ def _toy_weights(depth: int, width: int, generator: torch.Generator) -> list[tup
 def _toy_gradient(x: Tensor, weights: list[tuple[Tensor, Tensor]], *, beta: float | None, batch_norm: bool) -> Tensor:
     """Return df/dx at each point, `(points, 1)`; beta is None for a plain network."""
 
-    def norm(h: Tensor) -> Tensor:  # the gradient at a point does not go through the statistics, which all points share
+    def norm(h: Tensor) -> Tensor:  # no gradient through the statistics, which all points share
         variance, mean = torch.var_mean(h.detach(), 0, correction=0)
         return (h - mean) / (variance + 1e-5).sqrt()
 
@@ -253,7 +247,7 @@ def autocorrelation(series: Tensor, lags: int) -> Tensor:
     centred = series - series.mean(0)
     energy = centred.square().sum()
     if float(energy) <= 1e-20 * float(series.square().sum()):
-        raise InputError("the gradient is the same at all points: it has no autocorrelation (is the network linear, or zero?)")
+        raise InputError("the gradient is the same at all points: it has no autocorrelation (is the network linear or zero?)")
     products = [(centred[: len(centred) - k] * centred[k:]).sum() for k in range(lags + 1)]
     return (torch.stack(products) / energy).cpu()
 
@@ -279,12 +273,12 @@ def _plot_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EffectiveRank(AnalysisResult):
-    """Ranks of the matrix A of input gradients dE/dx, one row per image, and of a Gaussian matrix of its shape.
+    """Ranks of the matrix A of input gradients dE/dx, one row per image, and of a Gaussian matrix of the same shape.
 
     Args:
         shape: number of images, and of values in an image.
         unit_rows: whether rows were scaled to norm 1.
-        stable_rank, gaussian_stable_rank: tr(A'A) / ||A||_2^2, and that of the Gaussian matrix.
+        stable_rank, gaussian_stable_rank: tr(A'A) / ||A||_2^2.
         effective_rank, gaussian_effective_rank: exp of the entropy of the singular values divided by their sum.
         singular_values, gaussian_singular_values: in descending order.
     """
@@ -300,16 +294,16 @@ class EffectiveRank(AnalysisResult):
 
     @property
     def relative_stable_rank(self) -> float:
-        """The stable rank divided by the Gaussian matrix's: 1 for gradients that are white noise."""
+        """Stable rank / that of the Gaussian matrix; 1 for gradients that are white noise."""
         return self.stable_rank / self.gaussian_stable_rank
 
     @property
     def relative_effective_rank(self) -> float:
-        """The effective rank divided by the Gaussian matrix's."""
+        """Effective rank / that of the Gaussian matrix."""
         return self.effective_rank / self.gaussian_effective_rank
 
     def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
-        """Plot the singular values divided by the largest; new axes show the Gaussian matrix's too."""
+        """Plot the singular values divided by the largest; on new axes, also those of the Gaussian matrix."""
         own, gaussian = ((values / values[0]).tolist() for values in (self.singular_values, self.gaussian_singular_values))
         if ax is None:
             ax = new_axes(None)
@@ -325,53 +319,53 @@ def effective_rank(
 ) -> EffectiveRank:
     """Measure the stable rank tr(A'A) / ||A||_2^2 and the effective rank exp(H(singular values)) of the matrix of input gradients.
 
-    Independent gradients have the ranks of a Gaussian matrix; the more alike gradients are, the lower the ranks. Batch norms use
-    running statistics: measure an untrained network inside `recalibrated`.
+    Independent gradients have the ranks of a Gaussian matrix; similar gradients have lower ranks. Measure untrained networks inside
+    `recalibrated`, since batch norms use running statistics.
 
     Args:
-        net: network that returns logits, in any mode; evaluated, and left unchanged.
+        net: network that returns logits.
         batches: images and labels; or images alone, as one tensor.
         labels: labels of that tensor.
-        unit_rows: scale each image's gradient to norm 1. Otherwise images with large losses count most, and a network that fits all
+        unit_rows: scale each image's gradient to norm 1. Otherwise images with large losses dominate, and a network that fits all
             images but a few has a low rank for that reason alone.
-        seed: seed of the Gaussian matrix.
+        seed: of the Gaussian matrix.
 
     Returns:
         The ranks.
 
     Source:
         arXiv 1702.08591; effective rank: Roy and Vetterli, "The effective rank", 2007, def. 1.
-
-    Example:
-        >>> from resnetlib import cifar_resnet20
-        >>> found = effective_rank(cifar_resnet20(), torch.randn(4, 3, 32, 32), torch.arange(4))
-        >>> 1 <= found.stable_rank <= found.effective_rank <= 4
-        True
     """
     net = unwrapped(net)
     data = gather(net, batches, labels)
     rows = []
     with enable_gradients(net), preserve_state(net):
         for x, y in tqdm(data, desc="input gradients", unit="batch", disable=None):
-            # one backward pass gives each image's own gradient: in evaluation images do not affect each other
+            # one backward pass gives each image's own gradient: in evaluation mode, images are independent
             (gradient,) = torch.autograd.grad(summed_loss(net, x.requires_grad_(), y), x, materialize_grads=True)
             rows.append(gradient.flatten(1).double().cpu())
     matrix = torch.cat(rows)
     if not matrix.any():
-        raise InputError("all gradients are zero: they have no rank (is the classifier zero, as Fixup begins it?)")
+        raise InputError("all gradients are zero: they have no rank (is the classifier zero, as Fixup initializes it?)")
     if unit_rows:
         matrix = nn.functional.normalize(matrix)
     gaussian = torch.randn(matrix.shape, generator=seeded_generator(seed), dtype=torch.float64)
     own, other = torch.linalg.svdvals(matrix), torch.linalg.svdvals(gaussian)
-    stable, gaussian_stable = (float(values.square().sum() / values[0].square()) for values in (own, other))
-    effective, gaussian_effective = (float(torch.special.entr(values / values.sum()).sum().exp()) for values in (own, other))
     return EffectiveRank(
         shape=(matrix.shape[0], matrix.shape[1]),
         unit_rows=bool(unit_rows),
-        stable_rank=stable,
-        effective_rank=effective,
-        gaussian_stable_rank=gaussian_stable,
-        gaussian_effective_rank=gaussian_effective,
+        stable_rank=_stable_rank(own),
+        effective_rank=_entropy_rank(own),
+        gaussian_stable_rank=_stable_rank(other),
+        gaussian_effective_rank=_entropy_rank(other),
         singular_values=own,
         gaussian_singular_values=other,
     )
+
+
+def _stable_rank(singular_values: Tensor) -> float:
+    return float(singular_values.square().sum() / singular_values[0].square())
+
+
+def _entropy_rank(singular_values: Tensor) -> float:
+    return float(torch.special.entr(singular_values / singular_values.sum()).sum().exp())

@@ -1,4 +1,4 @@
-"""The command line, `resnetlib`. The modules of commands are imported when they are called."""
+"""The command line, `resnetlib`. A command's module is imported when the command is called."""
 
 import gc
 import os
@@ -22,13 +22,13 @@ _COMMANDS = {
     "weights": ("weights", "List, show, download, check and convert weights."),
     "demo": ("demo", "Classify ten test images with the weights in the package."),
 }
-"""Command -> the module that defines it, and its help."""
+"""Commands, the modules that define them, and their help."""
 
 _MAX_ERROR_LENGTH = 4_000
 
 
 class _Commands(click.Group):
-    """A group that imports commands on demand, and prints the library's errors and Ctrl-C as one line."""
+    """A group that imports commands on demand, and reports the library's errors and Ctrl-C without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -50,16 +50,16 @@ class _Commands(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (ResnetlibError, OSError) as error:  # the library's and the operating system's; the traceback of a bug is printed
+        except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
         except KeyboardInterrupt as error:
             if os.environ.get("RANK", "0") == "0":
                 click.echo(f"\n{str(error) or 'interrupted'}", err=True)
-            gc.freeze()  # or collecting torch's objects at exit can take seconds
+            gc.freeze()  # collecting torch's objects at exit can take seconds
             raise click.exceptions.Exit(130) from error  # the status that shells expect
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="resnetlib")
 def main() -> None:
     """Load, evaluate, train, fine-tune and analyze residual networks."""

@@ -1,6 +1,5 @@
 """`resnetlib analyze`: measure why skip connections work."""
 
-import io
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import wraps
@@ -11,15 +10,13 @@ from typing import Any, Literal
 import click
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from resnetlib import analysis
 from resnetlib.analysis.inputs import noise_images
-from resnetlib.cli.common import FOLDER, PATH, load, preprocessing_for, weights_options
-from resnetlib.cli.evaluate import check_classes
+from resnetlib.cli.common import FOLDER, IMAGES, NETWORK, load, preprocessing_for, read_batches
 from resnetlib.config import Normalization
-from resnetlib.data import CIFAR10_CLASSES, ImageDataset, cifar10, find_images, is_cifar10
-from resnetlib.disk import write_atomically
+from resnetlib.data import CIFAR10_CLASSES, find_images, is_cifar10
+from resnetlib.disk import write_figure
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
@@ -31,56 +28,56 @@ Results = Mapping[str, analysis.AnalysisResult]
 """Results by the names of the files to write."""
 
 
-def measurement(measure: Callable[..., Results]) -> click.Command:
-    """Turn a function `measure(net, batches, **options)` into a command, with its docstring as the help.
+@click.group()
+def analyze() -> None:
+    """Measure why skip connections work, on a network and images. Results are written as JSON and PNG."""
 
-    The command writes each result as JSON and PNG. `measure` gets seed, out and precision if it has such parameters; if it does not
-    have precision, it runs under autocast.
+
+def measurement(measure: Callable[..., Results]) -> click.Command:
+    """Turn a function `measure(net, batches, **options)` into a command that writes its results as JSON and PNG.
+
+    `measure` gets seed, out and precision if it has such parameters; without precision, it runs under autocast.
     """
 
-    @click.argument("name")
-    @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
-    @click.option("--out", required=True, type=FOLDER, help="The folder to write to.")
-    @click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True, help="The set of CIFAR-10.")
-    @click.option("--images", default=1000, show_default=True, type=click.IntRange(0), help="Number of images; 0 for all.")
-    @click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
+    @NETWORK
+    @IMAGES
+    @click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
+    @click.option("--split", type=click.Choice(["train", "test"]), default="test", help="Split of CIFAR-10.")
+    @click.option("--images", default=1000, type=click.IntRange(0), help="Number of images; 0 for all.")
     @click.option("--untrained", is_flag=True, help="Random weights, with norms calibrated on the images.")
-    @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Random seed.")
-    @click.option(
-        "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Precision of convolutions."
-    )
-    @weights_options
+    @click.option("--seed", default=0, type=click.IntRange(0, 2**63 - 1), help="Random seed.")
+    @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", help="Precision of convolutions.")
     @wraps(measure)
-    def command(
-        name: str,
-        data: Path,
-        out: Path,
-        split: Literal["train", "test"],
-        images: int,
-        batch: int,
-        untrained: bool,
-        seed: int,
-        precision: str,
-        weights: str | None,
-        normalize: Normalization | None,
-        device: str | None,
-        **options: Any,
-    ) -> None:
-        if untrained and weights:
+    def command(name: str, data: Path, batch: int, untrained: bool, **options: Any) -> None:
+        out, wanted = options["out"], measure.__annotations__
+        weights, normalize, device = (options[key] for key in ("weights", "normalize", "device"))
+        if not untrained:
+            net, _ = load(name, weights, normalize, device)
+        elif weights:
             raise InputError(f"--untrained and --weights {weights} exclude each other: give one of them")
-        net = _untrained_network(name, data, normalize, device, seed) if untrained else load(name, weights, normalize, device)[0]
-        batches = _read(net, data, split, images, batch)
-        own = {"seed": seed, "out": out, "precision": precision}
-        options |= {option: value for option, value in own.items() if option in measure.__annotations__}
+        else:
+            net = _untrained_network(name, data, normalize, device, options["seed"])
+        batches = list(read_batches(net, data, batch, split=options["split"], images=options["images"])[1])
         out.mkdir(parents=True, exist_ok=True)
-        kind = next(net.parameters()).device.type
-        fast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16" and "precision" not in options)
+        bf16 = options["precision"] == "bf16" and "precision" not in wanted
+        fast = torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=bf16)
         with fast, analysis.recalibrated(net, batches) if untrained else nullcontext():
-            results = measure(net, batches, **options)
+            results = measure(net, batches, **{key: value for key, value in options.items() if key in wanted})
         for stem, result in results.items():
-            _write(result, out, stem)
+            result.save(out / f"{stem}.json")
+            analysis.draw(result, out / f"{stem}.png")
+            click.echo(f"wrote {printable(out / stem)}.json and .png")
 
-    return click.command(command)
+    return analyze.command()(command)
+
+
+def _untrained_network(name: str, data: Path, normalize: Normalization | None, device: str | None, seed: int) -> Backbone:
+    """Create a network with random weights, for the classes of these images."""
+    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
+    torch.manual_seed(seed)
+    net = create_model(name, num_classes=len(classes)).to(choose_device(device))
+    net.preprocess = preprocessing_for(net, normalize)
+    return net
 
 
 def _require_fp32(precision: str) -> None:
@@ -89,40 +86,14 @@ def _require_fp32(precision: str) -> None:
         raise InputError(f"--precision {precision} would measure rounding errors: use fp32")
 
 
-def _write(result: analysis.AnalysisResult, out: Path, stem: str) -> None:
-    """Write a result as JSON and PNG into a folder, and print it."""
-    result.save(out / f"{stem}.json")
-    analysis.draw(result, out / f"{stem}.png")
-    click.echo(f"wrote {printable(out / stem)}.json and .png")
-
-
-def _untrained_network(name: str, data: Path, normalize: Normalization | None, device: str | None, seed: int) -> Backbone:
-    """Create a network with random weights, for the classes of these images; without `normalize` it has its stem's usual one."""
-    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
-    torch.manual_seed(seed)
-    net = create_model(name, num_classes=len(classes)).to(choose_device(device))
-    net.preprocess = preprocessing_for(net, normalize)
-    return net
-
-
-def _read(net: Backbone, data: Path, split: Literal["train", "test"], images: int, batch: int) -> Batches:
-    """Return batches of the first images (of class folders, evenly spaced ones; 0 for all), preprocessed as the network expects."""
-    preprocess = net.preprocess
-    assert preprocess is not None  # noqa: S101 - both ways to the network set it
-    if is_cifar10(data):
-        there = cifar10(data, split)
-        check_classes(data, len(there.classes), net.num_classes)
-        return there.first(images or len(there)).batches(preprocess, batch)
-    files = find_images(data)
-    check_classes(data, len(files.classes), net.num_classes)
-    count = min(images or len(files), len(files))
-    chosen = Subset(ImageDataset(files, preprocess), [i * len(files) // count for i in range(count)])
-    return list(DataLoader(chosen, batch))
+def _percents(values: Any, percents: Any) -> str:
+    """Format pairs of a value and a percentage."""
+    return ", ".join(f"{value:g}: {percent:.2f} %" for value, percent in zip(values, percents.tolist(), strict=True))
 
 
 @measurement
 def residual_decomposition(net: Backbone, batches: Batches, precision: str) -> Results:
-    """Is a deep feature the shallow one plus what the blocks add? Measures x_L = x_l + sum F(x_i) in each stage of NAME."""
+    """Is a deep feature the shallow one plus the residuals? Measures x_L = x_l + sum F(x_i) in each stage of NAME."""
     _require_fp32(precision)
     found = analysis.residual_decomposition(net, batches)
     for i, (first, last) in enumerate(found.chains):
@@ -152,34 +123,32 @@ def gradients(net: Backbone, batches: Batches, precision: str) -> Results:
     return {"gradient_flow": flow, "gradient_decomposition": terms}
 
 
-@click.command()
-@click.argument("name")
+@analyze.command()
+@NETWORK
 @click.option("--depths", required=True, metavar="N,N,...", help="Blocks in each stage.")
-@click.option("--out", required=True, type=FOLDER, help="The folder for the network.")
-@weights_options
-def deepen(name: str, depths: str, out: Path, weights: str | None, normalize: Normalization | None, device: str | None) -> None:
-    """Save a deeper network that computes what NAME computes, to be trained on."""
+@click.option("--out", required=True, type=FOLDER, help="Folder for the network.")
+def deepen(name: str, depths: str, out: Path, **network: Any) -> None:
+    """Save a deeper network that computes the same function as NAME, as a start for training."""
     try:
         numbers = tuple(map(int, depths.split(",")))
     except ValueError:
         raise InputError(f"--depths must be numbers with commas between them, got {depths!r}") from None
-    net = load(name, weights, normalize, device)[0].eval()
+    net = load(name, **network)[0].eval()
     deeper = analysis.deepen(net, numbers)
     save_model(deeper, out)
     x = noise_images(net, 2, max(32, net.smallest_input))
     with torch.inference_mode():
         difference = float((net(x) - deeper(x)).abs().max())
-    blocks = (sum(1 for _ in each.blocks()) for each in (net, deeper))
+    before, after = (sum(1 for _ in each.blocks()) for each in (net, deeper))
     click.echo(
-        "{} blocks became {}; on two images of noise the logits differ by {:.1e} at most; saved in {}".format(
-            *blocks, difference, printable(out)
-        )
+        f"{before} blocks became {after}; on two images of noise the logits differ by {difference:.1e} at most; "
+        f"saved in {printable(out)}"
     )
 
 
 @measurement
 def survival(net: Backbone, batches: Batches) -> Results:
-    """Can NAME mimic a shallower network? Scales the branch of one block at a time, and of all, and counts changed predictions."""
+    """Can NAME act like a shallower network? Scales one branch at a time, and all, and counts changed predictions."""
     result = analysis.block_survival(net, batches)
     for factor, one, every in zip(result.values, result.changed.mean(0).tolist(), result.changed_all.tolist(), strict=True):
         click.echo(
@@ -198,9 +167,7 @@ def response(net: Backbone, batches: Batches) -> Results:
 
 
 @measurement
-@click.option(
-    "--draws", default=10, show_default=True, type=click.IntRange(0), help="Draws of several blocks and of orders; 0 for none."
-)
+@click.option("--draws", default=10, type=click.IntRange(0), help="Draws of several blocks and of orders; 0 for none.")
 def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     """Can NAME do without a block? Deletes each one, several at once, and swaps blocks."""
     result = analysis.lesion(net, batches)
@@ -211,8 +178,7 @@ def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     if not draws:
         return results
     many = results["lesion_many"] = analysis.lesion_many(net, batches, draws=draws, seed=seed)
-    medians = ", ".join(f"{k}: {error:.2f} %" for k, error in zip(many.values, many.quantile(0.5).tolist(), strict=True))
-    click.echo(f"without k blocks, median of {draws} draws: {medians}")
+    click.echo(f"without k blocks, median of {draws} draws: {_percents(many.values, many.quantile(0.5))}")
     try:
         results["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
     except ValueError as error:  # a dense network, for example
@@ -221,9 +187,9 @@ def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
 
 
 @measurement
-@click.option("--draws", default=1, show_default=True, type=click.IntRange(1), help="Paths of each length for each image.")
+@click.option("--draws", default=1, type=click.IntRange(1), help="Paths of each length for each image.")
 def paths(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
-    """How long are the paths by which NAME learns? Measures the gradient through paths of each length."""
+    """How long are the paths through which NAME learns? Measures the gradient through paths of each length."""
     found = analysis.path_gradients(net, batches, draws=draws, seed=seed)
     for share in (0.9, 0.95):
         low, high = found.effective(share)
@@ -261,15 +227,9 @@ def propagation(net: Backbone, batches: Batches) -> Results:
 
 
 @measurement
-@click.option(
-    "--draws",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Draws of noise on images and weights; branches get one.",
-)
+@click.option("--draws", default=3, type=click.IntRange(1), help="Draws of noise on images and weights; branches get one.")
 def noise(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
-    """How much noise does NAME bear on its images, on its weights, and on one branch at a time?"""
+    """How robust is NAME to noise? Adds noise to images, to weights, and to one branch at a time."""
     results = {
         "input_noise": analysis.input_noise(net, batches, draws=draws, seed=seed),
         "weight_noise": analysis.weight_noise(net, batches, draws=draws, seed=seed),
@@ -277,27 +237,23 @@ def noise(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     }
     for where in ("input", "weight"):
         sweep = results[f"{where}_noise"]
-        means = ", ".join(f"{size:g}: {mean:.2f} %" for size, mean in zip(sweep.values, sweep.mean_accuracy.tolist(), strict=True))
+        means = _percents(sweep.values, sweep.mean_accuracy)
         click.echo(f"accuracy {sweep.clean_accuracy:.2f} %; under {where} noise: {means}")
     branches = results["branch_noise"]
-    for ratio, mean in zip(branches.values, branches.mean_accuracy.mean(0).tolist(), strict=True):
-        click.echo(f"noise of {ratio:g} times a branch: {mean:.2f} % in the mean of the blocks")
+    means = _percents(branches.values, branches.mean_accuracy.mean(0))
+    click.echo(f"under noise on one branch, relative to its output, mean over the blocks: {means}")
     return results
 
 
 @measurement
-@click.option("--points", default=25, show_default=True, type=click.IntRange(2), help="Along each direction.")
-@click.option("--span", default=1.0, show_default=True, type=click.FloatRange(0, 1e30, min_open=True), help="From -span to span.")
-@click.option("--dimensions", default=2, show_default=True, type=click.IntRange(1, 2), help="A line or a plane.")
+@click.option("--points", default=25, type=click.IntRange(2), help="Points along each direction.")
+@click.option("--span", default=1.0, type=click.FloatRange(0, 1e30, min_open=True), help="From -span to span.")
+@click.option("--dimensions", default=2, type=click.IntRange(1, 2), help="1 for a line, 2 for a plane.")
 @click.option(
-    "--batch-norm",
-    type=click.Choice(["running", "recalibrated", "batch"]),
-    default="running",
-    show_default=True,
-    help="The statistics that norms use at each point.",
+    "--batch-norm", type=click.Choice(["running", "recalibrated", "batch"]), default="running", help="Statistics of norms."
 )
-@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: faster, after some seconds.")
-@click.option("--h5", is_flag=True, help="Write landscape.h5 too, in the published tool's layout.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first.")
+@click.option("--h5", is_flag=True, help="Write landscape.h5 too, in the layout of loss-landscape.")
 def landscape(
     net: Backbone,
     batches: Batches,
@@ -334,21 +290,8 @@ def landscape(
     if h5:
         analysis.write_h5(out / "landscape.h5", surface)
     if dimensions == 2:
-        content = io.BytesIO()
-        analysis.plot_3d(surface).figure.savefig(content, format="png", dpi=110)
-        write_atomically(out / "landscape-3d.png", content.getvalue())
+        write_figure(out / "landscape-3d.png", analysis.plot_3d(surface).figure)
         if find_spec("plotly"):
             analysis.write_html(out / "landscape.html", surface)
             click.echo(f"wrote {printable(out / 'landscape.html')} and landscape-3d.png")
     return {"landscape": surface}
-
-
-@click.group()
-def analyze() -> None:
-    """Measure why skip connections work, on a network and images. Results are written as JSON and PNG."""
-
-
-for _command in (
-    residual_decomposition, gradients, deepen, survival, response, lesion, paths, shattered, propagation, noise, landscape,
-):  # fmt: skip
-    analyze.add_command(_command)

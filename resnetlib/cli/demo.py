@@ -1,5 +1,6 @@
-"""`resnetlib demo`: classify sample images with weights in the package."""
+"""`resnetlib demo`: classify sample images."""
 
+import io
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,22 +15,13 @@ from resnetlib.zoo import create_model
 
 
 @click.command()
-@click.option(
-    "--sheet",
-    default="resnetlib-demo.png",
-    show_default=True,
-    type=NEW_FILE,
-    help="The PNG to draw images and predictions to.",
-)
+@click.option("--sheet", default="resnetlib-demo.png", type=NEW_FILE, help="Draw images and predictions to this PNG.")
 def demo(sheet: Path) -> None:
     """Classify the first ten test images of CIFAR-10 with the weights in the package, without a network connection."""
     net = create_model("cifar_resnet20", weights="resnetlib_c10")
     folder = files("resnetlib.data").joinpath("samples")
     samples = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
-    images = []
-    for sample in samples:
-        with sample.open("rb") as file, Image.open(file) as image:
-            images.append(image.convert("RGB"))
+    images = [Image.open(io.BytesIO(sample.read_bytes())).convert("RGB") for sample in samples]
     captions = []
     for sample, [guess] in zip(samples, classify(net, images, top=1), strict=True):
         truth = sample.name.removesuffix(".png").split("_")[-1]

@@ -1,55 +1,42 @@
 """`resnetlib evaluate` and `verify`: measure a network's accuracy."""
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from resnetlib.cli.common import NEW_FILE, PATH, load, weights_options
-from resnetlib.config import Normalization, Preprocessing
-from resnetlib.data import ImageDataset, cifar10, find_images, is_cifar10
-from resnetlib.disk import write_atomically
+from resnetlib.cli.common import IMAGES, NETWORK, NEW_FILE, load, read_batches
+from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
+from resnetlib.inference import Evaluation
 from resnetlib.inference import evaluate as measure
+from resnetlib.modules import Backbone
 from resnetlib.text import printable
 
 _TOLERANCE = 0.02
-"""Percent; processors round differently, and two images in 10,000 may tip over."""
+"""Percentage points: rounding differs between processors, which can change two predictions in 10,000."""
 
 _MAX_NAMES, _MAX_NUMBERS = 60, 25
-"""The most classes whose names, and whose counts, a confusion matrix shows."""
+"""A confusion matrix shows names, and counts, of at most so many classes."""
 
 
 @click.command()
-@click.argument("name")
-@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
-@click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
+@NETWORK
+@IMAGES
 @click.option("--confusion", type=NEW_FILE, help="Draw the confusion matrix to this PNG.")
-@weights_options
-def evaluate(
-    name: str,
-    data: Path,
-    batch: int,
-    confusion: Path | None,
-    weights: str | None,
-    normalize: Normalization | None,
-    device: str | None,
-) -> None:
+def evaluate(name: str, data: Path, batch: int, confusion: Path | None, **network: Any) -> None:
     """Measure the accuracy of the network NAME on the images in a folder.
 
-    The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or contains a folder of images per class, in the
-    alphabetical order of the logits.
+    The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or has a subfolder of images per class; their
+    alphabetical order must be that of the logits.
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
         raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
-    net, preprocess = load(name, weights, normalize, device)
-    count, batches = read_batches(data, preprocess, net.num_classes, batch)
-    with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
-        result = measure(net, progress, confusion=confusion is not None)
+    net, _ = load(name, **network)
+    result = _evaluate(net, data, batch, confusion=confusion is not None)
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
     if confusion is not None and result.confusion is not None:
         draw_confusion(result.confusion, net.classes or [str(i) for i in range(net.num_classes)], confusion)
@@ -57,44 +44,28 @@ def evaluate(
 
 
 @click.command()
-@click.argument("name")
-@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one of class folders.")
-@click.option("--batch", default=250, show_default=True, type=click.IntRange(1, 2**31 - 1), help="Images at a time.")
-@weights_options
-def verify(name: str, data: Path, batch: int, weights: str | None, normalize: None, device: str | None) -> None:
+@NETWORK
+@IMAGES
+def verify(name: str, data: Path, batch: int, **network: Any) -> None:
     """Measure the accuracy of the weights NAME, and compare it with the published one.
 
     The exit status is 1 if they differ.
     """
-    net, preprocess = load(name, weights, normalize, device)
+    net, _ = load(name, **network)
     cfg = net.pretrained_cfg
     if cfg.top1 is None:
-        raise InputError(f"{weights or name} has no published accuracy: measure it with `resnetlib evaluate`")
-    count, batches = read_batches(data, preprocess, net.num_classes, batch)
-    with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
-        result = measure(net, progress)
+        raise InputError(f"{network['weights'] or name} has no published accuracy: measure it with `resnetlib evaluate`")
+    result = _evaluate(net, data, batch)
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"
     if abs(result.top1 - cfg.top1) > _TOLERANCE + 1e-6:
         raise InputError(f"{figures}, of {cfg.evaluated_on or 'unknown images'}")
     click.echo(f"{printable(figures)}: confirmed")
 
 
-def read_batches(data: Path, preprocess: Preprocessing, classes: int, batch: int) -> tuple[int, Iterable[tuple[Tensor, Tensor]]]:
-    """Read CIFAR-10's test set or a folder of class folders; return the number of images, and batches."""
-    if is_cifar10(data):
-        test = cifar10(data, "test")
-        check_classes(data, len(test.classes), classes)
-        pairs = zip(test.images.split(batch), test.labels.split(batch), strict=True)
-        return len(test), ((preprocess(images), labels) for images, labels in pairs)
-    files = find_images(data)
-    check_classes(data, len(files.classes), classes)
-    return len(files), DataLoader(ImageDataset(files, preprocess), batch)
-
-
-def check_classes(data: Path, there: int, logits: int) -> None:
-    """Raise ValueError unless a folder has as many classes as the network logits."""
-    if there != logits:
-        raise InputError(f"{data} has {there} classes, and the network {logits} logits")
+def _evaluate(net: Backbone, data: Path, batch: int, *, confusion: bool = False) -> Evaluation:
+    count, batches = read_batches(net, data, batch)
+    with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
+        return measure(net, progress, confusion=confusion)
 
 
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> None:
@@ -117,6 +88,4 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> Non
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{int(confusion[row, column])}", ha="center", va="center", color=colour, fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    write_atomically(path, content.getvalue())
+    write_figure(path, figure)

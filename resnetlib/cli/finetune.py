@@ -1,7 +1,7 @@
-"""`resnetlib finetune`: from pretrained weights and a folder of images to a classifier of these images."""
+"""`resnetlib finetune`: train a classifier of your images from pretrained weights."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -11,57 +11,30 @@ from resnetlib.data import is_cifar10
 from resnetlib.distributed import is_main_process
 from resnetlib.finetuning.finetune import finetune as tune
 from resnetlib.train.data import find_train_and_test
-from resnetlib.train.trainer import Precision
 
 
 @click.command()
 @click.argument("name")
 @click.option(
-    "--data",
-    required=True,
-    type=PATH,
-    help="A folder with a subfolder of images per class, or with train/ and val/; or CIFAR-10's.",
+    "--data", required=True, type=PATH, help="Folder with a subfolder of images per class, or with train/ and val/, or CIFAR-10's."
 )
 @training_options("finetune", "the recipe")
-@click.option("--validation", default=0.2, show_default=True, help="Fraction of the images held out if there is no val/.")
-@click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.  [default: those of the weights]")
+@click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
+@click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 def finetune(
-    name: str,
-    data: Path,
-    out: Path,
-    recipe: str,
-    changes: tuple[str, ...],
-    validation: float,
-    seed: int,
-    in_chans: str | None,
-    input_rule: Literal["sum", "repeat", "zeros"] | None,
-    device: str | None,
-    precision: Precision,
-    compiled: bool,
-    every: int,
+    name: str, data: Path, out: Path, recipe: str, changes: tuple[str, ...], in_chans: str | None, **settings: Any
 ) -> None:
-    """Fine-tune the weights NAME on your images, and save them as a model of its own.
+    """Fine-tune the weights NAME on your images, and save the model.
 
     At first only the classifier is trained, then all layers, with lower learning rates for early ones; the weights with the lowest
-    validation error are kept. The same command again continues an interrupted training. Then: `resnetlib predict OUT photo.jpg`.
+    validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
-    in_memory = is_cifar10(data)
-    if in_memory and recipe == "finetune":
-        recipe = "finetune_cifar"
-    result = tune(
-        name,
-        find_train_and_test(data)[:2] if in_memory else data,  # type: ignore[arg-type]
-        out,
-        recipe=read_recipe(recipe, read_changes(changes)),
-        validation=validation,
-        in_chans=int(in_chans) if in_chans else None,
-        input_rule=input_rule,
-        seed=seed,
-        device=device,
-        precision=precision,
-        compiled=compiled,
-        every=every,
-    )
+    images: Any = data
+    if is_cifar10(data):
+        images = find_train_and_test(data)
+        recipe = "finetune_cifar" if recipe == "finetune" else recipe
+    chosen = read_recipe(recipe, read_changes(changes))
+    result = tune(name, images, out, recipe=chosen, in_chans=int(in_chans) if in_chans else None, **settings)
     if is_main_process():
         click.echo(f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %; saved in {out}")

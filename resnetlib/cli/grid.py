@@ -1,4 +1,4 @@
-"""`resnetlib train --grid`: many trainings, each in a process and a folder of its own, several at once."""
+"""`resnetlib train --grid`: run many trainings, each in its own process and folder."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from resnetlib.train import Result
 from resnetlib.train.metrics import read_result
 
 _PARENT = "RESNETLIB_GRID"
-"""Environment variable with the process id of the grid that a training belongs to."""
+"""Environment variable with the process id of the grid that started a training."""
 
 _POLL_SECONDS = 0.5
 
@@ -57,16 +57,16 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     width = max(map(len, results))
     click.echo(f"{'':{width}}  training error  test error  seconds")
     for name, result in results.items():
-        if isinstance(result, str):
-            click.echo(f"{name:{width}}  failed: {result}")
-        else:
-            click.echo(f"{name:{width}}  {result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}")
+        row = f"failed: {result}"
+        if not isinstance(result, str):
+            row = f"{result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}"
+        click.echo(f"{name:{width}}  {row}")
     if failed := sum(isinstance(result, str) for result in results.values()):
         raise InputError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
 
 
 def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return a name and arguments of `resnetlib train` for each combination; the last axis changes fastest."""
+    """Return the arguments of `resnetlib train` for each combination, by its name; the last axis changes fastest."""
     values: dict[str, list[str]] = {}
     fixed = {change.partition("=")[0] for change in context.params["changes"]}
     for axis in axes:
@@ -75,7 +75,7 @@ def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, li
             raise InputError(f"expected FIELD=VALUE, got {axis!r}")
         option = {"seeds": "seed", "recipes": "recipe"}.get(name, name)
         if option in values:
-            raise InputError(f"an axis stands there twice: {' '.join(axes)}")
+            raise InputError(f"an axis is given twice: {' '.join(axes)}")
         if option in fixed or context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE:
             raise InputError(f"{option} is an axis of the grid, and fixed by an option too: leave out one of them")
         values[option] = re.split(r",(?![^\[]*\])", text)  # commas outside brackets
@@ -88,21 +88,21 @@ def _combinations(context: click.Context, axes: tuple[str, ...]) -> dict[str, li
     models = values.pop("models")
     trainings = {}
     for model, *chosen in itertools.product(models, *values.values()):
-        pairs = list(zip(values, chosen, strict=True))
-        options = [[f"--{k}", v] if k in ("seed", "recipe", "images") else ["--set", f"{k}={v}"] for k, v in pairs]
-        name = "-".join([model, *(f"{key}={value}" for key, value in pairs)]).replace("/", "_")
-        trainings[name] = [model, *itertools.chain(*options)]
+        name, arguments = model, [model]
+        for key, value in zip(values, chosen, strict=True):
+            name += f"-{key}={value}"
+            arguments += [f"--{key}", value] if key in ("seed", "recipe", "images") else ["--set", f"{key}={value}"]
+        trainings[name.replace("/", "_")] = arguments
     return trainings
 
 
 def _common_arguments(context: click.Context) -> list[str]:
-    """Return the options on the command line that all trainings share."""
+    """Return the options on the command line that are given to all trainings."""
     arguments = []
     for option in context.command.params:
         name = option.name or ""
-        if not isinstance(option, click.Option) or name in ("grid", "out", "jobs"):
-            continue
-        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if not given or not isinstance(option, click.Option) or name in ("grid", "out", "jobs"):
             continue
         value = context.params[name]
         if option.is_flag:
@@ -125,15 +125,15 @@ def _start(arguments: list[str], folder: Path, jobs: int) -> "subprocess.Popen[b
 
 
 def exit_with_grid() -> None:
-    """Make this process exit when the grid that started it does, even if that is killed."""
+    """Exit when the grid that started this process does, even if it is killed."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL_SECONDS)
+        os._exit(1)
+
     if parent := os.environ.get(_PARENT):
-        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_POLL_SECONDS)
-    os._exit(1)
+        threading.Thread(target=watch, args=(int(parent),), daemon=True).start()
 
 
 def _progress(folder: Path) -> str:
@@ -145,7 +145,7 @@ def _progress(folder: Path) -> str:
 
 
 def _result_of(folder: Path, status: int) -> Result | str:
-    """Return the result of a training, or the last line that it printed before it failed."""
+    """Return the result of a training, or the last line that a failed one printed."""
     if status == 0:
         return read_result(folder / "result.json", Result)[0]
     if status < 0:

@@ -1,6 +1,7 @@
-"""`resnetlib info`: show a network and its cost."""
+"""`resnetlib info`: show a network's spec and cost."""
 
 import dataclasses
+from typing import Any
 
 import click
 
@@ -13,7 +14,9 @@ from resnetlib.zoo import create_model
 
 @click.command()
 @click.argument("name")
-@click.option("--size", type=click.IntRange(1), help="Pixels on each side of the image.  [default: 224, or 32 for cifar_ names]")
+@click.option(
+    "--size", type=click.IntRange(1), help="Pixels on each side of the image.", show_default="224, or 32 for cifar_ names"
+)
 def info(name: str, size: int | None) -> None:
     """Show the spec of the network NAME, and its parameters, operations and memory for one image."""
     spec = spec_of(name)
@@ -30,30 +33,13 @@ def info(name: str, size: int | None) -> None:
 
 def cost_table(net: Backbone, cost: Cost) -> str:
     """Format costs as a table."""
-    rows = [("", "blocks", "output", "params", "MACs", "activations", "kept for backward")]
-    rows += [
-        (
-            part.name,
-            str(part.blocks or ""),
-            " x ".join(map(str, part.output)),
-            f"{part.params:,}",
-            f"{part.macs / 1e6:,.2f} M",
-            f"{part.activations / 1e6:,.2f} M",
-            mebibytes(part.saved_bytes),
-        )
-        for part in cost.parts
+    rows = [["", "blocks", "output", "params", "MACs", "activations", "kept for backward"]]
+    parts: list[tuple[str, int, str, Any]] = [
+        (part.name, part.blocks, " x ".join(map(str, part.output)), part) for part in cost.parts
     ]
-    rows.append(
-        (
-            "total",
-            str(sum(part.blocks for part in cost.parts)),
-            "",
-            f"{cost.params:,}",
-            f"{cost.macs / 1e6:,.2f} M",
-            f"{cost.activations / 1e6:,.2f} M",
-            mebibytes(cost.saved_bytes),
-        )
-    )
+    for name, blocks, output, part in [*parts, ("total", sum(part.blocks for part in cost.parts), "", cost)]:
+        amounts = [f"{part.params:,}", f"{part.macs / 1e6:,.2f} M", f"{part.activations / 1e6:,.2f} M", mebibytes(part.saved_bytes)]
+        rows.append([name, str(blocks or ""), output, *amounts])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     dtype = str(next(net.parameters()).dtype).removeprefix("torch.")

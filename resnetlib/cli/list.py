@@ -12,7 +12,7 @@ from resnetlib.text import printable
 def list_(pattern: str) -> None:
     """List the networks whose names match PATTERN (wildcards: * ? [...]), and their weights in the package.
 
-    `resnetlib weights list` lists all weights.
+    See `resnetlib weights list` for all weights.
     """
     names = list_models(pattern)
     if not names:

@@ -1,19 +1,19 @@
-"""`resnetlib predict`: classify images, one or ten thousand."""
+"""`resnetlib predict`: classify images."""
 
 import csv
 import glob
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import click
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from resnetlib.cli.common import NEW_FILE, PATTERN, load, weights_options
-from resnetlib.config import Normalization
+from resnetlib.cli.common import NETWORK, NEW_FILE, PATTERN, load
 from resnetlib.data import read_image
 from resnetlib.data.folder import ENDINGS
 from resnetlib.disk import write_atomically
@@ -21,34 +21,24 @@ from resnetlib.errors import InputError
 from resnetlib.inference import Prediction, classify
 from resnetlib.text import printable
 
-_AT_ONCE, _PIXELS = 64, 2**28
-"""The most images, and about the most pixels, in memory at a time."""
+_IMAGES, _PIXELS = 64, 2**28
+"""Images, and approximate pixels, to hold in memory at a time."""
 
-_LONGEST = 4_000
-"""The most characters of a path that are printed."""
+_MAX_PATH = 4_000
+"""Maximum number of characters of a path to print."""
 
 _SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5
-"""Of a contact sheet: pixels of a thumbnail, of a line of text and between them; images per row."""
+"""Layout of a contact sheet: pixels of a thumbnail, of a line of text and between them; images per row."""
 
 
 @click.command()
-@click.argument("name")
+@NETWORK
 @click.argument("images", nargs=-1, required=True, type=PATTERN, metavar="IMAGE|FOLDER|PATTERN...")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Number of predictions per image.")
+@click.option("--top", default=5, type=click.IntRange(1), help="Number of predictions per image.")
 @click.option("--out", type=NEW_FILE, help="Write the predictions to this file, .csv or .json.")
 @click.option("--sheet", type=NEW_FILE, help="Draw images and first predictions to this PNG.")
-@weights_options
-def predict(
-    name: str,
-    images: tuple[str, ...],
-    top: int,
-    out: Path | None,
-    sheet: Path | None,
-    weights: str | None,
-    normalize: Normalization | None,
-    device: str | None,
-) -> None:
-    """Classify images by the network NAME.
+def predict(name: str, images: tuple[str, ...], top: int, out: Path | None, sheet: Path | None, **network: Any) -> None:
+    """Classify images with the network NAME.
 
     Give paths of images, folders (searched recursively) or patterns such as 'holiday/*.jpg'. In folders and patterns, files that
     cannot be read as images are skipped and counted.
@@ -60,19 +50,19 @@ def predict(
         raise InputError(f"--out and --sheet are the same file, {out}: give another one")
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
         raise InputError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
-    net, _ = load(name, weights, normalize, device)
+    net, _ = load(name, **network)
     rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image.Image] = []
     passed_over: list[str] = []
-    with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        for opened in _chunks(_open(paths, passed_over, bar.update)):
+    with tqdm(paths, unit="image", disable=None) as progress:
+        for opened in _chunks(_open(progress, passed_over)):
             rows += zip((path for path, _ in opened), classify(net, [image for _, image in opened], top=top), strict=True)
             pictures += [thumbnail(image) for _, image in opened] if sheet else []
     if not rows:
         raise InputError(f"there is no image that can be read: {'; '.join(passed_over[:3])}")
     if out is None:
         for path, ranked in rows:
-            click.echo(printable(path, _LONGEST))
+            click.echo(printable(path, _MAX_PATH))
             for guess in ranked:
                 click.echo(f"  {guess.probability:7.2%}  {printable(guess.name)}")
     else:
@@ -82,12 +72,12 @@ def predict(
         draw_sheet(pictures, [f"{ranked[0].name} {ranked[0].probability:.0%}" for _, ranked in rows], sheet)
         click.echo(f"wrote {printable(sheet)}")
     if passed_over:
-        some = "; ".join(printable(why, _LONGEST) for why in passed_over[:3])
+        some = "; ".join(printable(why, _MAX_PATH) for why in passed_over[:3])
         click.echo(f"{len(passed_over):,} passed over: {some}{' ...' if len(passed_over) > 3 else ''}", err=True)
 
 
 def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
-    """Expand folders and patterns; return paths, and whether each was given as such."""
+    """Expand folders and patterns; return paths, and whether each was given by its own name."""
     found: list[tuple[Path, bool]] = []
     for text in images:
         path = Path(text)
@@ -108,7 +98,7 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
 
 
 def _match(pattern: str) -> Iterator[Path]:
-    """Find the paths that match a pattern; ** does not follow links to folders, which could be circular."""
+    """Find the paths that match a pattern, without following links to folders under **, which could be circular."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return map(Path, glob.glob(pattern))  # noqa: PTH207
@@ -119,9 +109,7 @@ def _match(pattern: str) -> Iterator[Path]:
     return (path for path, below in found if not any(part.startswith(".") and part not in parts for part in below.parts))
 
 
-def _open(
-    paths: Sequence[tuple[Path, bool]], passed_over: list[str], done: Callable[[], object]
-) -> Iterator[tuple[Path, Image.Image]]:
+def _open(paths: Iterable[tuple[Path, bool]], passed_over: list[str]) -> Iterator[tuple[Path, Image.Image]]:
     for path, named in paths:
         try:
             yield path, read_image(path)
@@ -129,17 +117,16 @@ def _open(
             if named:
                 raise
             passed_over.append(str(error))
-        done()
 
 
 def _chunks(opened: Iterable[tuple[Path, Image.Image]]) -> Iterator[list[tuple[Path, Image.Image]]]:
-    """Group images into chunks of a limited number of images and pixels."""
+    """Group images into chunks that fit into memory."""
     chunk: list[tuple[Path, Image.Image]] = []
     pixels = 0
     for path, image in opened:
         chunk.append((path, image))
         pixels += image.width * image.height
-        if len(chunk) == _AT_ONCE or pixels >= _PIXELS:
+        if len(chunk) == _IMAGES or pixels >= _PIXELS:
             yield chunk
             chunk, pixels = [], 0
     if chunk:
@@ -147,16 +134,15 @@ def _chunks(opened: Iterable[tuple[Path, Image.Image]]) -> Iterator[list[tuple[P
 
 
 def _text(value: object) -> str:
-    r"""Escape what is not valid Unicode, such as bytes of a file name, as \udc80 to \udcff."""
+    """Escape what is not valid Unicode, such as bytes of a file name."""
     return str(value).encode(errors="backslashreplace").decode()
 
 
 def _to_csv(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
-    """Format a line per image: its path, then classes and probabilities, most probable first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    count = len(rows[0][1])
-    writer.writerow(["image", *(f"{what}_{i}" for i in range(1, count + 1) for what in ("class", "probability"))])
+    columns = range(1, len(rows[0][1]) + 1)
+    writer.writerow(["image", *(f"{what}_{i}" for i in columns for what in ("class", "probability"))])
     for path, ranked in rows:
         row = [_text(path), *(value for guess in ranked for value in (_text(guess.name), f"{guess.probability:.6f}"))]
         writer.writerow([value.replace("\r", "\\r") for value in row])  # which Python's writer does not quote
@@ -164,14 +150,10 @@ def _to_csv(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
 
 
 def _to_json(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
-    """Format a list with an object per image."""
-    listed = [
-        {
-            "image": _text(path),
-            "guesses": [{"class": _text(guess.name), "label": guess.label, "probability": guess.probability} for guess in ranked],
-        }
-        for path, ranked in rows
-    ]
+    listed = []
+    for path, ranked in rows:
+        guesses = [{"class": _text(guess.name), "label": guess.label, "probability": guess.probability} for guess in ranked]
+        listed.append({"image": _text(path), "guesses": guesses})
     return json.dumps(listed, indent=1) + "\n"
 
 
@@ -179,14 +161,13 @@ _WRITERS = {".csv": _to_csv, ".json": _to_json}
 
 
 def thumbnail(image: Image.Image) -> Image.Image:
-    """Scale an image to the size of a thumbnail."""
-    scale = _SIDE / max(image.size)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    """Scale an image so that its longer side is that of a thumbnail."""
+    method = Image.Resampling.NEAREST if max(image.size) < _SIDE else Image.Resampling.LANCZOS
+    return ImageOps.contain(image, (_SIDE, _SIDE), method)
 
 
 def draw_sheet(images: Sequence[Image.Image], captions: Sequence[str], path: Path) -> None:
-    """Draw a contact sheet, images with captions, and write it as a PNG."""
+    """Draw a contact sheet of images with captions, and write it as a PNG."""
     columns = min(_COLUMNS, len(images))
     rows = ceil(len(images) / columns)
     width, height = columns * (_SIDE + _GAP) + _GAP, rows * (_SIDE + _TEXT + _GAP) + _GAP
@@ -195,8 +176,7 @@ def draw_sheet(images: Sequence[Image.Image], captions: Sequence[str], path: Pat
     for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left = _GAP + i % columns * (_SIDE + _GAP)
         top = _GAP + i // columns * (_SIDE + _TEXT + _GAP)
-        shown = thumbnail(image)
-        sheet.paste(shown, (left + (_SIDE - shown.width) // 2, top + (_SIDE - shown.height) // 2))
+        sheet.paste(ImageOps.pad(thumbnail(image), (_SIDE, _SIDE), color="white"), (left, top))
         draw.text((left + _SIDE / 2, top + _SIDE + 3), printable(caption, 40), fill="black", font=font, anchor="ma")
     content = io.BytesIO()
     sheet.save(content, "PNG")

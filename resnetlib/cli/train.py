@@ -1,7 +1,6 @@
 """`resnetlib train`, and what it shares with `resnetlib finetune`."""
 
 import json
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import click
 import torch
 
-from resnetlib.cli.common import PATH
+from resnetlib.cli.common import DEVICE, PATH, Decorator, options
 from resnetlib.cli.grid import exit_with_grid, train_grid
 from resnetlib.config import spec_from_dict
 from resnetlib.disk import read_file
@@ -19,30 +18,26 @@ from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
 from resnetlib.train.data import find_train_and_test
 from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
-from resnetlib.train.trainer import Precision
 
 
-def training_options(recipe: str, changeable: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds the options of all commands that train."""
-    options = (
+def training_options(recipe: str, changeable: str) -> Decorator:
+    """Return a decorator that adds the options of the commands that train."""
+    return options(
         click.option("--out", required=True, type=PATH, help="Folder to write, or to continue in."),
-        click.option("--recipe", default=recipe, show_default=True, help="Name of a recipe, or a JSON file."),
+        click.option("--recipe", default=recipe, help="Name of a recipe, or a JSON file."),
         click.option(
             "--set", "changes", multiple=True, metavar="FIELD=VALUE", help=f"Change a field of {changeable}; may be repeated."
         ),
-        click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
-        click.option("--device", default=None, help="Device.  [default: cuda if there is one, else cpu]"),
-        click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
-        click.option("--compile/--no-compile", "compiled", default=False, show_default=True, help="Compile the network first."),
-        click.option("--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.  [default: an epoch's]"),
+        click.option("--seed", default=0, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
+        DEVICE,
+        click.option(
+            "--precision", default="auto", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Precision of convolutions."
+        ),
+        click.option("--compile/--no-compile", "compiled", default=False, help="Compile the network first."),
+        click.option(
+            "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="an epoch's"
+        ),
     )
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def read_recipe(name: str, changes: dict[str, Any]) -> Recipe:
@@ -74,37 +69,27 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--grid", is_flag=True, help="Train all combinations of the given values, and print a table.")
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/.")
 @training_options("one_cycle_cifar", "the recipe or of the network's spec")
-@click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.  [default: all]")
-@click.option(
-    "--sample", default=10_000, show_default=True, type=click.IntRange(0), help="Images of each set in an evaluation; 0 for all."
-)
-@click.option("--keep", default=2, show_default=True, type=click.IntRange(1), help="Checkpoints to keep.")
-@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Trainings of a grid at once.")
-@click.pass_context
+@click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.", show_default="all")
+@click.option("--sample", default=10_000, type=click.IntRange(0), help="Images of each set in an evaluation; 0 for all.")
+@click.option("--keep", default=2, type=click.IntRange(1), help="Checkpoints to keep.")
+@click.option("--jobs", default=1, type=click.IntRange(1), help="Trainings of a grid to run at once.")
 def train(
-    context: click.Context,
     what: tuple[str, ...],
     grid: bool,
     data: Path,
     out: Path,
     recipe: str,
     changes: tuple[str, ...],
-    seed: int,
     images: int,
-    device: str | None,
-    precision: Precision,
-    compiled: bool,
-    every: int,
-    sample: int,
-    keep: int,
     jobs: int,
+    **settings: Any,
 ) -> None:
     """Train the network NAME from scratch, and save it with its log and its curves.
 
     The same command again continues an interrupted training. `torchrun --nproc-per-node N -m resnetlib train ...` trains on N GPUs.
     """
     if grid:
-        train_grid(context, what, out, jobs)
+        train_grid(click.get_current_context(), what, out, jobs)
         return
     if len(what) != 1:
         raise InputError(f"give one network, or --grid and its axes, got {' '.join(what)}")
@@ -116,11 +101,10 @@ def train(
         raise InputError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
-    training, test, classes = find_train_and_test(data, images)
-    torch.manual_seed(seed)
-    net = build(spec, num_classes=classes)
-    options = {"seed": seed, "device": device, "precision": precision, "compiled": compiled, "every": every}
-    result = fit(net, training, test, chosen, out, **options, sample=sample, keep=keep)  # type: ignore[arg-type]
+    training, test = find_train_and_test(data, images)
+    torch.manual_seed(settings["seed"])
+    net = build(spec, num_classes=len(training.classes))
+    result = fit(net, training, test, chosen, out, **settings)
     if is_main_process():
         errors = f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %"
         click.echo(f"{errors}, {result.seconds:.0f} s; saved in {out}")

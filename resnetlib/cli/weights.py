@@ -7,7 +7,7 @@ import click
 import torch
 
 from resnetlib.cli.common import PATH
-from resnetlib.config import EmbeddedFile, PretrainedConfig, UrlFile
+from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
@@ -28,7 +28,7 @@ def weights() -> None:
 def list_(pattern: str, here: bool) -> None:
     """List the weights whose names match PATTERN (wildcards: * ? [...]).
 
-    Columns: parameters, published accuracy, input size, and where the weights are on this computer.
+    The columns are parameters, published accuracy, input size, and where the weights are on this computer.
     """
     for name in _matching([pattern]):
         cfg = describe(name)
@@ -44,7 +44,7 @@ def list_(pattern: str, here: bool) -> None:
 @weights.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what is known of the weights NAME (network.tag), and where they are."""
+    """Show the config of the weights NAME (network.tag), and where they are."""
     cfg = describe(name)
     steps, classes = cfg.preprocess, cfg.classes or ()
     click.echo(cfg.full_name)
@@ -67,49 +67,45 @@ def show(name: str) -> None:
         _echo_table(("source", source))
         if not isinstance(source, EmbeddedFile):
             size = f"{source.mib:g} MiB" if isinstance(source, UrlFile) and source.mib else None
-            sha256 = f"{source.sha256}{'...' * (len(source.sha256) < 64)}" if source.sha256 else "as the hub says"
+            sha256 = f"{source.sha256}{'...' * (len(source.sha256) < 64)}" if source.sha256 else "announced by the hub"
             _echo_table(("  dialect", source.dialect), ("  size", size), ("  sha256", sha256), ("  cached", find_cached(source)))
 
 
 @weights.command()
 @click.argument("names", nargs=-1, required=True)
 def fetch(names: tuple[str, ...]) -> None:
-    """Download the weights NAMES into the caches, unless they are there, and verify them.
+    """Download the weights NAMES to the caches, unless they are there, and verify them.
 
     A name is network.tag, a pattern of such names with wildcards, or hf-hub:org/name[@revision].
     """
     repositories = [name for name in names if name.startswith(HUB)]
-    others = [name for name in names if name not in repositories]
-    _for_each(
-        [*repositories, *_matching(others)], lambda name: _fetch_repository(name) if name in repositories else _fetch_weights(name)
-    )
+    _for_each([*repositories, *_matching(name for name in names if name not in repositories)], _fetch)
 
 
 @weights.command()
 @click.argument("names", nargs=-1)
-@click.option("--dialect", help="Dialect of the files' tensor names.  [default: detected]")
-@click.option("--network", help="The network's name, for files that do not tell it.")
+@click.option("--dialect", help="Dialect of the tensor names.", show_default="detected")
+@click.option("--network", help="Name of the network, if the files do not record it.")
 def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> None:
     """Check the weights NAMES (network.tag, wildcards, or paths of files and folders); without names, all on this computer.
 
     Contents are compared with their SHA-256, and tensors with their network. Nothing is downloaded or changed.
     """
     paths = [name for name in names if "/" in name or Path(name).exists()]
-    wanted = _matching([name for name in names if name not in paths])
+    wanted = _matching(name for name in names if name not in paths)
     if not names:
         wanted = [name for name in list_pretrained() if _place(describe(name))]
     _for_each(
-        [*paths, *wanted],
-        lambda name: _check_file(name, dialect, network) if name in paths else _check_weights(describe(name)),
+        [*paths, *wanted], lambda name: _check_file(name, dialect, network) if name in paths else _check_weights(describe(name))
     )
 
 
 @weights.command()
 @click.argument("source", type=PATH)
 @click.argument("target", type=PATH)
-@click.option("--to", required=True, help="The dialect to write.")
-@click.option("--from", "dialect", help="The dialect of SOURCE.  [default: detected]")
-@click.option("--network", help="The network's name, if SOURCE does not tell it.")
+@click.option("--to", required=True, help="Dialect to write.")
+@click.option("--from", "dialect", help="Dialect of SOURCE.", show_default="detected")
+@click.option("--network", help="Name of the network, if SOURCE does not record it.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing TARGET.")
 def convert(source: Path, target: Path, to: str, dialect: str | None, network: str | None, overwrite: bool) -> None:
     """Write the weights in SOURCE (safetensors or torch.save) to TARGET (safetensors) under another dialect's names."""
@@ -119,7 +115,7 @@ def convert(source: Path, target: Path, to: str, dialect: str | None, network: s
 
 @weights.command()
 def cache() -> None:
-    """Show the folders of the caches, the variables that set them, and the catalogue's weights in them."""
+    """Show the folders of the caches, the variables that set them, and the weights of the catalogue in them."""
     from huggingface_hub import constants
 
     click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")
@@ -127,8 +123,7 @@ def cache() -> None:
     click.echo(f"notes (RESNETLIB_CACHE)  {cache_dir()}")
     total = 0
     for name in list_pretrained():
-        for source in describe(name).sources:
-            path = None if isinstance(source, EmbeddedFile) else find_cached(source)
+        for path in map(find_cached, _remote(describe(name))):
             if path is not None:
                 size = path.stat().st_size
                 total += size
@@ -150,7 +145,7 @@ def _matching(patterns: Iterable[str]) -> list[str]:
 
 
 def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
-    """Call `work` with each name and print its result; go on after errors, and raise ValueError at the end."""
+    """Call `work` with each name and print the result; continue after errors, and raise ValueError at the end."""
     failed = 0
     for name in names:
         try:
@@ -163,24 +158,27 @@ def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
         raise InputError(f"{failed} of {len(names)} failed")
 
 
+def _remote(cfg: PretrainedConfig) -> list[UrlFile | HubFile]:
+    """Return the sources outside the package."""
+    return [source for source in cfg.sources if not isinstance(source, EmbeddedFile)]
+
+
 def _place(cfg: PretrainedConfig) -> str:
     """Return where weights are on this computer: "package", "cache" or ""."""
-    if any(isinstance(source, EmbeddedFile) for source in cfg.sources):
+    if len(_remote(cfg)) < len(cfg.sources):
         return "package"
-    return "cache" if any(not isinstance(source, EmbeddedFile) and find_cached(source) for source in cfg.sources) else ""
+    return "cache" if any(map(find_cached, _remote(cfg))) else ""
 
 
-def _fetch_weights(name: str) -> str:
-    sources = [source for source in describe(name).sources if not isinstance(source, EmbeddedFile)]
+def _fetch(name: str) -> str:
+    if name.startswith(HUB):
+        found = find(name, None, dialect=None, mmap=None)
+        return f"{len(found.file.state):,} tensors" if found.file else "no weights"
+    sources = _remote(describe(name))
     if not sources:
         return "in the package"
     fetched = fetch_first(sources)
     return f"{fetched.path} ({fetched.path.stat().st_size:,} bytes, sha256 {fetched.sha256})"
-
-
-def _fetch_repository(name: str) -> str:
-    found = find(name, None, dialect=None, mmap=None)
-    return f"{len(found.file.state):,} tensors" if found.file else "no weights"
 
 
 def _check_file(path: str, dialect: str | None, network: str | None) -> str:
@@ -189,15 +187,15 @@ def _check_file(path: str, dialect: str | None, network: str | None) -> str:
 
 
 def _check_weights(cfg: PretrainedConfig) -> str:
-    """Check weights by their hash, names and shapes of tensors, and number of parameters."""
+    """Check the hash of weights, the names and shapes of tensors, and the number of parameters."""
     place = _place(cfg)
     if not place:
         raise MissingFileError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
     if place == "package":
         nets = [(create_model(cfg.full_name), "in the package")]
     else:
-        cached = [check_cached(source) for source in cfg.sources if not isinstance(source, EmbeddedFile)]
-        nets = [(load_file(file.path, spec=cfg.spec), f"sha256 {file.sha256}") for file in cached if file is not None]
+        cached = filter(None, map(check_cached, _remote(cfg)))
+        nets = [(load_file(file.path, spec=cfg.spec), f"sha256 {file.sha256}") for file in cached]
     for net, _ in nets:
         params = sum(parameter.numel() for parameter in net.parameters())
         if cfg.params is not None and params != cfg.params:

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | None = None) -> Tensor:
-    """Pad with zeros, crop back to the old size at random, and flip with probability 1/2, independently for each image.
+    """Pad with zeros, crop at random to the original size, and flip with probability 1/2, independently for each image.
 
     Shapes:
         `(N, C, H, W)` -> `(N, C, H, W)`, with the same dtype, in the memory format channels_last.
@@ -14,7 +14,7 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
     Args:
         images: a batch.
         pad: pixels on each side.
-        generator: a CPU generator; by default torch's own.
+        generator: a CPU generator; None for torch's default.
 
     Returns:
         The augmented batch.
@@ -35,7 +35,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
     Args:
         n: number of images.
         pad: pixels on each side.
-        generator: a CPU generator; by default torch's own.
+        generator: a CPU generator; None for torch's default.
 
     Returns:
         `(n, 3)`, int64: top and left in the padded image, from 0 to 2 pad, and whether to flip.
@@ -46,7 +46,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 
 
 def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
-    """Pad a batch with zeros, and apply crops and flips that `draw_crops` drew for the same padding; see `pad_crop_flip`."""
+    """Apply the crops and flips of `draw_crops` to a batch padded with zeros; see `pad_crop_flip`."""
     n, _, height, width = images.shape
     top, left, flip = crops.to(images.device).T[:, :, None]
     number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))

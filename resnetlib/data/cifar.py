@@ -1,4 +1,4 @@
-"""Labelled images in memory; CIFAR-10, read from the published files."""
+"""Images in memory, and CIFAR-10, which is read from the published files."""
 
 import hashlib
 import pickle
@@ -33,8 +33,7 @@ CHECKSUMS = {  # SHA-256 of the binary files, MD5 of the pickles
 _FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _PIXELS = 3 * 32 * 32
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_LARGEST = 2**28
-"""The most bytes read of a file: eight times the published ones."""
+_MAX_BYTES = 2**28  # eight times a published file
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ class LabelledImages:
     Args:
         images: `(N, 3, H, W)`, uint8, RGB.
         labels: `(N,)`, integers, converted to int64.
-        classes: the names of the labels, converted to a tuple.
+        classes: names of the labels, converted to a tuple.
 
     Raises:
-        TypeError: if an argument has another type.
+        TypeError: for arguments of other types.
         ValueError: if a tensor has another dtype, or the shapes do not match.
     """
 
@@ -86,7 +85,7 @@ class LabelledImages:
         """Preprocess all images, for `evaluate` or an analysis.
 
         Args:
-            preprocess: `transform_for(net)`, or another function of uint8 images.
+            preprocess: function of uint8 images, such as `transform_for(net)`.
             size: images in a batch; the last one may be smaller.
 
         Returns:
@@ -135,12 +134,12 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
 
 
 def is_cifar10(folder: str | Path) -> bool:
-    """Tell whether `cifar10` can find CIFAR-10 in a folder."""
+    """Return whether a folder holds CIFAR-10, so that `cifar10` can read it."""
     return _find(Path(folder)) is not None
 
 
 def _find(folder: Path) -> tuple[Path, str] | None:
-    """Return the folder of the files, and the ending of their names; None if there are none."""
+    """Return the folder with the files, and the ending of their names; None if there are none."""
     for candidate in (folder, folder / "cifar-10-batches-bin", folder / "cifar-10-batches-py"):
         for ending in (".bin", ""):
             if (candidate / f"test_batch{ending}").is_file():
@@ -151,7 +150,7 @@ def _find(folder: Path) -> tuple[Path, str] | None:
 def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
     """Return the labels and images of a file, from the same bytes that are hashed."""
     try:
-        content = read_file(path, _LARGEST)
+        content = read_file(path, _MAX_BYTES)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
     binary = path.suffix == ".bin"
@@ -166,7 +165,7 @@ def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
         batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum is the published one
         return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy()).reshape(-1, 3, 32, 32)
     if not content or len(content) % (1 + _PIXELS):
-        raise InputError(f"{path} is short: {len(content):,} bytes are no whole number of records of {1 + _PIXELS:,}")
+        raise InputError(f"{path} is short: {len(content):,} bytes are not a whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
     if int(records[:, 0].max()) > 9:
         raise InputError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")

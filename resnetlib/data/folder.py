@@ -1,4 +1,4 @@
-"""Image folders with a subfolder for each class: find, split and read their images."""
+"""Image folders with a subfolder per class: find, split and read their images."""
 
 import hashlib
 import os
@@ -34,19 +34,21 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".w
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The accepted formats, whatever a file's name is. Pillow has others, one of which starts a program."""
 
-_LONGEST = 100
+_MAX_RATIO = 100
 """The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
+
+_NOT_AN_IMAGE = "no images by their names"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """Image files with labels, not read yet.
+    """Paths of image files, and labels.
 
     Args:
         root: the folder.
         classes: the names of the labels: the subfolders, sorted.
         samples: for each image its path from `root`, and its label.
-        passed_over: what in the folder is not used, and why.
+        passed_over: paths in the folder that are not used, and reasons.
         digest: hash of the contents of all images; "" before `try_images`.
         stamp: hash of the names, sizes and times of the files; "" before `try_images`.
     """
@@ -63,12 +65,12 @@ class ImageFiles:
 
     @property
     def check_result(self) -> dict[str, Any]:
-        """What `try_images` found, as JSON has it, for its next call on the same files."""
+        """The result of `try_images` as JSON values, for its next call on the same files."""
         return {"stamp": self.stamp, "digest": self.digest, "passed_over": [list(entry) for entry in self.passed_over]}
 
     @property
     def report(self) -> str:
-        """What in the folder is not used, with a line for each reason."""
+        """The paths that are not used, with a line per reason."""
         reasons: dict[str, list[str]] = {}
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
@@ -80,15 +82,15 @@ class ImageFiles:
 
 
 def find_images(root: str | Path) -> ImageFiles:
-    """Find the images in a folder with a subfolder for each class, as torchvision's `ImageFolder` does.
+    """Find the images in a folder with a subfolder per class, as torchvision's `ImageFolder` does.
 
-    Hidden folders, files without an image's ending, images outside the classes, and links to folders found before are passed over.
+    Hidden folders, files without an image's ending, images outside the subfolders, and links to folders found before are skipped.
 
     Args:
         root: the folder.
 
     Returns:
-        The images, none of which has been opened.
+        The paths of the images; no file is opened.
 
     Raises:
         FileNotFoundError: if there is no such folder, no class in it, or a class without images.
@@ -109,8 +111,7 @@ def find_images(root: str | Path) -> ImageFiles:
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
     passed_over: list[tuple[str, str]] = []
-    classes = _classes(root, passed_over)
-    visited = {os.path.realpath(root)}
+    classes, visited = _classes(root, passed_over), {os.path.realpath(root)}
     found = {name: sorted(_walk(root, name, visited, passed_over)) for name in classes}
     if empty := [name for name, paths in found.items() if not paths]:
         raise MissingFileError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
@@ -121,17 +122,15 @@ def find_images(root: str | Path) -> ImageFiles:
 def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
     """Return the names of the class folders, sorted."""
     entries = sorted(root.iterdir(), key=lambda path: path.name)
-    hidden = [path for path in entries if path.name.startswith((".", "__"))]
-    visible = [path for path in entries if path not in hidden]
+    visible = [path for path in entries if not path.name.startswith((".", "__"))]
     classes = [path.name for path in visible if path.is_dir()]
     images = [path.name for path in visible if path.suffix.lower() in ENDINGS and path.is_file()]
     if not classes:
         what = f"holds {len(images):,} images, but no folder for each class" if images else "has no folders of images"
         raise MissingFileError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
-    others = {path.name for path in visible if not path.is_dir()} - set(images)
-    passed_over += [(f"{path.name}/", "hidden folders") for path in hidden if path.is_dir()]
+    passed_over += [(f"{path.name}/", "hidden folders") for path in entries if path not in visible and path.is_dir()]
     passed_over += [(name, "outside the folders of classes") for name in images]
-    passed_over += [(name, "no images by their names") for name in sorted(others)]
+    passed_over += [(path.name, _NOT_AN_IMAGE) for path in visible if not path.is_dir() and path.name not in images]
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
@@ -142,9 +141,13 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 
 def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
-    """List the images of a class, in its folder and subfolders."""
+    """Return the images of a class, in its folder and subfolders."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
     found = []
-    for folder, inner, files in os.walk(root / name, followlinks=True, onerror=_fail):
+    for folder, inner, files in os.walk(root / name, followlinks=True, onerror=fail):
         real = os.path.realpath(folder)
         if real in visited:
             passed_over.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders that are there already"))
@@ -157,12 +160,8 @@ def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str,
             if file.lower().endswith(ENDINGS) and not file.startswith("."):
                 found.append(path)
             elif not file.startswith("."):
-                passed_over.append((path, "no images by their names"))
+                passed_over.append((path, _NOT_AN_IMAGE))
     return found
-
-
-def _fail(error: OSError) -> None:
-    raise error
 
 
 def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
@@ -173,12 +172,12 @@ def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
 
 
 def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
-    """Split images at random in two parts, stratified by class.
+    """Split images at random into two parts, stratified by class.
 
     Args:
         files: the images.
-        share: share of the second part, between 0 and 1; it gets at least one image of each class.
-        seed: seed of the draw.
+        share: fraction of the images in the second part, in (0, 1); it gets at least one of each class.
+        seed: seed of the split.
 
     Returns:
         The images to train on, and those held out.
@@ -188,7 +187,7 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     """
     if not 0 < share < 1:
         raise InputError(f"the share of images held out must be between 0 and 1, got {share}")
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     held: set[int] = set()
     of_class: list[list[int]] = [[] for _ in files.classes]
     for i, (_, label) in enumerate(files.samples):
@@ -199,20 +198,19 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
                 f"{files.root} has one image of {name}, which cannot be split: add some, or make folders train and val"
             )
         count = min(len(places) - 1, max(1, round(share * len(places))))
-        held |= {places[i] for i in torch.randperm(len(places), generator=draws)[:count].tolist()}
-    second = tuple(sample for i, sample in enumerate(files.samples) if i in held)
-    first = tuple(sample for i, sample in enumerate(files.samples) if i not in held)
+        held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
+    first, second = (tuple(each for i, each in enumerate(files.samples) if (i in held) is part) for part in (False, True))
     return replace(files, samples=first), replace(files, samples=second, passed_over=())
 
 
 def read_image(path: str | Path) -> "Image":
-    """Read and decode an image file. Threads may do so at the same time.
+    """Read an image file. Several threads may call this at the same time.
 
     Args:
         path: a JPEG, PNG, BMP, PPM, TIFF, WebP or GIF.
 
     Returns:
-        The image, in RGB: the upper 8 of 16 bits, the first of several frames, and without the EXIF rotation, as in torchvision.
+        The image in RGB: the upper 8 of 16 bits, the first of several frames, and without the EXIF rotation, as in torchvision.
 
     Raises:
         ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
@@ -221,7 +219,7 @@ def read_image(path: str | Path) -> "Image":
     try:
         with open_file(path) as file:
             return _decode(file)
-    except Exception as error:  # Pillow's decoders promise no set of errors
+    except Exception as error:  # Pillow's decoders may raise anything
         raise InputError(f"{path} is no image that can be read: {error}") from error
 
 
@@ -233,8 +231,8 @@ def _decode(file: BinaryIO) -> "Image":
             image = Image.open(file, formats=_FORMATS)
         except UnidentifiedImageError as error:
             raise InputError(f"its content is none of {', '.join(_FORMATS)}") from error
-        if not 0 < max(image.size) <= _LONGEST * min(image.size):
-            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_LONGEST} times the other")
+        if not 0 < max(image.size) <= _MAX_RATIO * min(image.size):
+            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_MAX_RATIO} times the other")
         if image.mode in ("I", "F"):
             raise InputError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
         if image.mode.startswith("I;16"):
@@ -242,22 +240,16 @@ def _decode(file: BinaryIO) -> "Image":
         return image.convert("RGB")
 
 
-_IGNORE = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-"""A warning filter for Pillow's modules."""
-
-
 @contextmanager
 def _pillow_warnings_ignored() -> Iterator[None]:
-    """Ignore Pillow's warnings, which do not name the file.
-
-    Each thread adds one filter and removes one. `warnings.catch_warnings` would restore what another thread found.
-    """
-    cast("list[Any]", warnings.filters).insert(0, _IGNORE)
+    """Ignore Pillow's warnings, which do not name the file. Unlike `warnings.catch_warnings`, this works in several threads."""
+    filters, ignore = cast("list[Any]", warnings.filters), ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+    filters.insert(0, ignore)
     try:
         yield
     finally:
         with suppress(ValueError):  # a `catch_warnings` that ended meanwhile has removed it
-            cast("list[Any]", warnings.filters).remove(_IGNORE)
+            filters.remove(ignore)
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -265,7 +257,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     Args:
         files: the images.
-        transform: function from an RGB image to a tensor, such as a network's `preprocess`.
+        transform: function from a PIL image in RGB to a tensor, such as a network's `preprocess`.
     """
 
     def __init__(self, files: ImageFiles, transform: "Callable[[Image], Tensor]") -> None:
@@ -285,16 +277,16 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
     Args:
         files: the images.
         known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
-        processes: share the work among these processes; None to do all of it in this one.
+        processes: processes that share the work; None for this one alone.
 
     Returns:
-        The readable images, with the hash of their contents; the others are passed over.
+        The readable images, with the hash of their contents; the others are in `passed_over`.
 
     Raises:
         ValueError: if no image of a class can be read.
     """
     stamp = _stamp_of(files)
-    stamps = set(processes.gather(stamp) if processes else [stamp])  # computers with copies of their own have other times
+    stamps = set(processes.gather(stamp) if processes else [stamp])  # on several computers, copies have different times
     for result in known:
         if stamps == {result["stamp"]}:
             passed_over = tuple((str(path), str(why)) for path, why in result["passed_over"])
@@ -302,10 +294,9 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
             good = tuple(sample for sample in files.samples if sample[0] not in skipped)
             return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
     rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
-    read = _try_all([files.root / path for path, _ in files.samples[rank::world]])
-    if processes:
-        parts = processes.gather(read)
-        read = [parts[i % world][i // world] for i in range(len(files))]
+    own = _try_all([files.root / path for path, _ in files.samples[rank::world]])
+    parts = processes.gather(own) if processes else [own]
+    read = [parts[i % world][i // world] for i in range(len(files))]
     good = tuple(sample for sample, (_, error) in zip(files.samples, read, strict=True) if error is None)
     bad = [(sample, error) for sample, (_, error) in zip(files.samples, read, strict=True) if error is not None]
     if lost := sorted(set(range(len(files.classes))) - {label for _, label in good}):
@@ -318,7 +309,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
 
 
 def _stamp_of(files: ImageFiles) -> str:
-    """Hash the names, sizes and times of files: one whose content changes has another ctime."""
+    """Hash the names, sizes and times of files; a file whose content changes gets another ctime."""
     digest = hashlib.sha256()
     for path, label in files.samples:
         times = "missing"
@@ -339,11 +330,11 @@ def _try_all(paths: list[Path]) -> list[tuple[bytes, str | None]]:
 
 
 def _try(path: Path) -> tuple[bytes, str | None]:
-    """Return the hash of an image file, and what is wrong with it."""
+    """Return the hash of an image file, and the error if it cannot be read."""
     try:
         with open_file(path) as file:
             _decode(file)
             file.seek(0)
             return hashlib.file_digest(file, "sha256").digest(), None
-    except Exception as error:  # noqa: BLE001 - Pillow's decoders promise no set of errors
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders may raise anything
         return b"", f"cannot be read: {printable(error)}"

@@ -1,4 +1,4 @@
-"""From a trained network to a fast one."""
+"""Make trained networks faster."""
 
 from resnetlib.deploy.fold import NormPairs, copy_sharing_parameters, find_conv_norm_pairs, fold_norms, fold_state, remove_norms
 

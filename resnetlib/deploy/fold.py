@@ -1,4 +1,4 @@
-"""Fold batch norms into the convolutions before them, which saves one pass over the feature maps for each norm."""
+"""Fold batch norms into the convolutions before them, which saves a pass over the feature maps for each norm."""
 
 import copy
 from collections import Counter
@@ -18,10 +18,10 @@ NormPairs = dict[tuple[str, str], float]
 def fold_norms(net: nn.Module, x: Tensor) -> tuple[nn.Module, NormPairs]:
     """Remove the batch norms that can be folded into a convolution without changing the output, up to rounding.
 
-    A norm stays where something else reads the convolution's output too, as a skip connection may, and in half precision.
+    Norms stay in half precision, and if something besides the norm reads the convolution's output, as a skip connection may.
 
     Args:
-        net: a network in evaluation mode; it is not changed.
+        net: network in evaluation mode; left unchanged.
         x: an input.
 
     Returns:
@@ -54,7 +54,7 @@ def fold_norms(net: nn.Module, x: Tensor) -> tuple[nn.Module, NormPairs]:
 
 
 def _perturb(net: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters plus some noise: a zero would hide what it multiplies."""
+    """Return the parameters plus noise, since zeros would hide what they multiply."""
     generator, perturbed = torch.Generator().manual_seed(0), {}
     for name, parameter in net.named_parameters():
         theta = parameter.detach()
@@ -65,18 +65,11 @@ def _perturb(net: nn.Module) -> dict[str, Tensor]:
 
 
 def find_conv_norm_pairs(net: nn.Module, x: Tensor) -> NormPairs:
-    """Find the batch norms whose input is the output of a convolution, by running a network.
+    """Run a network, in evaluation mode, to find the batch norms whose input is the output of a convolution.
 
-    Only modules that run once and have no hooks count, and only convolutions that share their weight with no other module.
-
-    Args:
-        net: a network in evaluation mode that no other thread uses.
-        x: an input.
-
-    Returns:
-        The pairs.
+    It skips modules that run more than once or have hooks, and convolutions that share their weight.
     """
-    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, so that no other gets its id
+    outputs: dict[int, tuple[str, Tensor]] = {}  # keeping the tensor keeps its id unique
     pairs: NormPairs = {}
     runs: Counter[str] = Counter()
     owners = Counter(id(parameter) for module in net.modules() for parameter in module.parameters(recurse=False))
@@ -111,12 +104,7 @@ def find_conv_norm_pairs(net: nn.Module, x: Tensor) -> NormPairs:
 def remove_norms(net: nn.Module, pairs: NormPairs) -> nn.Module:
     """Return a copy of a network without the norms of the pairs, and with a bias in their convolutions.
 
-    Args:
-        net: the network, whose parameters the copy shares.
-        pairs: from `find_conv_norm_pairs`.
-
-    Returns:
-        The copy. A bias that the network lacks is empty: run the copy with the result of `fold_state`.
+    The copy shares the network's parameters. New biases are empty: run the copy with the state that `fold_state` returns.
     """
     net = copy_sharing_parameters(net)
     for conv, norm in pairs:
@@ -130,12 +118,7 @@ def remove_norms(net: nn.Module, pairs: NormPairs) -> nn.Module:
 def fold_state(state: Mapping[str, Tensor], pairs: NormPairs) -> dict[str, Tensor]:
     """W <- W s and b <- (b - mean) s + beta, where s = gamma / sqrt(var + eps).
 
-    Args:
-        state: parameters and buffers of the network with norms.
-        pairs: from `find_conv_norm_pairs`.
-
-    Returns:
-        Parameters and buffers of the network that `remove_norms` returns.
+    It takes the parameters and buffers of the network with norms, and returns those of the network without (see `remove_norms`).
     """
     state = dict(state)
     for (conv, norm), eps in pairs.items():
@@ -152,5 +135,5 @@ def fold_state(state: Mapping[str, Tensor], pairs: NormPairs) -> dict[str, Tenso
 
 
 def copy_sharing_parameters(net: nn.Module) -> nn.Module:
-    """Return a copy of a network's modules and buffers with the same parameters."""
+    """Copy a network's modules and buffers, but share its parameters."""
     return copy.deepcopy(net, {id(parameter): parameter for parameter in net.parameters()})

@@ -1,4 +1,4 @@
-"""Freezing and parameter groups. `finetune` is in a module of its own, since it needs `resnetlib.train`, which needs these."""
+"""Freezing and parameter groups. `finetune` is not imported here, since it needs `resnetlib.train`, which needs these."""
 
 from resnetlib.finetuning.freeze import Frozen, freeze, frozen_batchnorm, unfreeze
 from resnetlib.finetuning.groups import layer_decay_for, parameter_groups, table_of

@@ -1,6 +1,5 @@
-"""Fine-tuning: from pretrained weights and a folder of images to a classifier of these images."""
+"""`finetune`: train a classifier of your images from pretrained weights."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,9 @@ from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_
 from resnetlib.data.folder import ENDINGS
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.modules import Backbone
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
+from resnetlib.train.data import hash_tensors
 from resnetlib.train.run import RUN, check_arguments, run_training
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule
@@ -43,13 +42,13 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune a network on your images, and save it.
 
-    The folder `out` is a complete model for `create_model("./out")` and `resnetlib predict out photo.jpg`, and for timm and
-    transformers if timm has the network. Called again, an interrupted training continues and ends with the same weights.
+    The folder `out` is a complete model for `create_model("./out")`, and for timm and transformers if timm has the network. Called
+    again, an interrupted training continues and ends with the same weights.
 
     Args:
         name: name of pretrained weights, as for `create_model`; the name of a network without weights trains from scratch.
-        data: a folder with a subfolder of images per class; a folder with `train/` and `val/`, each like that; or training and
-            validation images in memory. Images that cannot be read are skipped and reported.
+        data: a folder with a subfolder of images per class, or with `train/` and `val/` like that, or training and validation
+            images in memory. Images that cannot be read are skipped and reported.
         out: folder to write or to continue in; not inside the data.
         recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
@@ -86,7 +85,9 @@ def finetune(
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
-    check_arguments(recipe_of("finetune") if recipe is None else recipe, out, seed=seed, every=every, sample=sample)
+    if recipe is None:
+        recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune")
+    check_arguments(recipe, out, seed=seed, every=every, sample=sample)
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
@@ -99,7 +100,6 @@ def finetune(
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
     with process_group(device) as processes:  # all that follows may need the other processes
-        in_memory = isinstance(data, tuple)
         if isinstance(data, tuple):
             parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
         else:
@@ -111,34 +111,28 @@ def finetune(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = create_model(name, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
-            if net.classes != classes:  # other classes can be as many
+            if net.classes != classes:  # other classes of the same number
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess
-        if preprocess is None and net.spec.stem == "cifar" and not in_memory:
+        if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
             preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
+        start = hash_tensors(*net.state_dict().values())
         return run_training(
             FinetuneResult,
             net,
             parts[0],
             parts[1],
-            recipe_of("finetune_cifar" if in_memory else "finetune") if recipe is None else recipe,
+            recipe,
             out,
-            seed=seed,
-            preprocess=preprocess,
-            start=_hash_weights(net),
-            device=device,
-            precision=precision,
-            compiled=compiled,
-            every=every,
-            sample=sample,
+            seed,
+            preprocess,
+            start,
+            device,
+            precision,
+            compiled,
+            every,
+            sample,
         )
-
-
-def _hash_weights(net: Backbone) -> str:
-    digest = hashlib.sha256()
-    for tensor in net.state_dict().values():
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def find_split(
@@ -149,11 +143,11 @@ def find_split(
     known: Sequence[Mapping[str, Any]] = (),
     processes: Processes | None = None,
 ) -> tuple[ImageFiles, ImageFiles]:
-    """Find the images in a folder, try to read them all, and split them into training and validation images.
+    """Find the images in a folder, read them all once, and split them into training and validation images.
 
     Args:
-        data: the folder; if it has `train/` and `val/`, these are the two parts.
-        validation: fraction of each class for validation otherwise.
+        data: the folder; `train/` and `val/` in it are the two parts.
+        validation: without `val/`, the fraction of each class for validation.
         seed: seed of the split.
         known: as in `resnetlib.data.try_images`.
         processes: as in `resnetlib.data.try_images`.
@@ -176,7 +170,7 @@ def find_split(
 
 
 def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
-    """Return which images an interrupted training in this folder could read; nothing if run.json is missing or damaged."""
+    """Return what an earlier call noted in this folder about the images; nothing if run.json is missing or damaged."""
     with suppress(OSError, ValueError):
         checked = read_run(out / RUN).get("checked")
         keys = {"stamp", "digest", "passed_over"}
@@ -186,17 +180,13 @@ def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _parts(data: Path) -> list[Path]:
-    """Return the folders train and val if they hold classes, else the folder itself: a class has images, train has folders."""
-    named = {name: data / name for name in ("train", "val") if (data / name).is_dir() and not _has_images(data / name)}
-    if not named:
+    """Return the folders train and val, unless they hold images and so are classes; otherwise the folder itself."""
+    parts = [data / name for name in ("train", "val") if (data / name).is_dir()]
+    parts = [part for part in parts if not any(path.suffix.lower() in ENDINGS for path in part.iterdir())]
+    if not parts:
         return [data]
-    folders = [path.name for path in data.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    others = [name for name in folders if name not in named]
-    if "train" not in named or others:
-        there = ", ".join(sorted([*named, *others]))
+    folders = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
+    if data / "train" not in parts or len(folders) > len(parts):
+        there = ", ".join(sorted(path.name for path in folders))
         raise InputError(f"{data} has the folders {there}: give train and val, train alone, or a folder of images for each class")
-    return [*named.values()]
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+    return parts

@@ -1,4 +1,4 @@
-"""Freezing parts of a network, and thawing them."""
+"""Freeze and unfreeze parts of a network."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -16,12 +16,12 @@ from resnetlib.modules.threads import changing
 
 
 class Frozen:
-    """Modules that one call froze; as a context manager, until the block ends.
+    """Handle of frozen modules, which unfreezes them at the end of a `with` block or by `remove()`.
 
     Args:
         net: the network.
         modules: the modules to freeze.
-        names: their names.
+        names: names of the modules.
     """
 
     def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
@@ -32,7 +32,7 @@ class Frozen:
                 freeze_module_(module, self._holder)
 
     def remove(self) -> None:
-        """Undo this call: modules that no other call froze are as before, with their momentum and statistics."""
+        """Unfreeze the modules that no other call froze, with the momentum and statistics they had before."""
         with changing(self._net):
             for module in self._modules:
                 unfreeze_module_(module, self._holder, training=self._net.training)
@@ -52,7 +52,7 @@ def freeze(net: Backbone, up_to: str | None = None) -> Frozen:
     Args:
         net: the network; changed in place.
         up_to: name of the last part to freeze, such as `"layer3"`, `"layer3.1"` or `"denseblock2"`; None for all but the
-            classifier, which makes a linear probe.
+            classifier, as for a linear probe.
 
     Returns:
         A handle: `names` are the frozen layers and blocks; `remove()`, or the end of a `with` block, undoes this call bit for bit.
@@ -77,10 +77,10 @@ def freeze(net: Backbone, up_to: str | None = None) -> Frozen:
 
 
 def frozen_batchnorm(net: nn.Module) -> Frozen:
-    """Freeze all batch norms of a module: they use their running statistics, which do not change, nor do scale and shift.
+    """Freeze all batch norms of a module: they use their running statistics, and neither these nor scale and shift change.
 
-    They stay frozen through `net.train()`, `copy.deepcopy` and pickling, keep their momentum, and their tensors keep their names.
-    `nn.SyncBatchNorm.convert_sync_batchnorm` replaces them by new modules, which are not frozen: convert first.
+    They stay frozen through `net.train()`, `copy.deepcopy` and pickling, and keep their momentum and the names of their tensors.
+    `nn.SyncBatchNorm.convert_sync_batchnorm` creates new modules, which are not frozen: convert first.
 
     Args:
         net: any module; changed in place.
@@ -94,8 +94,8 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
         RuntimeError: if another thread evaluates or analyses the network.
 
     Source:
-        Detectors train with batches too small for batch statistics, and keep those of the backbone, as with torchvision's
-        `FrozenBatchNorm2d`, which cannot be undone.
+        Detectors train with batches too small for batch statistics, and keep the backbone's. torchvision's `FrozenBatchNorm2d`
+        does so for good.
 
     Example:
         >>> from resnetlib import create_model
@@ -113,7 +113,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 
 
 def unfreeze(net: nn.Module) -> None:
-    """Thaw everything: all parameters get gradients, and batch norms are in the network's mode.
+    """Unfreeze everything: all parameters get gradients, and batch norms are in the network's mode.
 
     Args:
         net: the network; changed in place.
@@ -130,7 +130,7 @@ def unfreeze(net: nn.Module) -> None:
 
 
 def layers_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return names and modules of all parts with parameters but the classifier: stem layers, blocks, transitions, last norm."""
+    """Return the stem's layers, the blocks, the transitions and the last norm, with their names."""
     check_network(net, compiled=False)
     assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
     names = {module: name for name, module in net.named_modules()}
@@ -140,7 +140,7 @@ def layers_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _count_up_to(names: list[str], up_to: str) -> int:
-    """Count the layers up to a layer or a module that contains some; a prefix that all names share may be left out."""
+    """Return the number of layers up to a layer or a module that contains some; a prefix that all names share is optional."""
     firsts = {name.partition(".")[0] for name in names}
     prefix = f"{firsts.pop()}." if len(firsts) == 1 else ""
     counts: dict[str, int] = {}

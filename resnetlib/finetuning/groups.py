@@ -1,4 +1,4 @@
-"""Parameter groups: weight decay without norms and biases, and layer-wise learning rates."""
+"""Parameter groups for optimizers: no weight decay on norms and biases, and layer-wise learning rates."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ def parameter_groups(
 ) -> list[ParameterGroup]:
     """Group a network's parameters for an optimizer: no weight decay on norms and biases, lower learning rates for early layers.
 
-    The learning rate is `lr` at the classifier, and `layer_decay` times that of the next layer before it: the last norm, each
-    block, each transition, and the stem. The groups work with any optimizer and scheduler of `torch.optim`.
+    The learning rate is `lr` at the classifier, and falls by `layer_decay` at each layer before it: the last norm, each block, each
+    transition, and the stem. The groups work with any optimizer and scheduler of `torch.optim`.
 
     Args:
         net: the network; with `layer_decay=1` any module.
@@ -31,11 +31,11 @@ def parameter_groups(
         decay_all: apply weight decay to norms and biases too.
 
     Returns:
-        The groups, from the stem to the classifier, with frozen parameters too.
+        The groups, from the stem to the classifier; frozen parameters are included.
 
     Raises:
         ValueError: for numbers out of range.
-        TypeError: for layer-wise rates in a module that is not a network of this library.
+        TypeError: for layer-wise rates of a module that is not a network of this library.
 
     Source:
         Layer-wise rates: arXiv 1801.06146, sec. 3.2 ("discriminative fine-tuning"). No decay of norms and biases: arXiv 1812.01187,
@@ -71,7 +71,7 @@ def parameter_groups(
 
 
 def layer_decay_for(net: nn.Module, stem_lr_scale: float) -> float:
-    """Return the `layer_decay` with which the stem's learning rate is `stem_lr_scale` times the classifier's."""
+    """Return the `layer_decay` that makes the stem's learning rate `stem_lr_scale` times the classifier's."""
     return float(stem_lr_scale ** (1 / (len(_depths(net)[1]) - 1)))
 
 
@@ -79,7 +79,7 @@ def table_of(groups: list[ParameterGroup]) -> str:
     """Return a table of parameter groups.
 
     Args:
-        groups: the result of `parameter_groups`, or an optimizer's `param_groups`.
+        groups: result of `parameter_groups`, or an optimizer's `param_groups`.
 
     Returns:
         A line per group: label, learning rate, weight decay, number of tensors, number of parameters.
@@ -111,13 +111,11 @@ def _depths(net: nn.Module) -> tuple[Mapping[str, int], list[str]]:
     layers = layers_of(net)
     assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
     stem = set(net.stem())
-    labels, places = ["stem"], []
-    for name, layer in layers:
-        if layer not in stem:
-            labels.append(name)
-        places.append((f"{name}.", len(labels) - 1))
-    labels.append("head")
-    depths = {}
-    for name, _ in net.named_parameters():
-        depths[name] = next((depth for prefix, depth in places if name.startswith(prefix)), len(labels) - 1)
+    labels = ["stem", *(name for name, layer in layers if layer not in stem), "head"]
+    depth_of = {name: 0 if layer in stem else labels.index(name) for name, layer in layers}
+    head = len(labels) - 1
+    depths = {
+        name: next((depth for layer, depth in depth_of.items() if name.startswith(f"{layer}.")), head)
+        for name, _ in net.named_parameters()
+    }
     return depths, labels

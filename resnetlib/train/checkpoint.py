@@ -1,4 +1,4 @@
-"""Checkpoints of a training, and run.json, which says to which training a folder belongs."""
+"""Checkpoints of a training, and run.json, which records the training that a folder belongs to."""
 
 import hashlib
 import io
@@ -26,17 +26,16 @@ from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 State = dict[str, Any]
 
 Identity = dict[str, Any]
-"""What must not change when a training continues, as JSON has it."""
+"""JSON values that must not change when a training continues."""
 
 _NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
 
 
 class Checkpoints:
-    """A folder of the newest checkpoints, each named after its iteration and the hash of its content to detect damage."""
+    """A folder with the newest checkpoints, named after their iteration and the hash of their content."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
-        self.folder = folder
-        self.keep = keep
+        self.folder, self.keep = folder, keep
 
     def save(self, iteration: int, state: State) -> Path:
         """Write a checkpoint, then delete older ones."""
@@ -52,10 +51,9 @@ class Checkpoints:
         return path
 
     def load(self) -> tuple[State | None, list[str]]:
-        """Load the newest undamaged checkpoint onto the CPU, if there is one, and rename damaged ones to `*.damaged`.
+        """Load the newest undamaged checkpoint onto the CPU, if there are any, and rename damaged ones to `*.damaged`.
 
-        Returns the state and a message for each damaged checkpoint. Raises ValueError if all are damaged or the newest is not a
-        checkpoint.
+        Return the state and a message per damaged checkpoint; raise ValueError if all are damaged or the newest is no checkpoint.
         """
         messages: list[str] = []
         damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
@@ -111,18 +109,17 @@ def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str 
     }
 
 
-def hash_identity(identity: Identity) -> str:
-    """Return the SHA-256 of an identity in hexadecimal."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
 def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
-    """Write run.json; raise ValueError if there is one of another training, FileExistsError if there is another network."""
+    """Write run.json; raise ValueError if there is another training's, and FileExistsError if there is another network."""
     if os.path.lexists(path):
         run = read_run(path)
         for key, mine in identity.items():
-            if run.get(key) != mine:
-                what = _difference(key, run.get(key), mine)
+            theirs = run.get(key)
+            if theirs != mine:
+                if isinstance(theirs, dict) and isinstance(mine, dict):
+                    key = next(each for each in {**theirs, **mine} if theirs.get(each) != mine.get(each))
+                    theirs, mine = theirs.get(key), mine.get(key)
+                what = "images are others" if key == "digest" else f"{key} is {theirs}, not {mine}"
                 raise InputError(f"{path.parent} holds another training, whose {what}: give another folder")
         return
     foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
@@ -131,23 +128,16 @@ def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
     _write_run(path, {**identity, "sessions": []})
 
 
-def _difference(key: str, theirs: Any, mine: Any) -> str:
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        key, theirs, mine = next((k, theirs.get(k), mine.get(k)) for k in {**theirs, **mine} if theirs.get(k) != mine.get(k))
-    if key == "digest":
-        return "images are others"
-    return f"{key} is {theirs}, not {mine}"
-
-
 def begin_session(
     path: Path, iteration: int, processes: Processes, dtype: torch.dtype, compiled: bool, checked: list[dict[str, Any]]
 ) -> None:
-    """Add to run.json on what hardware and software a training continues, and which images were found to be readable."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
-    hardware = str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
-    hardware += f", {torch.get_num_threads()} threads"
+    """Add a session to run.json: the hardware and software on which the training continues, and which images are readable."""
     if processes.device.type == "cuda":
         hardware = torch.cuda.get_device_name(processes.device)
+    else:
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
+        name = capabilities.get("cpu_name") or platform.processor() or platform.machine()
+        hardware = f"{name}, {torch.get_num_threads()} threads"
     session = {
         "from": iteration,
         "precision": str(dtype).removeprefix("torch."),
@@ -162,13 +152,13 @@ def begin_session(
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Read run.json; raise ValueError if it is damaged."""
+    """Return the content of run.json; raise ValueError if it is damaged."""
     try:
         run = json.loads(read_file(path, 2**26))
         if not isinstance(run, dict) or not isinstance(run.get("sessions"), list):
             raise InputError("it must be an object with a list of sessions")
     except (ValueError, RecursionError) as error:
-        how = f"Delete it to go on from the checkpoints, or {path.parent} to begin anew."
+        how = f"Delete it to go on from the checkpoints, or {path.parent} to start again."
         raise InputError(f"{path} cannot be read: {error}. {how}") from error
     return run
 

@@ -1,7 +1,7 @@
-"""Training data: batches in a seeded order, from memory or from folders of images.
+"""Load training data: batches in a seeded order, from memory or from folders of images.
 
 The order, the crops and all other random numbers depend only on the seed, the epoch and the position in it. A training can
-therefore continue at any iteration, and neither the number of worker processes nor that of GPUs changes what an image looks like.
+therefore continue at any iteration, and the augmented images do not depend on the number of worker processes or GPUs.
 """
 
 import hashlib
@@ -44,19 +44,19 @@ Batch = tuple[Tensor, Tensor]
 """Preprocessed inputs `(N, C, H, W)` and labels `(N,)` on the device."""
 
 Images = LabelledImages | ImageFiles | str | Path
-"""Images in memory, found in a folder with a subfolder per class, or the path of such a folder."""
+"""Images in memory, or in a folder with a subfolder per class."""
 
 ORDER, CROPS, STEP = range(3)
-"""Purposes of random numbers; each has its own generators."""
+"""Uses of random numbers, each with its own generators."""
 
 
 def derive_seed(*numbers: int) -> int:
-    """Hash nonnegative numbers into a seed of 32 bits, so that neighbouring ones give unrelated random numbers."""
+    """Hash nonnegative numbers to a 32-bit seed, so that neighbouring ones give unrelated random numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
-    """Return a CPU generator that is seeded by `derive_seed`."""
+    """Return a CPU generator seeded by `derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(*numbers))
 
 
@@ -67,7 +67,7 @@ def spread(n: int, length: int) -> list[int]:
 
 
 class MemoryLoader:
-    """Batches of images that stay on the device as uint8, and are cropped and flipped there."""
+    """Loads images that stay on the device as uint8, and are cropped and flipped there."""
 
     eval_batch_size = 500
 
@@ -87,7 +87,7 @@ class MemoryLoader:
         for split, labels in (("training", train.labels), ("test", test.labels)):
             if not len(labels) or not bool(((labels >= 0) & (labels < len(train.classes))).all()):
                 raise InputError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
-        self.digest = _hash_tensors(train.images, train.labels, test.images, test.labels)
+        self.digest = hash_tensors(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
         self.checked: list[dict[str, Any]] = []
         channels, height, width = train.images.shape[1:]
@@ -96,11 +96,11 @@ class MemoryLoader:
         if preprocess is not None and preprocess.channels != channels:
             raise InputError(f"images have {channels} channels, and the preprocessing is for {preprocess.channels}")
         self.preprocess = replace(preprocess or measure_preprocessing(train.images), resize=height, size=height)
-        self._train = train.images.to(processes.device), train.labels.to(processes.device)
-        self._test = test.images.to(processes.device), test.labels.to(processes.device)
+        device = processes.device
+        self._train, self._test = ((each.images.to(device), each.labels.to(device)) for each in (train, test))
         self._recipe, self._seed, self._processes = recipe, seed, processes
         statistics = (self.preprocess.mean, self.preprocess.std)
-        self._mean, self._std = (torch.tensor(values, device=processes.device).view(-1, 1, 1) for values in statistics)
+        self._mean, self._std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in statistics)
 
     def __len__(self) -> int:
         """Return the number of training images."""
@@ -108,15 +108,15 @@ class MemoryLoader:
 
     def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
-        size, steps, world = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self)), self._processes.world_size
-        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[: steps * size]
-        crops = draw_crops(steps * size, pad=self._recipe.pad, generator=seeded_generator(self._seed, CROPS, epoch))
-        images, labels = self._train
+        (images, labels), recipe, world = self._train, self._recipe, self._processes.world_size
+        count, size = recipe.steps_per_epoch(len(self)) * recipe.batch_size, recipe.batch_size // world
+        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[:count]
+        crops = draw_crops(count, pad=recipe.pad, generator=seeded_generator(self._seed, CROPS, epoch))
         order, crops = (drawn[self._processes.rank :: world].to(images.device) for drawn in (order, crops))
-        for index, crop in islice(zip(order.split(size // world), crops.split(size // world), strict=True), first, None):
+        for index, crop in islice(zip(order.split(size), crops.split(size), strict=True), first, None):
             pixels = images[index]
-            if self._recipe.augmentation == "pad_crop_flip":
-                pixels = crop_flip(pixels, crop, pad=self._recipe.pad)
+            if recipe.augmentation == "pad_crop_flip":
+                pixels = crop_flip(pixels, crop, pad=recipe.pad)
             yield self._normalize(pixels), labels[index]
 
     def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
@@ -127,11 +127,12 @@ class MemoryLoader:
             yield self._normalize(pixels[index]), labels[index]
 
     def _normalize(self, pixels: Tensor) -> Tensor:
-        """Apply `preprocess` with constants that are on the device already: copying them would stall a GPU at each batch."""
+        """Apply `preprocess` with constants on the device: copying them for each batch would stall a GPU."""
         return (pixels / 255 - self._mean) / self._std
 
 
-def _hash_tensors(*tensors: Tensor) -> str:
+def hash_tensors(*tensors: Tensor) -> str:
+    """Return the SHA-256 of shapes and values."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(f"{tuple(tensor.shape)}".encode())
@@ -140,7 +141,7 @@ def _hash_tensors(*tensors: Tensor) -> str:
 
 
 def measure_preprocessing(images: Tensor) -> Preprocessing:
-    """Return a preprocessing that normalizes square uint8 images by the mean and standard deviation of each channel."""
+    """Return the preprocessing that normalizes square uint8 images by the mean and standard deviation of each channel."""
     counts = torch.stack([torch.bincount(channel.flatten().long(), minlength=256) for channel in images.transpose(0, 1)]).double()
     shades = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     mean = counts @ shades / counts.sum(1)
@@ -152,7 +153,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 class FolderLoader:
-    """Batches of images in folders with a subfolder per class, read and augmented by worker processes."""
+    """Loads images in folders with a subfolder per class, read and augmented by worker processes."""
 
     eval_batch_size = 100
 
@@ -174,11 +175,11 @@ class FolderLoader:
         self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
         self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
         check_same_classes(self._train, self._test)
+        self._recipe, self._seed, self._processes = recipe, seed, processes
         self.classes = self._train.classes
         self.checked = [files.check_result for files in (self._train, self._test) if files.stamp]
         self.augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _hash_files(self._train, self._test)
-        self._recipe, self._seed, self._processes = recipe, seed, processes
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._workers = min(8, cores) if workers is None else workers
         self._context = _forkserver() if processes.world_size > 1 and self._workers else None
@@ -189,19 +190,18 @@ class FolderLoader:
 
     def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
-        size, steps = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self))
-        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))
-        places = (torch.arange(i * size, (i + 1) * size)[self._processes.rank :: self._processes.world_size]
-                  for i in range(first, steps))  # fmt: skip
-        batches = (list(zip(order[part].tolist(), part.tolist(), strict=True)) for part in places)
+        size, count = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self)) * self._recipe.batch_size
+        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[:count]
+        rank, world = self._processes.rank, self._processes.world_size
+        places = (range(i + rank, i + size, world) for i in range(first * size, count, size))
+        batches = (list(zip(order[part.start : part.stop : world].tolist(), part, strict=True)) for part in places)
         return self._load(self._train, self.augmentation, batches, seed=(self._seed, CROPS, epoch))
 
     def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Yield this process's part of `images` images without augmentation, spread over the split; 0 for all."""
         files, size = self._train if split == "train" else self._test, self.eval_batch_size
-        chosen = spread(images, len(files))[self._processes.rank :: self._processes.world_size]
-        batches = ([(number, 0) for number in chosen[i : i + size]] for i in range(0, len(chosen), size))
-        return self._load(files, self.preprocess, batches)
+        chosen = [(number, 0) for number in spread(images, len(files))[self._processes.rank :: self._processes.world_size]]
+        return self._load(files, self.preprocess, (chosen[i : i + size] for i in range(0, len(chosen), size)))
 
     def _load(
         self, files: ImageFiles, transform: Any, batches: Iterable[list[tuple[int, int]]], seed: tuple[int, ...] | None = None
@@ -210,8 +210,8 @@ class FolderLoader:
         stop = torch.zeros(1, dtype=torch.bool).share_memory_()
         loader = DataLoader(
             _ImageReader(files, transform, seed, stop),
-            batch_sampler=batches,
-            collate_fn=_collate,
+            batch_size=None,  # the reader returns batches
+            sampler=batches,
             worker_init_fn=_start_worker,
             num_workers=self._workers,
             pin_memory=device.type == "cuda",
@@ -234,14 +234,14 @@ class FolderLoader:
 
 
 class _ImageReader(Dataset[Any]):
-    """Reads batches of images; an item is (image, position in the epoch), and the position seeds the transform."""
+    """Reads batches of (image number, position in the epoch); the position seeds the transform."""
 
     def __init__(self, files: ImageFiles, transform: Any, seed: tuple[int, ...] | None, stop: Tensor) -> None:
         self.files, self.transform, self.seed, self.stop = files, transform, seed, stop
 
-    def __getitems__(self, items: list[tuple[int, int]]) -> list[tuple[Tensor, int]] | str:
-        """Read a batch, or return the error as text: a loader would raise it with a worker's traceback."""
-        batch: list[tuple[Tensor, int]] = []
+    def __getitem__(self, items: list[tuple[int, int]]) -> Any:
+        """Read a batch, or return an error as text, since a DataLoader would raise it with the worker's traceback."""
+        batch = []
         for number, place in items:
             if self.stop.item():
                 return "stopped"
@@ -254,15 +254,11 @@ class _ImageReader(Dataset[Any]):
                     batch.append((self.transform(image), label))
             except (ValueError, OSError) as error:
                 return str(error)
-        return batch
-
-
-def _collate(batch: list[tuple[Tensor, int]] | str) -> Any:
-    return batch if isinstance(batch, str) else default_collate(batch)
+        return default_collate(batch)
 
 
 def _start_worker(number: int) -> None:
-    """Leave Ctrl-C to the main process, and exit with it however it ends."""
+    """Leave Ctrl-C to the main process, and exit when it ends, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -275,14 +271,14 @@ def _exit_with_parent() -> None:
 
 
 def _forkserver() -> BaseContext:
-    """Return a context whose workers are not forked from a process with threads of gloo or nccl."""
+    """Return a context that does not fork a process with threads of gloo or nccl."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "torchvision.transforms.v2", "PIL.Image"])
     return context
 
 
 def _hash_files(*folders: ImageFiles) -> str:
-    """Hash names and sizes, and the contents if they were read already: reading a large folder for this would take too long."""
+    """Hash names and sizes, and contents where `try_images` has read them: reading all of a large folder would take too long."""
     digest = hashlib.sha256()
     for files in folders:
         digest.update(files.digest.encode())
@@ -333,13 +329,13 @@ def make_loader(
     return FolderLoader(ours, others, recipe, seed, processes, preprocess)
 
 
-def find_train_and_test(data: Path, images: int = 0) -> tuple[LabelledImages, LabelledImages, int] | tuple[Path, Path, int]:
-    """Return training images, test images and the number of classes of CIFAR-10 or of a folder with `train/` and `val/`."""
+def find_train_and_test(data: Path, images: int = 0) -> tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]:
+    """Return the training and test images of CIFAR-10 or of a folder with `train/` and `val/`."""
     if is_cifar10(data):
         train = cifar10(data, "train")
-        return train.first(images) if images else train, cifar10(data, "test"), len(train.classes)
+        return train.first(images) if images else train, cifar10(data, "test")
     if not (data / "train").is_dir() or not (data / "val").is_dir():
         raise InputError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
     if images:
         raise InputError("--images is for CIFAR-10: of a folder, all images are used")
-    return data / "train", data / "val", sum(path.is_dir() for path in (data / "train").iterdir())
+    return find_images(data / "train"), find_images(data / "val")

@@ -1,4 +1,4 @@
-"""Ctrl-C stops a training at any moment, even where Python discards the exception."""
+"""Stop a training on Ctrl-C at any moment, even where Python would discard the exception."""
 
 import os
 import signal
@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class _State(threading.local):
-    """State of a thread: only the main thread receives signals."""
-
+class _State(threading.local):  # of each thread, since only the main thread receives signals
     received = False
     deferred = 0
 

@@ -1,7 +1,6 @@
-"""Metrics of a training: of its iterations, of evaluations, curves, and the final result."""
+"""Metrics of a training: means over iterations, evaluations, the curves, and the final result."""
 
 import hashlib
-import io
 import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.disk import open_file, read_file, write_atomically, write_figure
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, ResnetlibError
 from resnetlib.inference import Evaluation, evaluate
@@ -21,11 +20,8 @@ from resnetlib.modules import Backbone
 from resnetlib.train.data import Batch
 from resnetlib.train.interrupts import check_interrupt
 
-_MAX_LOSS = 1e4
-"""A mean loss above this many nats is divergence: guessing among a million classes costs 14."""
-
-_MAX_SKIPPED = 20
-"""So many nonfinite gradients in a row are divergence in fp16 too, although its loss scale halves at each."""
+_MAX_LOSS = 1e4  # nats; guessing among a million classes costs 14
+_MAX_SKIPPED = 20  # nonfinite gradients in a row are divergence in fp16 too, although its loss scale halves at each
 
 
 class DivergenceError(ResnetlibError, ArithmeticError):
@@ -41,9 +37,9 @@ class StepMeans(NamedTuple):
 
 
 class StepMetrics:
-    """Collects losses, errors and gradient norms of iterations on the device, and reads them only now and then.
+    """Collects the metrics of iterations on the device, and reads them only now and then, since each read makes a GPU wait.
 
-    With `skips_steps`, as in fp16, the optimizer skips steps with a nonfinite gradient, so a few are no divergence.
+    With `skips_steps`, as in fp16, the optimizer skips steps with a nonfinite gradient, so a few of them are not a divergence.
     """
 
     def __init__(self, processes: Processes, *, skips_steps: bool) -> None:
@@ -56,30 +52,26 @@ class StepMetrics:
         self._new.append(values)
 
     def read(self, iteration: int) -> StepMeans:
-        """Wait for the device, and return the means over all iterations added; raise DivergenceError if one diverged."""
+        """Return the means over all iterations added; raise DivergenceError if one of them diverged."""
         rows = self._processes.mean(torch.stack(self._new)).cpu()
         self._new.clear()
-        self._check(rows, iteration - len(rows))
+        finite = rows[:, 2].isfinite()
+        good = rows[:, 0].isfinite() & (rows[:, 0] < _MAX_LOSS)
+        if not self._skips_steps or (len(rows) >= _MAX_SKIPPED and not finite.any()):
+            good &= finite
+        if not good.all():
+            at = int(good.logical_not().nonzero()[0])
+            where = f"in iteration {iteration - len(rows) + at + 1}"
+            raise DivergenceError(f"the training diverged {where}: loss {rows[at, 0]:g}, norm of the gradient {rows[at, 2]:g}")
         self._read.append(rows)
         everything = torch.cat(self._read)
         norms = everything[:, 2][everything[:, 2].isfinite()]
         loss, error, _ = everything.mean(0).tolist()
         return StepMeans(loss, 100 * error, norms.mean().item() if len(norms) else 0.0)
 
-    def _check(self, rows: Tensor, first: int) -> None:
-        good = rows[:, 0].isfinite() & (rows[:, 0] < _MAX_LOSS)
-        finite = rows[:, 2].isfinite()
-        if not self._skips_steps or (len(rows) >= _MAX_SKIPPED and not finite.any()):
-            good &= finite
-        if bool(good.all()):
-            return
-        at = int(good.logical_not().nonzero()[0])
-        loss, _, norm = rows[at].tolist()
-        raise DivergenceError(f"the training diverged in iteration {first + at + 1}: loss {loss:g}, norm of the gradient {norm:g}")
-
 
 def evaluate_distributed(net: Backbone, batches: Generator[Batch, None, None], processes: Processes) -> Evaluation:
-    """Evaluate a network that is the same in all processes, each on its own batches; a process may have none."""
+    """Evaluate a network on the batches of all processes; one of them may have none."""
     with closing(batches):
         first = next(batches, None)
         own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, _interruptible(chain([first], batches)))
@@ -126,7 +118,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneResult:
-    """Result of fine-tuning: as `Result`, but of validation images, by which the weights are chosen if the recipe has patience."""
+    """Result of fine-tuning: a `Result` with validation images, by which the weights are chosen if the recipe has patience."""
 
     iterations: int
     train_error: float
@@ -141,10 +133,10 @@ AnyResult = TypeVar("AnyResult", Result, FinetuneResult)
 
 
 def write_result(path: Path, result: Result | FinetuneResult, training: str, files: Sequence[str]) -> None:
-    """Write a result with hashes of the training's identity, of the files beside it, and of itself."""
+    """Write a result with hashes of the training's identity, of the files in its folder, and of itself."""
     hashes = {"training": training, **{name: _sha256(path.parent / name) for name in files if (path.parent / name).is_file()}}
     content = {**asdict(result), "sha256": hashes}
-    content["sha256"] = {**hashes, "rest": _hash_of(content)}
+    content["sha256"] = {**hashes, "rest": hash_json(content)}
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -156,7 +148,7 @@ def read_result(path: Path, kind: type[AnyResult]) -> tuple[AnyResult, dict[str,
         names = {field.name for field in fields(kind)}
         if not isinstance(hashes, dict) or content.keys() != names or not all(type(x) in (int, float) for x in content.values()):
             raise InputError("it is not the result of a training")
-        if hashes.pop("rest", None) != _hash_of({**content, "sha256": hashes}):
+        if hashes.pop("rest", None) != hash_json({**content, "sha256": hashes}):
             raise InputError("its contents are not those that were written")
         return kind(**content), hashes
     except (ValueError, RecursionError) as error:
@@ -168,7 +160,8 @@ def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
     return [folder / name for name, digest in hashes.items() if _sha256(folder / name) != digest]
 
 
-def _hash_of(content: dict[str, Any]) -> str:
+def hash_json(content: dict[str, Any]) -> str:
+    """Return the SHA-256 of JSON values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -178,7 +171,7 @@ def _sha256(path: Path) -> str:
 
 
 def draw_curves(records: Sequence[dict[str, Any]], path: Path, split: str) -> None:
-    """Draw errors and losses against iterations as in arXiv 1512.03385, fig. 4 and 6: training thin, test or validation bold."""
+    """Draw errors and losses against iterations, as in arXiv 1512.03385, fig. 4 and 6."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -193,6 +186,4 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, split: str) -> No
         axes.set(xlabel="iterations", ylabel=f"{what} ({unit})", ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend()
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    write_atomically(path, content.getvalue())
+    write_figure(path, figure)

@@ -1,11 +1,12 @@
-"""Training recipes: how a network is trained, as data, and the recipes that have names."""
+"""Training recipes as data, and the named ones."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from math import cos, pi
 from sys import float_info
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from resnetlib.errors import InputError
 
@@ -14,10 +15,17 @@ Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
 
-_MAX_MAGNITUDE = 30  # torchvision's RandAugment has 31 bins
-
 _ONE_CYCLE_RISE = 0.2
 """Fraction of the one-cycle schedule in which the learning rate rises."""
+
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("batch_size", "lr", "train_size", "test_size", "test_resize"), lambda value: value > 0, "above 0"),
+    (("stem_lr_scale", "smallest_crop"), lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    (("head_only_fraction",), lambda value: value <= 1, "at most 1"),
+    (("label_smoothing", "ema", "momentum"), lambda value: value < 1, "below 1"),
+    (("rand_augment",), lambda value: value <= 30, "at most 30"),  # torchvision's RandAugment has 31 bins
+)
+"""Fields, checks of their values, and the accepted values; types and signs are checked before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,31 +111,14 @@ class Recipe:
     test_resize: int = 256
 
     def __post_init__(self) -> None:
-        choices = {"optimizer": Optimizer, "schedule": Schedule, "augmentation": Augmentation, "loss": Loss}
-        for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
         for field in fields(self):
-            _check_number(field.name, getattr(self, field.name), field.type)
+            _check_type(field.name, getattr(self, field.name), field.type)
+        for names, fits, accepted in _RANGES:
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise InputError(f"{name} must be {accepted}, got {getattr(self, name)!r}")
         if (self.epochs > 0) == (self.iterations > 0):
             raise InputError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
-        for name in ("label_smoothing", "ema", "momentum"):
-            if getattr(self, name) >= 1:
-                raise InputError(f"{name} must be below 1, got {getattr(self, name)!r}")
-        if self.head_only_fraction > 1:
-            raise InputError(f"head_only_fraction must be at most 1, got {self.head_only_fraction!r}")
-        for name in ("stem_lr_scale", "smallest_crop"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} must be above 0 and at most 1, got {getattr(self, name)!r}")
-        self._check_schedule()
-        if self.optimizer == "nesterov" and not self.momentum:
-            raise InputError("the optimizer 'nesterov' needs momentum above 0")
-        if self.rand_augment > _MAX_MAGNITUDE:
-            raise InputError(f"rand_augment must be at most {_MAX_MAGNITUDE}, got {self.rand_augment}")
-        if self.test_resize < self.test_size:
-            raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
-
-    def _check_schedule(self) -> None:
         marks = self.milestones
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):
@@ -142,6 +133,10 @@ class Recipe:
                 "a warm-up needs warmup_lr, and a schedule other than 'one_cycle', which has its own, "
                 f"got warmup={self.warmup}, warmup_lr={self.warmup_lr}, {self.schedule!r}"
             )
+        if self.optimizer == "nesterov" and not self.momentum:
+            raise InputError("the optimizer 'nesterov' needs momentum above 0")
+        if self.test_resize < self.test_size:
+            raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images` images; raise ValueError if they do not fill one."""
@@ -166,15 +161,15 @@ class Recipe:
         return json.dumps(asdict(self))
 
 
-def _check_number(name: str, value: Any, kind: Any) -> None:
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
+    if kind is bool and not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {value!r}")
     if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
     if kind is float and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= float_info.max):
         raise InputError(f"{name} must be a number, 0 or more, got {value!r:.200}")
-    if kind is bool and not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, got {value!r}")
-    if name in ("batch_size", "lr", "train_size", "test_size", "test_resize") and not value:
-        raise InputError(f"{name} must be above 0, got {value!r}")
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -269,7 +264,7 @@ he2016_cifar
 densenet_cifar
     arXiv 1608.06993, sec. 4.2.
 one_cycle_cifar
-    a short training for small machines, after arXiv 1708.07120.
+    a short training for small machines, as in arXiv 1708.07120.
 finetune
     for `resnetlib.finetune`: the classifier alone for a fifth of the iterations, then all layers with lower learning rates for
     early ones (arXiv 1801.06146, sec. 3.2 and 3.3); the best weights on the validation images are kept.

@@ -1,4 +1,4 @@
-"""A training with its folder: `fit`, measurements, checkpoints, and in the end the saved network."""
+"""`fit`: train a network in a folder that holds its log, its checkpoints and, at the end, the saved network."""
 
 import errno
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
-from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, hash_identity, identify
-from resnetlib.train.data import Images, make_loader
+from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, identify
+from resnetlib.train.data import Images, Split, make_loader
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import (
     AnyResult,
@@ -33,6 +33,7 @@ from resnetlib.train.metrics import (
     draw_curves,
     error_of,
     evaluate_distributed,
+    hash_json,
     read_result,
     write_result,
 )
@@ -48,10 +49,13 @@ from resnetlib.zoo import create_model
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
 _FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
-"""Files of a run, besides its checkpoints."""
+"""The files of a training, besides its checkpoints."""
+
+_STATE = ("seconds", "best", "best_at", "best_net", "best_config", "stale", "log")
+"""Attributes of `Run` that a checkpoint holds, besides the trainer's state."""
 
 _DRAW_SECONDS = 20.0
-"""Seconds between two drawings of the curves."""
+"""The curves are drawn at most this often."""
 
 
 def fit(
@@ -81,12 +85,12 @@ def fit(
         train: training images, in memory or in a folder with a subfolder per class.
         test: test images, of the same kind; used only for measuring, unless the recipe has patience.
         recipe: the recipe.
-        out: folder to write or to continue in. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json,
+        out: folder to write, or to continue in. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json,
             result.json, best.safetensors and checkpoints.
         seed: seed of the order, the augmentation and all random numbers in training; initial weights are the caller's.
         preprocess: the preprocessing, such as that of pretrained weights (`net.preprocess`); None for the statistics of images in
             memory, and ImageNet's for folders.
-        start: identifies the initial weights, for example by a hash: a folder that began with others is rejected.
+        start: identifies the initial weights, for example by a hash; a folder that began with others is rejected.
         device: the device; None for a GPU if there is one.
         precision: precision of the convolutions.
         compiled: compile the network first, which takes about a minute and may not pay on a CPU.
@@ -115,9 +119,9 @@ def fit(
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
         2
     """
-    options: dict[str, Any] = {"seed": seed, "preprocess": preprocess, "start": start, "device": device, "precision": precision}
-    options |= {"compiled": compiled, "every": every, "sample": sample, "keep": keep}
-    return run_training(Result, net, train, test, recipe, out, **options)
+    return run_training(
+        Result, net, train, test, recipe, out, seed, preprocess, start, device, precision, compiled, every, sample, keep
+    )
 
 
 def run_training(
@@ -127,7 +131,6 @@ def run_training(
     test: Images,
     recipe: Recipe,
     out: str | Path,
-    *,
     seed: int,
     preprocess: Preprocessing | None,
     start: str,
@@ -138,7 +141,7 @@ def run_training(
     sample: int,
     keep: int = 2,
 ) -> AnyResult:
-    """Do the work of `fit`; the kind of the result says what its evaluation images are called."""
+    """Run `fit` or `finetune`, which return different kinds of results."""
     check_arguments(recipe, out, seed=seed, every=every, sample=sample)
     if not isinstance(keep, int) or not 1 <= keep < 2**63:
         raise InputError(f"keep must be an int, 1 or more, got {keep!r}")
@@ -146,27 +149,29 @@ def run_training(
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
     if is_dilated(net):
-        raise InputError("a dilated network's figures would not be those of what is saved: build it without output_stride")
-    with process_group(choose_device(device)) as processes, _preserve_rng(processes.device):
-        data = make_loader(train, test, recipe, seed, processes, preprocess)
-        if len(data.classes) != net.num_classes:
-            raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
-        dtype = dtype_of(precision, processes.device)
-        net.to(processes.device).to(memory_format=torch.channels_last)
-        identity = identify(net, data, recipe, seed, start)
-        net.preprocess, net.classes = data.preprocess, data.classes
-        trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
-        try:
-            result = Run(kind, trainer, Path(out), identity, every, sample, keep).complete()
-        finally:
-            trainer.thaw()
-    net.load_state_dict(create_model(Path(out), device=processes.device).state_dict())
+        raise InputError("the saved network would not be dilated, and would have other errors: build it without output_stride")
+    with process_group(choose_device(device)) as processes:
+        device = processes.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            data = make_loader(train, test, recipe, seed, processes, preprocess)
+            if len(data.classes) != net.num_classes:
+                raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
+            net.to(device).to(memory_format=torch.channels_last)
+            identity = identify(net, data, recipe, seed, start)
+            net.preprocess, net.classes = data.preprocess, data.classes
+            dtype = dtype_of(precision, device)
+            trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
+            try:
+                Run(kind, trainer, Path(out), identity, every, sample, keep).complete()
+            finally:
+                trainer.thaw()
+    net.load_state_dict(create_model(Path(out), device=device).state_dict())
     net.zero_grad()
-    return result
+    return read_result(Path(out) / RESULT, kind)[0]
 
 
 def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int) -> None:
-    """Check arguments of `fit` and `finetune` before images are read."""
+    """Check the arguments of `fit` and `finetune` before images are read."""
     if not isinstance(recipe, Recipe):
         raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
@@ -177,39 +182,32 @@ def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, s
     if not str(out) or "\0" in str(out):
         raise InputError(f"out must name a folder, got {str(out)!r}")
     if Path(out).exists() and not Path(out).is_dir():
-        raise NotADirectoryError(f"{out} is a file: give a folder to fill, or to go on in")
+        raise NotADirectoryError(f"{out} is a file: give a folder to write, or to continue in")
 
 
-@contextmanager
-def _preserve_rng(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
-
-
-class Run(Generic[AnyResult]):
-    """A training with its folder. `Result` calls the evaluation images "test", `FinetuneResult` calls them "val"."""
+class Run:
+    """A training in its folder. A `Result` calls the evaluation images "test", a `FinetuneResult` calls them "val"."""
 
     def __init__(
-        self, kind: type[AnyResult], trainer: Trainer, out: Path, identity: dict[str, Any], every: int, sample: int, keep: int
+        self, kind: type[Any], trainer: Trainer, out: Path, identity: dict[str, Any], every: int, sample: int, keep: int
     ) -> None:
-        self._kind: type[AnyResult] = kind
-        self._split = "test" if kind is Result else "val"
         self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
-        self._training = hash_identity(identity)
+        self._kind, self._split = kind, "test" if kind is Result else "val"
+        self._training = hash_json(identity)
         self._every, self._sample = every or trainer.steps_per_epoch, sample
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
-        self._log = ""
-        self._seconds, self._best, self._best_at, self._stale = 0.0, 100.0, 0, 0
-        self._best_net: dict[str, Tensor] | None = None
-        self._best_config = ""
         self._drawn = time.monotonic()
+        self.log, self.seconds = "", 0.0
+        self.best, self.best_at, self.stale = 100.0, 0, 0
+        self.best_net: dict[str, Tensor] | None = None
+        self.best_config = ""
 
-    def complete(self) -> AnyResult:
+    def complete(self) -> None:
         """Train from the newest checkpoint to the end, and save the network."""
         try:
             with interrupts(), self._lock():
                 if self._processes.is_main:
-                    self._enter()
+                    self._claim_folder()
                 self._processes.barrier()
                 if not self._is_finished():
                     self._resume()
@@ -227,7 +225,7 @@ class Run(Generic[AnyResult]):
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
             raise OSError(
-                "a process that reads images was killed, as happens where memory or shared memory (/dev/shm) is short. Make room, "
+                "a process that reads images was killed, which happens if memory or shared memory (/dev/shm) runs out. Free some, "
                 "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
                 f"{(str(error) or repr(error)).splitlines()[0]}"
             ) from error
@@ -235,18 +233,17 @@ class Run(Generic[AnyResult]):
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             newest = next(iter(self._checkpoints.newest_first()), None)
-            left = "there is no checkpoint yet" if newest is None else f"{newest} is there, and whole"
-            raise OSError(error.errno, f"the disk is full; {left}. Make room, and run the same again: {error}") from error
-        return read_result(self._out / RESULT, self._kind)[0]
+            left = "there is no checkpoint yet" if newest is None else f"{newest} is intact"
+            raise OSError(error.errno, f"the disk is full; {left}. Free some space, and run the same again: {error}") from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Keep other trainings out of the folder."""
+        """Lock the folder against other trainings."""
+        from filelock import FileLock, Timeout
+
         if not self._processes.is_main:
             yield
             return
-        from filelock import FileLock, Timeout
-
         self._out.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._out / LOCK, blocking=False):
@@ -254,169 +251,163 @@ class Run(Generic[AnyResult]):
         except Timeout as error:
             raise BlockingIOError(f"another process trains in {self._out} already: wait for it, or give another folder") from error
 
-    def _enter(self) -> None:
-        """Claim the folder, and delete files that a killed process did not finish writing."""
-        for name in _FILES:
-            if (self._out / name).exists() and not (self._out / name).is_file():
-                raise InputError(f"{self._out / name} is a pipe, a socket, a device or a folder, expected a regular file")
+    def _claim_folder(self) -> None:
+        """Write run.json, and delete files that a killed process did not finish writing."""
+        for path in (self._out / name for name in _FILES):
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path} is a pipe, a socket, a device or a folder, expected a regular file")
         finished = False
         with suppress(OSError, ValueError):
             finished = read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
         claim_folder(self._out / RUN, self._identity, finished=finished)
         self._checkpoints.clean()
-        for name in _FILES:
-            for path in unfinished(self._out, name):
-                path.unlink()
+        for path in (path for name in _FILES for path in unfinished(self._out, name)):
+            path.unlink()
 
     def _is_finished(self) -> bool:
-        """Return whether the result is there, and the files that belong to it are whole."""
+        """Return whether there is a result, and the files that belong to it are undamaged."""
         path = self._out / RESULT
         if not os.path.lexists(path):
             return False
         changed: list[Path] = []
         try:
-            _, hashes = read_result(path, self._kind)
+            hashes = read_result(path, self._kind)[1]
             if hashes.pop("training", None) != self._training:
                 raise InputError(f"{path} is another training's")
-            needed = {name: digest for name, digest in hashes.items() if name not in (BEST, LOG) or (self._out / name).exists()}
-            changed = changed_files(self._out, needed)
+            optional = [name for name in (BEST, LOG) if not (self._out / name).exists()]
+            changed = changed_files(self._out, {name: digest for name, digest in hashes.items() if name not in optional})
             if changed:
-                names = ", ".join(map(str, changed))
-                raise InputError(f"{names} is damaged: its SHA-256 is not the one that was written down")
+                raise InputError(f"{', '.join(map(str, changed))} is damaged: its SHA-256 is not the recorded one")
             pretrained_config_of(read_json(self._out / CONFIG))
         except (OSError, ValueError) as error:
             if not self._checkpoints.newest_first():
-                raise InputError(f"{error}. No checkpoint can replace it: delete {self._out} to begin anew.") from error
+                raise InputError(f"{error}. No checkpoint can replace it: delete {self._out} to start again.") from error
             if self._processes.is_main:
                 for path in changed:  # the change may have been deliberate
                     path.replace(path.with_name(f"{path.name}.damaged"))
                 kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
-                tqdm.write(f"{error}; it is written anew from the newest checkpoint{kept}")
+                tqdm.write(f"{error}; it is written again from the newest checkpoint{kept}")
             return False
         return True
 
     def _resume(self) -> None:
         """Load the newest checkpoint, and restore the files that belong to it."""
-        messages: list[str] = []
-        is_main = self._processes.is_main
-        for turn in (is_main, not is_main):  # the others load when the main process has renamed damaged checkpoints
+        trainer, is_main = self.trainer, self._processes.is_main
+        for turn in (is_main, not is_main):  # the main process renames damaged checkpoints before the others load
             if turn:
                 state, messages = self._checkpoints.load()
             self._processes.barrier()
         if state is not None:
-            path = self._checkpoints.newest_first()[0]
-            if state.pop("training", None) != self._training:
-                what = "the seed, the network, the recipe, the images or the first weights"
-                raise InputError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
-            try:
-                self._load_state_dict(state)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise InputError(f"{path} does not fit this training: {error}") from error
-        iteration = self.trainer.iteration
-        total = self._processes.sum(torch.tensor(float(iteration), device=self._processes.device))
-        if total != iteration * self._processes.world_size:
+            self._load_state_dict(state, self._checkpoints.newest_first()[0])
+        total = self._processes.sum(torch.tensor(float(trainer.iteration), device=self._processes.device))
+        if total != trainer.iteration * self._processes.world_size:
             raise InputError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
         if is_main:
             for message in messages:
-                tqdm.write(f"{message}; going on from iteration {iteration}")
+                tqdm.write(f"{message}; going on from iteration {trainer.iteration}")
             self._write_log()
-            if self._best_net is not None:
-                write_state(self._best_net, self._out / BEST, pretrained_config_from_json(self._best_config))
-            trainer = self.trainer
+            if self.best_net is not None:
+                write_state(self.best_net, self._out / BEST, pretrained_config_from_json(self.best_config))
             checked = trainer.data.checked
-            begin_session(self._out / RUN, iteration, self._processes, trainer.dtype, trainer.compiled, checked)
+            begin_session(self._out / RUN, trainer.iteration, self._processes, trainer.dtype, trainer.compiled, checked)
+
+    def _load_state_dict(self, state: dict[str, Any], path: Path) -> None:
+        if state.get("training") != self._training:
+            what = "the seed, the network, the recipe, the images or the first weights"
+            raise InputError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
+        try:
+            for name in _STATE:
+                setattr(self, name, state[name])
+            self.trainer.load_state_dict(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{path} does not fit this training: {error}") from error
 
     def _train(self) -> None:
         """Train to the last iteration or until patience runs out, with evaluations on the way."""
-        trainer, batch, quiet = self.trainer, self.trainer.recipe.batch_size, None if self._processes.is_main else True
-        done, total = trainer.iteration * batch, trainer.steps * batch
-        patience = trainer.recipe.patience
+        trainer, batch, patience = self.trainer, self.trainer.recipe.batch_size, self.trainer.recipe.patience
+        done, total, quiet = trainer.iteration * batch, trainer.steps * batch, None if self._processes.is_main else True
         with tqdm(total=total, initial=done, unit=" images", unit_scale=True, smoothing=0.1, disable=quiet) as bar:
-            while trainer.iteration < trainer.steps and not 0 < patience <= self._stale:
-                begin, start = trainer.iteration, time.perf_counter()
-                for new, means in trainer.train_until(min(trainer.steps, (begin // self._every + 1) * self._every)):
+            while trainer.iteration < trainer.steps and not 0 < patience <= self.stale:
+                first, start = trainer.iteration, time.perf_counter()
+                for new, means in trainer.train_until(min(trainer.steps, (first // self._every + 1) * self._every)):
                     epoch = trainer.iteration / trainer.steps_per_epoch
                     bar.update(new * batch)
                     bar.set_postfix(epoch=f"{epoch:.2f}", loss=f"{means.loss:.3f}", error=f"{means.error:.1f} %")
                 seconds = time.perf_counter() - start
-                self._seconds += seconds
-                self._measure(means, batch * (trainer.iteration - begin) / seconds)
+                self.seconds += seconds
+                self._measure(means, batch * (trainer.iteration - first) / seconds)
 
     def _measure(self, means: StepMeans, images_per_second: float) -> None:
         """Evaluate the network on samples, log it, and save a checkpoint."""
         trainer, net = self.trainer, self.trainer.result
         seen, test = self._evaluate(self._sample)
-        self._stale = self._stale + 1 if trainer.counts_for_patience else 0
-        improved = error_of(test) < self._best or not self._best_at
+        self.stale = self.stale + 1 if trainer.counts_for_patience else 0
+        improved = error_of(test) < self.best or not self.best_at
         if improved:
-            self._best, self._best_at, self._stale = error_of(test), trainer.iteration, 0
-            self._best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
-            self._best_config = self._pretrained_config(trainer.iteration, seen, test).to_json()
+            self.best, self.best_at, self.stale = error_of(test), trainer.iteration, 0
+            self.best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
+            self.best_config = self._pretrained_config(trainer.iteration, seen, test).to_json()
         if not self._processes.is_main:
             return
         record = {
             "iteration": trainer.iteration,
             "epoch": round(trainer.iteration / trainer.steps_per_epoch, 4),
             "lr": trainer.lr,
-            "loss": means.loss,
-            "error": means.error,
-            "gradient_norm": means.gradient_norm,
+            **means._asdict(),
             "train_loss": seen.loss,
             "train_error": error_of(seen),
             f"{self._split}_loss": test.loss,
             f"{self._split}_error": error_of(test),
-            "seconds": round(self._seconds, 3),
+            "seconds": round(self.seconds, 3),
             "images_per_second": round(images_per_second, 1),
         }
         line = json.dumps(record, allow_nan=False) + "\n"
-        self._log += line
+        self.log += line
         with (self._out / LOG).open("a") as file:
             file.write(line)
         if time.monotonic() - self._drawn > _DRAW_SECONDS:
             self._draw()
         if improved:
-            write_weights(net, self._out / BEST, pretrained_config_from_json(self._best_config))
-        self._checkpoints.save(trainer.iteration, self._state_dict())
+            write_weights(net, self._out / BEST, pretrained_config_from_json(self.best_config))
+        state = {name: getattr(self, name) for name in _STATE}
+        self._checkpoints.save(trainer.iteration, {**trainer.state_dict(), "training": self._training, **state})
 
     def _finish(self) -> None:
         """Evaluate the network on all images, and save it."""
         trainer, net = self.trainer, self.trainer.result
         iteration = trainer.iteration
-        if trainer.recipe.patience and self._best_net is not None:
-            net.load_state_dict(self._best_net)
-            iteration = self._best_at
+        if trainer.recipe.patience and self.best_net is not None:
+            net.load_state_dict(self.best_net)
+            iteration = self.best_at
         seen, test = self._evaluate(0)
         if not self._processes.is_main:
             return
         self._draw()
         self._write_log()
         save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, seen, test), overwrite=True)
-        evaluated = {
+        values: dict[str, Any] = {
+            "iterations": trainer.iteration,
+            "train_error": error_of(seen),
+            "train_loss": seen.loss,
             f"{self._split}_error": error_of(test),
             f"{self._split}_loss": test.loss,
-            f"best_{self._split}_error": min(self._best, error_of(test)),
+            f"best_{self._split}_error": min(self.best, error_of(test)),
+            "seconds": round(self.seconds, 3),
         }
-        result = self._kind(
-            iterations=trainer.iteration,
-            train_error=error_of(seen),
-            train_loss=seen.loss,
-            seconds=round(self._seconds, 3),
-            **evaluated,
-        )
-        write_result(self._out / RESULT, result, self._training, (WEIGHTS_NAMES[0], BEST, LOG))
+        write_result(self._out / RESULT, self._kind(**values), self._training, (WEIGHTS_NAMES[0], BEST, LOG))
 
     def _evaluate(self, images: int) -> list[Evaluation]:
         """Evaluate the network on training and test images, each process on its part."""
         trainer, net = self.trainer, self.trainer.result
         self._processes.broadcast_buffers(net)
-        found = []
-        for split, name in (("train", "train"), ("test", self._split)):
-            evaluation = evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes)  # type: ignore[arg-type]
+        evaluations = [
+            evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes) for split in get_args(Split)
+        ]
+        for evaluation, name in zip(evaluations, ("train", self._split), strict=True):
             if not isfinite(evaluation.loss):  # fresh running statistics can make it so
                 where = f"after iteration {trainer.iteration}: loss {evaluation.loss:g} on {name} images"
                 raise DivergenceError(f"the training diverged {where}")
-            found.append(evaluation)
-        return found
+        return evaluations
 
     def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
         """Return the config of the weights of an iteration; their license is that of the initial weights."""
@@ -440,29 +431,10 @@ class Run(Generic[AnyResult]):
             origin=f"resnetlib.train; began as {initial}" if initial else "resnetlib.train",
         )
 
-    def _state_dict(self) -> dict[str, Any]:
-        return {
-            **self.trainer.state_dict(),
-            "training": self._training,
-            "seconds": self._seconds,
-            "best": self._best,
-            "best_at": self._best_at,
-            "best_net": self._best_net,
-            "best_config": self._best_config,
-            "stale": self._stale,
-            "log": self._log,
-        }
-
-    def _load_state_dict(self, state: dict[str, Any]) -> None:
-        self._seconds, self._stale, self._log = state["seconds"], state["stale"], state["log"]
-        self._best, self._best_at = state["best"], state["best_at"]
-        self._best_net, self._best_config = state["best_net"], state["best_config"]
-        self.trainer.load_state_dict(state)
-
     def _write_log(self) -> None:
-        if self._log or os.path.lexists(self._out / LOG):
-            write_atomically(self._out / LOG, self._log.encode())
+        if self.log or os.path.lexists(self._out / LOG):
+            write_atomically(self._out / LOG, self.log.encode())
 
     def _draw(self) -> None:
-        draw_curves([json.loads(line) for line in self._log.splitlines()], self._out / CURVES, self._split)
+        draw_curves([json.loads(line) for line in self.log.splitlines()], self._out / CURVES, self._split)
         self._drawn = time.monotonic()

@@ -1,4 +1,4 @@
-"""The training loop: epochs, iterations, and what happens in each of them."""
+"""The training loop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,7 +26,7 @@ _READ_EVERY = 50
 
 
 class Trainer:
-    """Trains a network in place by a recipe, from any state to any iteration; all random numbers depend on `seed`."""
+    """Trains a network in place by a recipe. All random numbers depend on the seed and the iteration alone."""
 
     def __init__(
         self,
@@ -50,14 +50,11 @@ class Trainer:
         self._parameters = list(net.parameters())
         self._mix = _mixing(recipe, net.num_classes)
         self._forward: Callable[[Tensor], Tensor] = net
-        self._frozen: Frozen | None = None
         self._wrapped = False
+        self._frozen: Frozen | None = None
 
     def train_until(self, stop: int) -> Iterator[tuple[int, StepMeans]]:
-        """Train until `stop` iterations are done.
-
-        Yields now and then, and at the end, the number of new iterations and the means since the beginning of this call.
-        """
+        """Train to iteration `stop`. Now and then, and at the end, yield the number of new iterations and the means of all."""
         metrics, reported = StepMetrics(self.processes, skips_steps=self.dtype == torch.float16), self.iteration
         self.net.train()
         while self.iteration < stop:
@@ -77,7 +74,7 @@ class Trainer:
                         break
 
     def step(self, x: Tensor, labels: Tensor, lr: float) -> Tensor:
-        """Update the network on a batch, and return its loss, its error (from 0 to 1) and the norm of the gradient, `(3,)`."""
+        """Update the network on a batch; return the loss, the error (from 0 to 1) and the norm of the gradient, `(3,)`."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad()
@@ -105,29 +102,24 @@ class Trainer:
         return functional.binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / classes)
 
     def _freeze_or_thaw(self) -> None:
-        """Freeze all but the classifier in the first part of the training, and thaw it afterwards."""
+        """Freeze all but the classifier in the first part of the training; distribute and compile the network after a change."""
         head_only = self.iteration < self.recipe.head_only_steps(self.steps)
         if self._wrapped and head_only == (self._frozen is not None):
             return
         self.thaw()
         if head_only:
             self._frozen = freeze(self.net)
-        self._forward = self._wrap()
-        self._wrapped = True
-
-    def _wrap(self) -> Callable[[Tensor], Tensor]:
-        """Return the network, distributed and compiled; DistributedDataParallel sees only once which parameters are frozen."""
-        forward: nn.Module = self.net
+        forward: Any = self.net
         on_gpu, distributed = self.processes.device.type == "cuda", self.processes.world_size > 1
-        if distributed:
+        if distributed:  # which looks only once at what is frozen
             ids = [self.processes.device.index] if on_gpu else None
             forward = nn.parallel.DistributedDataParallel(self.net, device_ids=ids)
         if self.compiled:
-            return torch.compile(forward, mode="reduce-overhead" if on_gpu and not distributed else None)
-        return forward
+            forward = torch.compile(forward, mode="reduce-overhead" if on_gpu and not distributed else None)
+        self._forward, self._wrapped = forward, True
 
     def thaw(self) -> None:
-        """Undo the freezing of the first part of the training."""
+        """Undo the freezing in the first part of the training."""
         if self._frozen is not None:
             self._frozen.remove()
             self._frozen = None
@@ -149,7 +141,7 @@ class Trainer:
         return not self.iteration <= self.recipe.head_only_steps(self.steps) < self.steps
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state. Random numbers depend on the seed and the iteration, so no generator is part of it."""
+        """Return the state of the training, which needs no random number generator."""
         return {
             "iteration": self.iteration,
             "net": self.net.state_dict(),
@@ -169,43 +161,37 @@ class Trainer:
 
 
 def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer with the groups of `resnetlib.parameter_groups`."""
+    """Return the recipe's optimizer for the groups of `resnetlib.parameter_groups`."""
     layer_decay = layer_decay_for(net, recipe.stem_lr_scale) if recipe.stem_lr_scale < 1 else 1.0
     groups = parameter_groups(
         net, lr=recipe.lr, weight_decay=recipe.weight_decay, layer_decay=layer_decay, decay_all=recipe.decay_all
     )
     fused = all(parameter.is_cuda for parameter in net.parameters())
-    if recipe.optimizer == "lamb":
-        return _lamb(groups, recipe)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.lr, fused=fused)
-    return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimizer == "nesterov", fused=fused)
-
-
-def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer != "lamb":
+        return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimizer == "nesterov", fused=fused)
     try:
         from timm.optim import Lamb  # type: ignore[attr-defined]
     except ImportError as error:
         raise InputError("the optimizer 'lamb' is timm's: `pip install timm`, or choose 'sgd' or 'nesterov'") from error
-    optimizer: torch.optim.Optimizer = Lamb(groups, recipe.lr, max_grad_norm=None)
-    return optimizer
+    lamb: torch.optim.Optimizer = Lamb(groups, recipe.lr, max_grad_norm=None)
+    return lamb
 
 
 def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return mixup, CutMix, a random choice of both, or the identity."""
+    """Return the recipe's mixup, CutMix or a random choice of both, or the identity."""
     if not recipe.mixup and not recipe.cutmix:
         return lambda x, labels: (x, labels)
     from torchvision.transforms import v2
 
     kinds = ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
-    mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = v2.RandomChoice(
-        [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha]
-    )
-    return mix
+    mix = v2.RandomChoice([kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha])
+    return lambda x, labels: mix(x, labels)
 
 
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the dtype of autocast for a precision; float32 for none."""
+    """Return the dtype for autocast; float32 turns it off."""
     if precision not in get_args(Precision):
         raise InputError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
     if precision != "auto":

@@ -2,7 +2,7 @@
 
 import torch
 
-from resnetlib.analysis.moments import Moments, channel_rows
+from resnetlib.analysis.forward import Moments, channel_rows
 
 
 def test_batches_are_merged_exactly() -> None:

@@ -82,12 +82,12 @@ def test_recipes_that_are_none(tmp_path: Path) -> None:
 
 
 def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(data: Path) -> tuple[LabelledImages, LabelledImages, int]:
-        train, test, classes = find_train_and_test(data, 100)
+    def few(data: Path) -> tuple[LabelledImages, LabelledImages]:
+        train, test = find_train_and_test(data, 100)
         assert isinstance(test, LabelledImages)
-        return train, replace(test, images=test.images[:100], labels=test.labels[:100]), classes  # type: ignore[return-value]
+        return train, replace(test, images=test.images[:100], labels=test.labels[:100])  # type: ignore[return-value]
 
-    monkeypatch.setattr("resnetlib.train.data.find_train_and_test", few)
+    monkeypatch.setattr("resnetlib.cli.finetune.find_train_and_test", few)
     result = tune(cifar10_folder, tmp_path / "out", "--set", "head_only_fraction=1")
     assert result.exit_code == 0, result.output
     net = create_model(tmp_path / "out")

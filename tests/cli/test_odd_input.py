@@ -43,7 +43,7 @@ def hostile_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10")
     names = tuple(f"{i}\x1b[2J\r\n\ud800" for i in range(10))
     net.classes = names
-    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", lambda *_: (net, net.preprocess))
+    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", lambda *_, **__: (net, net.preprocess))
 
 
 @pytest.mark.usefixtures("hostile_classes")

@@ -130,7 +130,7 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
     assert "give one network, or --grid" in wrong("resnet18", "resnet34", *data)
     assert "a grid needs models" in wrong("--grid", "seeds=1", *data)
     assert "the axis seeds has a value twice: 1, 1" in wrong("--grid", "models=resnet18", "seeds=1,1", *data)
-    assert "an axis stands there twice" in wrong("--grid", "models=resnet18", "seeds=1", "seeds=2", *data)
+    assert "an axis is given twice" in wrong("--grid", "models=resnet18", "seeds=1", "seeds=2", *data)
     assert "seed is an axis of the grid, and fixed" in wrong("--grid", "models=resnet18", "seeds=1", *data, "--seed", 2)
     assert "lr is an axis of the grid, and fixed" in wrong("--grid", "models=resnet18", "lr=1", *data, "--set", "lr=2")
     assert "the axis seeds needs values" in wrong("--grid", "models=resnet18", "seeds=1,", *data)

@@ -65,7 +65,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     said, kept = done.stdout.splitlines()[-2:]
     assert "the disk is full; " in said
     assert "000000012-" in said
-    assert "is there, and whole. Make room, and run the same again" in said
+    assert "is intact. Free some space, and run the same again" in said
     assert [name[:9] for name in kept.split()[1:]] == ["000000006", "000000012"]
     whole = tiny.network()
     fit(whole, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), tmp_path / "whole", device="cpu")

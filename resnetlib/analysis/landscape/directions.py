@@ -1,4 +1,4 @@
-"""Directions in the space of a network's parameters, and the grid of points along them."""
+"""Directions in the space of a network's parameters, and grids of points along them."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -14,7 +14,7 @@ from resnetlib.errors import InputError
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
-"""What is added to each parameter, by the parameter's name."""
+"""The change of each parameter, by name."""
 
 Span = float | tuple[tuple[float, float], ...]
 """Coordinates go from -span to span; or the two ends of each."""
@@ -32,15 +32,12 @@ def filter_normalized_direction(
 
     Args:
         net: any module with parameters.
-        seed: seed of the draw, which is made on the CPU and is the same on all devices; or a generator to continue.
-        ignore_norms_and_biases: leave parameters of at most one dimension where they are, d = 0. Otherwise their direction is
-            theta itself, as published, which scales them.
+        seed: of the draw, which is made on the CPU and is the same on all devices; or a generator to continue.
+        ignore_norms_and_biases: let d = 0 for parameters of at most one dimension. Otherwise d is the parameter itself, as
+            published, which scales it.
 
     Returns:
         The direction, on the CPU.
-
-    Raises:
-        ValueError: if the network has no parameters.
 
     Source:
         arXiv 1712.09913, sec. 4. The 1e-10 and the treatment of one-dimensional parameters are from the authors' code.
@@ -50,8 +47,6 @@ def filter_normalized_direction(
         >>> direction = filter_normalized_direction(layer)
         >>> torch.allclose(direction["weight"].norm(dim=1), layer.weight.norm(dim=1))
         True
-        >>> direction["bias"]
-        tensor([0., 0.])
     """
     generator = seed if isinstance(seed, torch.Generator) else seeded_generator(seed)
     direction = {}
@@ -77,10 +72,10 @@ def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     """Return the parameters by name, detached; raise ValueError if there are none."""
     net = unwrapped(net)
-    with in_use(net, alone=False):  # an analysis in another thread may have replaced them for a while
+    with in_use(net, alone=False):  # another thread may have replaced them for an analysis
         parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
-        raise InputError(f"{type(net).__name__} has no parameters: there is nothing to move")
+        raise InputError(f"{type(net).__name__} has no parameters to move")
     return parameters
 
 
@@ -100,7 +95,7 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
             if direction[name].shape != theta.shape:
                 was, wanted = tuple(direction[name].shape), tuple(theta.shape)
                 raise InputError(f"a direction must have its parameters' shapes: {name} is {wanted}, got {was}")
-            if theta.isfinite().all() and not direction[name].isfinite().all():  # otherwise the network is at fault
+            if theta.isfinite().all() and not direction[name].isfinite().all():  # otherwise the network is to blame
                 raise InputError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
     return tuple({name: d[name].detach().to(theta.device, theta.dtype) for name, theta in parameters.items()} for d in directions)
 
@@ -123,7 +118,7 @@ def _filter_norms(parameter: Tensor) -> Tensor:
 def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[float, float], ...], list[Tensor], Tensor]:
     """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest.
 
-    A single point is in the middle. Raise ValueError for an invalid span.
+    A single point is in the middle.
     """
     if points**dimensions > _MAX_POINTS:
         raise InputError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
@@ -135,7 +130,7 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
 
 
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
-    """Return the ends of each coordinate; none if they are not numbers."""
+    """Return the ends of each coordinate, or `()` if the span is invalid."""
     try:
         given = as_tuple(span)
         return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)

@@ -1,4 +1,4 @@
-"""Surfaces as 3-D pictures, as interactive pages, and as the h5 files of tomgoldstein/loss-landscape."""
+"""Export surfaces as 3-D plots, interactive pages, and the h5 files of tomgoldstein/loss-landscape."""
 
 import io
 import json
@@ -21,17 +21,9 @@ if TYPE_CHECKING:
 
 
 def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
-    """Draw a surface in three dimensions, the loss on a logarithmic scale, as in the paper's first figure.
+    """Plot a plane in three dimensions on new axes, the loss on a logarithmic scale, as in the paper's first figure.
 
-    Args:
-        surface: a plane.
-        highest: loss at which the surface is cut off.
-
-    Returns:
-        New axes.
-
-    Raises:
-        ValueError: for a line.
+    The surface is cut off at a loss of `highest`. Raise ValueError for a line.
     """
     from matplotlib.figure import Figure
 
@@ -49,15 +41,9 @@ def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
 
 
 def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | None = None) -> None:
-    """Write a page, which needs no network, on which a surface can be turned, on a linear or logarithmic scale.
+    """Write a standalone page with an interactive plot of a plane or line, on a linear or logarithmic scale.
 
-    Args:
-        path: file to write.
-        surface: a plane, or a line.
-        trajectory: path to draw over a plane, along the same directions.
-
-    Raises:
-        ImportError: if plotly is missing: `pip install 'resnetlib[landscape]'`.
+    A trajectory along the same directions is drawn over the plane. This needs plotly: `pip install 'resnetlib[landscape]'`.
     """
     try:
         import plotly  # noqa: F401
@@ -72,19 +58,10 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
 
 
 def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
-    """Write the published tool's surface or projection file.
+    """Write a surface or projection file of tomgoldstein/loss-landscape (plot_surface.py, projection.py).
 
     A surface has the datasets xcoordinates, ycoordinates, train_loss and train_acc; a trajectory has proj_xcoord and proj_ycoord.
-
-    Args:
-        path: file to write.
-        result: a surface or a trajectory.
-
-    Raises:
-        ImportError: if h5py is missing: `pip install 'resnetlib[landscape]'`.
-
-    Source:
-        tomgoldstein/loss-landscape, plot_surface.py and projection.py.
+    This needs h5py: `pip install 'resnetlib[landscape]'`.
     """
     if isinstance(result, Trajectory):
         x, y = result.coordinates.T
@@ -98,30 +75,10 @@ def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
 
 
 def write_directions(path: str | Path, net: nn.Module, directions: Sequence[Direction], *, explained: Tensor | None = None) -> None:
-    """Write the published tool's direction file: xdirection/0, 1, 2 and so on, in the order of the network's parameters.
+    """Write a direction file of tomgoldstein/loss-landscape (net_plotter.py, h5_util.py).
 
-    Args:
-        path: file to write.
-        net: the network that the directions belong to.
-        directions: dx, or dx and dy.
-        explained: share of a trajectory's variance along each, `explained_variance_ratio_`.
-
-    Raises:
-        ImportError: if h5py is missing: `pip install 'resnetlib[landscape]'`.
-        ValueError: if the directions do not fit the network.
-
-    Source:
-        tomgoldstein/loss-landscape, net_plotter.py and h5_util.py.
-
-    Example:
-        >>> import tempfile, h5py
-        >>> from resnetlib.analysis import filter_normalized_direction
-        >>> net = nn.Linear(4, 2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_directions(f"{folder}/directions.h5", net, [filter_normalized_direction(net)])
-        ...     with h5py.File(f"{folder}/directions.h5") as file:
-        ...         file["xdirection"]["0"].shape
-        (2, 4)
+    Its datasets are xdirection/0, 1, 2 and so on, in the order of the network's parameters, ydirection likewise, and
+    `explained_variance_ratio_`, if `explained` is given. This needs h5py: `pip install 'resnetlib[landscape]'`.
     """
     groups = zip(("xdirection", "ydirection"), check_directions(net, directions), strict=False)
     if not (explained is None or isinstance(explained, Tensor)):
@@ -145,8 +102,8 @@ def _write_h5(path: str | Path, datasets: Mapping[str, Tensor], attributes: Mapp
 
 
 def log10_clipped(loss: Tensor, highest: float = np.inf) -> np.ndarray:
-    """Return log10 of the loss, clipped above; an infinite loss is the highest, NaN stays."""
-    smallest = torch.finfo(torch.float32).tiny  # so that a loss of zero has a logarithm too
+    """Return log10 of the loss, clipped above; NaN stays NaN."""
+    smallest = torch.finfo(torch.float32).tiny  # so that zero has a logarithm
     return loss.double().clamp(smallest, highest).log10().numpy()
 
 
@@ -196,7 +153,7 @@ def _plane_figure(surface: Landscape, trajectory: Trajectory | None) -> Any:
 
 
 def _scale_buttons(method: str, **scales: Any) -> dict[str, Any]:
-    """Return plotly's menu of scales, the first one active."""
+    """Return a plotly menu of scales; the first one is active."""
     buttons = [{"label": label, "method": method, "args": args} for label, args in scales.items()]
     return {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
 

@@ -1,7 +1,6 @@
-"""Where a surface is not convex: the extreme eigenvalues of the Hessian, and their ratio."""
+"""Maps of the extreme eigenvalues of the Hessian, which show where the loss is not convex."""
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
@@ -31,12 +31,12 @@ class HessianMap(AnalysisResult):
     Args:
         x: coordinates along dx.
         y: coordinates along dy.
-        largest: eigenvalue, `(len(y), len(x))`: `largest[i, j]` is at `x[j]`, `y[i]`; NaN where the Hessian is not finite, -1 in
-            both where they are not computed yet.
+        largest: eigenvalue, `(len(y), len(x))`: `largest[i, j]` is at `x[j]`, `y[i]`; NaN if the Hessian is not finite. Points that
+            are not computed yet have -1 in both.
         smallest: eigenvalue, same shape.
         images: number of images.
         seed: seed of the directions; None if they were given.
-        made_of: fingerprints of everything the map depends on.
+        made_of: fingerprints of everything that the map depends on.
     """
 
     x: Tensor
@@ -54,14 +54,7 @@ class HessianMap(AnalysisResult):
         return (self.smallest / self.largest).abs().masked_fill(unknown, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the map of `|smallest / largest|`, from 0 to 0.5 and above, as published.
-
-        Args:
-            ax: axes to draw on; None for new ones.
-
-        Returns:
-            The axes.
-        """
+        """Plot the map of `|smallest / largest|`, from 0 to 0.5 and above, as published."""
         ax = new_axes(ax, width=5.5, height=4.5)
         x, y, ratio = self.x.numpy(), self.y.numpy(), self.ratio.numpy()
         mesh = ax.pcolormesh(x, y, ratio, vmin=0, vmax=0.5, cmap="viridis", shading="nearest")
@@ -85,18 +78,18 @@ def hessian_map(
     """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
     The Hessian is with respect to the parameters of more than one dimension, over all images, in evaluation mode, as published.
-    curvlinops multiplies by it, and ARPACK finds the eigenvalues: first the one of largest magnitude, then the other end, which has
+    Two backward passes multiply by it. ARPACK finds the eigenvalue of largest magnitude, then the one at the other end, which has
     the largest magnitude once the first is subtracted. (The published code subtracts 0.51 times the first, which finds the other
-    end only of Hessians that are not positive definite.) A point costs some tens of gradients over all images. Processes share
-    the points, and a file is resumed, as in `landscape`.
+    end only of Hessians that are not positive definite.) A point costs some tens of gradients over all images. Processes share the
+    points, and a file is resumed, as in `landscape`.
 
     Args:
-        net: any classifier, in any mode; it is not changed.
+        net: any classifier.
         batches: images and labels.
         span: x and y go from -span to span; or the two ends of each.
-        points: number of points along x, and along y; a single one is in the middle.
-        directions: dx and dy; None for filter-normalised random ones.
-        seed: seed of the random directions, the same as `landscape` draws, and of ARPACK's starting vector.
+        points: number of points along x and along y; a single one is in the middle.
+        directions: dx and dy; None for filter-normalized random ones.
+        seed: of the random directions, the same as those of `landscape`, and of ARPACK's starting vector.
         ignore_norms_and_biases: see `filter_normalized_direction`.
         tolerance: of the eigenvalues, relative to the larger one.
         out: checkpoint file, .json or .safetensors, updated at every point.
@@ -105,17 +98,11 @@ def hessian_map(
         The map.
 
     Raises:
-        ImportError: if curvlinops or scipy is missing: `pip install 'resnetlib[landscape]'`.
+        ImportError: if scipy is missing: `pip install 'resnetlib[landscape]'`.
         ValueError: if there are no images, labels or logits, an argument is out of range, or `out` belongs to another call.
 
     Source:
         arXiv 1712.09913, sec. 6.
-
-    Example:
-        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
-        >>> found = hessian_map(net, (torch.randn(8, 1, 2, 2), torch.arange(8) % 2), points=2)
-        >>> found.ratio.shape
-        torch.Size([2, 2])
     """
     points, seed = check_count("points", points, least=1), check_seed(seed)
     net = unwrapped(net)
@@ -140,7 +127,7 @@ def hessian_map(
             check_logits(run(net, data[0][0]))
         evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
         if not evaluator.move_to(torch.zeros(2)):
-            raise InputError("the network's own Hessian is not finite on these images: there is no map to draw")
+            raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
         return compute_points(coordinates, values, [evaluator], processes, result, path, desc="Hessian eigenvalues")
 
 
@@ -155,14 +142,12 @@ class HessianEvaluator:
         for parameter in self.parameters.values():
             parameter.requires_grad_(parameter.ndim > 1)
         matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
-        size = sum(parameter.numel() for parameter in matrices.values())
-        if size < 2:
-            raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken of")
-        self.start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
-        self.hessian = _curvlinops().HessianLinearOperator(
-            self.net, nn.CrossEntropyLoss(), list(matrices.values()), batches, check_deterministic=False
-        )
-        self.like = next(iter(matrices.values()))
+        self.matrices = list(matrices.values())
+        self.sizes = [parameter.numel() for parameter in self.matrices]
+        if sum(self.sizes) < 2:
+            raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken with respect to")
+        self.start = torch.randn(sum(self.sizes), generator=seeded_generator(seed), dtype=torch.float64).numpy()
+        self.batches, self.images = batches, count_images(batches)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return the largest and the smallest, `(1, 2)`, at one point `(1, 2)`; NaN where the Hessian is not finite."""
@@ -179,14 +164,27 @@ class HessianEvaluator:
         return bool(np.isfinite(self.multiply(self.start)).all())
 
     def multiply(self, v: Any) -> Any:
-        """Return the product of the Hessian, averaged over all images, with a vector."""
-        with torch.enable_grad(), warnings.catch_warnings(action="ignore", category=FutureWarning):  # from PyTorch's own imports
-            return (self.hessian @ torch.from_numpy(v).flatten().to(self.like.device, self.like.dtype)).double().cpu().numpy()
+        """Return the product of the Hessian, averaged over all images, with a vector (Pearlmutter 1994)."""
+        like = self.matrices[0]
+        parts = torch.from_numpy(v).flatten().to(like.device, like.dtype).split(self.sizes)
+        direction = [part.view_as(matrix) for part, matrix in zip(parts, self.matrices, strict=True)]
+        product = torch.zeros(len(self.start), dtype=torch.float64)
+        for x, y in self.batches:
+            with torch.enable_grad():
+                loss = functional.cross_entropy(self.net(x), y)
+                gradient = torch.autograd.grad(loss, self.matrices, create_graph=True, materialize_grads=True)
+                slope = torch.stack([(g * d).sum() for g, d in zip(gradient, direction, strict=True)]).sum()
+                products = torch.autograd.grad(slope, self.matrices, materialize_grads=True)
+            product += torch.cat([part.flatten() for part in products]).double().cpu() * (len(x) / self.images)
+        return product.numpy()
 
 
 def extreme_eigenvalues(multiply: Callable[[Any], Any], start: Any, tolerance: float) -> tuple[float, float]:
     """Return the largest and the smallest eigenvalue of a symmetric operator, NaN where ARPACK does not converge."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    try:
+        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    except ImportError as error:
+        raise MissingPackageError("Hessians need scipy: pip install 'resnetlib[landscape]'") from error
 
     def largest_magnitude(multiply: Callable[[Any], Any]) -> float:
         operator = LinearOperator((len(start), len(start)), matvec=multiply, dtype=np.float64)
@@ -198,15 +196,3 @@ def extreme_eigenvalues(multiply: Callable[[Any], Any], start: Any, tolerance: f
     first = largest_magnitude(multiply)
     other = first + largest_magnitude(lambda v: multiply(v) - first * v.reshape(-1))
     return max(first, other), min(first, other)
-
-
-def _curvlinops() -> Any:
-    try:
-        import scipy  # noqa: F401
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from its imports
-            import curvlinops
-    except ImportError as error:
-        raise MissingPackageError("Hessians need curvlinops and scipy: pip install 'resnetlib[landscape]'") from error
-    return curvlinops

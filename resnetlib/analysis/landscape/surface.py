@@ -1,4 +1,4 @@
-"""The loss over a line or plane through a network's parameters: computed by threads and processes, and resumed from a file."""
+"""The loss over a line or plane through a network's parameters, computed by threads and processes, and resumed from a file."""
 
 import copy
 import hashlib
@@ -40,20 +40,20 @@ BatchNorm = Literal["running", "recalibrated", "batch"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 Evaluator = Callable[[Tensor], Tensor]
-"""Computes the values `(P, K)` at points `(P, dimensions)`; one thread calls it at a time."""
+"""Computes values `(P, K)` at points `(P, dimensions)`, in one thread."""
 
 R = TypeVar("R", bound=AnalysisResult)
 
 NOT_COMPUTED = -1.0
-"""Value of a point that is not computed yet, as in the published files."""
+"""Value of points that are not computed yet, as in the published files."""
 
 CACHED_NUMEL = 32 * 3 * 32 * 32
-"""Size of a batch, in fp32 numbers, whose feature maps stay in a CPU's caches: 32 images of CIFAR."""
+"""Size of a batch, in fp32 numbers, whose feature maps fit into a CPU's caches: 32 images of CIFAR."""
 
 _MAX_WORKERS = 1024
 _COMPILE_CONFIG = {
-    "skip_nnmodule_hook_guards": False,  # a network with hooks does not run what was compiled for one without
-    "recompile_limit": 2**20,  # for each network and batch size; PyTorch's own limit is 8 in all
+    "skip_nnmodule_hook_guards": False,  # recompile if hooks were added
+    "recompile_limit": 2**20,  # code is compiled for each network and batch size; the default allows 8
     "accumulated_recompile_limit": 2**20,
 }
 
@@ -65,17 +65,17 @@ class Landscape(AnalysisResult):
     Args:
         x: coordinates along dx.
         y: coordinates along dy; None for a line.
-        loss: mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; `(len(x),)` for a line. Infinite or NaN where the
-            network's output is, -1 where it is not computed yet.
-        accuracy: in percent, same shape; -1 where it is not computed yet.
+        loss: mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; `(len(x),)` for a line. Infinite or NaN if the
+            network's output is, -1 if not computed yet.
+        accuracy: in percent, same shape; -1 if not computed yet.
         loss_at_centre: loss of the network itself.
         accuracy_at_centre: accuracy of the network itself.
-        cosine: of the angle between dx and dy; None for a line.
+        cosine: cosine of the angle between dx and dy; None for a line.
         images: number of images.
         batch_norm: statistics that batch norms used.
         precision: precision of the computation.
         seed: seed of the directions; None if they were given.
-        made_of: fingerprints of everything the surface depends on.
+        made_of: fingerprints of everything that the surface depends on.
     """
 
     x: Tensor
@@ -93,7 +93,7 @@ class Landscape(AnalysisResult):
 
     @property
     def computed(self) -> float:
-        """Share of the points that are computed."""
+        """Fraction of the points that are computed."""
         return float((self.accuracy != NOT_COMPUTED).double().mean())
 
     def known(self, name: Literal["loss", "accuracy"]) -> Tensor:
@@ -102,14 +102,7 @@ class Landscape(AnalysisResult):
         return values.masked_fill(self.accuracy == NOT_COMPUTED, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw contours at losses of 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above; of a line, its profile.
-
-        Args:
-            ax: axes to draw on; None for new ones.
-
-        Returns:
-            The axes.
-        """
+        """Plot contours at losses of 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above; for a line, its profile."""
         from matplotlib.colors import LogNorm, Normalize
 
         loss = self.known("loss")
@@ -119,9 +112,9 @@ class Landscape(AnalysisResult):
         if self.y is None:
             ax = new_axes(ax)
             ax.plot(self.x.numpy(), values, color="tab:blue")
-            ax.set_yscale("log" if wide else "linear")
             ax.set_xlabel("x")
             ax.set_ylabel("loss", color="tab:blue")
+            ax.set_yscale("log" if wide else "linear")
             other = ax.twinx()
             other.plot(self.x.numpy(), self.known("accuracy").numpy(), color="tab:red")
             other.set_ylabel("accuracy, %", color="tab:red")
@@ -138,7 +131,7 @@ class Landscape(AnalysisResult):
 
 
 def contour_levels(loss: Tensor) -> list[float]:
-    """Return the published levels that a surface reaches; eight between its ends if these are fewer than three."""
+    """Return the published contour levels inside the range of the loss, or eight equally spaced ones if fewer than three are."""
     finite = loss[loss.isfinite()]
     if not len(finite) or finite.min() == finite.max():
         return []
@@ -167,34 +160,32 @@ def landscape(
     chunk: int = 1,
     compile: bool = False,  # noqa: A002 - PyTorch's word
 ) -> Landscape:
-    """loss(theta + x dx + y dy) on a grid, along filter-normalised random directions.
+    """loss(theta + x dx + y dy) on a grid, along filter-normalized random directions.
 
-    Under torchrun all processes must call this, each with the network on its own device; they share the points, and all return the
-    whole surface. With `out`, an interrupted call resumes where it was when it is made again; the numbers of workers and of
-    processes may change.
+    Under torchrun all processes must call this, each with the network on its own device; they share the points, and each returns
+    the whole surface. An interrupted call with `out` resumes when it is repeated, even with other numbers of workers and processes.
 
     Args:
-        net: any classifier, in any mode; it is evaluated in evaluation mode, and not changed.
+        net: any classifier.
         batches: images and labels, preprocessed and not augmented.
         span: x and y go from -span to span; or the two ends of each, ((x0, x1), (y0, y1)).
-        points: number of points along x, and along y, at least 2.
+        points: number of points along x and along y, at least 2.
         dimensions: 2 for a plane, 1 for a line; ignored if directions are given.
-        directions: dx, or dx and dy; None for filter-normalised random ones.
-        seed: seed of the random directions, which are independent.
+        directions: dx, or dx and dy; None for filter-normalized random ones.
+        seed: of the random directions, which are independent.
         ignore_norms_and_biases: see `filter_normalized_direction`.
-        batch_norm: "running": norms use the network's own running statistics, as published. "recalibrated": running statistics are
-            estimated again over the batches at each point. "batch": norms use the statistics of each batch. Frozen norms always
-            use their running statistics.
+        batch_norm: "running": use the network's running statistics, as published. "recalibrated": estimate running statistics over
+            the batches at each point. "batch": use the statistics of each batch. Frozen norms always use running statistics.
         precision: "fp32": the network's own dtype. "bf16", "fp16": autocast.
-        loss: mean loss over a batch, of logits and labels, a scalar; batches are weighted by their numbers of images.
+        loss: function of logits and labels that returns the mean over the batch, a scalar.
         out: checkpoint file, .json or .safetensors.
         every: seconds between updates of the file.
         workers: number of threads, each of which computes points; None for one per core on a CPU, one on a GPU.
-        chunk: number of points that each worker computes together by `torch.func.vmap`. It saves launches of small kernels on a
-            GPU; on a CPU it is slower.
-        compile: run the network by `torch.compile`: faster for many points and images, after ten seconds or more of compiling
-            for each network and batch size. Values differ by rounding alone, so that a file can be resumed with or without.
-            Statistics are recalibrated uncompiled.
+        chunk: number of points that each worker computes together with `torch.func.vmap`. Larger chunks save kernel launches on a
+            GPU, but are slower on a CPU.
+        compile: run the network with `torch.compile`, which is faster for many points and images, after compiling for ten seconds
+            or more for each network and batch size. Values differ only by rounding, so a file can be resumed with or without.
+            Statistics are recalibrated eagerly.
 
     Returns:
         The surface.
@@ -203,7 +194,7 @@ def landscape(
         RuntimeError: with `compile`, if `torch.compile` cannot compile the network as one graph.
         TypeError: if `every` is not a number, or `loss` not a function.
         ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
-            `out` belongs to another call.
+            `out` belongs to a call with other arguments.
 
     Source:
         arXiv 1712.09913, sec. 4 and 5; the authors use span 1 and 51 points, over all training images.
@@ -212,16 +203,13 @@ def landscape(
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
         >>> images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
         >>> found = landscape(net, (images, labels), points=3)
-        >>> found.loss.shape
-        torch.Size([3, 3])
         >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
         True
     """
     points, seed, chunk = check_count("points", points, least=2), check_seed(seed), check_count("chunk", chunk, least=1)
-    if batch_norm not in get_args(BatchNorm):
-        raise InputError(f"batch_norm must be one of {get_args(BatchNorm)}, got {batch_norm!r}")
-    if precision not in get_args(Precision):
-        raise InputError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
+    for option, value, accepted in (("batch_norm", batch_norm, BatchNorm), ("precision", precision, Precision)):
+        if value not in get_args(accepted):
+            raise InputError(f"{option} must be one of {get_args(accepted)}, got {value!r}")
     if check_count("workers", 1 if workers is None else workers, least=1) > _MAX_WORKERS:
         raise InputError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
     if not isinstance(every, int | float) or not callable(loss):
@@ -264,35 +252,31 @@ def landscape(
     with process_group(device, "gloo") as processes, preserve_state(net), ExitStack() as stack:
         stack.callback(torch.set_num_threads, threads)
         if count > 1:
-            torch.set_num_threads(1)  # so that threads need not wait for each other in every layer
+            torch.set_num_threads(1)  # otherwise workers would wait for each other in every layer
         checkpoint, values = load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
         with (
-            torch.compiler.set_stance("default" if compile else "force_eager"),  # `preserve_state` makes everything eager
+            torch.compiler.set_stance("default" if compile else "force_eager"),  # overrides `preserve_state`
             torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),
         ):
             try:
-                for _ in range(2 if compile else 1):  # the first run compiles, and says nothing about the time of a point
+                for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
                     start = time.perf_counter()
                     centre = first(torch.zeros(1, len(along)))
                     seconds = time.perf_counter() - start
             except RuntimeError as error:
                 if not compile:
                     raise
-                raise RuntimeError(
-                    "the network cannot be run with compile=True, which needs a C++ compiler on a CPU, and a network that is one "
-                    f"graph. PyTorch says: {error}"
-                ) from error
+                needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
+                raise RuntimeError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
             if not centre.isfinite().all():
-                raise InputError(
-                    f"the loss of the network itself is {float(centre[0, 0])} on these images: there is no surface to draw"
-                )
+                raise InputError(f"the loss of the network itself is {float(centre[0, 0])} on these images: nothing to draw")
             values[(coordinates == 0).all(1)] = centre
             before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
-            if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # functions of one name share a fingerprint
+            if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # loss functions of one name look alike
                 raise InputError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
             timing = {"seconds": seconds, "every": every}
             return compute_points(
@@ -328,7 +312,7 @@ class PointEvaluator:
         self.recalibrated: list[str] = []
         self.net.train()
         norms = [(name, m) for name, m in self.net.named_modules() if has_running_stats(m) and m.training]
-        self.net.eval()  # so far frozen norms were in evaluation mode, and are left out
+        self.net.eval()  # after listing the norms, since frozen ones are those that stayed in evaluation mode
         for name, norm in norms if batch_norm != "running" else ():
             if batch_norm == "batch":
                 norm.running_mean = norm.running_var = None  # a norm without running statistics uses those of the batch
@@ -346,7 +330,7 @@ class PointEvaluator:
             self.run = torch.compile(run_functional, fullgraph=True, dynamic=False)
 
     def copy(self) -> "PointEvaluator":
-        """Return an evaluator with modules of its own, for another thread."""
+        """Return an evaluator for another thread, with its own modules."""
         other = copy.copy(self)
         other.net, other.folded_net = copy_sharing_parameters(self.net), copy_sharing_parameters(self.folded_net)
         return other
@@ -354,7 +338,7 @@ class PointEvaluator:
     def __call__(self, points: Tensor) -> Tensor:
         """Return mean loss and accuracy in percent, `(P, 2)` on the CPU, at points `(P, 1)` or `(P, 2)`; several by vmap."""
         with (
-            torch.inference_mode(False),  # threads share compiled code, and need the same modes
+            torch.inference_mode(False),  # threads that share compiled code need the same modes
             torch.no_grad(),
             torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None),
         ):
@@ -376,7 +360,7 @@ class PointEvaluator:
         return self.theta | dict(zip(self.moving, moved, strict=True)) | self.buffers | zeros
 
     def sums(self, state: dict[str, Tensor]) -> Tensor:
-        """Return the sum of the losses and the number of correct answers, given parameters and buffers."""
+        """Return the summed loss and the number of correct predictions, given parameters and buffers."""
         if self.recalibrated:
             self.recalibrate_(state)
         state = fold_state(state, self.pairs)
@@ -391,7 +375,7 @@ class PointEvaluator:
         return total
 
     def recalibrate_(self, state: dict[str, Tensor]) -> None:
-        """Write the mean over the batches of each batch's statistics, as after stochastic weight averaging, into a state."""
+        """Write the mean over the batches of each batch's statistics into a state, as `torch.optim.swa_utils.update_bn` does."""
         norms: list[Any] = [self.net.get_submodule(name) for name in self.recalibrated]
         for norm in norms:
             norm.training = True
@@ -406,8 +390,8 @@ class PointEvaluator:
 def split_batch(x: Tensor, *, half: bool, compiled: bool) -> tuple[Tensor, ...]:
     """Split a batch for a CPU's caches into parts of equal size, except for the last.
 
-    Half precision allows parts twice as large, and so does compiled code, which writes fewer feature maps. It is compiled for each
-    size, so that equal parts are preferred if they are not much smaller.
+    Half precision allows parts twice as large, and so does compiled code, which writes fewer feature maps. Since each size is
+    compiled separately, compiled code prefers a divisor of the batch size, if it is not much smaller.
     """
     most = max(1, CACHED_NUMEL * (2 if half else 1) * (2 if compiled else 1) // x[0].numel())
     even = [size for size in range(most, most // 2, -1) if len(x) % size == 0] if compiled and len(x) > most else []
@@ -430,7 +414,7 @@ def compute_points(
 ) -> R:
     """Compute the missing rows of `values`, and return their result; each process has every n-th, and each evaluator a thread.
 
-    About every so many seconds, of which one point takes `seconds`, processes exchange their values and the main one saves them.
+    About every `every` seconds, given that a point takes `seconds`, processes exchange their values and the main one saves them.
     """
     missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
     own = missing[processes.rank :: processes.world_size]
@@ -466,7 +450,7 @@ def compute_points(
 
 
 def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
-    """Return hashes of everything that the values depend on; options are kept as they are."""
+    """Return hashes of everything that the values depend on, and the options as JSON."""
     return {
         "network": _sha256(net.state_dict()),
         "modules": hashlib.sha256(repr(net).encode()).hexdigest(),
@@ -485,7 +469,7 @@ def _sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_checkpoint_path(out: str | Path | None) -> Path | None:
-    """Create the folder of a checkpoint file before hours are spent on its values; raise ValueError for another kind of file."""
+    """Check the name of a checkpoint file and create its folder, before hours are spent on its values."""
     if out is None:
         return None
     path = Path(out)
@@ -503,9 +487,9 @@ def load_checkpoint(
     made_of: Mapping[str, str],
     processes: Processes,
 ) -> tuple[R | None, Tensor]:
-    """Load an unfinished result, if there is one, in the main process; return it and its fields as columns in all processes.
+    """Load an unfinished result, if any, in the main process; return it and its fields as columns in all processes.
 
-    Raises ValueError in all of them if the file is damaged or of another call, or if the processes differ among themselves.
+    Raise ValueError in all of them if the file is damaged or of another call, or if the processes have different inputs.
     """
     if any(other != made_of for other in processes.gather(made_of)):
         raise InputError("the processes differ in their networks, images or arguments, and cannot share a surface")
@@ -516,7 +500,7 @@ def load_checkpoint(
             loaded = kind.load(path)
             before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
             if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
-                error = f"{path} is of another call, which differs in {', '.join(other)}: name another file, or remove it"
+                error = f"{path} is of another call, which differs in {', '.join(other)}. Give another file, or remove it."
             elif any((t := getattr(loaded, name)).shape != shape or t.dtype != torch.float64 for name in fields):
                 error = f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file."
         except ValueError as damaged:

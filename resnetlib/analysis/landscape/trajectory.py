@@ -1,4 +1,4 @@
-"""The path of a training, projected onto the plane in which most of it happens."""
+"""Training paths, projected onto the plane of their first two principal components."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ class Trajectory(AnalysisResult):
 
     Args:
         coordinates: of each checkpoint, in order, `(n, 2)`; the network itself is at (0, 0).
-        outside: share of each checkpoint's distance from the network that is not in the plane: `|d - x dx - y dy| / |d|`.
-        explained: share of the path's variance along each axis; None if the directions were given.
+        outside: fraction of each checkpoint's distance from the network outside the plane: `|d - x dx - y dy| / |d|`.
+        explained: fraction of the path's variance along each axis; None if the directions were given.
         axes: directions, flattened one parameter after the other, `(2, P)`.
         shapes: shapes of the parameters by name.
     """
@@ -48,7 +48,7 @@ class Trajectory(AnalysisResult):
 
     @property
     def span(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Ends of a plane that holds the path with a margin of a fifth of its size, for `landscape`."""
+        """Ends of x and y that contain the path with a margin of a fifth, for `landscape`."""
         ends = torch.cat([self.coordinates, torch.zeros(1, 2, dtype=torch.float64)])
         low, high = ends.min(0).values, ends.max(0).values
         margin = 0.2 * (high - low).where(high > low, (high - low).max())
@@ -56,14 +56,7 @@ class Trajectory(AnalysisResult):
         return (x0, x1), (y0, y1)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the path.
-
-        Args:
-            ax: axes to draw on, for example those of a landscape; None for new ones.
-
-        Returns:
-            The axes.
-        """
+        """Plot the path, for example on the axes of a landscape."""
         ax = new_axes(ax, width=5.5, height=4.5)
         x, y = torch.cat([self.coordinates, torch.zeros(1, 2, dtype=torch.float64)]).T.numpy()
         ax.plot(x, y, marker=".", color="tab:red", linewidth=1)
@@ -95,14 +88,6 @@ def trajectory(
 
     Source:
         arXiv 1712.09913, sec. 7.2. As in the authors' code, rows are centred before the components are computed.
-
-    Example:
-        >>> from copy import deepcopy
-        >>> net = nn.Linear(4, 4, bias=False)
-        >>> checkpoints = [{"weight": net.weight.detach() + torch.randn(4, 4)} for _ in range(5)]
-        >>> found = trajectory(net, checkpoints)
-        >>> found.coordinates.shape, bool(found.explained.sum() <= 1)
-        (torch.Size([5, 2]), True)
     """
     theta = parameters_of(net)
     steps = _steps(theta, checkpoints)
@@ -119,7 +104,7 @@ def trajectory(
 
 
 def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Sequence[Direction]) -> Tensor:
-    """Coordinates along directions of any lengths and angle: the c that minimise `|theta_i - theta - c_1 d_1 - c_2 d_2|`.
+    """Coordinates along directions of any lengths and angle: the c that minimize `|theta_i - theta - c_1 d_1 - c_2 d_2|`.
 
     Args:
         net: the network at the origin, theta.
@@ -133,8 +118,8 @@ def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Seque
         ValueError: if the directions are zero or parallel, or anything is not finite or belongs to another network.
 
     Source:
-        The normal equations. The published tool divides inner products by `|d|` instead of `|d|^2` and ignores the angle, which is
-        wrong on axes that are not of length 1, as filter-normalised ones are.
+        The normal equations. The published tool instead divides inner products by `|d|` and ignores the angle, which is wrong
+        unless axes are orthonormal, as filter-normalized ones are not.
 
     Example:
         >>> net = nn.Linear(2, 1, bias=False)
@@ -177,9 +162,9 @@ def _flatten(directions: Sequence[Direction]) -> Tensor:
 
 
 def _principal_components(steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first two principal components, of length 1, and their shares of the variance."""
+    """Return the first two principal components, of length 1, and their fractions of the variance."""
     centred = steps - steps.mean(0)
-    variances, rotation = torch.linalg.eigh(_inner_products(centred, centred))  # of n x n: there are few rows, and they are long
+    variances, rotation = torch.linalg.eigh(_inner_products(centred, centred))  # n x n: rows are few and long
     variances = variances.clamp(min=0)
     if len(steps) < 3 or variances[-2] <= 1e-10 * variances[-1]:
         raise InputError(f"the {len(steps)} checkpoints span no plane: give three or more that are not in one line")
@@ -189,7 +174,7 @@ def _principal_components(steps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _least_squares(steps: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the coordinates of rows along axes, and the share of each row's length that is in none."""
+    """Return the coordinates of rows along axes, and the fraction of each row's length outside their span."""
     gram, products = _inner_products(axes, axes), _inner_products(steps, axes)
     lengths = gram.diagonal().sqrt()
     if not (lengths > 0).all() or torch.linalg.det(gram / lengths / lengths[:, None]) < 1e-10:
@@ -201,6 +186,6 @@ def _least_squares(steps: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inner_products(rows: Tensor, others: Tensor) -> Tensor:
-    """Return inner products, summed in float64 without a copy of the whole rows."""
+    """Return inner products, summed in float64 without copying whole rows."""
     parts = zip(rows.split(2**20, 1), others.split(2**20, 1), strict=True)
     return sum((one.double() @ other.double().T for one, other in parts), torch.zeros(len(rows), len(others), dtype=torch.float64))
