@@ -10,6 +10,7 @@ from torch import nn
 
 import resnetlib
 from resnetlib import build, create_model, load_file, save_model, spec_of
+from resnetlib.config import PretrainedConfig
 from resnetlib.models import Spec
 from resnetlib.weights import adapt_input, convert_file, describe, load_state, to_dialect
 
@@ -168,7 +169,8 @@ def test_a_name_with_a_tag_is_its_weights() -> None:
     a, b = create_model("cifar_resnet20.resnetlib_c10"), create_model("cifar_resnet20", weights="resnetlib_c10")
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
     assert a.pretrained_cfg == describe("cifar_resnet20.resnetlib_c10")
-    assert create_model("cifar_resnet20").pretrained_cfg is None
+    untrained = create_model("cifar_resnet20")
+    assert untrained.pretrained_cfg == PretrainedConfig(name="cifar_resnet20", tag="", spec=untrained.spec)
 
 
 def test_nothing_is_on_meta_and_nothing_is_shared(spec: Spec, tmp_path: Path) -> None:

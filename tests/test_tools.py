@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from families import FAMILIES
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from resnetlib import Backbone, Join, Spec, build
+from resnetlib import Backbone, Join, ResNet, Spec, build
 
 IMAGES = (2, 3, 32, 32)
 
@@ -182,6 +184,25 @@ def test_vmap_over_several_networks() -> None:
     one = nets[0]
     together = torch.func.vmap(lambda p, b: torch.func.functional_call(one, (p, b), images))(parameters, buffers)
     torch.testing.assert_close(together, torch.stack([net(images) for net in nets]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
+def test_scripting_says_what_to_use_instead(net: Backbone) -> None:
+    for module in (net, nn.Sequential(net)):
+        with pytest.raises(TypeError, match=r"use torch.jit.trace\(net.eval\(\), images\), or torch.export.export"):
+            torch.jit.script(module)
+
+
+class Pushed(ResNet, PyTorchModelHubMixin):
+    """A network of the hub's mixin."""
+
+
+def test_the_hubs_mixin_pulls_what_it_pushed(tmp_path: Path) -> None:
+    net = Pushed(FAMILIES["resnet"], num_classes=3).eval()
+    net.save_pretrained(tmp_path)
+    again = Pushed.from_pretrained(tmp_path).eval()
+    assert again.spec == net.spec
+    assert torch.equal(again(torch.ones(IMAGES)), net(torch.ones(IMAGES)))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """torchvision's detectors and segmentation heads stand on these networks as they are."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, _resnet_fpn_extractor
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -132,3 +133,29 @@ def test_freezing_is_what_torchvisions_detectors_do() -> None:
     expected = {name for name, p in net.named_parameters() if name.startswith(("layer3", "layer4")) and p.ndim > 1}
     assert body == expected
     assert not any(module.training for module in net.train().modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def test_the_children_are_counted_as_torchvisions(net: Backbone) -> None:
+    """`children()[:-2]` of a ResNet, and `[:-1]` of a DenseNet, compute the maps; `[:-1]` of a ResNet pools them."""
+    net = build(net.spec, num_classes=5, drop_rate=0.3).eval()
+    children = list(net.children())
+    features = net.forward_features(IMAGES)
+    if net.spec.family == "densenet":
+        assert [name for name, _ in net.named_children()] == ["features", "classifier"]
+        assert torch.equal(nn.Sequential(*children[:-1])(IMAGES), features)
+    else:
+        assert torch.equal(nn.Sequential(*children[:-2])(IMAGES), features)
+        assert nn.Sequential(*children[:-1])(IMAGES).shape == (2, net.num_features, 1, 1)
+    assert net.get_classifier().in_features == net.num_features
+    assert "drop_rate=0.3" in repr(net)
+
+
+@pytest.mark.parametrize("family", ["resnet", "preact", "plain"])
+def test_torchvisions_own_fpn_extractor(family: str) -> None:
+    spec = ResNetSpec(block="basic", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64), order="pre" if family == "preact" else "post")
+    net = build(spec if family != "plain" else replace(spec, join="replace"))
+    model = _resnet_fpn_extractor(net, 3)
+    assert net.inplanes == 64
+    assert [y.shape[-1] for y in model(IMAGES).values()] == [16, 8, 4, 2, 1]
+    trained = {name.split(".")[0] for name, p in model.body.named_parameters() if p.requires_grad}
+    assert trained == {"layer2", "layer3", "layer4"}

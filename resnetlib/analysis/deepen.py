@@ -65,11 +65,9 @@ def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None)
     family: Callable[..., Backbone] = type(net)
     like = like_of(net)
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # inference tensors could not be trained
-        deeper = family(
-            replace(net.spec, depths=depths), num_classes=net.num_classes, in_chans=net.in_chans, global_pool=net.global_pool
-        )
+        options = {"num_classes": net.num_classes, "in_chans": net.in_chans, "global_pool": net.global_pool}
+        deeper = family(replace(net.spec, depths=depths), drop_rate=net.drop_rate, **options)
         deeper.to(like.device, torch.promote_types(like.dtype, torch.float32))  # 16-bit dtypes are restored after the comparison
-    deeper.drop_rate = net.drop_rate
     if is_dilated(net):
         dilate(deeper, net.output_stride)
     with torch.no_grad():

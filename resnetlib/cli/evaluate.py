@@ -53,7 +53,7 @@ def verify(name: str, data: Path, batch: int, **network: Any) -> None:
     """
     net, _ = load(name, **network)
     cfg = net.pretrained_cfg
-    if cfg is None or cfg.top1 is None:
+    if cfg.top1 is None:
         raise InputError(f"{network['weights'] or name} has no published accuracy: measure it with `resnetlib evaluate`")
     result = _evaluate(net, data, batch)
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"

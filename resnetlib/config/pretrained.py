@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from resnetlib.config.preprocess import Preprocessing
-from resnetlib.config.spec import Spec, spec_from_dict
+from resnetlib.config.preprocess import MEAN_STD, Preprocessing
+from resnetlib.config.spec import Spec, Stem, spec_from_dict
 from resnetlib.errors import InputError
 from resnetlib.text import printable
 
@@ -17,6 +17,14 @@ _REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-
 
 LONGEST_NAME = 200
 MOST_STAGES = 32
+
+_USUAL: Mapping[Stem, Preprocessing] = {
+    "imagenet": Preprocessing(
+        resize=256, size=224, mean=MEAN_STD["imagenet"][0], std=MEAN_STD["imagenet"][1], interpolation="bicubic"
+    ),
+    "cifar": Preprocessing.named("cifar10", resize=32, size=32),
+}
+"""What timm's tools assume for each stem if the preprocessing of the weights is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +109,11 @@ Source = EmbeddedFile | HubFile | UrlFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainedConfig:
+class PretrainedConfig(Mapping[str, Any]):
     """The description of a set of weights. None and "" mean that a value is unknown.
+
+    It is also a read-only mapping with the keys of timm's `pretrained_cfg` (`input_size`, `mean`, `crop_pct`, `classifier` ...), so
+    that timm's tools understand it. Where the preprocessing is unknown, the mapping has the usual one for the network's stem.
 
     Args:
         name: name of the network, or "" if it has none.
@@ -168,6 +179,43 @@ class PretrainedConfig:
     def full_name(self) -> str:
         """Name and tag, as `create_model` takes them: `resnet50.tv2_in1k`."""
         return f"{self.name}.{self.tag}" if self.tag else self.name
+
+    def to_timm(self) -> dict[str, Any]:
+        """Return the config with timm's keys.
+
+        >>> from resnetlib import create_model
+        >>> cfg = create_model("cifar_resnet20.resnetlib_c10").pretrained_cfg.to_timm()
+        >>> cfg["input_size"], cfg["crop_pct"], cfg["classifier"]
+        ((3, 32, 32), 1.0, 'fc')
+        """
+        steps = self.preprocess or _USUAL[self.spec.stem]
+        stride = (4 if self.spec.stem == "imagenet" else 1) * 2 ** (len(self.spec.depths) - 1)
+        dense = self.spec.family == "densenet"
+        return {
+            "architecture": self.name or self.spec.family,
+            "tag": self.tag,
+            "input_size": (steps.channels, steps.size, steps.size),
+            "fixed_input_size": False,
+            "interpolation": steps.interpolation,
+            "crop_pct": steps.size / steps.resize,
+            "crop_mode": "center",
+            "mean": steps.mean,
+            "std": steps.std,
+            "num_classes": len(self.classes) if self.classes else {"imagenet": 1000, "cifar": 10}[self.spec.stem],
+            "pool_size": (-(-steps.size // stride),) * 2,
+            "first_conv": "features.conv0" if dense else "conv1",
+            "classifier": "classifier" if dense else "fc",
+            "license": self.license or None,
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self.to_timm()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_timm())
+
+    def __len__(self) -> int:
+        return len(self.to_timm())
 
     def to_json(self) -> str:
         """Return the config as JSON, on one line, without the sources."""

@@ -200,9 +200,8 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
     unknown = sorted(map(str, set(values) - {"family", *known}))
     if unknown:
         raise InputError(f"a {family} spec has the fields {_quoted(known)}, got {_quoted(unknown)}")
-    kwargs: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name != "family"}
     try:
-        return families[family](**kwargs)
+        return families[family](**{name: value for name, value in values.items() if name != "family"})
     except TypeError as error:  # a field without a default is missing
         raise InputError(f"a {family} spec is incomplete: {error}") from None
 
@@ -214,9 +213,12 @@ def check_parameters(what: str, count: int) -> None:
 
 
 def _check_types(spec: Any) -> None:
-    """Raise ValueError if a field is not of its declared type, or a number is out of range."""
+    """Convert lists to tuples; raise ValueError if a field is not of its declared type, or a number is out of range."""
     for field in fields(spec):
         name, value = field.name, getattr(spec, field.name)
+        if isinstance(value, list):  # from JSON
+            value = tuple(value)
+            object.__setattr__(spec, name, value)
         if get_origin(field.type) is Literal and value not in get_args(field.type):
             raise InputError(f"{name} must be one of {_quoted(get_args(field.type))}, got {value!r}")
         if field.type is bool and not isinstance(value, bool):

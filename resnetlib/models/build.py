@@ -1,12 +1,14 @@
 """Build networks from specs."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.models.catalog import SPECS
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import PlainNet, PreActResNet, ResNet
 from resnetlib.modules import Backbone, dilate
@@ -78,6 +80,7 @@ def build(
             global_pool=global_pool,
             **options,
         )
+    net.pretrained_cfg = replace(net.pretrained_cfg, name=next((name for name, known in SPECS.items() if known == spec), ""))
     if output_stride is not None:
         dilate(net, output_stride)
     return net.to(dtype=dtype) if dtype is not None else net

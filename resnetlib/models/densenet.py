@@ -44,9 +44,8 @@ class DenseNet(Backbone):
         memory_efficient: bool = False,
         global_pool: GlobalPool = "avg",
     ) -> None:
-        super().__init__(in_chans=in_chans, num_classes=num_classes)
+        super().__init__(spec, in_chans=in_chans, num_classes=num_classes)
         check_probability("proj_drop_rate", proj_drop_rate)
-        self.spec = spec
         large = spec.stem == "imagenet"
         layers = LAYERS[spec.norm]
         joins = iter(stochastic_depth(Concat, sum(spec.depths), drop_path_rate=drop_path_rate))
@@ -85,8 +84,10 @@ class DenseNet(Backbone):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize all weights."""
-        init_he_(self)
+        """Initialize all weights as torchvision does: He initialization by fan-in, and no bias in the classifier."""
+        init_he_(self, mode="fan_in")
+        for parameter in (p for name, p in self.get_classifier().named_parameters() if name == "bias"):
+            nn.init.zeros_(parameter)
 
     def stem(self) -> Parts:
         """Return conv0, followed by norm and relu in the ImageNet stem."""
@@ -105,6 +106,14 @@ class DenseNet(Backbone):
     def tail(self) -> Parts:
         """Return norm and relu."""
         return self.features.get_submodule("norm5"), self.features.get_submodule("relu5")
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's patterns: the stem, layers or dense blocks, each with the transition after it; the rest is the head."""
+        stem = r"^features\.(?:conv0|norm0)\."
+        if coarse:
+            return {"stem": stem, "blocks": r"^features\.(?:denseblock|transition)(\d+)\."}
+        layers = (r"^features\.denseblock(\d+)\.denselayer(\d+)\.", None)
+        return {"stem": stem, "blocks": [layers, (r"^features\.transition(\d+)\.", (99999,))]}
 
     def path(self) -> Iterator[nn.Module]:
         """Iterate over `features` alone, which is called as a whole, so that its hooks fire."""

@@ -77,8 +77,7 @@ class BlockNet(Backbone):
                 f"{type(self).__name__} is the network of join in {self.joins} and order in {self.orders}, "
                 f"got join={spec.join!r} and order={spec.order!r}; build(spec) finds the class"
             )
-        super().__init__(in_chans=in_chans, num_classes=num_classes)
-        self.spec = spec
+        super().__init__(spec, in_chans=in_chans, num_classes=num_classes)
         large, post = spec.stem == "imagenet", spec.order == "post"
         layers = FIXUP if spec.init == "fixup" else LAYERS[spec.norm]
         joins = iter(stochastic_depth(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
@@ -138,6 +137,17 @@ class BlockNet(Backbone):
     def tail(self) -> Parts:
         """Return norm and relu in pre-activation networks."""
         return (self.norm, self.relu) if self.spec.order == "pre" else ()
+
+    @property
+    def inplanes(self) -> int:
+        """Channels of the last stage, as torchvision's detectors ask for them."""
+        return self.num_features
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's patterns: the stem, blocks or stages; the last norm belongs to the last block, or to the head."""
+        if coarse:
+            return {"stem": r"^(?:conv1|bn1)\.", "blocks": r"^layer(\d+)\."}
+        return {"stem": r"^(?:conv1|bn1)\.", "blocks": [(r"^layer(\d+)\.(\d+)\.", None), (r"^norm\.", (99999,))]}
 
     def pool(self, x: Tensor) -> Tensor:
         """Run `avgpool`."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Literal, SupportsIndex, TypedDict, get_args, overload
+from typing import Any, ClassVar, Literal, NoReturn, SupportsIndex, TypedDict, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,7 @@ class Backbone(nn.Module, ABC):
         `(N, num_features, H', W')` if `global_pool` is "" too.
 
     Args:
+        spec: the architecture.
         in_chans: channels of the images.
         num_classes: number of logits; 0 to return pooled features.
     """
@@ -106,14 +107,16 @@ class Backbone(nn.Module, ABC):
     classes: tuple[str, ...] | None
     """Names of the classes; None if unknown."""
 
-    pretrained_cfg: PretrainedConfig | None
-    """Description of the pretrained weights; None for random weights."""
+    pretrained_cfg: PretrainedConfig
+    """Description of the pretrained weights; for random weights, one that knows no more than the network."""
 
-    def __init__(self, *, in_chans: int, num_classes: int) -> None:
+    def __init__(self, spec: Spec, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
+        self.spec = spec
         self.in_chans = check_count("in_chans", in_chans, least=1)
         self.num_classes = check_count("num_classes", num_classes, least=0)
-        self.preprocess = self.classes = self.pretrained_cfg = None
+        self.preprocess = self.classes = None
+        self.pretrained_cfg = PretrainedConfig(name="", tag="", spec=spec)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute. A new classifier sets `num_classes`, and `classes` to None; one that wraps the old one keeps them."""
@@ -140,7 +143,7 @@ class Backbone(nn.Module, ABC):
     def add_head(self, num_features: int, drop_rate: float, global_pool: GlobalPool) -> None:
         """Register the classifier at the end of a subclass's constructor, and set the options of the head."""
         check_probability("drop_rate", drop_rate)
-        self.num_features = self.head_hidden_size = num_features
+        self.num_features = num_features
         self.drop_rate = float(drop_rate)
         self.global_pool = check_global_pool(global_pool, self.num_classes)
         self.add_module(self.classifier_name, make_classifier(num_features, self.num_classes))
@@ -235,6 +238,50 @@ class Backbone(nn.Module, ABC):
         """Stride of the last map: image pixels per pixel of the map."""
         return self.feature_info[-1]["reduction"]
 
+    @property
+    def default_cfg(self) -> PretrainedConfig:
+        """`pretrained_cfg`, by its old name in timm."""
+        return self.pretrained_cfg
+
+    @property
+    def head_hidden_size(self) -> int:
+        """Channels of the classifier's input, as timm calls them: `num_features`."""
+        return self.num_features
+
+    @abstractmethod
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's patterns that sort parameters into layers, for learning rates that decay with depth.
+
+        Args:
+            coarse: a layer is a stage, instead of a block.
+
+        Returns:
+            Regular expressions by the name of a section, for `timm.models.group_parameters`.
+        """
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters without weight decay, besides biases and norms, as timm's optimizers ask: none."""
+        return set()
+
+    def prune_intermediate_layers(self, indices: Indices = 1, prune_norm: bool = False, prune_head: bool = True) -> list[int]:
+        """Replace the stages after the last requested map by identities.
+
+        Args:
+            indices: the maps to keep: an int n for the last n, a sequence of indices, or None for all.
+            prune_norm: replace the tail too.
+            prune_head: replace the head too, so that the network returns a map.
+
+        Returns:
+            The indices of the maps, in ascending order.
+        """
+        selected = select_indices(indices, len(self.feature_info))
+        names = {module: name for name, module in self.named_modules()}
+        for part in chain(*self.stages()[max(selected) :], self.tail() if prune_norm else ()):
+            self.set_submodule(names[part], nn.Identity())
+        if prune_head:
+            self.reset_classifier(0, "")
+        return sorted(selected)
+
     def get_classifier(self) -> nn.Module:
         """Return the classifier: a `Linear`, or an `Identity` if `num_classes` is 0."""
         return self.get_submodule(self.classifier_name)
@@ -263,6 +310,12 @@ class Backbone(nn.Module, ABC):
             f"{name}={getattr(self, name)!r}"
             for name, default in (("drop_rate", 0.0), ("global_pool", "avg"))
             if getattr(self, name, default) != default
+        )
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Raise TypeError: `torch.jit.script` calls this first, and its compiler takes no abstract joins."""
+        raise InputTypeError(
+            "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
         )
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -1,28 +1,36 @@
 """Weight initialization."""
 
+from typing import Literal
+
 from torch import nn
 
+from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.backbone import Backbone, check_network
 
 
-def init_he_(module: nn.Module) -> None:
-    """Draw convolution weights from N(0, 2 / (k^2 c_out)), He initialization by fan-out, and reset every other layer.
+def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") -> None:
+    """Draw convolution weights from N(0, 2 / fan), and reset every other layer.
 
-    As in torchvision, linear layers keep PyTorch's uniform initialization, and norms get ones and zeros.
+    The fan of a k x k convolution is k^2 times its output channels ("fan_out": torchvision's and timm's ResNets) or its input
+    channels ("fan_in": their DenseNets, whose convolutions have many more input channels than output channels). Linear layers get
+    PyTorch's uniform initialization, norms ones and zeros.
 
     Args:
         module: any module; changed in place. A module on the meta device is left alone.
+        mode: "fan_out" keeps the variance of gradients, "fan_in" that of activations.
 
     Source:
-        arXiv 1502.01852, sec. 2.2, "backward propagation case".
+        arXiv 1502.01852, sec. 2.2.
     """
     check_module(module)
+    if mode not in ("fan_out", "fan_in"):
+        raise InputError(f"mode must be 'fan_out' or 'fan_in', got {mode!r}")
     if all(parameter.is_meta for parameter in module.parameters()):
         return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
             for scalar in (layer.bias, getattr(layer, "shift", None)):
                 if scalar is not None:
                     nn.init.zeros_(scalar)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from resnetlib import __version__
+from resnetlib.config import PretrainedConfig
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.distributed import Processes
 from resnetlib.errors import ExistingFileError, InputError
@@ -92,7 +93,8 @@ def _load_state(file: BinaryIO, path: Path) -> State:
 def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str = "") -> Identity:
     """Return the identity of a training."""
     config = net.pretrained_cfg
-    weights = "" if config is None else str(config.full_name)
+    random = config == PretrainedConfig(name=config.name, tag="", spec=config.spec)
+    weights = "" if random else config.full_name
     return {
         "network": json.loads(net.spec.to_json()),
         "recipe": json.loads(recipe.to_json()),
@@ -100,9 +102,9 @@ def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str 
         "images": len(data),
         "classes": list(data.classes),
         "digest": data.digest,
-        "weights": f"{weights} ({config.origin})" if config is not None and config.origin else weights,
+        "weights": f"{weights} ({config.origin})" if config.origin else weights,
         "start": start,
-        "license": "" if config is None else config.license,
+        "license": config.license,
         "preprocess": json.loads(json.dumps(asdict(data.preprocess))),
     }
 

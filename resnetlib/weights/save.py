@@ -241,7 +241,7 @@ def _cell(text: str) -> str:
 
 def _default_config(net: Backbone) -> PretrainedConfig:
     """Return the config of weights that may have been trained further: without tag, accuracy and recipe."""
-    began = net.pretrained_cfg or PretrainedConfig(name="", tag="", spec=net.spec)
+    began = net.pretrained_cfg
     return PretrainedConfig(
         name=name_of(net.spec),
         tag="",

@@ -14,6 +14,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Backbone, Replace, ResNetSpec, Spec, build, create_model, spec_of
 from resnetlib.analysis import deepen
+from resnetlib.config import PretrainedConfig
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 IMPOSSIBLE = {"plain-preact": "x is signed", "plain-bottleneck": "32 channels have to pass 8"}
@@ -142,7 +143,7 @@ def test_what_it_takes_over() -> None:
     assert not deeper.training
     assert deeper.classes == net.classes
     assert deeper.preprocess == net.preprocess
-    assert deeper.pretrained_cfg is None
+    assert deeper.pretrained_cfg == PretrainedConfig(name="", tag="", spec=deeper.spec)
     assert deeper.drop_rate == 0.25
     assert next(deeper.parameters()).dtype == torch.float64
     images = IMAGES.double()

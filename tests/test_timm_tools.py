@@ -1,0 +1,183 @@
+"""timm's own tools work on these networks, and answer as for timm's networks."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from families import FAMILIES
+from timm.models import FeatureInfo, group_parameters
+from timm.models._features import FeatureGetterNet, FeatureListNet
+from timm.models._hub import save_for_hf
+from timm.optim import create_optimizer_v2
+
+import resnetlib.timm_models
+from resnetlib import Backbone, Spec, build, create_model, save_model
+from resnetlib.config import MEAN_STD
+
+IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+PEERS = {"resnet18": "resnet18", "preact_resnet18": "resnetv2_18", "densenet121": "densenet121"}
+
+
+def test_the_weights_preprocessing_is_timms_data_config() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    config = timm.data.resolve_model_data_config(net)
+    mean, std = MEAN_STD["cifar10"]
+    assert config == {
+        "input_size": (3, 32, 32), "interpolation": "bilinear", "mean": mean, "std": std, "crop_pct": 1.0, "crop_mode": "center",
+    }  # fmt: skip
+    pixels = torch.randint(0, 256, (40, 30, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    assert net.preprocess is not None
+    torch.testing.assert_close(timm.data.create_transform(**config)(image), net.preprocess(image), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+def test_without_weights_the_data_config_is_the_usual_one(name: str) -> None:
+    ours, theirs = create_model(name, device="meta"), timm.create_model(name)
+    config = timm.data.resolve_model_data_config(ours)
+    assert config == timm.data.resolve_data_config({}, pretrained_cfg={"input_size": (3, 224, 224)})
+    assert ours.default_cfg["pool_size"] == theirs.default_cfg["pool_size"] == (7, 7)
+    assert {key: ours.pretrained_cfg[key] for key in ("first_conv", "classifier", "architecture", "num_classes")} == {
+        key: theirs.pretrained_cfg[key] for key in ("first_conv", "classifier", "architecture", "num_classes")
+    }
+
+
+def test_without_weights_a_cifar_network_takes_cifars_images() -> None:
+    config = timm.data.resolve_model_data_config(create_model("cifar_densenet40_k12", device="meta"))
+    assert config["input_size"] == (3, 32, 32)
+    assert (config["mean"], config["std"]) == MEAN_STD["cifar10"]
+    assert create_model("cifar_densenet40_k12", device="meta").pretrained_cfg["pool_size"] == (8, 8)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_feature_info_has_timms_methods(name: str) -> None:
+    ours = create_model(name, device="meta").feature_info
+    theirs = FeatureInfo(timm.create_model(PEERS[name]).feature_info, (0, 1, 2, 3, 4))
+    for idx in (None, 2, -1, [1, 3], (0,)):
+        assert ours.channels(idx) == theirs.channels(idx)
+        assert ours.reduction(idx) == theirs.reduction(idx)
+        assert ours.get_dicts(["num_chs", "reduction"], idx) == theirs.get_dicts(["num_chs", "reduction"], idx)
+    assert ours.module_name(1) == ours[1]["module"] == ours.module_name()[1]
+    assert ours.get_dicts(idx=[1]) == [ours[1]]
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+@pytest.mark.parametrize("name", PEERS)
+def test_parameters_fall_into_timms_layers(name: str, coarse: bool) -> None:
+    ours, theirs = create_model(name), timm.create_model(PEERS[name])
+    got, expected = (group_parameters(net, net.group_matcher(coarse=coarse), reverse=True) for net in (ours, theirs))
+    assert sorted(Counter(got.values()).items()) == sorted(Counter(expected.values()).items())
+    if name == PEERS[name]:
+        assert got == expected
+
+
+def test_layer_decay(spec: Spec) -> None:
+    net = build(spec, num_classes=3)
+    optimizer = create_optimizer_v2(net, opt="adamw", lr=1e-3, weight_decay=0.1, layer_decay=0.75)
+    scale = {parameter: group["lr_scale"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert set(scale) == set(net.parameters())
+    assert all(scale[parameter] == 1 for parameter in net.get_classifier().parameters())
+    deepest = 0.0
+    for block in net.blocks():
+        (of_block,) = {scale[parameter] for parameter in block.parameters()}
+        assert of_block > deepest
+        deepest = of_block
+    decayed = {p for group in optimizer.param_groups for p in group["params"] if group["weight_decay"]}
+    assert decayed == {parameter for parameter in net.parameters() if parameter.ndim > 1}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_an_unpooled_head_is_timms(name: str) -> None:
+    spec = create_model(name, device="meta").spec
+    ours = build(spec, num_classes=0, global_pool="").eval()
+    theirs = timm.create_model(PEERS[name], num_classes=0, global_pool="").eval()
+    assert ours(IMAGES).shape == theirs(IMAGES).shape
+    features = ours.forward_features(IMAGES)
+    assert torch.equal(ours(IMAGES), features)
+    assert torch.equal(ours.forward_head(features, pre_logits=True), features)
+    for net in (ours, theirs):
+        net.reset_classifier(3, "avg")
+        assert net(IMAGES).shape == (1, 3)
+        net.reset_classifier(0)
+        assert net(IMAGES).shape == (1, net.num_features)
+        net.reset_classifier(0, "")
+        net.reset_classifier(0)
+        assert net(IMAGES).ndim == 4
+    assert ours.head_hidden_size == theirs.head_hidden_size
+
+
+def test_a_map_has_no_classifier() -> None:
+    spec = FAMILIES["resnet"]
+    with pytest.raises(ValueError, match=r"global_pool='' returns the last feature map.*num_classes=0, got 10"):
+        build(spec, global_pool="")
+    with pytest.raises(ValueError, match=r"global_pool must be 'avg', or '' for no pooling, got 'max'"):
+        build(spec, global_pool="max")  # type: ignore[arg-type]
+    net = build(spec, num_classes=0, global_pool="")
+    with pytest.raises(ValueError, match="set global_pool='avg'"):
+        net.reset_classifier(5)
+    assert "global_pool=''" in repr(net)
+    assert (net.num_classes, net.global_pool) == (0, "")
+
+
+def test_feature_wrappers(spec: Spec) -> None:
+    net = build(spec).eval()
+    expected = net.forward_intermediates(IMAGES, [0, 1], intermediates_only=True)
+    channels = net.feature_info.channels([0, 1])
+    getter = FeatureGetterNet(net, out_indices=(0, 1))
+    assert getter.feature_info.channels() == channels
+    assert all(torch.equal(y, z) for y, z in zip(getter(IMAGES), expected, strict=True))
+    assert not any(parameter.shape for block in net.stages()[-1] for parameter in block.parameters())  # nothing is left
+
+
+def test_a_feature_list_of_a_resnet() -> None:
+    net = create_model("resnet18").eval()
+    expected = net.forward_intermediates(IMAGES, [2, 4], intermediates_only=True)
+    maps = FeatureListNet(net, out_indices=(2, 4))(IMAGES)
+    assert all(torch.equal(y, z) for y, z in zip(maps, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "plain18", "cifar_preact_resnet20", "cifar_densenet40_k12"])
+@pytest.mark.parametrize("save", [lambda net, folder: save_for_hf(net, folder, safe_serialization=True), save_model])
+def test_timm_loads_what_timm_and_we_saved(save: Any, name: str, tmp_path: Path) -> None:
+    net = create_model(name, num_classes=5, in_chans=1).eval()
+    save(net, tmp_path)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    images = IMAGES.mean(1, keepdim=True)
+    torch.testing.assert_close(again(images), net(images), rtol=1e-4, atol=1e-4)
+    assert isinstance(again, Backbone) == (name != "resnet18")
+    other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=2, in_chans=3).eval()
+    assert other(IMAGES).shape == (1, 2)
+
+
+def test_transformers_loads_our_folders(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    net = create_model("cifar_plain20", num_classes=3).eval()
+    net.classes = ("a", "b", "c")
+    save_model(net, tmp_path)
+    again = transformers.AutoModelForImageClassification.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(again(IMAGES).logits, net(IMAGES), rtol=1e-4, atol=1e-4)
+    assert again.config.id2label[1] == "b"
+
+
+def test_timm_builds_our_names() -> None:
+    net = timm.create_model("cifar_resnet20", num_classes=4, drop_rate=0.2)
+    assert isinstance(net, resnetlib.ResNet)
+    assert (net.num_classes, net.drop_rate) == (4, 0.2)
+    assert type(timm.create_model("resnet18")) is timm.models.ResNet
+    with pytest.raises(ValueError, match=r"timm has no weights of this name: use resnetlib.create_model"):
+        timm.create_model("cifar_resnet20", pretrained=True)
+    with pytest.raises(ValueError, match=r"use resnetlib.features.pyramid"):
+        timm.create_model("cifar_resnet20", features_only=True)
+
+
+def test_the_config_is_a_mapping_of_timms_keys() -> None:
+    cfg = create_model("resnet18", device="meta").pretrained_cfg
+    assert dict(cfg) == {**cfg} == cfg.to_timm()
+    assert "test_input_size" not in cfg
+    assert cfg.get("hf_hub_id") is None
+    assert set(cfg) <= {*timm.models.PretrainedCfg.__dataclass_fields__}
