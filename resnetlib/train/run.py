@@ -160,7 +160,8 @@ def run_training(
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
+            if not isinstance(train, LabelledImages) and not isinstance(test, LabelledImages):
+                train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
             recipe = _fit_batch(recipe, train, processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
             if len(data.classes) != net.num_classes:
