@@ -153,6 +153,9 @@ class Preprocessing:
         Args:
             image: a PIL image, or uint8 `(..., C, H, W)`.
             exif: whether to apply the EXIF orientation of a PIL image.
+
+        Returns:
+            The input, float32, `(C, size, size)` or `(..., C, size, size)`.
         """
         expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
         if isinstance(image, Tensor):

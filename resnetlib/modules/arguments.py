@@ -103,6 +103,6 @@ def explain_error(error: Exception, module: nn.Module, x: Tensor) -> None:
             f"the norms with resnetlib.frozen_batchnorm(net). {error}"
         ) from error
     dtype = next((weight.dtype for weight in module.parameters()), x.dtype)
-    if dtype != x.dtype and re.search("dtype|scalar type|Input type", str(error)):
+    if isinstance(x, Tensor) and dtype != x.dtype and re.search("dtype|scalar type|Input type", str(error)):
         convert = ", or convert the network with net.double()" if x.dtype == torch.float64 else ""
         raise InputTypeError(f"images are {x.dtype}, and weights {dtype}: give images.to({dtype}){convert}. {error}") from error

@@ -20,14 +20,12 @@ def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
         for part in parts:
             x = part(x)
         return x
-    part = None
-    try:
-        for part in parts:
+    for part in parts:
+        try:
             x = part(x)
-    except (RuntimeError, ValueError) as error:
-        if part is not None and isinstance(x, Tensor):
+        except (RuntimeError, ValueError) as error:
             explain_error(error, part, x)
-        raise
+            raise
     return x
 
 
