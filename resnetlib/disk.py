@@ -4,6 +4,7 @@ import io
 import os
 import re
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -54,6 +55,18 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             raise
         for path in old:
             path.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless files can be written to a folder, or to the place where it would be created."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not place.is_dir():
+        raise NotADirectoryError(f"{place} is a file, so {folder} cannot be a folder")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        raise type(error)(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def unfinished(folder: Path, name: str) -> list[Path]:

@@ -1,15 +1,18 @@
 """Classify images with a network, and measure its accuracy."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from resnetlib.config import Preprocessing
+from resnetlib.config import MEAN_STD, Preprocessing
+from resnetlib.data import read_image
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
@@ -17,10 +20,13 @@ from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from torchvision.transforms.v2 import Compose
 
 __all__ = ["Evaluation", "Prediction", "classify", "evaluate", "transform_for"]
+
+AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 
 _BATCH = 32
 """Images in a batch of `classify`."""
@@ -60,11 +66,12 @@ class Evaluation:
     confusion: Tensor | None = field(default=None, compare=False, repr=False)
 
 
-def transform_for(net: Backbone) -> "Compose":
+def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
     """Return a network's preprocessing as a torchvision v2 transform, for a data set.
 
     Args:
         net: a network with `preprocess`.
+        exif: whether to turn PIL images upright by their EXIF orientation.
 
     Returns:
         The transform from a PIL image, or uint8 `(..., C, H, W)`, to float32 `(..., C, size, size)`.
@@ -78,34 +85,55 @@ def transform_for(net: Backbone) -> "Compose":
     if not isinstance(net.preprocess, Preprocessing):
         what = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
         raise InputError(f"{what}, got {net.preprocess!r}")
-    return net.preprocess.transform()
+    return net.preprocess.transform(exif=exif)
 
 
-def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5) -> list[list[Prediction]]:
-    """Predict the classes of images.
+@overload
+def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too
+    net: Backbone, images: "str | Path | Image", *, top: int = ..., exif: bool = ...
+) -> list[Prediction]: ...
+@overload
+def classify(
+    net: Backbone, images: "Tensor | NDArray[np.uint8]", *, top: int = ..., exif: bool = ...
+) -> list[Prediction] | list[list[Prediction]]: ...
+@overload
+def classify(net: Backbone, images: Sequence[AnImage], *, top: int = ..., exif: bool = ...) -> list[list[Prediction]]: ...
+def classify(
+    net: Backbone,
+    images: "str | Path | Image | Tensor | NDArray[np.uint8] | Sequence[AnImage]",
+    *,
+    top: int = 5,
+    exif: bool = True,
+) -> list[Prediction] | list[list[Prediction]]:
+    """Predict the classes of an image, or of several.
+
+    An image is the path of a file, a PIL image, a uint8 tensor `(C, H, W)` or a uint8 array `(H, W, C)`, of any size.
 
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
         net: a network with `preprocess`; used in eval mode, and returned to its own mode.
-        images: PIL images or uint8 tensors `(3, H, W)`, of any sizes.
+        images: an image, a sequence of images, or a batch: a uint8 tensor `(N, C, H, W)` or array `(N, H, W, C)`.
         top: number of predictions per image.
+        exif: whether to turn files and PIL images upright by their EXIF orientation.
 
     Returns:
-        The predictions for each image, the most probable first.
+        The predictions, the most probable first: a list for an image, and a list of such lists for several.
 
     Raises:
-        ValueError: if the network has no classifier or no preprocessing, or `top` is below 1.
-        TypeError: if `net` is not a network, or `images` not a sequence.
+        ValueError: if the network has no classifier or no preprocessing, a file cannot be read, or `top` is below 1.
+        TypeError: if `net` is not a network, or `images` is neither an image nor a sequence.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
 
     Example:
         >>> import torch
         >>> from resnetlib import create_model
         >>> net = create_model("cifar_resnet20", weights="resnetlib_c10")
-        >>> [[prediction]] = classify(net, [torch.zeros(3, 32, 32, dtype=torch.uint8)], top=1)
+        >>> [prediction] = classify(net, torch.zeros(3, 32, 32, dtype=torch.uint8), top=1)
         >>> prediction.name in net.classes
         True
+        >>> len(classify(net, [torch.zeros(3, 40, 30, dtype=torch.uint8), torch.zeros(3, 32, 32, dtype=torch.uint8)]))
+        2
     """
     check_network(net)
     preprocess = net.preprocess
@@ -114,12 +142,14 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, least=1)
-    if isinstance(images, str | bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-        raise InputTypeError(f"images must be a sequence of PIL images or uint8 tensors, got {type(images).__name__}")
+    if isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4:
+        return classify(net, [images], top=top, exif=exif)[0]  # type: ignore[type-var]
+    if isinstance(images, bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise InputTypeError(f"images must be an image or a sequence of images, got {type(images).__name__}")
     like, predictions = next(net.parameters()), []
     with evaluating(net):
         for start in range(0, len(images), _BATCH):
-            x = torch.stack([preprocess(image) for image in images[start : start + _BATCH]])
+            x = torch.stack([_as_input(preprocess, image, exif) for image in images[start : start + _BATCH]])
             logits = net(x.to(like.device, like.dtype)).float()
             names = net.classes or ()
             if len(names) != logits.shape[1]:
@@ -128,6 +158,23 @@ def classify(net: Backbone, images: Sequence["Image | Tensor"], *, top: int = 5)
             for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
                 predictions.append([Prediction(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
     return predictions
+
+
+def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> Tensor:
+    """Return a network's input for an image of any kind."""
+    if isinstance(image, str | Path):
+        image = read_image(image, exif=exif)
+    elif isinstance(image, np.ndarray):
+        from PIL import Image
+
+        what = f"{image.dtype} of shape {image.shape}"
+        try:
+            image = Image.fromarray(image)
+        except TypeError as error:
+            raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
+    if isinstance(preprocess, Preprocessing):
+        return preprocess(image, exif=exif)  # type: ignore[arg-type]
+    return preprocess(image)
 
 
 def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
@@ -144,7 +191,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if there are no images, or a label has no logit.
+        ValueError: if there are no images, a label has no logit, or inputs are plainly pixels that were not preprocessed.
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
@@ -156,6 +203,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
     with evaluating(net):
         for x, labels in map(_pair, batches):
+            _check_preprocessed(net, x)
             labels = labels.to(like.device)
             if not bool(((labels >= 0) & (labels < classes)).all()):
                 raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
@@ -182,6 +230,18 @@ def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()
     raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
+
+
+def _check_preprocessed(net: Backbone, x: Tensor) -> None:
+    """Raise ValueError for images whose values are those of pixels, from 0 to 255, instead of those of normalized ones."""
+    if x.ndim != 4 or not x.numel():
+        return
+    like = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
+    mean, std = (like.mean, like.std) if like else MEAN_STD["imagenet"]
+    largest = 5 * max(abs(1 - m) / s for m, s in zip(mean, std, strict=True))
+    if not x.is_floating_point() or (bool((x >= 0).all()) and largest < float(x.max()) <= 255):
+        what = f"{x.dtype}, from {float(x.min()):g} to {float(x.max()):g}"
+        raise InputError(f"inputs are pixels that were not preprocessed ({what}): give net.preprocess(images) of uint8 images")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Naming and counting."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from resnetlib import Backbone, build, classify, create_model, evaluate, spec_of, transform_for
-from resnetlib.weights import load_state
+from resnetlib.weights import Preprocessing, load_state
 
 
 def modes(net: nn.Module) -> list[bool]:
@@ -145,9 +147,60 @@ def test_a_network_never_has_the_names_of_other_weights() -> None:
     assert create_model("cifar_resnet20.resnetlib_c10", num_classes=9).classes is None
     load_state(trained, other.state_dict(), keep_head=True)
     assert trained.classes is not None
-    assert trained.pretrained_cfg is None
+    assert trained.pretrained_cfg.full_name == ""
     load_state(trained, other.state_dict())
     assert trained.classes is None
     trained = create_model("cifar_resnet20.resnetlib_c10")
     trained.reset_classifier(10)
     assert trained.classes is None
+
+
+def test_an_image_of_any_kind_and_several_of_them(net: Backbone, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    image, tensor = Image.fromarray(pixels), torch.from_numpy(pixels).permute(2, 0, 1)
+    image.save(tmp_path / "photo.png")
+    path = tmp_path / "photo.png"
+    expected, of_tensor = classify(net, image), classify(net, tensor)
+    for one in (path, str(path), pixels):
+        assert classify(net, one) == expected
+    for several, each in (
+        ([path], [expected]),
+        ([image, tensor, str(path), pixels], [expected, of_tensor, expected, expected]),
+        ((path, image), [expected, expected]),
+        (torch.stack([tensor, tensor]), [of_tensor, of_tensor]),
+        (np.stack([pixels] * 33), [expected] * 33),
+        ([], []),
+    ):
+        found = classify(net, several)
+        assert [[guess.label for guess in ranked] for ranked in found] == [[guess.label for guess in ranked] for ranked in each]
+        for ranked, known in zip(found, each, strict=True):
+            assert ranked[0].probability == pytest.approx(known[0].probability, abs=1e-5)
+
+
+def test_what_is_no_image(net: Backbone, tmp_path: Path) -> None:
+    for bad, error, message in (
+        (b"photo.png", TypeError, "images must be an image or a sequence of images, got bytes"),
+        (7, TypeError, "images must be an image or a sequence of images, got int"),
+        ({"a": 1}, TypeError, "got dict"),
+        (tmp_path / "none.png", ValueError, r"none\.png is no image that can be read: .*No such file"),
+        (tmp_path, ValueError, "is no image that can be read"),
+        (torch.rand(3, 32, 32), ValueError, r"float32 .*: convert values in \[0, 1\] with \(x \* 255\).round"),
+        (torch.zeros(32, 32, dtype=torch.uint8), ValueError, "expected a PIL image or a uint8 tensor"),
+        (np.zeros((3, 32, 32), np.uint8), ValueError, r"an array must be a uint8 image .*, got uint8 of shape \(3, 32, 32\)"),
+        ([None], ValueError, "expected a PIL image or a uint8 tensor .* got NoneType"),
+    ):
+        with pytest.raises(error, match=message):
+            classify(net, bad)
+
+
+def test_pixels_that_were_not_preprocessed_are_refused(net: Backbone) -> None:
+    assert net.preprocess is not None
+    pixels, labels = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8), torch.arange(4)
+    for x in (pixels, pixels.long(), pixels.float(), pixels.double()):
+        with pytest.raises(ValueError, match=r"inputs are pixels that were not preprocessed .* give net.preprocess\(images\)"):
+            evaluate(net, [(x, labels)])
+    assert evaluate(net, [(net.preprocess(pixels), labels)]).images == 4
+    assert evaluate(net, [(torch.zeros(4, 3, 32, 32), labels)]).images == 4
+    caffe = create_model("cifar_resnet20.resnetlib_c10")
+    caffe.preprocess = Preprocessing(resize=32, size=32, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    assert evaluate(caffe, [(caffe.preprocess(pixels), labels)]).images == 4

@@ -15,7 +15,7 @@ from resnetlib import analysis
 from resnetlib.analysis.inputs import noise_images
 from resnetlib.cli.common import FOLDER, IMAGES, NETWORK, load, preprocessing_for, read_batches
 from resnetlib.config import Normalization
-from resnetlib.data import CIFAR10_CLASSES, find_images, is_cifar10
+from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10
 from resnetlib.disk import write_figure
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
@@ -56,8 +56,9 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         elif weights:
             raise InputError(f"--untrained and --weights {weights} exclude each other: give one of them")
         else:
-            net = _untrained_network(name, data, normalize, device, options["seed"])
-        batches = list(read_batches(net, data, batch, split=options["split"], images=options["images"])[1])
+            net = _untrained_network(name, data, options["split"], normalize, device, options["seed"])
+        reading = {key: options[key] for key in ("split", "images", "workers", "exif")}
+        batches = list(read_batches(net, data, batch, **reading)[1])
         out.mkdir(parents=True, exist_ok=True)
         bf16 = options["precision"] == "bf16" and "precision" not in wanted
         fast = torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=bf16)
@@ -71,12 +72,14 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
     return analyze.command()(command)
 
 
-def _untrained_network(name: str, data: Path, normalize: Normalization | None, device: str | None, seed: int) -> Backbone:
+def _untrained_network(
+    name: str, data: Path, split: str, normalize: Normalization | None, device: str | None, seed: int
+) -> Backbone:
     """Create a network with random weights, for the classes of these images."""
-    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(data).classes
+    classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(evaluation_folder(data, split)[0]).classes
     torch.manual_seed(seed)
     net = create_model(name, num_classes=len(classes)).to(choose_device(device))
-    net.preprocess = preprocessing_for(net, normalize)
+    net.preprocess, net.classes = preprocessing_for(net, normalize), classes
     return net
 
 

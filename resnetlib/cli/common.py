@@ -2,19 +2,33 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import click
+import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from resnetlib.config import Normalization, Preprocessing
-from resnetlib.data import ImageDataset, LabelledImages, cifar10, find_images, is_cifar10
+from resnetlib.data import (
+    ImageDataset,
+    ImageFiles,
+    LabelledImages,
+    cifar10,
+    evaluation_folder,
+    find_images,
+    is_cifar10,
+    match_classes,
+    read_ahead,
+)
+from resnetlib.disk import check_writable
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
+from resnetlib.text import printable
 from resnetlib.weights.catalog import EMBEDDED
 from resnetlib.zoo import create_model
 
@@ -29,6 +43,19 @@ class _Path(click.Path):
         if not os.fspath(value):
             self.fail("the path is empty; the current folder is .", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Folder(_Path):
+    """A folder to write to; that it can be written is checked before the work starts."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check that files can be written to the folder, or to where it would be created."""
+        path = super().convert(value, param, ctx)
+        try:
+            check_writable(path)
+        except OSError as error:
+            self.fail(str(error), param, ctx)
+        return path
 
 
 class _NewFile(_Path):
@@ -47,7 +74,7 @@ class _NewFile(_Path):
 
 
 PATH = _Path(path_type=Path)
-FOLDER = _Path(path_type=Path, file_okay=False)
+FOLDER = _Folder(path_type=Path, file_okay=False)
 NEW_FILE = _NewFile(path_type=Path, dir_okay=False, writable=True)
 PATTERN = _Path(path_type=str)
 
@@ -77,9 +104,23 @@ NETWORK = options(
 )
 """The arguments of `load`."""
 
+READING = options(
+    click.option(
+        "--workers", type=click.IntRange(0), help="Workers that read images from folders.", show_default="one per core, up to 8"
+    ),
+    click.option("--exif/--no-exif", default=True, help="Turn images upright by their EXIF orientation."),
+)
+"""How images are read."""
+
 IMAGES = options(
-    click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with a subfolder of images per class."),
+    click.option(
+        "--data",
+        required=True,
+        type=PATH,
+        help="CIFAR-10's folder, or one with a subfolder of images per class, by itself or in val/ or test/.",
+    ),
     click.option("--batch", default=250, type=click.IntRange(1, 2**31 - 1), help="Images in a batch."),
+    READING,
 )
 
 
@@ -107,20 +148,65 @@ def preprocessing_for(net: Backbone, normalize: Normalization | None = None) -> 
     return Preprocessing.named(normalize or "cifar10", resize=32, size=32)
 
 
+def find_labelled(data: Path, split: Literal["train", "test"], *, exif: bool = True) -> LabelledImages | ImageFiles:
+    """Find the images to measure on: CIFAR-10's, or those in a folder with a subfolder per class, or in its val/ or test/."""
+    if is_cifar10(data):
+        return cifar10(data, split)
+    folder, note = evaluation_folder(data, split)
+    if note:
+        click.echo(note, err=True)
+    return find_images(folder, exif=exif)
+
+
+def label_for(net: Backbone, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
+    """Give images the labels of the network's classes, by their names; raise ValueError if it does not know one of them."""
+    names, count = found.classes, net.num_classes
+    if net.classes is not None:
+        config = net.pretrained_cfg
+        ids = config.class_ids if config.classes == net.classes else None
+        try:
+            labels = match_classes(names, net.classes, ids)
+        except InputError as error:
+            raise InputError(f"{data}: {error}") from error
+    elif len(names) == count and not all(name.isdecimal() for name in names):
+        labels = list(range(count))
+    elif set(names) <= set(map(str, range(count))):  # numbered folders, which are not in the order of their numbers
+        labels = [int(name) for name in names]
+    else:
+        raise InputError(f"{data} has {len(names)} classes, and the network {count} logits")
+    if len(names) < count:
+        click.echo(f"{printable(data)} has images of {len(names)} of the network's {count} classes", err=True)
+    classes = net.classes or tuple(map(str, range(count)))
+    if isinstance(found, LabelledImages):
+        return LabelledImages(found.images, torch.tensor(labels)[found.labels], classes)
+    return replace(found, classes=classes, samples=tuple((path, labels[label]) for path, label in found.samples))
+
+
 def read_batches(
-    net: Backbone, data: Path, batch: int, *, split: Literal["train", "test"] = "test", images: int = 0
+    net: Backbone,
+    data: Path,
+    batch: int,
+    *,
+    split: Literal["train", "test"] = "test",
+    images: int = 0,
+    workers: int | None = None,
+    exif: bool = True,
 ) -> tuple[int, Iterable[tuple[Tensor, Tensor]]]:
     """Return the number of images in CIFAR-10 or a folder with a subfolder per class, and preprocessed batches of them.
 
     With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
     """
-    preprocess, found = net.preprocess, cifar10(data, split) if is_cifar10(data) else find_images(data)
+    preprocess, found = net.preprocess, label_for(net, find_labelled(data, split, exif=exif), data)
     assert preprocess is not None  # noqa: S101 - for type checkers
-    if len(found.classes) != net.num_classes:
-        raise InputError(f"{data} has {len(found.classes)} classes, and the network {net.num_classes} logits")
     count = min(images or len(found), len(found))
     if isinstance(found, LabelledImages):
         pairs = zip(found.images[:count].split(batch), found.labels[:count].split(batch), strict=True)
         return count, ((preprocess(pixels), labels) for pixels, labels in pairs)
-    chosen = Subset(ImageDataset(found, preprocess), [i * len(found) // count for i in range(count)])
-    return count, DataLoader(chosen, batch)
+    dataset, chosen = ImageDataset(found, preprocess), [i * len(found) // count for i in range(count)]
+
+    def read() -> Iterator[tuple[Tensor, Tensor]]:
+        samples = read_ahead(dataset.__getitem__, chosen, workers)
+        while pairs := list(islice(samples, batch)):
+            yield torch.stack([x for x, _ in pairs]), torch.tensor([label for _, label in pairs])
+
+    return count, read()

@@ -27,16 +27,17 @@ _MAX_NAMES, _MAX_NUMBERS = 60, 25
 @NETWORK
 @IMAGES
 @click.option("--confusion", type=NEW_FILE, help="Draw the confusion matrix to this PNG.")
-def evaluate(name: str, data: Path, batch: int, confusion: Path | None, **network: Any) -> None:
+def evaluate(name: str, data: Path, batch: int, confusion: Path | None, workers: int | None, exif: bool, **network: Any) -> None:
     """Measure the accuracy of the network NAME on the images in a folder.
 
-    The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or has a subfolder of images per class; their
-    alphabetical order must be that of the logits.
+    The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or has a subfolder of images per class, by itself
+    or in val/ or test/. Subfolders are matched to the network's classes by their names, whatever their case; some classes may be
+    missing. For a network without names of classes, their alphabetical order must be that of the logits.
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
         raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
     net, _ = load(name, **network)
-    result = _evaluate(net, data, batch, confusion=confusion is not None)
+    result = _evaluate(net, data, batch, confusion=confusion is not None, workers=workers, exif=exif)
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
     if confusion is not None and result.confusion is not None:
         draw_confusion(result.confusion, net.classes or [str(i) for i in range(net.num_classes)], confusion)
@@ -46,7 +47,7 @@ def evaluate(name: str, data: Path, batch: int, confusion: Path | None, **networ
 @click.command()
 @NETWORK
 @IMAGES
-def verify(name: str, data: Path, batch: int, **network: Any) -> None:
+def verify(name: str, data: Path, batch: int, workers: int | None, exif: bool, **network: Any) -> None:
     """Measure the accuracy of the weights NAME, and compare it with the published one.
 
     The exit status is 1 if they differ.
@@ -55,15 +56,15 @@ def verify(name: str, data: Path, batch: int, **network: Any) -> None:
     cfg = net.pretrained_cfg
     if cfg.top1 is None:
         raise InputError(f"{network['weights'] or name} has no published accuracy: measure it with `resnetlib evaluate`")
-    result = _evaluate(net, data, batch)
+    result = _evaluate(net, data, batch, workers=workers, exif=exif)
     figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"
     if abs(result.top1 - cfg.top1) > _TOLERANCE + 1e-6:
         raise InputError(f"{figures}, of {cfg.evaluated_on or 'unknown images'}")
     click.echo(f"{printable(figures)}: confirmed")
 
 
-def _evaluate(net: Backbone, data: Path, batch: int, *, confusion: bool = False) -> Evaluation:
-    count, batches = read_batches(net, data, batch)
+def _evaluate(net: Backbone, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:
+    count, batches = read_batches(net, data, batch, **reading)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
         return measure(net, progress, confusion=confusion)
 

@@ -16,7 +16,10 @@ from resnetlib.train.data import find_train_and_test
 @click.command()
 @click.argument("name")
 @click.option(
-    "--data", required=True, type=PATH, help="Folder with a subfolder of images per class, or with train/ and val/, or CIFAR-10's."
+    "--data",
+    required=True,
+    type=PATH,
+    help="Folder with a subfolder of images per class, or with train/ and val/ (or test/), or CIFAR-10's.",
 )
 @training_options("finetune", "the recipe")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")

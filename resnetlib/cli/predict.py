@@ -13,8 +13,8 @@ import click
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from resnetlib.cli.common import NETWORK, NEW_FILE, PATTERN, load
-from resnetlib.data import read_image
+from resnetlib.cli.common import NETWORK, NEW_FILE, PATTERN, READING, load
+from resnetlib.data import read_ahead, read_image
 from resnetlib.data.folder import ENDINGS
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
@@ -37,7 +37,17 @@ _SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5
 @click.option("--top", default=5, type=click.IntRange(1), help="Number of predictions per image.")
 @click.option("--out", type=NEW_FILE, help="Write the predictions to this file, .csv or .json.")
 @click.option("--sheet", type=NEW_FILE, help="Draw images and first predictions to this PNG.")
-def predict(name: str, images: tuple[str, ...], top: int, out: Path | None, sheet: Path | None, **network: Any) -> None:
+@READING
+def predict(
+    name: str,
+    images: tuple[str, ...],
+    top: int,
+    out: Path | None,
+    sheet: Path | None,
+    workers: int | None,
+    exif: bool,
+    **network: Any,
+) -> None:
     """Classify images with the network NAME.
 
     Give paths of images, folders (searched recursively) or patterns such as 'holiday/*.jpg'. In folders and patterns, files that
@@ -55,7 +65,7 @@ def predict(name: str, images: tuple[str, ...], top: int, out: Path | None, shee
     pictures: list[Image.Image] = []
     passed_over: list[str] = []
     with tqdm(paths, unit="image", disable=None) as progress:
-        for opened in _chunks(_open(progress, passed_over)):
+        for opened in _chunks(_open(progress, passed_over, workers, exif)):
             rows += zip((path for path, _ in opened), classify(net, [image for _, image in opened], top=top), strict=True)
             pictures += [thumbnail(image) for _, image in opened] if sheet else []
     if not rows:
@@ -109,14 +119,23 @@ def _match(pattern: str) -> Iterator[Path]:
     return (path for path, below in found if not any(part.startswith(".") and part not in parts for part in below.parts))
 
 
-def _open(paths: Iterable[tuple[Path, bool]], passed_over: list[str]) -> Iterator[tuple[Path, Image.Image]]:
-    for path, named in paths:
+def _open(
+    paths: Iterable[tuple[Path, bool]], passed_over: list[str], workers: int | None, exif: bool
+) -> Iterator[tuple[Path, Image.Image]]:
+    def read(entry: tuple[Path, bool]) -> tuple[Path, Image.Image | str]:
+        path, named = entry
         try:
-            yield path, read_image(path)
+            return path, read_image(path, exif=exif)
         except ValueError as error:
             if named:
                 raise
-            passed_over.append(str(error))
+            return path, str(error)
+
+    for path, image in read_ahead(read, paths, workers):
+        if isinstance(image, str):
+            passed_over.append(image)
+        else:
+            yield path, image
 
 
 def _chunks(opened: Iterable[tuple[Path, Image.Image]]) -> Iterator[list[tuple[Path, Image.Image]]]:

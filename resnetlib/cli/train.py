@@ -8,9 +8,10 @@ from typing import Any
 import click
 import torch
 
-from resnetlib.cli.common import DEVICE, PATH, Decorator, options
+from resnetlib.cli.common import DEVICE, PATH, READING, Decorator, options
 from resnetlib.cli.grid import exit_with_grid, train_grid
 from resnetlib.config import spec_from_dict
+from resnetlib.data import is_cifar10
 from resnetlib.disk import read_file
 from resnetlib.distributed import is_main_process
 from resnetlib.errors import InputError
@@ -18,6 +19,7 @@ from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
 from resnetlib.train.data import find_train_and_test
 from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
+from resnetlib.train.run import check_out
 
 
 def training_options(recipe: str, changeable: str) -> Decorator:
@@ -37,6 +39,7 @@ def training_options(recipe: str, changeable: str) -> Decorator:
         click.option(
             "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="an epoch's"
         ),
+        READING,
     )
 
 
@@ -67,7 +70,7 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="NAME | --grid models=A,B [seeds=0,1] [FIELD=V,W]...")
 @click.option("--grid", is_flag=True, help="Train all combinations of the given values, and print a table.")
-@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/.")
+@click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/ (or test/).")
 @training_options("one_cycle_cifar", "the recipe or of the network's spec")
 @click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.", show_default="all")
 @click.option("--sample", default=10_000, type=click.IntRange(0), help="Images of each set in an evaluation; 0 for all.")
@@ -82,6 +85,7 @@ def train(
     changes: tuple[str, ...],
     images: int,
     jobs: int,
+    exif: bool,
     **settings: Any,
 ) -> None:
     """Train the network NAME from scratch, and save it with its log and its curves.
@@ -101,7 +105,8 @@ def train(
         raise InputError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
-    training, test = find_train_and_test(data, images)
+    check_out(out, *([] if is_cifar10(data) else [data]))
+    training, test = find_train_and_test(data, images, exif=exif)
     torch.manual_seed(settings["seed"])
     net = build(spec, num_classes=len(training.classes))
     result = fit(net, training, test, chosen, out, **settings)

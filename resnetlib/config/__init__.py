@@ -1,6 +1,6 @@
 """Plain data: the specs of architectures, preprocessing, and the configs of pretrained weights."""
 
-from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
+from resnetlib.config.preprocess import MEAN_STD, METADATA, Normalization, Preprocessing, prepare_image
 from resnetlib.config.pretrained import (
     MOST_STAGES,
     EmbeddedFile,
@@ -29,6 +29,7 @@ from resnetlib.config.spec import (
 
 __all__ = [
     "MEAN_STD",
+    "METADATA",
     "MOST_STAGES",
     "BlockKind",
     "DenseNetSpec",
@@ -48,6 +49,7 @@ __all__ = [
     "Stem",
     "StrideIn",
     "UrlFile",
+    "prepare_image",
     "pretrained_config_from_dict",
     "pretrained_config_from_json",
     "spec_from_dict",

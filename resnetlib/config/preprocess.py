@@ -1,10 +1,13 @@
 """Preprocessing: from images to a network's input."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, islice
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,10 +28,50 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 LARGEST = 4096
 """The largest `resize`, in pixels: a larger one in a config file could exhaust the memory."""
 
+METADATA = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where Pillow keeps the orientation of an image, in `image.info`."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag of the orientation: which way the camera was held."""
+
+
+def prepare_image(image: "Image", *, exif: bool = True) -> "Image":
+    """Turn a PIL image upright by its EXIF orientation, and reduce 16 bits per pixel to the upper 8.
+
+    Args:
+        image: the image, of any mode.
+        exif: whether to apply the orientation. Pillow itself applies that of TIFF files.
+
+    Returns:
+        The changed image, or `image` itself if there is nothing to change.
+
+    Raises:
+        ValueError: for 32-bit pixels (modes I and F), whose range is unknown.
+    """
+    from PIL import Image
+
+    image.load()
+    if exif:
+        turns, turn = Image.Transpose, None
+        steps = (turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM, turns.TRANSPOSE, turns.ROTATE_270)
+        with suppress(Exception):  # metadata may be damaged
+            turn = dict(enumerate((*steps, turns.TRANSVERSE, turns.ROTATE_90), 2)).get(image.getexif().get(_ORIENTATION, 1))
+        if turn is not None:
+            image = image.transpose(turn)
+            for key in METADATA:
+                image.info.pop(key, None)
+    if image.mode in ("I", "F"):
+        raise InputError(f"pixels of mode {image.mode} have no known range: convert the image to 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
     """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the standard deviation.
+
+    A PIL image is first turned upright by its EXIF orientation, and 16 bits per pixel are reduced to the upper 8.
 
     Shapes:
         PIL image -> `(C, size, size)` for C = 1 or 3; uint8 `(..., C, H, W)` -> `(..., C, size, size)`, float32, on its device.
@@ -97,33 +140,44 @@ class Preprocessing:
         mean, std = (tuple(islice(cycle(values), channels)) for values in (self.mean, self.std))
         return replace(self, mean=mean, std=std)
 
-    def transform(self) -> "Compose":
-        """Return the same steps as a torchvision v2 `Compose`, for use in a data set."""
+    def transform(self, *, exif: bool = True) -> "Compose":
+        """Return the same steps as a torchvision v2 `Compose`, for use in a data set; `exif` as in `__call__`."""
         from torchvision.transforms import v2
 
         to_input = (v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std), v2.ToPureTensor())
-        return v2.Compose([*self._geometry().transforms, *to_input])
+        return v2.Compose([*self._geometry(exif).transforms, *to_input])
 
-    def __call__(self, image: "Image | Tensor") -> Tensor:
-        """Return the network's input for an image, or for a batch of images."""
+    def __call__(self, image: "Image | Tensor", *, exif: bool = True) -> Tensor:
+        """Return the network's input for an image, or for a batch of images.
+
+        Args:
+            image: a PIL image, or uint8 `(..., C, H, W)`.
+            exif: whether to apply the EXIF orientation of a PIL image.
+
+        Returns:
+            The input, float32, `(C, size, size)` or `(..., C, size, size)`.
+        """
         expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
         if isinstance(image, Tensor):
             if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
-                raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}")
+                hint = ": convert values in [0, 1] with (x * 255).round().to(torch.uint8)" * image.is_floating_point()
+                raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}{hint}")
         elif not hasattr(image, "convert") or self.channels not in (1, 3):
             raise InputError(f"{expected}, got {type(image).__name__}")
         if isinstance(image, Tensor) and tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize):
             pixels = image
         else:
-            pixels = self._geometry()(image)
+            pixels = self._geometry(exif)(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std
 
-    def _geometry(self) -> "Compose":
-        """Return the steps that resize and crop."""
+    def _geometry(self, exif: bool) -> "Compose":
+        """Return the steps that prepare a PIL image, resize and crop."""
+        from PIL import Image
         from torchvision.transforms import v2
 
-        colour = {1: [v2.Grayscale()], 3: [v2.RGB()]}
+        prepare = v2.Lambda(partial(prepare_image, exif=exif), Image.Image)
+        colour = {1: [prepare, v2.Grayscale()], 3: [prepare, v2.RGB()]}
         return v2.Compose(
             [
                 *colour.get(self.channels, []),

@@ -2,7 +2,20 @@
 
 from resnetlib.data.augment import crop_flip, draw_crops, pad_crop_flip
 from resnetlib.data.cifar import CIFAR10_CLASSES, LabelledImages, cifar10, is_cifar10
-from resnetlib.data.folder import ImageDataset, ImageFiles, check_same_classes, find_images, hold_out, read_image, try_images
+from resnetlib.data.folder import (
+    ImageDataset,
+    ImageFiles,
+    check_same_classes,
+    evaluation_folder,
+    find_images,
+    hold_out,
+    match_classes,
+    read_ahead,
+    read_image,
+    split_folders,
+    training_folders,
+    try_images,
+)
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -13,10 +26,15 @@ __all__ = [
     "cifar10",
     "crop_flip",
     "draw_crops",
+    "evaluation_folder",
     "find_images",
     "hold_out",
     "is_cifar10",
+    "match_classes",
     "pad_crop_flip",
+    "read_ahead",
     "read_image",
+    "split_folders",
+    "training_folders",
     "try_images",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,6 @@ CHECKSUMS = {  # SHA-256 of the binary files, MD5 of the pickles
 
 _FILES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
 _PIXELS = 3 * 32 * 32
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _MAX_BYTES = 2**28  # eight times a published file
 
 
@@ -41,13 +41,17 @@ class LabelledImages:
     """Images in memory, with labels.
 
     Args:
-        images: `(N, 3, H, W)`, uint8, RGB.
-        labels: `(N,)`, integers, converted to int64.
-        classes: names of the labels, converted to a tuple.
+        images: `(N, C, H, W)`, a tensor or an array of integers from 0 to 255, converted to uint8.
+        labels: `(N,)`, a tensor or an array of integers of any width from 0 to the number of classes - 1, converted to int64.
+        classes: names of the labels, each once, converted to a tuple.
 
     Raises:
         TypeError: for arguments of other types.
-        ValueError: if a tensor has another dtype, or the shapes do not match.
+        ValueError: if images are no integers from 0 to 255, labels are none of the classes, or the shapes do not match.
+
+    Example:
+        >>> LabelledImages(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([1, 0]), ["cat", "dog"]).classes
+        ('cat', 'dog')
     """
 
     images: Tensor
@@ -55,22 +59,29 @@ class LabelledImages:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check types, dtypes and shapes."""
-        for name in ("images", "labels"):
-            if not isinstance(tensor := getattr(self, name), Tensor):
-                raise InputTypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
-        if self.images.dtype != torch.uint8:
-            raise InputError(f"images must be torch.uint8, got {self.images.dtype}: convert them with .to(torch.uint8)")
-        if self.labels.dtype not in _INTEGERS:
-            raise InputError(f"labels must be integers, got {self.labels.dtype}: convert them with .to(torch.int64)")
-        if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
-            shapes = f"{tuple(self.images.shape)} and {tuple(self.labels.shape)}"
-            raise InputError(f"images must be (N, 3, H, W) and labels (N,), got {shapes}")
-        listed = isinstance(self.classes, Sequence) and not isinstance(self.classes, str)
+        """Check types, dtypes, shapes and values, and convert them."""
+        images, labels = _to_tensor("images", self.images), _to_tensor("labels", self.labels)
+        if not _is_integer(labels):
+            raise InputError(f"labels must be integers, got {labels.dtype}: convert them with .to(torch.int64)")
+        if images.ndim != 4 or labels.shape != images.shape[:1]:
+            shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
+            raise InputError(f"images must be (N, C, H, W) and labels (N,), got {shapes}")
+        if images.shape[1] > 4 and images.shape[3] in (1, 3):
+            raise InputError(f"images must be (N, C, H, W), got {tuple(images.shape)}: move the channels to the second dimension")
+        listed = isinstance(self.classes, Sequence | np.ndarray) and not isinstance(self.classes, str)
         if not listed or not all(isinstance(name, str) for name in self.classes):
             raise InputTypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
-        object.__setattr__(self, "labels", self.labels.long())
-        object.__setattr__(self, "classes", tuple(self.classes))
+        classes = tuple(map(str, self.classes))
+        if twice := sorted({name for name in classes if classes.count(name) > 1}):
+            raise InputError(f"classes must differ, and {', '.join(twice)} is there several times")
+        labels = labels.long()
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+            raise InputError(
+                f"labels must be 0 to {len(classes) - 1}, the classes' indices, got {int(labels.min())} to {int(labels.max())}"
+            )
+        object.__setattr__(self, "images", _to_bytes(images))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "classes", classes)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,6 +110,36 @@ class LabelledImages:
         size = min(size, max(1, len(self)))
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
+
+
+def _to_tensor(name: str, values: object) -> Tensor:
+    if not isinstance(values, Tensor | np.ndarray):
+        raise InputTypeError(f"{name} must be a tensor or an array, got {type(values).__name__}")
+    try:
+        return torch.as_tensor(values)
+    except TypeError as error:  # an array of objects or texts
+        raise InputTypeError(f"{name} must be numbers, got an array of {values.dtype}") from error
+
+
+def _is_integer(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype != torch.bool
+
+
+def _to_bytes(images: Tensor) -> Tensor:
+    """Convert images to uint8; raise ValueError if they are no integers from 0 to 255."""
+    if images.dtype == torch.uint8:
+        return images
+    wanted = f"images must be torch.uint8, got {images.dtype}"
+    if images.is_complex() or images.dtype == torch.bool or not images.numel():
+        raise InputError(wanted)
+    smallest, largest = (value.item() for value in images.to(torch.int64 if _is_integer(images) else images.dtype).aminmax())
+    values = f"with values from {smallest:.4g} to {largest:.4g}"
+    if not 0 <= smallest <= largest <= 255:
+        raise InputError(f"{wanted} {values}: give pixels from 0 to 255, before any normalization")
+    if not _is_integer(images):
+        convert = "(x * 255).round()" if largest <= 1 else "x.round()"
+        raise InputError(f"{wanted} {values}: convert them with {convert}.to(torch.uint8)")
+    return images.to(torch.uint8)
 
 
 def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool = True) -> LabelledImages:

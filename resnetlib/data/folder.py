@@ -1,38 +1,54 @@
-"""Image folders with a subfolder per class: find, split and read their images."""
+"""Image folders with a subfolder per class: find, split, match and read their images."""
 
 import hashlib
 import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from resnetlib.config import METADATA, prepare_image
 from resnetlib.disk import open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from PIL.Image import Image
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""torchvision's list of image files."""
+S = TypeVar("S")
+T = TypeVar("T")
+
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+"""torchvision's list of image files, and GIF, JFIF and AVIF."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""The accepted formats, whatever a file's name is. Pillow has others, one of which starts a program."""
+"""The accepted formats, besides AVIF where Pillow has it, whatever a file's name is. Pillow has others, one of which starts a
+program."""
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+    "unlabelled": ("pred", "predict"),
+}
+"""Names of the folders of a data set that is split already; `seg_` before and `_set` after them are ignored."""
+
+_MAX_NAMES = 12
+"""Names of folders or classes to print in an error."""
 
 _MAX_RATIO = 100
 """The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
@@ -51,6 +67,7 @@ class ImageFiles:
         passed_over: paths in the folder that are not used, and reasons.
         digest: hash of the contents of all images; "" before `try_images`.
         stamp: hash of the names, sizes and times of the files; "" before `try_images`.
+        exif: whether the images are turned upright by their EXIF orientation when they are read.
     """
 
     root: Path
@@ -59,6 +76,7 @@ class ImageFiles:
     passed_over: tuple[tuple[str, str], ...] = ()
     digest: str = ""
     stamp: str = ""
+    exif: bool = True
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,13 +99,14 @@ class ImageFiles:
         )
 
 
-def find_images(root: str | Path) -> ImageFiles:
+def find_images(root: str | Path, *, exif: bool = True) -> ImageFiles:
     """Find the images in a folder with a subfolder per class, as torchvision's `ImageFolder` does.
 
     Hidden folders, files without an image's ending, images outside the subfolders, and links to folders found before are skipped.
 
     Args:
         root: the folder.
+        exif: whether the images shall be turned upright by their EXIF orientation when they are read.
 
     Returns:
         The paths of the images; no file is opened.
@@ -95,7 +114,8 @@ def find_images(root: str | Path) -> ImageFiles:
     Raises:
         FileNotFoundError: if there is no such folder, no class in it, or a class without images.
         NotADirectoryError: if it is a file.
-        ValueError: if two classes have the same name but for case, spaces and Unicode form.
+        ValueError: if two classes have the same name but for case, spaces and Unicode form, or all folders hold the same
+            subfolders, so that either may be the classes.
 
     Example:
         >>> import tempfile
@@ -112,11 +132,12 @@ def find_images(root: str | Path) -> ImageFiles:
         raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
     passed_over: list[tuple[str, str]] = []
     classes, visited = _classes(root, passed_over), {os.path.realpath(root)}
+    _check_levels(root, classes)
     found = {name: sorted(_walk(root, name, visited, passed_over)) for name in classes}
     if empty := [name for name, paths in found.items() if not paths]:
         raise MissingFileError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
     samples = tuple((path, label) for label, name in enumerate(classes) for path in found[name])
-    return ImageFiles(root, tuple(classes), samples, tuple(passed_over))
+    return ImageFiles(root, tuple(classes), samples, tuple(passed_over), exif=exif)
 
 
 def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
@@ -138,6 +159,162 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
         if len(names) > 1:
             raise InputError(f"{root} has several classes of one name: {', '.join(map(repr, names))}: merge or rename them")
     return classes
+
+
+def _check_levels(root: Path, classes: Sequence[str]) -> None:
+    """Raise ValueError if all folders hold the same two or more subfolders, and no images beside them."""
+    inner = [_subfolders(root / name) for name in classes]
+    same = {tuple(path.name for path in folders) for folders in inner}
+    names = same.pop()
+    if len(classes) > 1 and not same and len(names) > 1 and not any(_holds_images(root / name) for name in classes):
+        raise InputError(
+            f"{root} has the folders {_listed(classes)}, and all of them hold the folders {_listed(names)}: which are the classes? "
+            f"Give a folder whose subfolders are the classes, such as {root / classes[0]}"
+        )
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Return the visible folders in a folder, sorted."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" ... ({len(names):,} in all)" if len(names) > _MAX_NAMES else ""
+    return ", ".join(printable(name, 60) for name in names[:_MAX_NAMES]) + more
+
+
+def split_folders(root: str | Path) -> dict[str, Path]:
+    """Find the parts of a data set that is split already, such as `train/`, `valid/` and `test/`.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The folders of "train", "val" and "test" that are there, and "unlabelled" for test images without folders of classes. It is
+        empty if the folder is not split, but has a subfolder per class.
+
+    Raises:
+        ValueError: if a part has two folders, or there are other folders beside the parts.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("Training/cat", "Training/dog", "test/cat", "test/dog"):
+        ...         (Path(folder) / name).mkdir(parents=True)
+        ...     [(part, path.name) for part, path in split_folders(folder).items()]
+        [('train', 'Training'), ('test', 'test')]
+    """
+    root = Path(root)
+    found: dict[str, list[Path]] = {}
+    others = []
+    for path in _subfolders(root) if root.is_dir() else []:
+        name = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|images))?", path.name.casefold())
+        part = next((part for part, names in _SPLITS.items() if name and name[1] in names), None)
+        if part in ("test", "unlabelled") and _holds_images(path):
+            found.setdefault("unlabelled", []).append(path)
+        elif part is None or _holds_images(path):
+            others.append(path.name)
+        else:
+            inner = _subfolders(path)  # some archives have train/train/
+            found.setdefault(part, []).append(inner[0] if [each.name for each in inner] == [path.name] else path)
+    if not {"train", "val"} & set(found) and (others or "test" not in found):
+        return {}
+    if others:
+        there = _listed([*others, *(path.name for paths in found.values() for path in paths)])
+        raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+    for part, paths in found.items():
+        if len(paths) > 1 and part != "unlabelled":
+            raise InputError(f"{root} has several folders for {part}, {_listed([path.name for path in paths])}: leave one of them")
+    return {part: found[part][0] for part in _SPLITS if part in found}
+
+
+def training_folders(root: str | Path) -> tuple[list[Path], str]:
+    """Choose the folders to train and to validate on.
+
+    Args:
+        root: a folder with a subfolder per class, or with parts as for `split_folders`.
+
+    Returns:
+        The folders: of the training and the validation images, or only the first; and what to tell the user about them, or "".
+
+    Raises:
+        ValueError: if the folder is split, but has no part to train on, and as `split_folders` does.
+    """
+    parts = split_folders(root)
+    if not parts:
+        return [Path(root)], ""
+    if "train" not in parts:
+        there = _listed([path.name for path in parts.values()])
+        raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+    validation = next((part for part in ("val", "test") if part in parts), None)
+    aside = [printable(path, 1000) for part, path in parts.items() if part not in ("train", validation)]
+    notes = [f"{', '.join(aside)} is left aside"] if aside else []
+    if validation == "test":
+        chosen = "the best weights may be chosen by it, so its error is not that of unseen images"
+        notes.insert(0, f"there is no val/, and {printable(parts['test'], 1000)} is used for validation: {chosen}")
+    return [parts["train"], *([parts[validation]] if validation else [])], "; ".join(notes)
+
+
+def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]:
+    """Choose the folder to measure on.
+
+    Args:
+        root: a folder with a subfolder per class, or with parts as for `split_folders`.
+        split: "test" for its validation images, or else its test images; "train" for its training images.
+
+    Returns:
+        The folder, and what to tell the user about it, or "".
+
+    Raises:
+        ValueError: if the folder is split, but has no such part, and as `split_folders` does.
+    """
+    parts = split_folders(root)
+    if not parts:
+        return Path(root), ""
+    there = _listed([path.name for path in parts.values()])
+    for part in ("train",) if split == "train" else ("val", "test"):
+        if part in parts:
+            return parts[part], f"{printable(Path(root), 1000)} has the folders {there}: taking {printable(parts[part], 1000)}"
+    raise InputError(f"{root} has the folders {there}: give the one to measure on, such as {next(iter(parts.values()))}")
+
+
+def match_classes(names: Sequence[str], classes: Sequence[str], ids: Sequence[str] | None = None) -> list[int]:
+    """Find the labels of classes by their names, whatever their case, spaces, hyphens and underscores.
+
+    Args:
+        names: names of folders, for example.
+        classes: names of a network's classes, such as `net.classes`.
+        ids: other names of the same classes, such as WordNet's.
+
+    Returns:
+        The index in `classes` of each name.
+
+    Raises:
+        ValueError: if a name is none of the classes, or several.
+
+    Example:
+        >>> match_classes(["Fire-Truck", "dog"], ("cat", "dog", "fire truck"))
+        [2, 1]
+    """
+    exact: dict[str, set[int]] = {}
+    loose: dict[str, set[int]] = {}
+    for label, name in (*enumerate(classes), *enumerate(ids or ())):
+        exact.setdefault(name, set()).add(label)
+        loose.setdefault(_key(name), set()).add(label)
+    found = {name: exact.get(name) or loose.get(_key(name), set()) for name in names}
+    if several := [name for name, labels in found.items() if len(labels) > 1]:
+        raise InputError(f"several of the network's classes are called {_listed(several)}: name the folders by their ids")
+    if unknown := [name for name, labels in found.items() if not labels]:
+        raise InputError(f"the network has no class {_listed(unknown)}: its classes are {_listed(classes)}")
+    return [next(iter(found[name])) for name in names]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
@@ -203,14 +380,15 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     return replace(files, samples=first), replace(files, samples=second, passed_over=())
 
 
-def read_image(path: str | Path) -> "Image":
+def read_image(path: str | Path, *, exif: bool = True) -> "Image":
     """Read an image file. Several threads may call this at the same time.
 
     Args:
-        path: a JPEG, PNG, BMP, PPM, TIFF, WebP or GIF.
+        path: a JPEG, PNG, BMP, PPM, TIFF, WebP, GIF or, where Pillow has it, AVIF.
+        exif: whether to turn the image upright by its EXIF orientation, which torchvision's `ImageFolder` ignores.
 
     Returns:
-        The image in RGB: the upper 8 of 16 bits, the first of several frames, and without the EXIF rotation, as in torchvision.
+        The image in RGB: the upper 8 of 16 bits, and the first of several frames.
 
     Raises:
         ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
@@ -218,26 +396,30 @@ def read_image(path: str | Path) -> "Image":
     """
     try:
         with open_file(path) as file:
-            return _decode(file)
+            return _decode(file, exif)
     except Exception as error:  # Pillow's decoders may raise anything
         raise InputError(f"{path} is no image that can be read: {error}") from error
 
 
-def _decode(file: BinaryIO) -> "Image":
+@cache
+def _formats() -> tuple[str, ...]:
+    return (*_FORMATS, *(["AVIF"] if find_spec("PIL.AvifImagePlugin") else []))  # since Pillow 11.3
+
+
+def _decode(file: BinaryIO, exif: bool = True) -> "Image":
     from PIL import Image, UnidentifiedImageError
 
     with _pillow_warnings_ignored():
         try:
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=_formats())
         except UnidentifiedImageError as error:
-            raise InputError(f"its content is none of {', '.join(_FORMATS)}") from error
+            raise InputError(f"its content is none of {', '.join(_formats())}") from error
         if not 0 < max(image.size) <= _MAX_RATIO * min(image.size):
             raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_MAX_RATIO} times the other")
-        if image.mode in ("I", "F"):
-            raise InputError(f"its pixels, of mode {image.mode}, have no known range: save it with 8 or 16 bits")
-        if image.mode.startswith("I;16"):
-            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-        return image.convert("RGB")
+        rgb = prepare_image(image, exif=exif).convert("RGB")
+        for key in METADATA:  # or the preprocessing would apply the orientation again
+            rgb.info.pop(key, None)
+        return rgb
 
 
 @contextmanager
@@ -260,7 +442,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         transform: function from a PIL image in RGB to a tensor, such as a network's `preprocess`.
     """
 
-    def __init__(self, files: ImageFiles, transform: "Callable[[Image], Tensor]") -> None:
+    def __init__(self, files: ImageFiles, transform: Callable[["Image"], Tensor]) -> None:
         self.files, self.transform = files, transform
 
     def __len__(self) -> int:
@@ -268,7 +450,39 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         path, label = self.files.samples[number]
-        return self.transform(read_image(self.files.root / path)), label
+        return self.transform(read_image(self.files.root / path, exif=self.files.exif)), label
+
+
+def count_workers(workers: int | None) -> int:
+    """Return a number of threads or processes that read images: by default one per core, up to 8.
+
+    Raises ValueError unless `workers` is None or an int of at least 0.
+    """
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(8, cores)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
+        raise InputError(f"workers must be None or an int, 0 or more, got {workers!r}")
+    return workers
+
+
+def read_ahead(read: Callable[[S], T], items: Iterable[S], workers: int | None = None) -> Iterator[T]:
+    """Apply a function to items in order, in threads that are up to `workers` items ahead; 0 for no threads."""
+    workers = count_workers(workers)
+    if not workers:
+        yield from map(read, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(read, item))
+                if len(begun) > workers:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:

@@ -9,8 +9,7 @@ import torch
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing
-from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, try_images
-from resnetlib.data.folder import ENDINGS
+from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, try_images
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
@@ -41,6 +40,8 @@ def finetune(
     compiled: bool = False,
     every: int = 0,
     sample: int = 10_000,
+    workers: int | None = None,
+    exif: bool = True,
 ) -> FinetuneResult:
     """Fine-tune a network on your images, and save it.
 
@@ -50,8 +51,9 @@ def finetune(
     Args:
         name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
             weights, the first of `resnetlib.weights.tags_of(name)`, and the log says which these are.
-        data: a folder with a subfolder of images per class, or with `train/` and `val/` like that, or training and validation
-            images in memory. Images that cannot be read are skipped and reported.
+        data: a folder with a subfolder of images per class, or with `train/` and `val/` like that (see
+            `resnetlib.data.split_folders`), or training and validation images in memory. Images that cannot be read are skipped
+            and reported.
         out: folder to write or to continue in; not inside the data.
         recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
         from_scratch: start from random weights; `name` is then the name of a network.
@@ -64,6 +66,8 @@ def finetune(
         compiled: compile the network first.
         every: iterations between two evaluations; 0 for one per epoch.
         sample: images of each set in these evaluations; 0 for all.
+        workers: processes that read images from folders; None for one per core, up to 8. The result does not depend on it.
+        exif: whether to turn the images of a folder upright by their EXIF orientation.
 
     Returns:
         The errors of the saved weights on training and validation images.
@@ -91,7 +95,7 @@ def finetune(
     """
     if recipe is None:
         recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune")
-    check_arguments(recipe, out, seed=seed, every=every, sample=sample)
+    check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=[data])
     _check_start(name, from_scratch)
     device = choose_device(device)
     if not isinstance(validation, int | float):
@@ -99,8 +103,6 @@ def finetune(
     if isinstance(data, str | Path):
         if data == "":
             raise InputError("data must name a folder, got ''")
-        if Path(out).resolve().is_relative_to(Path(data).resolve()):
-            raise InputError(f"{out} lies in {data}, where its files would be taken for data: give another folder")
     elif not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
@@ -109,7 +111,7 @@ def finetune(
             parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
         else:
             known = processes.gather(_checked_before(Path(out)))[0]
-            parts = find_split(data, validation, seed=seed, known=known, processes=processes)
+            parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
         classes = parts[0].classes
         if len(classes) < 2:
             raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
@@ -137,6 +139,7 @@ def finetune(
             compiled,
             every,
             sample,
+            workers,
         )
 
 
@@ -159,27 +162,32 @@ def find_split(
     seed: int = 0,
     known: Sequence[Mapping[str, Any]] = (),
     processes: Processes | None = None,
+    exif: bool = True,
 ) -> tuple[ImageFiles, ImageFiles]:
     """Find the images in a folder, read them all once, and split them into training and validation images.
 
     Args:
-        data: the folder; `train/` and `val/` in it are the two parts.
-        validation: without `val/`, the fraction of each class for validation.
+        data: the folder; `train/` and `val/` in it are the two parts, or `train/` and `test/` if there is no `val/`. Other names
+            and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is left aside.
+        validation: without such parts, the fraction of each class for validation.
         seed: seed of the split.
         known: as in `resnetlib.data.try_images`.
         processes: as in `resnetlib.data.try_images`.
+        exif: whether the images shall be turned upright by their EXIF orientation when they are read.
 
     Returns:
         The training images and the validation images.
 
     Raises:
         FileNotFoundError: for a folder without classes, or a class without images.
-        ValueError: if `train/` and `val/` have different classes, `train/` is missing, or there are other folders beside them.
+        ValueError: if `train/` and `val/` have different classes, `train/` is missing, or there are other folders beside them; and
+            if all folders hold the same subfolders, so that either may be the classes.
     """
-    found = [try_images(find_images(folder), known=known, processes=processes) for folder in _parts(Path(data))]
-    for files in found:
-        if files.report and (processes is None or processes.is_main):
-            tqdm.write(files.report)
+    folders, note = training_folders(data)
+    found = [try_images(find_images(folder, exif=exif), known=known, processes=processes) for folder in folders]
+    if processes is None or processes.is_main:
+        for text in filter(None, [note, *(files.report for files in found)]):
+            tqdm.write(text)
     if len(found) == 1:
         return hold_out(found[0], validation, seed=seed)
     check_same_classes(*found)
@@ -194,16 +202,3 @@ def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
         if isinstance(checked, list) and all(isinstance(each, dict) and keys <= each.keys() for each in checked):
             return checked
     return ()
-
-
-def _parts(data: Path) -> list[Path]:
-    """Return the folders train and val, unless they hold images and so are classes; otherwise the folder itself."""
-    parts = [data / name for name in ("train", "val") if (data / name).is_dir()]
-    parts = [part for part in parts if not any(path.suffix.lower() in ENDINGS for path in part.iterdir())]
-    if not parts:
-        return [data]
-    folders = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    if data / "train" not in parts or len(folders) > len(parts):
-        there = ", ".join(sorted(path.name for path in folders))
-        raise InputError(f"{data} has the folders {there}: give train and val, train alone, or a folder of images for each class")
-    return parts

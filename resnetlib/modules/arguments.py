@@ -1,5 +1,6 @@
 """Checks of arguments. Each raises an error that names the value and what is accepted."""
 
+import re
 from collections.abc import Sequence
 from operator import index
 from typing import SupportsIndex
@@ -84,8 +85,24 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
         return  # sizes are tensors, and a branch on them would be lost
     if not isinstance(x, Tensor) or not x.is_floating_point():
         got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        raise InputTypeError(f"expected images, a floating-point tensor (N, {channels}, H, W), got {got}")
+        advice = (
+            ": give net.preprocess(x), or normalize x.float() / 255" if isinstance(x, Tensor) and x.dtype == torch.uint8 else ""
+        )
+        raise InputTypeError(f"expected images, a floating-point tensor (N, {channels}, H, W), got {got}{advice}")
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
         raise InputError(
             f"expected images (N, {channels}, H, W) with H and W at least {smallest}, got a tensor of shape {tuple(x.shape)}"
         )
+
+
+def explain_error(error: Exception, module: nn.Module, x: Tensor) -> None:
+    """Raise an error with advice if PyTorch's is about the dtype of `x`, or about a batch of one in training."""
+    if "more than 1 value per channel" in str(error):
+        raise InputError(
+            "batch norms cannot train on one image where its feature map is one pixel: give more images or larger ones, or freeze "
+            f"the norms with resnetlib.frozen_batchnorm(net). {error}"
+        ) from error
+    dtype = next((weight.dtype for weight in module.parameters()), x.dtype)
+    if isinstance(x, Tensor) and dtype != x.dtype and re.search("dtype|scalar type|Input type", str(error)):
+        convert = ", or convert the network with net.double()" if x.dtype == torch.float64 else ""
+        raise InputTypeError(f"images are {x.dtype}, and weights {dtype}: give images.to({dtype}){convert}. {error}") from error

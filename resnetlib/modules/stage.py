@@ -8,14 +8,24 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from resnetlib.modules.arguments import explain_error
+
 Parts = tuple[nn.Module, ...]
 """The modules of a section of a network: stem, stage or tail."""
 
 
 def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Run modules one after the other."""
+    """Run modules one after the other; explain PyTorch's errors about the dtype and the number of images."""
+    if torch.compiler.is_compiling():  # a graph break in a `try` block would keep all of it from being compiled
+        for part in parts:
+            x = part(x)
+        return x
     for part in parts:
-        x = part(x)
+        try:
+            x = part(x)
+        except (RuntimeError, ValueError) as error:
+            explain_error(error, part, x)
+            raise
     return x
 
 

@@ -109,8 +109,11 @@ def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str 
     }
 
 
-def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
-    """Write run.json; raise ValueError if there is another training's, and FileExistsError if there is another network."""
+def check_folder(path: Path, identity: Identity, *, finished: bool) -> None:
+    """Raise ValueError if run.json is another training's, and FileExistsError if there is another network.
+
+    `identity` may be a part of the training's; `finished` tells that the network in the folder is this training's.
+    """
     if os.path.lexists(path):
         run = read_run(path)
         for key, mine in identity.items():
@@ -125,7 +128,13 @@ def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
     foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
     if foreign:
         raise ExistingFileError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
-    _write_run(path, {**identity, "sessions": []})
+
+
+def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
+    """Write run.json if there is none, after `check_folder`."""
+    check_folder(path, identity, finished=finished)
+    if not os.path.lexists(path):
+        _write_run(path, {**identity, "sessions": []})
 
 
 def begin_session(

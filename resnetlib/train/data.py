@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from tqdm import tqdm
 
 from resnetlib.config import Preprocessing
 from resnetlib.data import (
@@ -32,8 +33,10 @@ from resnetlib.data import (
     find_images,
     is_cifar10,
     read_image,
+    training_folders,
 )
-from resnetlib.distributed import Processes
+from resnetlib.data.folder import count_workers
+from resnetlib.distributed import Processes, is_main_process
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe
@@ -45,6 +48,11 @@ Batch = tuple[Tensor, Tensor]
 
 Images = LabelledImages | ImageFiles | str | Path
 """Images in memory, or in a folder with a subfolder per class."""
+
+SHARED_MEMORY = (
+    "the processes that read images ran out of memory or of shared memory (/dev/shm, of which a container has 64 MB): read without "
+    "them (--workers 0, or workers=0), or give the container more (docker run --shm-size=2g)"
+)
 
 ORDER, CROPS, STEP = range(3)
 """Uses of random numbers, each with its own generators."""
@@ -84,9 +92,8 @@ class MemoryLoader:
             raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
         if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
             raise InputError("training and test images must be of one size, and have the same classes")
-        for split, labels in (("training", train.labels), ("test", test.labels)):
-            if not len(labels) or not bool(((labels >= 0) & (labels < len(train.classes))).all()):
-                raise InputError(f"{split} labels must be 0 to {len(train.classes) - 1}, got {labels.unique().tolist()}")
+        if not len(train) or not len(test):
+            raise InputError(f"there are {len(train)} training images and {len(test)} test images: give some of each")
         self.digest = hash_tensors(train.images, train.labels, test.images, test.labels)
         self.classes = train.classes
         self.checked: list[dict[str, Any]] = []
@@ -180,8 +187,8 @@ class FolderLoader:
         self.checked = [files.check_result for files in (self._train, self._test) if files.stamp]
         self.augmentation = _augmentation(recipe, self.preprocess, size)
         self.digest = _hash_files(self._train, self._test)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._workers = min(8, cores) if workers is None else workers
+        may_start = not multiprocessing.current_process().daemon  # the processes of a pool may not start others
+        self._workers = count_workers(workers) if may_start else 0
         self._context = _forkserver() if processes.world_size > 1 and self._workers else None
 
     def __len__(self) -> int:
@@ -207,7 +214,12 @@ class FolderLoader:
         self, files: ImageFiles, transform: Any, batches: Iterable[list[tuple[int, int]]], seed: tuple[int, ...] | None = None
     ) -> Generator[Batch, None, None]:
         device = self._processes.device
-        stop = torch.zeros(1, dtype=torch.bool).share_memory_()
+        stop = torch.zeros(1, dtype=torch.bool)
+        if self._workers:
+            try:
+                stop.share_memory_()
+            except RuntimeError as error:
+                raise InputError(f"{SHARED_MEMORY}: {str(error).splitlines()[0]}") from error
         loader = DataLoader(
             _ImageReader(files, transform, seed, stop),
             batch_size=None,  # the reader returns batches
@@ -224,7 +236,8 @@ class FolderLoader:
             check_interrupt()
             for batch in loaded:
                 if isinstance(batch, str):
-                    raise InputError(batch)
+                    advice = "" if batch.startswith(SHARED_MEMORY) else ". The images must stay until the training ends"
+                    raise InputError(f"{batch}{advice}")
                 x, labels = batch
                 yield x.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         finally:
@@ -247,14 +260,22 @@ class _ImageReader(Dataset[Any]):
                 return "stopped"
             path, label = self.files.samples[number]
             try:
-                image = read_image(self.files.root / path)
+                image = read_image(self.files.root / path, exif=self.files.exif)
                 with torch.random.fork_rng(devices=[]):
                     if self.seed is not None:
                         torch.manual_seed(derive_seed(*self.seed, place))
                     batch.append((self.transform(image), label))
             except (ValueError, OSError) as error:
                 return str(error)
-        return default_collate(batch)
+        try:
+            collated = default_collate(batch)
+            if get_worker_info() is not None:  # here, since an error later, in the thread that sends them, would be lost
+                collated = [tensor.share_memory_() for tensor in collated]
+            return collated
+        except RuntimeError as error:
+            if get_worker_info() is None:
+                raise
+            return f"{SHARED_MEMORY}: {str(error).splitlines()[0]}"
 
 
 def _start_worker(number: int) -> None:
@@ -281,7 +302,7 @@ def _hash_files(*folders: ImageFiles) -> str:
     """Hash names and sizes, and contents where `try_images` has read them: reading all of a large folder would take too long."""
     digest = hashlib.sha256()
     for files in folders:
-        digest.update(files.digest.encode())
+        digest.update(files.digest.encode() if files.exif else f"{files.digest} without EXIF orientation".encode())
         for path, label in files.samples:
             digest.update(os.fsencode(path) + f" {label} {(files.root / path).stat().st_size}\n".encode())
     return digest.hexdigest()
@@ -312,7 +333,13 @@ Loader = MemoryLoader | FolderLoader
 
 
 def make_loader(
-    train: Images, test: Images, recipe: Recipe, seed: int, processes: Processes, preprocess: Preprocessing | None = None
+    train: Images,
+    test: Images,
+    recipe: Recipe,
+    seed: int,
+    processes: Processes,
+    preprocess: Preprocessing | None = None,
+    workers: int | None = None,
 ) -> Loader:
     """Return the loader for images in memory or in folders."""
     if recipe.batch_size % processes.world_size:
@@ -326,16 +353,21 @@ def make_loader(
         if not isinstance(each, str | Path | ImageFiles):
             raise InputTypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kind}")
     ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
-    return FolderLoader(ours, others, recipe, seed, processes, preprocess)
+    return FolderLoader(ours, others, recipe, seed, processes, preprocess, workers)
 
 
-def find_train_and_test(data: Path, images: int = 0) -> tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]:
-    """Return the training and test images of CIFAR-10 or of a folder with `train/` and `val/`."""
+def find_train_and_test(
+    data: Path, images: int = 0, *, exif: bool = True
+) -> tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]:
+    """Return the training and test images of CIFAR-10 or of a folder with `train/` and `val/` or `test/`."""
     if is_cifar10(data):
         train = cifar10(data, "train")
         return train.first(images) if images else train, cifar10(data, "test")
-    if not (data / "train").is_dir() or not (data / "val").is_dir():
+    folders, note = training_folders(data)
+    if len(folders) < 2:
         raise InputError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
     if images:
         raise InputError("--images is for CIFAR-10: of a folder, all images are used")
-    return find_images(data / "train"), find_images(data / "val")
+    if note and is_main_process():
+        tqdm.write(note)
+    return find_images(folders[0], exif=exif), find_images(folders[1], exif=exif)

@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -15,13 +16,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
-from resnetlib.disk import unfinished, write_atomically
-from resnetlib.distributed import choose_device, process_group
+from resnetlib.data import ImageFiles, LabelledImages, find_images
+from resnetlib.data.folder import count_workers
+from resnetlib.disk import check_writable, unfinished, write_atomically
+from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
-from resnetlib.train.checkpoint import Checkpoints, begin_session, claim_folder, identify
+from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, claim_folder, identify, read_run
 from resnetlib.train.data import Images, Split, make_loader
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import (
@@ -74,6 +77,7 @@ def fit(
     every: int = 0,
     sample: int = 10_000,
     keep: int = 2,
+    workers: int | None = None,
 ) -> Result:
     """Train a network by a recipe, with evaluations and checkpoints on the way, and save it.
 
@@ -97,6 +101,7 @@ def fit(
         every: iterations between two evaluations, each with a checkpoint; 0 for one per epoch.
         sample: images of each set in these evaluations; 0 for all. The result is of all images.
         keep: number of checkpoints to keep.
+        workers: processes that read images from folders; None for one per core, up to 8. The result does not depend on it.
 
     Returns:
         The errors of the saved weights: those of the last iteration, or with patience the best.
@@ -120,7 +125,7 @@ def fit(
         2
     """
     return run_training(
-        Result, net, train, test, recipe, out, seed, preprocess, start, device, precision, compiled, every, sample, keep
+        Result, net, train, test, recipe, out, seed, preprocess, start, device, precision, compiled, every, sample, workers, keep
     )
 
 
@@ -139,10 +144,12 @@ def run_training(
     compiled: bool,
     every: int,
     sample: int,
+    workers: int | None,
     keep: int = 2,
 ) -> AnyResult:
     """Run `fit` or `finetune`, which return different kinds of results."""
-    check_arguments(recipe, out, seed=seed, every=every, sample=sample)
+    folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
+    check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=folders)
     if not isinstance(keep, int) or not 1 <= keep < 2**63:
         raise InputError(f"keep must be an int, 1 or more, got {keep!r}")
     check_network(net, compiled=False)
@@ -153,7 +160,10 @@ def run_training(
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            data = make_loader(train, test, recipe, seed, processes, preprocess)
+            if not isinstance(train, LabelledImages) and not isinstance(test, LabelledImages):
+                train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
+            recipe = _fit_batch(recipe, train, processes)
+            data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
             if len(data.classes) != net.num_classes:
                 raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
             net.to(device).to(memory_format=torch.channels_last)
@@ -170,19 +180,60 @@ def run_training(
     return read_result(Path(out) / RESULT, kind)[0]
 
 
-def check_arguments(recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int) -> None:
+def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
+    """Return the recipe with batches no larger than the training set, and say so if they shrink."""
+    images = len(train) if isinstance(train, LabelledImages | ImageFiles) else recipe.batch_size
+    size = images - images % processes.world_size
+    if not 0 < size < recipe.batch_size:
+        return recipe
+    if processes.is_main:
+        tqdm.write(f"{images} images do not fill a batch of {recipe.batch_size}: the batch size is {size}")
+    return replace(recipe, batch_size=size)
+
+
+def check_arguments(
+    recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int, workers: int | None, folders: Sequence[object]
+) -> None:
     """Check the arguments of `fit` and `finetune` before images are read."""
     if not isinstance(recipe, Recipe):
         raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
             raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
+    count_workers(workers)
+    check_out(out, *folders)
+    if is_main_process():
+        known = {"seed": seed, "recipe": json.loads(recipe.to_json())}
+        with suppress(OSError, ValueError, LookupError, TypeError):  # it may have been made smaller
+            known["recipe"]["batch_size"] = read_run(Path(out) / RUN)["recipe"]["batch_size"]
+        with _locked(Path(out)) if (Path(out) / LOCK).exists() else nullcontext():
+            check_folder(Path(out) / RUN, known, finished=(Path(out) / RESULT).exists())
+
+
+def check_out(out: str | Path, *folders: object) -> None:
+    """Raise an error unless `out` is a folder that can be written, outside the folders of images."""
     if not isinstance(out, str | Path):
         raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):
         raise InputError(f"out must name a folder, got {str(out)!r}")
     if Path(out).exists() and not Path(out).is_dir():
         raise NotADirectoryError(f"{out} is a file: give a folder to write, or to continue in")
+    for folder in folders:
+        if isinstance(folder, str | Path) and Path(out).resolve().is_relative_to(Path(folder).resolve()):
+            raise InputError(f"{out} lies in {folder}, where its files would be taken for data: give another folder")
+    check_writable(Path(out))
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Lock a folder against other trainings."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(out / LOCK, blocking=False):
+            yield
+    except Timeout as error:
+        raise BlockingIOError(f"another process trains in {out} already: wait for it, or give another folder") from error
 
 
 class Run:
@@ -225,9 +276,9 @@ class Run:
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
             raise OSError(
-                "a process that reads images was killed, which happens if memory or shared memory (/dev/shm) runs out. Free some, "
-                "or allow fewer cores (taskset), each of which has such a process, and run the same again: "
-                f"{(str(error) or repr(error)).splitlines()[0]}"
+                "a process that reads images was killed, which happens if memory or shared memory (/dev/shm) runs out. Read "
+                "without such processes (--workers 0, or workers=0), or give a container more (docker run --shm-size=2g), and run "
+                f"the same again: {(str(error) or repr(error)).splitlines()[0]}"
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -238,18 +289,13 @@ class Run:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Lock the folder against other trainings."""
-        from filelock import FileLock, Timeout
-
+        """Create the folder, and lock it against other trainings."""
         if not self._processes.is_main:
             yield
             return
         self._out.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self._out / LOCK, blocking=False):
-                yield
-        except Timeout as error:
-            raise BlockingIOError(f"another process trains in {self._out} already: wait for it, or give another folder") from error
+        with _locked(self._out):
+            yield
 
     def _claim_folder(self) -> None:
         """Write run.json, and delete files that a killed process did not finish writing."""

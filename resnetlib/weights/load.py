@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from resnetlib.config import PretrainedConfig
 from resnetlib.errors import InputError, InputTypeError, naming
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
@@ -64,7 +65,7 @@ def load_state(
     given = fit_state(net, found, source=source)
     check_finite(given, source)
     net.load_state_dict(given)
-    net.pretrained_cfg = None
+    net.pretrained_cfg = PretrainedConfig(name="", tag="", spec=net.spec)
     if not keep_head:
         net.classes = None
 

@@ -12,6 +12,7 @@ from commands import call, right, wrong
 from PIL import Image
 
 from resnetlib import classify, create_model, list_models, save_model, spec_of
+from resnetlib.cli import common
 from resnetlib.weights import Preprocessing, PretrainedConfig, write_weights
 
 SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
@@ -159,7 +160,75 @@ def test_evaluate_on_class_folders(tmp_path: Path) -> None:
         assert len(picture.convert("RGB").getcolors(10**6) or []) > 50
     (tmp_path / "an eleventh class").mkdir()
     Image.open(SAMPLES / "test_0_cat.png").save(tmp_path / "an eleventh class" / "image.png")
-    assert "has 11 classes, and the network 10 logits" in wrong("evaluate", "cifar_resnet20", "--data", tmp_path)
+    said = wrong("evaluate", "cifar_resnet20", "--data", tmp_path)
+    assert "the network has no class an eleventh class: its classes are airplane, automobile, bird" in said
+
+
+def test_evaluate_matches_folders_by_their_names(tmp_path: Path) -> None:
+    """The accuracy is that of the same images in folders of the network's own names."""
+
+    def make(root: Path, names: dict[str, str]) -> Path:
+        for name, folder in names.items():
+            for i, sample in enumerate(sorted(SAMPLES.glob(f"*_{name}.png"))):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                Image.open(sample).save(root / folder / f"{i}.png")
+        return root
+
+    def measure(root: Path) -> list[str]:
+        lines = right("evaluate", "cifar_resnet20", "--data", root).splitlines()
+        return [line for line in lines if "passed over" not in line]
+
+    present = sorted({sample.stem.split("_")[-1] for sample in SAMPLES.glob("*.png")})
+    some = measure(make(tmp_path / "some", {name: name for name in present}))
+    other = {name: name.upper() if i % 2 else f"{name[:3]}-{name[3:]}_" for i, name in enumerate(present)}
+    assert len(present) < 10  # the package has samples of some classes
+    assert some[0].endswith(f"has images of {len(present)} of the network's 10 classes")
+    assert measure(make(tmp_path / "other", other))[-1] == some[-1]
+    make(tmp_path / "split" / "train", {present[0]: present[0]})
+    make(tmp_path / "split" / "Valid", other)
+    lines = measure(tmp_path / "split")
+    assert lines[0].endswith(f"has the folders train, Valid: taking {tmp_path / 'split' / 'Valid'}")
+    assert lines[-1] == some[-1]
+    for workers in (0, 3):
+        assert right("evaluate", "cifar_resnet20", "--data", tmp_path / "some", "--workers", workers).splitlines()[-1] == some[-1]
+    make(tmp_path / "renamed", {name: "car" if name == present[0] else name for name in present})
+    said = wrong("evaluate", "cifar_resnet20", "--data", tmp_path / "renamed")
+    assert "the network has no class car: its classes are airplane, automobile, bird" in said
+
+
+def test_evaluate_without_names_of_classes(tmp_path: Path) -> None:
+    net = create_model("cifar_plain20", num_classes=11)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    for i in range(11):
+        (tmp_path / "data" / str(i)).mkdir(parents=True)
+        Image.effect_noise((32, 32), 10 * i + 1).save(tmp_path / "data" / str(i) / "a.png")
+    arguments = ("cifar_plain20", "--weights", tmp_path / "w.pth", "--normalize", "cifar10", "--data")
+    loaded = common.load("cifar_plain20", str(tmp_path / "w.pth"), "cifar10", "cpu")[0]
+    count, batches = common.read_batches(loaded, tmp_path / "data", 11)
+    [(_, labels)] = batches
+    assert (count, labels.tolist()) == (11, [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9])  # the folders' numbers, not their places
+    right("evaluate", *arguments, tmp_path / "data")
+    (tmp_path / "data" / "3").rename(tmp_path / "data" / "three")
+    right("evaluate", *arguments, tmp_path / "data")
+    (tmp_path / "data" / "4").rename(tmp_path / "four")
+    assert "has 10 classes, and the network 11 logits" in wrong("evaluate", *arguments, tmp_path / "data")
+
+
+def test_predict_reads_in_workers_and_upright(tmp_path: Path) -> None:
+    image = Image.open(SAMPLES / "test_0_cat.png").transpose(Image.Transpose.ROTATE_90)
+    image.getexif()[0x0112] = 6
+    image.save(tmp_path / "lying.png", exif=image.getexif())
+    for name in ("a.png", "b.png"):
+        Image.open(SAMPLES / "test_0_cat.png").save(tmp_path / name)
+    (tmp_path / "c.png").write_bytes(b"broken")
+    said = [right("predict", "cifar_resnet20", tmp_path, "--top", "1", "--workers", workers) for workers in (0, 1, 4)]
+    assert said[0] == said[1] == said[2]
+    guesses = [line for line in said[0].splitlines() if line.startswith("  ")]
+    assert len(guesses) == 3
+    assert len(set(guesses)) == 1
+    assert "1 passed over" in said[0]
+    lying = right("predict", "cifar_resnet20", tmp_path / "lying.png", "--top", "1", "--no-exif")
+    assert lying.splitlines()[1] != guesses[0]
 
 
 def test_evaluate_says_what_is_wrong(tmp_path: Path) -> None:

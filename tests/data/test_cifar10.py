@@ -229,22 +229,50 @@ def test_labelled_images_of_other_kinds_are_refused() -> None:
     narrow = LabelledImages(images, labels.byte(), list(classes))  # type: ignore[arg-type]
     assert narrow.labels.dtype == torch.int64
     assert narrow.classes == classes
+    ramp = torch.linspace(0, 1, 96).view(2, 3, 4, 4)
     for error, message, bad in (
-        (TypeError, "images must be a tensor, got NoneType", {"images": None}),
-        (TypeError, "images must be a tensor, got ndarray", {"images": images.numpy()}),
-        (TypeError, "labels must be a tensor, got list", {"labels": [0, 1]}),
-        (ValueError, "images must be torch.uint8, got torch.float32", {"images": images.float()}),
+        (TypeError, "images must be a tensor or an array, got NoneType", {"images": None}),
+        (TypeError, "images must be numbers, got an array of <U1", {"images": np.array(["a"])}),
+        (TypeError, "labels must be a tensor or an array, got list", {"labels": [0, 1]}),
+        (
+            ValueError,
+            r"float32 with values from 0 to 1: convert them with \(x \* 255\).round\(\).to\(torch.uint8\)",
+            {"images": ramp},
+        ),
+        (ValueError, r"float64 with values from 0 to 1: convert them with \(x \* 255\)", {"images": ramp.double().numpy()}),
+        (ValueError, r"values from 0 to 255: convert them with x.round\(\).to\(torch.uint8\)", {"images": ramp * 255}),
+        (ValueError, "values from -0.5 to 0.5: give pixels from 0 to 255, before any normalization", {"images": ramp - 0.5}),
+        (ValueError, "values from 0 to 1000: give pixels from 0 to 255", {"images": (ramp * 1000).int()}),
+        (ValueError, "images must be torch.uint8, got torch.bool", {"images": images.bool()}),
+        (ValueError, "values from nan to nan", {"images": ramp / 0}),
         (ValueError, "labels must be integers, got torch.float32", {"labels": labels.float()}),
         (ValueError, "labels must be integers, got torch.bool", {"labels": labels.bool()}),
+        (ValueError, "labels must be 0 to 1, the classes' indices, got 0 to 2", {"labels": torch.tensor([0, 2])}),
+        (ValueError, "labels must be 0 to 1, the classes' indices, got -1 to 0", {"labels": torch.tensor([0, -1])}),
         (ValueError, r"images must be .*, got \(3, 4, 4\) and \(2,\)", {"images": images[0]}),
         (ValueError, r"labels \(N,\), got .* and \(1,\)", {"labels": labels[:1]}),
         (ValueError, r"labels \(N,\), got .* and \(2, 1\)", {"labels": labels[:, None]}),
+        (ValueError, r"got \(2, 8, 8, 3\): move the channels to the second", {"images": np.zeros((2, 8, 8, 3), np.uint8)}),
         (TypeError, "classes must be a sequence of names, got 'ab'", {"classes": "ab"}),
         (TypeError, r"classes must be a sequence of names, got \(1, 2\)", {"classes": (1, 2)}),
         (TypeError, "classes must be a sequence of names, got None", {"classes": None}),
+        (ValueError, "classes must differ, and a is there several times", {"classes": ["a", "b", "a"]}),
     ):
         with pytest.raises(error, match=message):
             LabelledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]
+
+
+def test_labelled_images_are_converted() -> None:
+    images, labels = torch.arange(96).view(2, 3, 4, 4), torch.tensor([1, 0])
+    expected = LabelledImages(images.to(torch.uint8), labels, ("a", "b"))
+    for kind in (torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64, torch.uint64):
+        for pixels in (images.to(kind), images.to(kind).numpy()):
+            data = LabelledImages(pixels, labels.to(kind), np.array(["a", "b"]))  # type: ignore[arg-type]
+            assert data.images.dtype == torch.uint8
+            assert torch.equal(data.images, expected.images)
+            assert torch.equal(data.labels, expected.labels)
+            assert data.classes == ("a", "b")
+            assert type(data.classes[0]) is str
 
 
 def test_the_real_images(cifar10_folder: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import fill
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, features
 
 from resnetlib.data import find_images, read_image, try_images
 
@@ -184,6 +184,8 @@ SEEDS = {
     kind: encoded(picture(mode), kind)
     for kind, mode in (("PNG", "RGB"), ("JPEG", "L"), ("GIF", "P"), ("WEBP", "RGBA"), ("TIFF", "RGB"), ("BMP", "P"), ("PPM", "RGB"))
 }
+if features.check("avif"):
+    SEEDS["AVIF"] = encoded(picture(), "AVIF")
 
 
 @st.composite

@@ -287,10 +287,11 @@ def test_out_inside_the_data(data: Path) -> None:
             tune(data, out)
 
 
-def test_too_few_images_for_a_batch(tmp_path: Path) -> None:
+def test_too_few_images_for_a_batch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = fill(tmp_path / "data", 2)
-    with pytest.raises(ValueError, match="3 images do not fill a batch of 6: take a smaller batch"):
-        tune(root, tmp_path / "out")
+    tune(root, tmp_path / "out", recipe=recipe(epochs=1))
+    assert "3 images do not fill a batch of 6: the batch size is 3" in "".join(capfd.readouterr())
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]["batch_size"] == 3
 
 
 def test_divergence_is_said(data: Path, tmp_path: Path) -> None:

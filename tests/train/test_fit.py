@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,7 +17,7 @@ import torch
 from filelock import FileLock
 from forks import run
 
-from resnetlib import Backbone, create_model, evaluate, load_file
+from resnetlib import Backbone, create_model, evaluate, frozen_batchnorm, load_file
 from resnetlib.train import DivergenceError, fit
 from resnetlib.train.checkpoint import Checkpoints
 from resnetlib.train.trainer import Trainer
@@ -343,6 +344,49 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["README.md"]
 
 
+@pytest.mark.parametrize("early", ["images", "recipe", "seed", "network", "place", "lock"])
+def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever can be known before the images are read is said before."""
+    out = tmp_path / "out"
+    if early in ("recipe", "seed", "lock"):
+        train(out, epochs=1)
+    monkeypatch.setattr("resnetlib.train.run.make_loader", None)
+    lock = FileLock(out / ".lock") if early == "lock" else nullcontext()
+    changes: dict[str, Any] = {"recipe": {"epochs": 1, "lr": 0.3}, "seed": {"epochs": 1, "seed": 5}}.get(early, {})
+    message = {"recipe": "whose lr is 0.1, not 0.3", "seed": "whose seed is", "lock": "another process trains in"}.get(early, "")
+    if early == "network":
+        out.mkdir()
+        (out / "model.safetensors").touch()
+        message = "holds model.safetensors, which would be overwritten"
+    if early == "place":
+        (tmp_path / "file").touch()
+        out, message = tmp_path / "file" / "out", "file is a file, so .*out cannot be a folder"
+    if early == "images":
+        (tmp_path / "red").mkdir()
+        with pytest.raises(ValueError, match="where its files would be taken for data: give another folder"):
+            fit(tiny.network(), tmp_path, tmp_path, tiny.recipe(), out, device="cpu")
+        return
+    with lock, pytest.raises((ValueError, OSError), match=message):
+        train(out, **changes)
+
+
+def test_a_batch_of_all_images_where_there_are_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few, recipe = tiny.images(7), tiny.recipe(epochs=2, batch_size=32)
+    result = fit(tiny.network(), few, few, recipe, tmp_path / "out", device="cpu", precision="fp32")
+    assert "7 images do not fill a batch of 32: the batch size is 7" in "".join(capsys.readouterr())
+    assert result.iterations == 2
+    assert fit(tiny.network(), few, few, recipe, tmp_path / "out", device="cpu", precision="fp32") == result  # the same training
+
+
+def test_a_single_image_at_batch_norms_names_what_helps(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20", num_classes=3)
+    one = tiny.images(1, side=4)
+    with pytest.raises(ValueError, match=r"batch norms cannot train on one image .* resnetlib.frozen_batchnorm\(net\)"):
+        fit(net, one, one, tiny.recipe(), tmp_path / "out", device="cpu", precision="fp32")
+    with frozen_batchnorm(net):
+        fit(net, one, one, tiny.recipe(epochs=1), tmp_path / "frozen", device="cpu", precision="fp32")
+
+
 def test_a_folder_in_which_another_process_trains(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"), pytest.raises(BlockingIOError, match="another process trains in"):
         train(tmp_path)
@@ -399,7 +443,7 @@ def test_numbers_out_of_range(options: dict[str, Any], message: str, tmp_path: P
 
 def test_labels_out_of_range_and_images_of_two_kinds(tmp_path: Path) -> None:
     images = tiny.images()
-    with pytest.raises(ValueError, match="training labels must be 0 to 2, got"):
+    with pytest.raises(ValueError, match="labels must be 0 to 2, the classes' indices, got 1 to 3"):
         fit(tiny.network(), replace(images, labels=images.labels + 1), images, tiny.recipe(), tmp_path, device="cpu")
     with pytest.raises(TypeError, match="both be in memory or both in folders, got LabelledImages, str"):
         fit(tiny.network(), images, "folder", tiny.recipe(), tmp_path, device="cpu")

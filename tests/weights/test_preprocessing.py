@@ -71,7 +71,7 @@ def test_other_numbers_of_channels() -> None:
 
 def test_the_transform_can_be_taken_apart() -> None:
     steps = Preprocessing.named("imagenet", resize=36, size=32).transform().transforms
-    names = ["RGB", "Resize", "CenterCrop", "ToImage", "ToDtype", "Normalize", "ToPureTensor"]
+    names = ["Lambda", "RGB", "Resize", "CenterCrop", "ToImage", "ToDtype", "Normalize", "ToPureTensor"]
     assert [type(step).__name__ for step in steps] == names
 
 

@@ -1,0 +1,132 @@
+"""Which folders of a data set are its parts, and which labels its classes get, whatever they are called."""
+
+from pathlib import Path
+
+import pytest
+from pictures import fill
+
+from resnetlib.data import (
+    check_same_classes,
+    evaluation_folder,
+    find_images,
+    match_classes,
+    split_folders,
+    training_folders,
+)
+from resnetlib.finetuning.finetune import find_split
+from resnetlib.weights.catalog.tables import imagenet_classes, imagenet_ids
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        fill(root / name, 2)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "train", "validation", "note"),
+    [
+        (("train", "val"), "train", "val", ""),
+        (("Train", "Val"), "Train", "Val", ""),
+        (("TRAIN", "VALID"), "TRAIN", "VALID", ""),
+        (("training", "validation"), "training", "validation", ""),
+        (("train", "valid"), "train", "valid", ""),
+        (("train", "test"), "train", "test", "test is used for validation"),
+        (("Training", "Testing"), "Training", "Testing", "Testing is used for validation"),
+        (("train", "val", "test"), "train", "val", "test is left aside"),
+        (("train", "valid", "test"), "train", "valid", "test is left aside"),
+        (("seg_train", "seg_test"), "seg_train", "seg_test", "seg_test is used for validation"),
+        (("training_set", "test_set"), "training_set", "test_set", "test_set is used for validation"),
+        (("seg_train/seg_train", "seg_test/seg_test"), "seg_train/seg_train", "seg_test/seg_test", "is used for validation"),
+    ],
+)
+def test_parts_of_any_name(names: tuple[str, ...], train: str, validation: str, note: str, tmp_path: Path) -> None:
+    folders, said = training_folders(make(tmp_path, *names))
+    assert folders == [tmp_path / train, tmp_path / validation]
+    assert note in said
+    assert bool(note) == bool(said)
+    one, other = find_split(tmp_path)
+    assert (one.root, other.root) == (tmp_path / train, tmp_path / validation)
+    assert one.classes == ("blue", "green", "red")
+    measured, said = evaluation_folder(tmp_path)
+    assert measured == tmp_path / validation
+    assert f"taking {measured}" in said
+    assert evaluation_folder(tmp_path, "train")[0] == tmp_path / train
+
+
+def test_what_is_left_aside_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    find_split(make(tmp_path, "train", "val", "test"))
+    assert f"{tmp_path / 'test'} is left aside" in "".join(capsys.readouterr())
+
+
+def test_test_images_without_labels_are_left_aside(tmp_path: Path) -> None:
+    make(tmp_path, "train", "valid")
+    fill(tmp_path, 3, classes=("red",))
+    (tmp_path / "red").rename(tmp_path / "test")
+    folders, said = training_folders(tmp_path)
+    assert [folder.name for folder in folders] == ["train", "valid"]
+    assert f"{tmp_path / 'test'} is left aside" in said
+
+
+def test_without_a_part_to_train_on(tmp_path: Path) -> None:
+    make(tmp_path, "test", "valid")
+    with pytest.raises(ValueError, match="has the folders valid, test: give train and val"):
+        training_folders(tmp_path)
+    assert evaluation_folder(tmp_path)[0] == tmp_path / "valid"
+    with pytest.raises(ValueError, match=r"give the one to measure on, such as .*valid"):
+        evaluation_folder(tmp_path, "train")
+
+
+def test_two_folders_for_one_part(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has several folders for val, val, validation"):
+        split_folders(make(tmp_path, "train", "val", "validation"))
+
+
+def test_classes_are_no_parts(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    for old, new in (("red", "train"), ("green", "test"), ("blue", "valid")):
+        (tmp_path / old).rename(tmp_path / new)
+    assert split_folders(tmp_path) == {}
+    assert find_images(tmp_path).classes == ("test", "train", "valid")
+
+
+def test_classes_in_both_levels(tmp_path: Path) -> None:
+    make(tmp_path, "part 1", "part 2")
+    for look in (find_images, find_split):
+        with pytest.raises(ValueError, match="has the folders part 1, part 2, and all of them hold the folders blue, green, red"):
+            look(tmp_path)
+    make(tmp_path / "by class", "cat/train", "cat/val", "dog/train", "dog/val")
+    with pytest.raises(ValueError, match="all of them hold the folders train, val: which are the classes"):
+        find_split(tmp_path / "by class")
+
+
+def test_one_folder_of_images_in_each_class_is_usual(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, 2, classes=("red",))
+    assert find_images(tmp_path).classes == ("cat", "dog")
+
+
+def test_parts_with_other_classes(tmp_path: Path) -> None:
+    make(tmp_path, "train")
+    fill(tmp_path / "val", 2, classes=("red", "green"))
+    with pytest.raises(ValueError, match="only one of them has blue"):
+        check_same_classes(*map(find_images, training_folders(tmp_path)[0]))
+
+
+def test_names_are_matched_whatever_their_case_and_separators() -> None:
+    classes = ("airplane", "Fire truck", "dog")
+    assert match_classes(["Dog", "fire-truck", "AIRPLANE", "fire_truck"], classes) == [2, 1, 0, 1]
+    with pytest.raises(ValueError, match="the network has no class car: its classes are airplane, Fire truck, dog"):
+        match_classes(["dog", "car"], classes)
+    assert match_classes(["dog", "Dog"], ("Dog", "dog")) == [1, 0]
+
+
+def test_imagenets_folders_are_matched_by_wordnet_ids_or_names() -> None:
+    classes, ids = imagenet_classes(), imagenet_ids()
+    assert match_classes(ids, classes, ids) == list(range(1000))
+    assert match_classes(["great_white_shark", "tench"], classes, ids) == [classes.index("great white shark"), 0]
+    assert match_classes(["cardigan", "Cardigan"], classes, ids) == [474, 264]  # a jacket and a dog
+    with pytest.raises(ValueError, match="several of the network's classes are called CARDIGAN: name the folders by their ids"):
+        match_classes(["CARDIGAN"], classes, ids)
+    with pytest.raises(ValueError, match=r"n00000000, .* \.\.\. \(20 in all\): its classes are tench, .* \.\.\. \(1,000 in all\)"):
+        match_classes([f"n{i:08}" for i in range(20)], classes, ids)
