@@ -36,7 +36,7 @@ def load_state(
     """Copy a state dict into a network.
 
     Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0. The network's
-    `pretrained_cfg` becomes None, and so does `classes` unless the classifier is kept: they describe the weights before.
+    `pretrained_cfg` becomes empty, and `classes` None unless the classifier is kept: they describe the weights before.
 
     Args:
         net: the network, which is changed only if everything fits.
