@@ -172,7 +172,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     "forward": (lambda value: NET(value), (None, "x", 3, torch.zeros(3), IMAGES.byte(), torch.zeros(1, 3, 0, 0))),
     "indices": (lambda value: NET.forward_intermediates(IMAGES, value), (0, -1, 99, 1.5, "ab", [], [9], {})),
     "top": (lambda value: classify(NET, [PIXELS], top=value), (0, *COUNTS)),
-    "images": (lambda value: classify(NET, value), (None, 3, "ab", [None], [3], PIXELS, {1: 2}, iter([PIXELS]))),
+    "images": (lambda value: classify(NET, value), (None, 3, "ab", [None], [3], PIXELS[0], {1: 2}, iter([PIXELS]))),
     "batches": (
         lambda value: evaluate(NET, value),
         (None, 3, [], "ab", [3], [None], [(IMAGES, None)], [(IMAGES, BATCH[1][:2])], [(IMAGES, BATCH[1].float())], [(*BATCH, 3)]),
