@@ -157,7 +157,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     **{
         f"spec {name}": (lambda value, name=name: replace(FAMILIES["resnet-bottleneck"], **{name: value}), values)
         for name, values in (
-            ("depths", ((500_000, 500_000), (10**9, 1), (0, 1), (1.5, 2), None, "ab", [2, 1], (2**70, 1), ())),
+            ("depths", ((500_000, 500_000), (10**9, 1), (0, 1), (1.5, 2), None, "ab", [2, 1.5], (2**70, 1), ())),
             ("widths", ((500_000, 500_000), (10**9, 1), (0, 1), None, "ab", (2**70, 1), ())),
             ("groups", (0, -1, 10**9, 500_000, None, "3")), ("base_width", (0, -1, 10**9, 500_000, None, "3")),
         )

@@ -30,7 +30,7 @@ FINDINGS = {
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    save_model(tiny.network(SPEC), tmp_path / "network", classes=list(COLOURS))
+    save_model(tiny.network(SPEC), tmp_path / "network", classes=sorted(COLOURS))
     return tmp_path / "network"
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -422,15 +423,20 @@ def compute_points(
     most_chunks = math.ceil(math.ceil(len(missing) / processes.world_size) / chunk)  # of the main process
     slowest = max(processes.gather(seconds * chunk / len(evaluators)))
     interval = max(1, min(most_chunks, math.ceil(every / max(slowest, 1e-9))))
-    local, threads, unused = threading.local(), torch.get_num_threads(), list(evaluators)
+    local, threads = threading.local(), torch.get_num_threads()
+    unused = [(evaluator, copy_context()) for evaluator in evaluators]  # a context has the compiler's settings
 
     def start() -> None:
         torch.set_num_threads(threads)
-        local.evaluator = unused.pop()
+        local.evaluator, local.context = unused.pop()
+
+    def compute(rows: list[int]) -> Tensor:
+        values: Tensor = local.context.run(local.evaluator, points[rows])
+        return values
 
     with (
         ThreadPoolExecutor(len(evaluators), initializer=start) as pool,
-        closing(pool.map(lambda rows: local.evaluator(points[rows]), chunks)) as results,  # type: ignore[type-var] # a generator
+        closing(pool.map(compute, chunks)) as results,  # type: ignore[type-var] # a generator
         tqdm(
             total=len(points), initial=len(points) - len(missing), desc=desc, unit="point", disable=not processes.is_main or None
         ) as bar,
