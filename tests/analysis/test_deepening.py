@@ -183,6 +183,8 @@ def test_networks_that_are_not_what_their_spec_says() -> None:
         deepen(net, (3, 1))
     net = build(FAMILIES["resnet"], num_classes=5)
     net.fc = nn.Linear(16, 7)
+    assert deepen(net, (3, 1)).num_classes == 7
+    net.fc = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 7))
     with pytest.raises(ValueError, match="not what its spec says"):
         deepen(net, (3, 1))
     with pytest.raises(ValueError, match="is on the device meta"):

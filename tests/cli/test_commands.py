@@ -175,8 +175,9 @@ def test_evaluate_matches_folders_by_their_names(tmp_path: Path) -> None:
         return root
 
     def measure(root: Path) -> list[str]:
-        lines = right("evaluate", "cifar_resnet20", "--data", root).splitlines()
-        return [line for line in lines if "passed over" not in line]
+        done = call("evaluate", "cifar_resnet20", "--data", root)
+        assert done.exit_code == 0, done.output
+        return [line for line in done.output.splitlines() if line.startswith((str(tmp_path), "top-1"))]
 
     present = sorted({sample.stem.split("_")[-1] for sample in SAMPLES.glob("*.png")})
     some = measure(make(tmp_path / "some", {name: name for name in present}))
@@ -221,7 +222,7 @@ def test_predict_reads_in_workers_and_upright(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         Image.open(SAMPLES / "test_0_cat.png").save(tmp_path / name)
     (tmp_path / "c.png").write_bytes(b"broken")
-    said = [right("predict", "cifar_resnet20", tmp_path, "--top", "1", "--workers", workers) for workers in (0, 1, 4)]
+    said = [call("predict", "cifar_resnet20", tmp_path, "--top", "1", "--workers", workers).output for workers in (0, 1, 4)]
     assert said[0] == said[1] == said[2]
     guesses = [line for line in said[0].splitlines() if line.startswith("  ")]
     assert len(guesses) == 3

@@ -73,12 +73,13 @@ def test_dtype_and_device(spec: Spec, dtype: torch.dtype) -> None:
     assert all(tensor.is_meta for tensor in meta.state_dict().values())
 
 
-def test_he_initialisation_is_by_fan_out() -> None:
+def test_he_initialization_is_by_fan_out_and_in_dense_networks_by_fan_in() -> None:
     for name in ("resnet50", "densenet121"):
         for module in build(spec_of(name)).modules():
             if isinstance(module, nn.Conv2d) and module.weight.numel() > 50_000:
-                fan_out = module.out_channels * module.kernel_size[0] ** 2
-                assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.03)
+                channels = module.in_channels if name == "densenet121" else module.out_channels
+                fan = channels * module.kernel_size[0] ** 2
+                assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan), rel=0.03)
 
 
 def test_init_weights_draws_everything_anew(spec: Spec) -> None:

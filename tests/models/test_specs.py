@@ -47,7 +47,7 @@ def test_specs_cannot_be_changed() -> None:
         ({"stem_norm": True}, "stem_norm=True is an option of order='pre', got order='post', whose stem always has norm and relu"),
         ({"norm": "layer"}, "norm must be one of 'batch', 'group', 'none', got 'layer'"),
         ({"init": "zero"}, "init must be one of 'he', 'zero_init_residual', 'fixup', got 'zero'"),
-        ({"depths": [3, 4, 6, 3]}, "depths must be a tuple of ints of at least 1"),
+        ({"depths": [3, 4, 6, 3.0]}, "depths must be a tuple of ints of at least 1"),
         ({"depths": (3, 4, 6)}, "depths and widths must be equally many"),
         ({"depths": (3, 4, 6, 0)}, "depths must be a tuple of ints of at least 1, got (3, 4, 6, 0)"),
         ({"depths": ()}, "depths must be a tuple of ints of at least 1, got ()"),
