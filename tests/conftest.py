@@ -25,7 +25,7 @@ settings.load_profile("resnetlib")
 
 
 if not (Path(__file__).parents[1] / "docs" / "results").is_dir():  # a source distribution has no results
-    collect_ignore = ["test_results.py", "test_why.py"]
+    collect_ignore = ["test_results.py", "test_evidence.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

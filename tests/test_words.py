@@ -26,7 +26,7 @@ from resnetlib.models.catalog import SPECS
 from resnetlib.models.foreign import FOREIGN, migration_table
 from resnetlib.train import recipe_of
 from resnetlib.weights import UrlFile, describe, tags_of
-from resnetlib.weights.configs import TIMM_NAMES
+from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.find import _tag
 from resnetlib.zoo import KEYWORDS
 

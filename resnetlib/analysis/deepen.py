@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from resnetlib.analysis.batches import Batches, check_integers, gather_inputs, like_of, noise_images
 from resnetlib.analysis.forward import Moments, channel_rows
-from resnetlib.analysis.inputs import Batches, check_integers, gather_inputs, like_of, noise_images
 from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated

@@ -12,7 +12,7 @@ from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from resnetlib.analysis.inputs import Batches, count_images, gather_inputs, noise_images
+from resnetlib.analysis.batches import Batches, count_images, gather_inputs, noise_images
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from resnetlib.analysis.batches import Batches, count_images, gather
 from resnetlib.analysis.forward import relative
-from resnetlib.analysis.inputs import Batches, count_images, gather
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
-from resnetlib.analysis.inputs import Batch, Batches, gather_inputs
+from resnetlib.analysis.batches import Batch, Batches, gather_inputs
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
 from resnetlib.modules.frozen import has_running_stats

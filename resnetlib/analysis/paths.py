@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.inputs import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
+from resnetlib.analysis.batches import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-from resnetlib.analysis.inputs import Batch, Batches, check_integers, check_numbers, count_images, gather, generators, normal_like
+from resnetlib.analysis.batches import Batch, Batches, check_integers, check_numbers, count_images, gather, generators, normal_like
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,

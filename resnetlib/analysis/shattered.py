@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis.inputs import (
+from resnetlib.analysis.batches import (
     Batches,
     check_classifier,
     check_integers,

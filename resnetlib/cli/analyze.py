@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from resnetlib import analysis
-from resnetlib.analysis.inputs import noise_images
+from resnetlib.analysis.batches import noise_images
 from resnetlib.cli.common import FOLDER, IMAGES, NETWORK, load, preprocessing_for, read_batches
 from resnetlib.config import Normalization
 from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10

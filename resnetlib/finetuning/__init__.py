@@ -1,6 +1,6 @@
 """Freezing and parameter groups. `finetune` is not imported here, since it needs `resnetlib.train`, which needs these."""
 
 from resnetlib.finetuning.freeze import Frozen, freeze, frozen_batchnorm, unfreeze
-from resnetlib.finetuning.groups import layer_decay_for, parameter_groups, table_of
+from resnetlib.finetuning.param_groups import layer_decay_for, parameter_groups, table_of
 
 __all__ = ["Frozen", "freeze", "frozen_batchnorm", "layer_decay_for", "parameter_groups", "table_of", "unfreeze"]

@@ -42,7 +42,7 @@ from resnetlib.train.metrics import (
 )
 from resnetlib.train.recipe import Recipe, describe_recipe
 from resnetlib.train.trainer import Precision, Trainer, dtype_of
-from resnetlib.weights.configs import pretrained_config_of, read_json
+from resnetlib.weights.config_files import pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.files import write_state, write_weights
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES

@@ -5,7 +5,7 @@ from resnetlib.weights.catalog import describe, list_pretrained, read_embedded, 
 from resnetlib.weights.convert import convert_file
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import recognize_dialect, to_dialect
-from resnetlib.weights.dialects.tables import DIALECTS
+from resnetlib.weights.dialects.rules import DIALECTS
 from resnetlib.weights.files import WeightsFile, read_weights, write_state, write_weights
 from resnetlib.weights.load import InputRule, adapt_input, load_state
 

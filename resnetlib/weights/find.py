@@ -17,7 +17,7 @@ from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.text import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
-from resnetlib.weights.configs import OURS, TIMM_NAMES, pretrained_config_of, read_json
+from resnetlib.weights.config_files import OURS, TIMM_NAMES, pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect

@@ -27,7 +27,7 @@ from resnetlib.config import HubFile, UrlFile
 from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
-from resnetlib.weights.guard import LIBRARY, guarded, is_commit, is_content_hash
+from resnetlib.weights.hub_guard import LIBRARY, guarded, is_commit, is_content_hash
 
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""

@@ -19,7 +19,7 @@ from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
-from resnetlib.weights.configs import config_of, timm_name
+from resnetlib.weights.config_files import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.errors import DownloadError
@@ -145,7 +145,7 @@ def push_to_hub(
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
 
-    from resnetlib.weights.guard import LIBRARY, guarded
+    from resnetlib.weights.hub_guard import LIBRARY, guarded
 
     net = unwrapped(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub

@@ -40,7 +40,7 @@ from resnetlib.analysis import (
     trajectory,
     weight_noise,
 )
-from resnetlib.analysis.inputs import gather, gather_inputs
+from resnetlib.analysis.batches import gather, gather_inputs
 from resnetlib.analysis.network import preserve_state
 from resnetlib.analysis.result import new_axes
 

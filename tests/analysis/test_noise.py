@@ -13,7 +13,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import Spec, build
 from resnetlib.analysis import blocks_of, branch_noise, input_noise, weight_noise
-from resnetlib.analysis.inputs import generators, normal_like
+from resnetlib.analysis.batches import generators, normal_like
 from resnetlib.modules import Replace
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))

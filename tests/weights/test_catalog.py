@@ -23,7 +23,7 @@ from resnetlib.models.catalog import SPECS
 from resnetlib.weights import catalog
 from resnetlib.weights.catalog import EMBEDDED, describe, list_pretrained, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.catalog.tables import imagenet_classes, imagenet_ids, sha256_sums, url_file
-from resnetlib.weights.dialects.tables import ALIASES, DIALECTS
+from resnetlib.weights.dialects.rules import ALIASES, DIALECTS
 
 TORCHVISION = {
     f"{name}.{'tv2' if weights.name.endswith('V2') else 'tv'}_in1k": weights

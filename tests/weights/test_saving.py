@@ -34,7 +34,7 @@ from resnetlib.weights import (
     to_dialect,
     write_weights,
 )
-from resnetlib.weights.configs import TIMM_NAMES, timm_name
+from resnetlib.weights.config_files import TIMM_NAMES, timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
 

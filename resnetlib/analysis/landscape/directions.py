@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.inputs import as_tuple, seeded_generator
+from resnetlib.analysis.batches import as_tuple, seeded_generator
 from resnetlib.analysis.network import unwrapped
 from resnetlib.errors import InputError
 from resnetlib.modules.threads import in_use

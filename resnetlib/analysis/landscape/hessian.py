@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather, seeded_generator
+from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
 from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_path, compute_points, fingerprint, load_checkpoint
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped

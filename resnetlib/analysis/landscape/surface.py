@@ -24,7 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from resnetlib.analysis.inputs import Batch, Batches, check_seed, count_images, gather
+from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, new_axes

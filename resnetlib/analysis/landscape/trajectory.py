@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.inputs import as_tuple
+from resnetlib.analysis.batches import as_tuple
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
 from resnetlib.analysis.result import AnalysisResult, new_axes
 from resnetlib.errors import InputError

@@ -11,7 +11,7 @@ from torch import Tensor
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.dialects.compare import same_network
-from resnetlib.weights.dialects.tables import ALIASES, DIALECTS, Family, Rule, Table
+from resnetlib.weights.dialects.rules import ALIASES, DIALECTS, Family, Rule, Table
 
 _FIELD = re.compile(r"\{([a-z])([+-]\d+)?\}")
 _NUMBER = "0|[1-9][0-9]{0,5}"

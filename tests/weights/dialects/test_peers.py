@@ -22,7 +22,7 @@ from zoos import SmallDenseNet, SmallResNet
 from resnetlib import DenseNetSpec, ResNetSpec, Spec, build
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import recognize_dialect, to_dialect
-from resnetlib.weights.dialects.tables import ALIASES
+from resnetlib.weights.dialects.rules import ALIASES
 
 CLASSES = 7
 BASIC = ResNetSpec(block="basic", depths=(1, 2), widths=(16, 32))

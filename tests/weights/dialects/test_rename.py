@@ -15,7 +15,7 @@ from resnetlib import DenseNetSpec, ResNetSpec, Spec, build
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import recognize_dialect, rename, to_dialect, unsupported_reason
-from resnetlib.weights.dialects.tables import DIALECTS, Table
+from resnetlib.weights.dialects.rules import DIALECTS, Table
 
 BASIC = ResNetSpec(block="basic", depths=(1, 2), widths=(16, 32))
 DEEP = ResNetSpec(block="bottleneck", depths=(1, 2), widths=(16, 32))

@@ -16,7 +16,7 @@ from resnetlib.config import HubFile, PretrainedConfig
 from resnetlib.errors import InputError
 from resnetlib.models import spec_of
 from resnetlib.weights import Preprocessing, write_state
-from resnetlib.weights.configs import config_of, pretrained_config_of
+from resnetlib.weights.config_files import config_of, pretrained_config_of
 
 
 def deep(levels: int) -> str:

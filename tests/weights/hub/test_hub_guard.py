@@ -20,11 +20,11 @@ from loopback import Hub
 
 from resnetlib import create_model, push_to_hub
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.weights import guard
+from resnetlib.weights import hub_guard
 from resnetlib.weights.errors import DownloadError, FetchError, NotFoundError
 from resnetlib.weights.errors import shown as shown_error
-from resnetlib.weights.guard import guarded
 from resnetlib.weights.hub import fetch
+from resnetlib.weights.hub_guard import guarded
 
 CONTENT = bytes(range(256)) * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -126,16 +126,16 @@ def test_encryption_is_not_given_up(to: str, status: int) -> None:
     request = httpx2.Request("GET", "https://example.org/w", headers={"User-Agent": "resnetlib/None", "Authorization": TOKEN})
     response = httpx2.Response(status, headers={"Location": to}, request=request, stream=httpx2.ByteStream(b""))
     if to.startswith(("https:", "/")):
-        guard._check_answer(response)
+        hub_guard._check_answer(response)
     else:
         with pytest.raises(DownloadError, match=r"https://example.org redirects from https to \w+, which is not followed"):
-            guard._check_answer(response)
+            hub_guard._check_answer(response)
 
 
 def test_the_token_goes_to_the_hub_alone(hub: Hub) -> None:
     for url, kept in ((hub.url, True), (hub.url.replace("http:", "https:"), False), ("http://127.0.0.1:1", False)):
         request = httpx2.Request("GET", url, headers={"User-Agent": "resnetlib/None", "Authorization": TOKEN})
-        guard._check_request(request)
+        hub_guard._check_request(request)
         assert ("Authorization" in request.headers) == kept
 
 
@@ -319,8 +319,8 @@ def test_a_commit_that_is_no_hash_is_rejected(hub: Hub, commit: str, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["hub", "json", "url"])
 def test_a_download_without_an_end_is_cut(hub: Hub, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MAX_FILE", 2**21)
-    monkeypatch.setattr(guard, "MAX_JSON", 2**21)
+    monkeypatch.setattr(hub_guard, "MAX_FILE", 2**21)
+    monkeypatch.setattr(hub_guard, "MAX_JSON", 2**21)
     hub.put("w.pth", CONTENT)
     hub.fail("endless", method="GET")
     url = UrlFile(url=f"{hub.url}/files/w.pth", sha256=SHA256)
