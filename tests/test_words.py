@@ -51,7 +51,7 @@ def test_pretrained_takes_the_weights_in_the_package_and_says_so(caplog: pytest.
     ):
         assert net.pretrained_cfg.full_name == "cifar_resnet20.resnetlib_c10"
     assert caplog.messages == ["cifar_resnet20: loading the default weights, cifar_resnet20.resnetlib_c10"] * 3
-    assert create_model("cifar_resnet20").pretrained_cfg.full_name == ""
+    assert create_model("cifar_resnet20").pretrained_cfg.tag == ""
     assert create_model("cifar_resnet20.resnetlib_c10", pretrained=True).classes[0] == "airplane"
     assert len(caplog.messages) == 3
     with pytest.raises(ValueError, match=r"plain18 has no pretrained weights: give a file as weights; list_pretrained\(\) lists"):
@@ -276,7 +276,7 @@ def test_a_checkpoint_path_is_never_a_tag(tmp_path: Path, monkeypatch: pytest.Mo
     torch.save(create_model("cifar_resnet20", num_classes=4).state_dict(), "resnetlib_c10")
     assert create_model("cifar_resnet20", checkpoint_path="resnetlib_c10").num_classes == 4
     assert create_model("cifar_resnet20", weights="resnetlib_c10").num_classes == 10
-    assert create_model("cifar_resnet20", checkpoint_path="").pretrained_cfg.full_name == ""
+    assert create_model("cifar_resnet20", checkpoint_path="").pretrained_cfg.tag == ""
     with pytest.raises(ValueError, match="there is no file nothing"):
         create_model("cifar_resnet20", checkpoint_path="nothing")
 
@@ -292,12 +292,12 @@ def test_a_folder_without_a_separator_is_the_same_everywhere(tmp_path: Path, mon
         assert create_model(name).classes == net.classes
         assert "ship" in right("predict", name, image, "--top", "1")
         assert "269,722" in right("info", name)
-        assert "has 3 classes" in wrong("evaluate", name, "--data", data)
+        assert "the network has no class" in wrong("evaluate", name, "--data", data)
     short = {"recipe": recipe_of("finetune", epochs=1, batch_size=6), "device": "cpu"}
     monkeypatch.setattr("resnetlib.train.run.draw_curves", lambda records, path, split: path.write_bytes(b""))
     finetune("mine", data, "out", **short)
     (tmp_path / "cifar_plain20").mkdir()  # the catalogue comes first
-    assert create_model("cifar_plain20").pretrained_cfg.full_name == ""
+    assert create_model("cifar_plain20").pretrained_cfg.tag == ""
 
 
 def test_info_takes_weights_folders_and_files(tmp_path: Path) -> None:

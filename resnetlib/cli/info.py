@@ -32,7 +32,7 @@ def info(name: str, size: int | None) -> None:
         net, weights = build(cfg.spec, num_classes=len(cfg.classes) if cfg.classes else None, device="meta"), cfg.tag
     else:
         net = create_model(name)
-        weights = net.pretrained_cfg.full_name if net.pretrained_cfg else ""
+        weights = net.pretrained_cfg.tag
     spec = net.spec
     size = size or (224 if spec.stem == "imagenet" else 32)
     cost = measure_cost(net, size)
