@@ -248,9 +248,7 @@ def test_order_and_augmentation_depend_on_the_seed_alone(tmp_path: Path) -> None
     assert not torch.equal(a.fc.weight, c.fc.weight)
 
 
-def test_more_images_than_there_are_and_other_classes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="60 images do not fill a batch of 100"):
-        train(tmp_path, batch_size=100)
+def test_other_classes_augmentations_and_precisions(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there are 3 classes, and the network has 10 logits"):
         train(tmp_path, net=create_model("cifar_resnet20"))
     with pytest.raises(ValueError, match="by 'pad_crop_flip' or 'none'"):
