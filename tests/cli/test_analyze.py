@@ -121,7 +121,7 @@ def test_deepen(network: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) -> None:
     two = fill(tmp_path / "two", 1, classes=("red", "blue"))
     (two / "red").rename(two / "rouge")
-    assert "the network has no class rouge: its classes are red, green, blue" in wrong(
+    assert "the network has no class rouge: its classes are blue, green, red" in wrong(
         "analyze", "residual-decomposition", network, "--data", two, "--out", tmp_path, "--normalize", "cifar10"
     )
     assert "rounding errors" in wrong(
