@@ -66,7 +66,7 @@ class Pyramid(nn.Module):
 
 
 def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: bool = False, output: Format = "dict") -> Pyramid:
-    """Return a module that computes the maps of some stages, and holds no more of the network than this needs.
+    """Return a module that computes the maps of the given stages.
 
     Args:
         net: a network; the pyramid shares its modules, under the same names.

@@ -203,9 +203,9 @@ def create_model(
     return net
 
 
-def create_as(called: str, name: str, pretrained: bool = False, **options: Any) -> Backbone:
-    """Call `create_model`; `called` is the function's name in errors about keywords."""
-    check_keywords(called, name, options, KEYWORDS)
+def create_as(name: str, pretrained: bool = False, *, called: str = "", **options: Any) -> Backbone:
+    """Call `create_model`; errors about keywords name the function that was called, by default that of the network."""
+    check_keywords(called or name, name, options, KEYWORDS)
     return cast("Backbone", create_model(name, pretrained, **options))
 
 
@@ -223,7 +223,7 @@ def get_model(name: str, **options: Unpack[ModelOptions]) -> Backbone:
         >>> get_model("cifar_resnet20", weights="DEFAULT").pretrained_cfg.tag
         'resnetlib_c10'
     """
-    return create_as("get_model", name, **options)
+    return create_as(name, called="get_model", **options)
 
 
 def get_model_weights(name: str) -> Mapping[str, PretrainedConfig]:
@@ -377,8 +377,9 @@ def _load(
         cfg = cfg or PretrainedConfig(name=name_of(spec), tag="", spec=spec)
         cfg = replace(cfg, origin="; ".join(filter(None, (cfg.origin, done))))
     if cfg is not None:
-        net.pretrained_cfg, net.classes = cfg, cfg.classes if weights.num_classes else None
         net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule in (None, "sum"))
+        net.pretrained_cfg = replace(cfg, preprocess=net.preprocess) if done else cfg
+        net.classes = cfg.classes if weights.num_classes else None
         if net.classes is not None and len(net.classes) != weights.num_classes:
             raise InputError(f"{found.label} names {len(net.classes)} classes, and has {weights.num_classes} logits")
     return net

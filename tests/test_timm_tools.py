@@ -36,6 +36,15 @@ def test_the_weights_preprocessing_is_timms_data_config() -> None:
     torch.testing.assert_close(timm.data.create_transform(**config)(image), net.preprocess(image), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_data_config_has_the_channels_that_weights_were_adapted_to(channels: int) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", in_chans=channels)
+    config = timm.data.resolve_model_data_config(net)
+    assert net.preprocess is not None
+    assert config["input_size"] == (channels, 32, 32)
+    assert (config["mean"], config["std"]) == (net.preprocess.mean, net.preprocess.std)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
 def test_without_weights_the_data_config_is_the_usual_one(name: str) -> None:
     ours, theirs = create_model(name, device="meta"), timm.create_model(name)

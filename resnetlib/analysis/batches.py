@@ -30,7 +30,7 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
 
 
 def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> list[Batch]:
-    """Return all batches on the network's device; give `labels` separately if `batches` is one tensor of images."""
+    """Move all batches to the network's device; `labels` are those of a single tensor of images."""
     check_classifier(net)
     if labels is not None:
         if not isinstance(batches, Tensor):
@@ -49,7 +49,7 @@ def check_classifier(net: nn.Module) -> None:
 
 
 def like_of(net: nn.Module) -> Tensor:
-    """Return a tensor with the network's device and dtype."""
+    """Return the first parameter, whose device and dtype inputs must have."""
     like = next(net.parameters(), torch.empty(0))
     if like.is_meta:
         raise InputError(f"{type(net).__name__} is on the device meta: it has no numbers to compute with")

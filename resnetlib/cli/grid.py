@@ -21,7 +21,7 @@ from resnetlib.train import Result
 from resnetlib.train.metrics import read_result
 
 _PARENT = "RESNETLIB_GRID"
-"""Environment variable with the process id of the grid that started a training."""
+"""Environment variable that tells a training the process id of its grid."""
 
 _POLL_SECONDS = 0.5
 
@@ -145,7 +145,7 @@ def _progress(folder: Path) -> str:
 
 
 def _result_of(folder: Path, status: int) -> Result | str:
-    """Return the result of a training, or the last line that a failed one printed."""
+    """Read the result of a training; if it failed, return the last line that it printed."""
     if status == 0:
         return read_result(folder / "result.json", Result)[0]
     if status < 0:

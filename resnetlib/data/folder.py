@@ -88,7 +88,7 @@ class ImageFiles:
 
     @property
     def report(self) -> str:
-        """The paths that are not used, with a line per reason."""
+        """A list of the skipped files, with one line per reason."""
         reasons: dict[str, list[str]] = {}
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
@@ -283,7 +283,7 @@ def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]
 
 
 def match_classes(names: Sequence[str], classes: Sequence[str], ids: Sequence[str] | None = None) -> list[int]:
-    """Find the labels of classes by their names, whatever their case, spaces, hyphens and underscores.
+    """Match class names to labels, ignoring case, spaces, hyphens and underscores.
 
     Args:
         names: names of folders, for example.
@@ -467,7 +467,7 @@ def count_workers(workers: int | None) -> int:
 
 
 def read_ahead(read: Callable[[S], T], items: Iterable[S], workers: int | None = None) -> Iterator[T]:
-    """Apply a function to items in order, in threads that are up to `workers` items ahead; 0 for no threads."""
+    """Yield `read(item)` for each item, in order, reading up to `workers` items ahead in threads."""
     workers = count_workers(workers)
     if not workers:
         yield from map(read, items)

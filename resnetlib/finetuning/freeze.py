@@ -32,7 +32,7 @@ class Frozen:
                 freeze_module_(module, self._holder)
 
     def remove(self) -> None:
-        """Unfreeze the modules that no other call froze, with the momentum and statistics they had before."""
+        """Unfreeze the modules, except those that another call froze, and restore their norms."""
         with changing(self._net):
             for module in self._modules:
                 unfreeze_module_(module, self._holder, training=self._net.training)

@@ -196,7 +196,10 @@ class PreActBasicBlock(Block):
         return h
 
     def zero_branch_(self) -> None:
-        """Zero the last convolution. If a norm before it were zero, no gradient would pass the relu."""
+        """Zero the last convolution.
+
+        A norm of zeros before the relu would block the gradient.
+        """
         zero_parameters_(self.conv2)
 
 
@@ -257,7 +260,10 @@ class PreActBottleneck(Block):
         return h
 
     def zero_branch_(self) -> None:
-        """Zero the last convolution. If a norm before it were zero, no gradient would pass the relu."""
+        """Zero the last convolution.
+
+        A norm of zeros before the relu would block the gradient.
+        """
         zero_parameters_(self.conv3)
 
 

@@ -32,7 +32,7 @@ _NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
 
 
 class Checkpoints:
-    """A folder with the newest checkpoints, named after their iteration and the hash of their content."""
+    """The folder of a training's newest checkpoints. File names hold the iteration and a hash of the content."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep

@@ -1,4 +1,4 @@
-"""Load training data: batches in a seeded order, from memory or from folders of images.
+"""Load batches of training images, from memory or from folders, in an order that the seed fixes.
 
 The order, the crops and all other random numbers depend only on the seed, the epoch and the position in it. A training can
 therefore continue at any iteration, and the augmented images do not depend on the number of worker processes or GPUs.

@@ -282,7 +282,7 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
 
 
 def _cut_off(path: Path) -> str:
-    """Return a remark if a safetensors file is shorter than its header says."""
+    """Explain that a safetensors file is truncated, or return ""."""
     with open_file(path) as file, suppress(ValueError, LookupError, TypeError, AttributeError):
         size, whole = int.from_bytes(file.read(8), "little"), path.stat().st_size
         announced = 8 + size

@@ -103,7 +103,10 @@ class Landscape(AnalysisResult):
         return values.masked_fill(self.accuracy == NOT_COMPUTED, torch.nan)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot contours at losses of 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above; for a line, its profile."""
+        """Plot the contours of the loss, or its profile along a line.
+
+        Contours are at 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above.
+        """
         from matplotlib.colors import LogNorm, Normalize
 
         loss = self.known("loss")
