@@ -34,6 +34,7 @@ class Pyramid(nn.Module):
         channels: channels of each map.
         strides: image pixels per pixel of each map.
         feature_info: channels, stride and module of each map, as in timm.
+        preprocess, pretrained_cfg, default_cfg: the network's.
     """
 
     def __init__(self, net: Backbone, selected: list[int], *, norm: bool, output: Format) -> None:
@@ -48,6 +49,7 @@ class Pyramid(nn.Module):
         self._paths = [[names[part] for part in section] for section in sections]
         self._selected, self._output = selected, output
         self._expected = net.in_chans, net.smallest_input
+        self.preprocess, self.pretrained_cfg, self.default_cfg = net.preprocess, net.pretrained_cfg, net.pretrained_cfg
         self.feature_info = FeatureInfo(net.feature_info[i] for i in selected)
         self.names = tuple(f"c{i + 1}" for i in selected)
         self.channels = tuple(info["num_chs"] for info in self.feature_info)
@@ -63,6 +65,8 @@ class Pyramid(nn.Module):
             if i in self._selected:
                 maps.append(x)
         return maps if self._output == "list" else dict(zip(self.names, maps, strict=True))
+
+    __prepare_scriptable__ = Backbone.__prepare_scriptable__
 
 
 def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: bool = False, output: Format = "dict") -> Pyramid:

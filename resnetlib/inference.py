@@ -241,8 +241,11 @@ def _check_preprocessed(net: Backbone, x: Tensor) -> None:
     like = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
     mean, std = (like.mean, like.std) if like else MEAN_STD["imagenet"]
     largest = 5 * max(abs(1 - m) / s for m, s in zip(mean, std, strict=True))
-    if not x.is_floating_point() or (bool((x >= 0).all()) and largest < float(x.max()) <= 255):
-        what = f"{x.dtype}, from {float(x.min()):g} to {float(x.max()):g}"
+    low, high = float(x.min()), float(x.max())
+    normalizes = min((0 - m) / s for m, s in zip(mean, std, strict=True)) < -0.5
+    scaled = normalizes and 0 <= low < 0.1 and 0.9 < high <= 1  # as by ToTensor
+    if not x.is_floating_point() or (low >= 0 and largest < high <= 255) or scaled:
+        what = f"{x.dtype}, from {low:g} to {high:g}"
         raise InputError(f"inputs are pixels that were not preprocessed ({what}): give net.preprocess(images) of uint8 images")
 
 

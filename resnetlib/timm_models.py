@@ -7,6 +7,7 @@ and timm those of its own `save_for_hf`. Names that timm has stay timm's.
     timm.create_model("local-dir:path/of/the/folder", pretrained=True)
 """
 
+import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,13 +18,16 @@ from resnetlib.config import Spec
 from resnetlib.errors import InputError
 from resnetlib.models import build
 from resnetlib.models.catalog import SPECS
+from resnetlib.models.foreign import check_keywords
 from resnetlib.modules import Backbone
 
 _RUNTIME = ("pretrained_cfg_overlay", "pretrained_model_args", "scriptable", "exportable", "no_jit")
 """Arguments of timm's factory that change nothing here."""
 
 
-def _create(spec: Spec, *, pretrained: bool = False, pretrained_cfg: Any = None, cache_dir: Any = None, **options: Any) -> Backbone:
+def _create(
+    name: str, spec: Spec, *, pretrained: bool = False, pretrained_cfg: Any = None, cache_dir: Any = None, **options: Any
+) -> Backbone:
     """Build a network as timm's factory asks for it."""
     if options.pop("features_only", False):
         raise InputError("features_only is not for these networks: use resnetlib.features.pyramid(net, output='list')")
@@ -32,7 +36,10 @@ def _create(spec: Spec, *, pretrained: bool = False, pretrained_cfg: Any = None,
         options = {"num_classes": cfg.get("num_classes"), "in_chans": cfg.get("input_size", (3,))[0]} | options
     elif pretrained:
         raise InputError("timm has no weights of this name: use resnetlib.create_model, or a folder ('local-dir:...')")
-    net = build(spec, **{name: value for name, value in options.items() if name not in _RUNTIME})
+    options = {name: value for name, value in options.items() if name not in _RUNTIME}
+    known = [name for name in inspect.signature(build).parameters if name != "spec"]
+    check_keywords("timm.create_model", name, options, known)
+    net = build(spec, **{name: value for name, value in options.items() if name in known})
     if pretrained:
         load_pretrained(net, {**net.pretrained_cfg, **cfg}, num_classes=net.num_classes, in_chans=net.in_chans, cache_dir=cache_dir)
     return net
@@ -40,6 +47,6 @@ def _create(spec: Spec, *, pretrained: bool = False, pretrained_cfg: Any = None,
 
 for _name, _spec in SPECS.items():
     if not is_model(_name):
-        _function: Any = partial(_create, _spec)
+        _function: Any = partial(_create, _name, _spec)
         _function.__name__, _function.__module__ = _name, __name__
         register_model(_function)

@@ -140,6 +140,14 @@ def test_a_new_classifier_has_no_names(width: int) -> None:
     assert evaluate(net, [(torch.randn(1, 3, 32, 32), torch.tensor([width]))]).images == 1
 
 
+def test_images_that_are_only_scaled_are_refused() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    pixels = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    assert evaluate(net, [(net.preprocess(pixels), torch.arange(4))]).images == 4
+    with pytest.raises(ValueError, match="inputs are pixels that were not preprocessed"):
+        evaluate(net, [(pixels / 255, torch.arange(4))])
+
+
 def test_a_network_never_has_the_names_of_other_weights() -> None:
     trained = create_model("cifar_resnet20.resnetlib_c10")
     other = create_model("cifar_resnet20")

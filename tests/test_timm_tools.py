@@ -15,7 +15,7 @@ from timm.optim import create_optimizer_v2
 
 import resnetlib.timm_models
 from resnetlib import Backbone, Spec, build, create_model, save_model
-from resnetlib.config import MEAN_STD
+from resnetlib.config import MEAN_STD, Preprocessing
 
 IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 PEERS = {"resnet18": "resnet18", "preact_resnet18": "resnetv2_18", "densenet121": "densenet121"}
@@ -54,6 +54,15 @@ def test_without_weights_the_data_config_is_the_usual_one(name: str) -> None:
     assert {key: ours.pretrained_cfg[key] for key in ("first_conv", "classifier", "architecture", "num_classes")} == {
         key: theirs.pretrained_cfg[key] for key in ("first_conv", "classifier", "architecture", "num_classes")
     }
+
+
+def test_the_data_config_of_maps_and_of_another_preprocessing() -> None:
+    net = create_model("cifar_resnet20", pretrained=True)
+    expected = timm.data.resolve_model_data_config(net)
+    assert timm.data.resolve_model_data_config(create_model("cifar_resnet20", pretrained=True, features_only=True)) == expected
+    net.preprocess = Preprocessing.named("imagenet", resize=40, size=36)
+    config = timm.data.resolve_model_data_config(net)
+    assert (config["input_size"], config["crop_pct"], config["mean"][0]) == ((3, 36, 36), 0.9, 0.485)
 
 
 def test_without_weights_a_cifar_network_takes_cifars_images() -> None:
@@ -159,6 +168,7 @@ def test_timm_loads_what_timm_and_we_saved(save: Any, name: str, tmp_path: Path)
     images = IMAGES.mean(1, keepdim=True)
     torch.testing.assert_close(again(images), net(images), rtol=1e-4, atol=1e-4)
     assert isinstance(again, Backbone) == (name != "resnet18")
+    torch.testing.assert_close(create_model(tmp_path).eval()(images), net(images), rtol=1e-4, atol=1e-4)
     other = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=2, in_chans=3).eval()
     assert other(IMAGES).shape == (1, 2)
 
@@ -178,6 +188,8 @@ def test_timm_builds_our_names() -> None:
     assert isinstance(net, resnetlib.ResNet)
     assert (net.num_classes, net.drop_rate) == (4, 0.2)
     assert type(timm.create_model("resnet18")) is timm.models.ResNet
+    with pytest.raises(TypeError, match=r"timm.create_model\(\) has no norm_layer: write build\(replace\(spec_of\(\"plain18\"\)"):
+        timm.create_model("plain18", norm_layer=torch.nn.Identity)
     with pytest.raises(ValueError, match=r"timm has no weights of this name: use resnetlib.create_model"):
         timm.create_model("cifar_resnet20", pretrained=True)
     with pytest.raises(ValueError, match=r"use resnetlib.features.pyramid"):

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import warnings
 from importlib import import_module
 
 import click
@@ -40,6 +41,11 @@ class _Echo(logging.Handler):
 _ECHO = _Echo()
 
 
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning on standard error, without the line of code."""
+    click.echo(printable(message, _MAX_ERROR_LENGTH, lines=True), err=True)
+
+
 class _Commands(click.Group):
     """A group that imports commands on demand, and reports the library's errors and Ctrl-C without a traceback."""
 
@@ -65,7 +71,9 @@ class _Commands(click.Group):
         logger.addHandler(_ECHO)
         logger.setLevel(logging.INFO)
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
         except KeyboardInterrupt as error:

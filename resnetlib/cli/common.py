@@ -170,8 +170,12 @@ def label_for(net: Backbone, found: LabelledImages | ImageFiles, data: Path) -> 
             raise InputError(f"{data}: {error}") from error
     elif len(names) == count and not all(name.isdecimal() for name in names):
         labels = list(range(count))
-    elif set(names) <= set(map(str, range(count))):  # numbered folders, which are not in the order of their numbers
-        labels = [int(name) for name in names]
+    elif all(name.isdecimal() for name in names) and {int(name) for name in names} <= set(range(count)):
+        labels = [int(name) for name in names]  # which is not their alphabetical order
+    elif len(names) == count:
+        raise InputError(
+            f"{data} has numbered folders, {names[0]} to {names[-1]}, expected 0 to {count - 1}, the numbers of the logits"
+        )
     else:
         raise InputError(f"{data} has {len(names)} classes, and the network {count} logits")
     if len(names) < count:

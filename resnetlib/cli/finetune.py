@@ -22,6 +22,7 @@ from resnetlib.train.data import find_train_and_test
     help="Folder with a subfolder of images per class, or with train/ and val/ (or test/), or CIFAR-10's.",
 )
 @training_options("finetune", "the recipe")
+@click.option("--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.", show_default="its default ones")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")
 @click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")

@@ -16,16 +16,19 @@ from resnetlib.zoo import create_model
 
 @click.command()
 @click.argument("name")
+@click.option("--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.")
 @click.option(
     "--size", type=click.IntRange(1), help="Pixels on each side of the image.", show_default="224, or 32 for cifar_ names"
 )
-def info(name: str, size: int | None) -> None:
+def info(name: str, weights: str | None, size: int | None) -> None:
     """Show the spec of NAME, and its parameters, operations and memory for one image.
 
     NAME is a network, weights (`resnet50.tv2_in1k`), `hf-hub:org/name`, a folder, or a file.
     """
     kind, name = resolve(name)
-    if kind == "network":
+    if weights is not None:
+        net = create_model(name, weights=weights)
+    elif kind == "network":
         net, weights = build(spec_of(name), device="meta"), ", ".join(tags_of(name))
     elif kind == "weights":
         cfg = describe(name)

@@ -167,9 +167,12 @@ def _check_levels(root: Path, classes: Sequence[str]) -> None:
     same = {tuple(path.name for path in folders) for folders in inner}
     names = same.pop()
     if len(classes) > 1 and not same and len(names) > 1 and not any(_holds_images(root / name) for name in classes):
+        parts = all(_split_of(name) for name in names)
+        advice = f"a folder whose subfolders are the classes, such as {root / classes[0]}"
+        advice = f"move the images to {root / names[0] / classes[0]} and so on" if parts else f"give {advice}"
         raise InputError(
             f"{root} has the folders {_listed(classes)}, and all of them hold the folders {_listed(names)}: which are the classes? "
-            f"Give a folder whose subfolders are the classes, such as {root / classes[0]}"
+            f"{advice[0].upper()}{advice[1:]}"
         )
 
 
@@ -211,15 +214,22 @@ def split_folders(root: str | Path) -> dict[str, Path]:
     root = Path(root)
     found: dict[str, list[Path]] = {}
     others = []
-    for path in _subfolders(root) if root.is_dir() else []:
-        name = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|images))?", path.name.casefold())
-        part = next((part for part, names in _SPLITS.items() if name and name[1] in names), None)
-        if part in ("test", "unlabelled") and _holds_images(path):
+    folders = _subfolders(root) if root.is_dir() else []
+    parts = {path: part for path in folders if (part := _split_of(path.name)) is not None}
+    several = len({part for path, part in parts.items() if _subfolders(path)}) > 1
+    if len(parts) == len(folders) > 1 and not any(_subfolders(path) for path in folders):
+        raise InputError(
+            f"{root} has the folders {_listed([path.name for path in folders])}, which hold no folder for each class: it must look "
+            f"like {folders[0] / 'cat' / 'photo.jpg'}"
+        )
+    for path in folders:
+        part, inner = parts.get(path), _subfolders(path)
+        holds_images = _holds_images(path) and not (inner and several)  # images beside the folders of classes are left aside
+        if part in ("test", "unlabelled") and holds_images:
             found.setdefault("unlabelled", []).append(path)
-        elif part is None or _holds_images(path):
+        elif part is None or holds_images:
             others.append(path.name)
-        else:
-            inner = _subfolders(path)  # some archives have train/train/
+        else:  # some archives have train/train/
             found.setdefault(part, []).append(inner[0] if [each.name for each in inner] == [path.name] else path)
     if not {"train", "val"} & set(found) and (others or "test" not in found):
         return {}
@@ -230,6 +240,12 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         if len(paths) > 1 and part != "unlabelled":
             raise InputError(f"{root} has several folders for {part}, {_listed([path.name for path in paths])}: leave one of them")
     return {part: found[part][0] for part in _SPLITS if part in found}
+
+
+def _split_of(name: str) -> str | None:
+    """Return the part of a data set that a folder's name stands for, such as "val" for "Valid_set" or "val2017"; or None."""
+    found = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|images))?(?:[ _-]?(?:19|20)[0-9]{2})?", name.casefold())
+    return next((part for part, names in _SPLITS.items() if found and found[1] in names), None)
 
 
 def training_folders(root: str | Path) -> tuple[list[Path], str]:

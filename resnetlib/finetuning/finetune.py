@@ -18,7 +18,7 @@ from resnetlib.train.data import hash_tensors
 from resnetlib.train.run import RUN, check_arguments, run_training
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
-from resnetlib.weights.find import resolve
+from resnetlib.weights.find import WeightsLike, resolve
 from resnetlib.zoo import create_model
 
 __all__ = ["find_split", "finetune"]
@@ -29,6 +29,7 @@ def finetune(
     data: str | Path | tuple[LabelledImages, LabelledImages],
     out: str | Path,
     *,
+    weights: WeightsLike | None = None,
     recipe: Recipe | None = None,
     from_scratch: bool = False,
     validation: float = 0.2,
@@ -55,6 +56,7 @@ def finetune(
             `resnetlib.data.split_folders`), or training and validation images in memory. Images that cannot be read are skipped
             and reported.
         out: folder to write or to continue in; not inside the data.
+        weights: other weights for the name of a network, as for `create_model`: a tag, a file or a URL.
         recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
         from_scratch: start from random weights; `name` is then the name of a network.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
@@ -96,7 +98,7 @@ def finetune(
     if recipe is None:
         recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune")
     check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=[data])
-    _check_start(name, from_scratch)
+    _check_start(name, from_scratch, weights)
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
@@ -117,7 +119,8 @@ def finetune(
             raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = create_model(name, not from_scratch, num_classes=len(classes), in_chans=in_chans, input_rule=input_rule)
+            pretrained, options = not from_scratch and weights is None, {"num_classes": len(classes), "in_chans": in_chans}
+            net = create_model(name, pretrained, weights=weights, input_rule=input_rule, **options)
             if net.classes != classes:  # other classes of the same number
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess
@@ -143,9 +146,13 @@ def finetune(
         )
 
 
-def _check_start(name: str | Path, from_scratch: bool) -> None:
+def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | None) -> None:
     """Raise ValueError unless there are weights to start from, or random ones are asked for."""
     kind, text = resolve(name)
+    if weights is not None and from_scratch:
+        raise InputError(f"from_scratch starts from random weights, and weights={weights!r} names others: give one of them")
+    if weights is not None:
+        return
     if from_scratch and kind != "network":
         raise InputError(f"from_scratch starts from random weights, and {text} names weights: give the name of a network")
     if not from_scratch and kind == "network" and not tags_of(text):

@@ -1,10 +1,13 @@
 """Keywords of timm, torchvision and fastai that have another name here, or no counterpart."""
 
+import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
 from resnetlib.errors import InputTypeError
+from resnetlib.models.catalog import SPECS
 
 _NO_SUCH_NETWORK = "leave it out: these networks have the papers' stems, blocks and shortcuts alone; timm has the variants"
 _NO_TRANSFORMATION = "leave it out: every network can be traced and exported as it is"
@@ -53,6 +56,25 @@ def migration_table() -> str:
     return "\n".join(["| there | here |", "|-|-|", *rows])
 
 
+def _advice_for(advice: str, name: str) -> str:
+    """Complete a piece of advice for a network; where its spec has no such field, say which fields it has."""
+    network = name if name in SPECS else name.partition(".")[0]
+    spec = SPECS.get(network)
+    change = re.search(r'replace\(spec_of\("NAME"\), (\w+)=([^`]+)\)\)', advice)
+    if change is None or spec is None:
+        return advice.replace('spec_of("NAME")', f'create_model("{name}").spec').replace("NAME", name)
+    fields = [field.name for field in dataclasses.fields(spec)]
+    if change[1] not in fields:
+        return f"leave it out: a {type(spec).__name__} has {', '.join(fields)}"
+    if change[1] in ("groups", "base_width") and getattr(spec, "block", "") == "basic":
+        return f"leave it out: it is an option of bottlenecks, and {network} has basic blocks"
+    if change[1] == "init" and getattr(spec, "join", "") == "replace":
+        return f"leave it out: {network} has no residual branches"
+    if change[1] in ("depths", "widths"):
+        advice = advice.replace(change[2], repr(getattr(spec, change[1])))
+    return advice.replace("NAME", network)
+
+
 def check_keywords(called: str, name: str, given: Mapping[str, object], known: Iterable[str]) -> None:
     """Raise TypeError for keywords that are not known, under the name of the function that was called.
 
@@ -64,7 +86,8 @@ def check_keywords(called: str, name: str, given: Mapping[str, object], known: I
         if word not in known and not (word in FOREIGN and value is None):
             near = get_close_matches(word, known, n=1)
             advice = FOREIGN.get(word, f"did you mean {near[0]}=?" if near else "see help(resnetlib.create_model)")
+            advice = _advice_for(advice, name)
             advice = f"write {advice}" if advice.startswith("`") else advice
-            problems.append(f"{called}() has no {word}: {advice}".replace("NAME", name).replace("`", ""))
+            problems.append(f"{called}() has no {word}: {advice}".replace("`", ""))
     if problems:
         raise InputTypeError("\n".join(problems))

@@ -85,9 +85,8 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
         return  # sizes are tensors, and a branch on them would be lost
     if not isinstance(x, Tensor) or not x.is_floating_point():
         got = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-        advice = (
-            ": give net.preprocess(x), or normalize x.float() / 255" if isinstance(x, Tensor) and x.dtype == torch.uint8 else ""
-        )
+        pixels = isinstance(x, Tensor) and x.dtype == torch.uint8
+        advice = ": normalize x / 255, or give net.preprocess(x) if the network has pretrained weights" if pixels else ""
         raise InputTypeError(f"expected images, a floating-point tensor (N, {channels}, H, W), got {got}{advice}")
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < smallest or x.shape[3] < smallest:
         raise InputError(

@@ -1,7 +1,8 @@
 """The backbone of every network: stem, stages, tail, head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Literal, NoReturn, SupportsIndex, TypedDict, get_args, overload
 
@@ -104,29 +105,63 @@ class Backbone(nn.Module, ABC):
     preprocess: Preprocessing | None
     """Turns images into inputs as the weights expect; None if unknown."""
 
-    classes: tuple[str, ...] | None
-    """Names of the classes; None if unknown."""
-
-    pretrained_cfg: PretrainedConfig
-    """Description of the pretrained weights; for random weights, one that knows no more than the network."""
-
     def __init__(self, spec: Spec, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
-        self.in_chans = check_count("in_chans", in_chans, least=1)
-        self.num_classes = check_count("num_classes", num_classes, least=0)
-        self.preprocess = self.classes = None
+        self._in_chans = check_count("in_chans", in_chans, least=1)
+        self._num_classes = check_count("num_classes", num_classes, least=0)
+        self._names: tuple[tuple[str, ...] | None, nn.Module | None] = None, None
+        self.preprocess = None
         self.pretrained_cfg = PretrainedConfig(name="", tag="", spec=spec)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute. A new classifier sets `num_classes`, and `classes` to None; one that wraps the old one keeps them."""
-        old = self.__dict__.get("_modules", {}).get(name) if name == self.classifier_name else None
-        super().__setattr__(name, value)
-        if old is not None and isinstance(value, nn.Module):
-            logits = count_logits(value)
-            wraps = any(module is old for module in value.modules()) or any(module is value for module in old.modules())
-            if not (wraps and logits == self.num_classes):
-                self.num_classes, self.classes = logits, None
+    @property
+    def in_chans(self) -> int:
+        """Channels of the images: those of the first convolution."""
+        first = next(iter(self.stem()), None)
+        return getattr(first, "in_channels", self._in_chans)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of logits: those of the classifier, which may be replaced; 0 without one."""
+        classifier = self._modules.get(self.classifier_name)
+        return self._num_classes if classifier is None else count_logits(classifier)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes; None if unknown. They are forgotten if the layer that computes the logits is replaced."""
+        names, layer = self._names
+        if layer is None:
+            return names
+        kept = any(layer is module for module in self.get_classifier().modules())
+        return names if kept and count_logits(layer) == self.num_classes else None
+
+    @classes.setter
+    def classes(self, names: tuple[str, ...] | None) -> None:
+        classifier = self._modules.get(self.classifier_name)
+        self._names = names, None if classifier is None else last_layer(classifier)
+
+    @property
+    def pretrained_cfg(self) -> PretrainedConfig:
+        """Description of the pretrained weights, with the network's preprocessing; for random weights, one that knows no more."""
+        same = self.preprocess == self._pretrained_cfg.preprocess or not isinstance(self.preprocess, Preprocessing)
+        return self._pretrained_cfg if same else replace(self._pretrained_cfg, preprocess=self.preprocess)
+
+    @pretrained_cfg.setter
+    def pretrained_cfg(self, cfg: PretrainedConfig) -> None:
+        self._pretrained_cfg = cfg
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Copy tensors into the network, as any module does.
+
+        What is known of pretrained weights, `classes` among it, is forgotten if the classifier changes.
+        """
+        before = [parameter.detach().clone() for parameter in self.get_classifier().parameters()]
+        result = super().load_state_dict(state_dict, strict, assign)
+        after = self.get_classifier().parameters()
+        known = self.classes is not None and self.classes == self.pretrained_cfg.classes
+        if known and not all(torch.equal(old, new.to(old)) for old, new in zip(before, after, strict=True)):
+            self.pretrained_cfg, self.classes = PretrainedConfig(name="", tag="", spec=self.spec), None
+        return result
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -146,7 +181,7 @@ class Backbone(nn.Module, ABC):
         self.num_features = num_features
         self.drop_rate = float(drop_rate)
         self.global_pool = check_global_pool(global_pool, self.num_classes)
-        self.add_module(self.classifier_name, make_classifier(num_features, self.num_classes))
+        self.add_module(self.classifier_name, make_classifier(num_features, self._num_classes))
 
     def path(self) -> Iterator[nn.Module]:
         """Iterate over the registered children that compute the features, in order of execution."""
@@ -301,7 +336,6 @@ class Backbone(nn.Module, ABC):
         like = next(self.get_classifier().parameters(), next(self.parameters()))
         classifier = make_classifier(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         setattr(self, self.classifier_name, classifier.train(self.training))
-        self.num_classes = num_classes
         self.classes = None
 
     def extra_repr(self) -> str:
@@ -325,11 +359,16 @@ class Backbone(nn.Module, ABC):
                 module.checkpointing = enable
 
 
+def last_layer(classifier: nn.Module) -> nn.Module:
+    """Return the last linear layer of a classifier, or the classifier itself if it has none."""
+    layers = [module for module in classifier.modules() if isinstance(getattr(module, "out_features", None), int)]
+    return layers[-1] if layers else classifier
+
+
 def count_logits(classifier: nn.Module) -> int:
     """Return the number of outputs of a classifier: of its last linear layer, or 0 if it has no weights."""
-    features = (getattr(module, "out_features", None) for module in classifier.modules())
-    sizes = [size for size in features if isinstance(size, int)]
-    sizes = sizes or [len(parameter) for parameter in classifier.parameters() if parameter.ndim > 1]
+    size = getattr(last_layer(classifier), "out_features", None)
+    sizes = [size] if isinstance(size, int) else [len(weight) for weight in classifier.parameters() if weight.ndim > 1]
     return sizes[-1] if sizes else 0
 
 

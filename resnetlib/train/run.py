@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
@@ -175,7 +175,7 @@ def run_training(
                 Run(kind, trainer, Path(out), identity, every, sample, keep).complete()
             finally:
                 trainer.thaw()
-    net.load_state_dict(create_model(Path(out), device=device).state_dict())
+    nn.Module.load_state_dict(net, create_model(Path(out), device=device).state_dict())  # keeps the names of the classes
     net.zero_grad()
     return read_result(Path(out) / RESULT, kind)[0]
 
@@ -423,7 +423,7 @@ class Run:
         trainer, net = self.trainer, self.trainer.result
         iteration = trainer.iteration
         if trainer.recipe.patience and self.best_net is not None:
-            net.load_state_dict(self.best_net)
+            nn.Module.load_state_dict(net, self.best_net)
             iteration = self.best_at
         seen, test = self._evaluate(0)
         if not self._processes.is_main:

@@ -153,7 +153,7 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
         self.iteration = state["iteration"]
-        self.net.load_state_dict(state["net"])
+        nn.Module.load_state_dict(self.net, state["net"])  # keeps the names of the classes
         if self._ema is not None:
             self._ema.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

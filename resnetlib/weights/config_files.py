@@ -104,9 +104,9 @@ def timm_name(spec: Spec) -> str | None:
 
 def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     architecture = config["architecture"]
-    if architecture not in TIMM_NAMES:
+    name, pretrained = TIMM_NAMES.get(architecture, architecture), config.get("pretrained_cfg", config)
+    if name not in SPECS:
         raise InputError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
-    name, pretrained = TIMM_NAMES[architecture], config.get("pretrained_cfg", config)
     arguments = config.get("model_args") or {}
     foreign = {key: value for key, value in arguments.items() if key not in _HARMLESS_ARGS}
     pool = arguments.get("global_pool", "avg")

@@ -54,13 +54,17 @@ def load_state(
     check_state(state)
     if any(tensor.is_meta for tensor in net.parameters()):
         raise InputError("this network is on the meta device, which holds only shapes: build it elsewhere, or use create_model")
+    own = net.state_dict()
     with naming(source):
-        found = recognize_dialect(state, dialect=dialect, prefix=prefix)
-    check_dialect(found, net.spec, source=source)
+        if dialect is None and prefix is None and own.keys() == state.keys():  # whatever its classifier is made of
+            found = RecognizedState(dialects=(), family=net.spec.family, state=dict(state), unknown=())
+        else:
+            found = recognize_dialect(state, dialect=dialect, prefix=prefix)
+            check_dialect(found, net.spec, source=source)
     if keep_head:
         head = net.classifier_name + "."
         body = {key: tensor for key, tensor in found.state.items() if not key.startswith(head)}
-        own_head = {key: tensor for key, tensor in net.state_dict().items() if key.startswith(head)}
+        own_head = {key: tensor for key, tensor in own.items() if key.startswith(head)}
         found = replace(found, state=body | own_head, head=())
     given = fit_state(net, found, source=source)
     check_finite(given, source)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pictures import fill
+from pictures import draw, fill
 
 from resnetlib.data import (
     check_same_classes,
@@ -84,10 +84,9 @@ def test_two_folders_for_one_part(tmp_path: Path) -> None:
 
 def test_classes_are_no_parts(tmp_path: Path) -> None:
     fill(tmp_path, 2)
-    for old, new in (("red", "train"), ("green", "test"), ("blue", "valid")):
-        (tmp_path / old).rename(tmp_path / new)
+    (tmp_path / "red").rename(tmp_path / "train")  # beside ships and cars, say
     assert split_folders(tmp_path) == {}
-    assert find_images(tmp_path).classes == ("test", "train", "valid")
+    assert find_images(tmp_path).classes == ("blue", "green", "train")
 
 
 def test_classes_in_both_levels(tmp_path: Path) -> None:
@@ -98,6 +97,31 @@ def test_classes_in_both_levels(tmp_path: Path) -> None:
     make(tmp_path / "by class", "cat/train", "cat/val", "dog/train", "dog/val")
     with pytest.raises(ValueError, match="all of them hold the folders train, val: which are the classes"):
         find_split(tmp_path / "by class")
+
+
+def test_images_beside_the_classes_of_a_part(tmp_path: Path) -> None:
+    make(tmp_path, "train", "val")
+    for part in ("train", "val"):
+        draw(tmp_path / part / "preview.png", 0, seed=1)
+    assert [path.name for path in training_folders(tmp_path)[0]] == ["train", "val"]
+    (tmp_path / "val" / "preview.png").unlink()
+    assert [path.name for path in training_folders(tmp_path)[0]] == ["train", "val"]
+
+
+def test_parts_of_a_year(tmp_path: Path) -> None:
+    make(tmp_path, "train2017", "val2017")
+    assert [path.name for path in training_folders(tmp_path)[0]] == ["train2017", "val2017"]
+
+
+def test_parts_within_classes_and_parts_without_classes(tmp_path: Path) -> None:
+    for name in ("cat/train", "cat/val", "dog/train", "dog/val"):
+        draw(tmp_path / name / "1.png", 0, seed=1)
+    with pytest.raises(ValueError, match=r"Move the images to .*train.cat and so on"):
+        find_images(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"train, val, which hold no folder for each class: it must look like .*train.cat.photo.jpg"
+    ):
+        training_folders(tmp_path / "cat")
 
 
 def test_one_folder_of_images_in_each_class_is_usual(tmp_path: Path) -> None:

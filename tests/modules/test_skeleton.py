@@ -8,7 +8,7 @@ import torch
 from families import FAMILIES
 from torch import Tensor, nn
 
-from resnetlib import Backbone, Spec, build
+from resnetlib import Backbone, Spec, build, create_model
 
 
 @pytest.fixture
@@ -118,6 +118,42 @@ def test_the_tutorials_way_to_replace_the_classifier(net: Backbone) -> None:
     assert copy.deepcopy(net).classes == ("cat", "dog")
     setattr(net, name, nn.Sequential(net.get_classifier(), nn.ReLU(), nn.Linear(2, 3)))
     assert (net.num_classes, net.classes) == (3, None)
+
+
+def test_a_layer_inside_the_classifier_is_replaced(net: Backbone) -> None:
+    name, width = net.classifier_name, net.num_features
+    setattr(net, name, nn.Sequential(nn.Dropout(0.5), nn.Linear(width, 2)))
+    net.classes = ("cat", "dog")
+    net.get_classifier()[1] = nn.Linear(width, 2)
+    assert (net.num_classes, net.classes) == (2, None)
+    net.get_classifier()[1] = nn.Linear(width, 4)
+    net.classes = tuple("abcd")
+    assert (net.num_classes, net.classes) == (4, tuple("abcd"))
+    delattr(net, name)
+    setattr(net, name, nn.Linear(width, 4))
+    assert net.classes is None
+
+
+def test_weights_of_others_have_no_names() -> None:
+    net, other = create_model("cifar_resnet20", pretrained=True), create_model("cifar_resnet20")
+    net.load_state_dict(net.state_dict())
+    assert net.classes == net.pretrained_cfg.classes != None  # noqa: E711
+    net.load_state_dict(other.state_dict())
+    assert (net.classes, net.pretrained_cfg.full_name) == (None, "")
+    net.classes = tuple("abcdefghij")  # the user's own names stay
+    net.load_state_dict(create_model("cifar_resnet20").state_dict())
+    assert net.classes == tuple("abcdefghij")
+
+
+def test_a_first_convolution_of_other_channels(net: Backbone) -> None:
+    root = net.features if hasattr(net, "features") else net
+    name = "conv0" if root is not net else "conv1"
+    old = root.get_submodule(name)
+    setattr(root, name, nn.Conv2d(1, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False))
+    assert net.in_chans == 1
+    assert net.eval()(torch.zeros(2, 1, 64, 64)).shape == (2, net.num_classes)
+    with pytest.raises(ValueError, match=r"expected images \(N, 1, H, W\)"):
+        net(torch.zeros(2, 3, 64, 64))
 
 
 def test_preprocess_may_be_a_module() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from families import FAMILIES
+from torch import nn
 
 from resnetlib import build, create_model, save_model, spec_of
 from resnetlib.models.catalog import SPECS
@@ -73,3 +74,12 @@ def test_mapped_classifiers_lie_as_straight_as_pytorchs_own(classes: int, tmp_pa
     net = create_model(tmp_path / "net", mmap=True)
     assert net.fc.weight.data_ptr() % 64 == 0
     assert torch.equal(net.fc.weight, create_model(tmp_path / "net", mmap=False).fc.weight)
+
+
+def test_a_network_takes_its_own_state_whatever_its_classifier_is() -> None:
+    for head in (nn.Sequential(nn.Dropout(), nn.Linear(64, 4)), nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 4))):
+        net = create_model("cifar_resnet20", num_classes=4)
+        net.fc = head
+        state = {key: tensor + 1 for key, tensor in net.state_dict().items()}
+        load_state(net, state)
+        assert torch.equal(net.fc[-1].bias, state[f"fc.{len(head) - 1}.bias"])

@@ -209,8 +209,17 @@ def body(prefix: str) -> dict[str, Tensor]:
     return prefixed(prefix, {key: tensor for key, tensor in STATE.items() if not key.startswith("fc.")})
 
 
-def test_a_backbone_beside_its_head_is_a_network_without_classifier(tmp_path: Path) -> None:
-    torch.save({**body("backbone."), "head.weight": torch.ones(3, 16), "head.bias": torch.ones(3)}, tmp_path / "w.pth")
+def test_a_linear_layer_beside_the_backbone_is_the_head(tmp_path: Path) -> None:
+    features = NET.num_features
+    for name in ("head", "fc", "classifier", "linear"):
+        head = {f"{name}.weight": torch.ones(3, features), f"{name}.bias": torch.zeros(3)}
+        torch.save({**body("backbone."), **head}, tmp_path / "w.pth")
+        net = load_file(tmp_path / "w.pth", spec=NET.spec)
+        assert torch.equal(net.fc.weight, torch.ones(3, features))
+
+
+def test_another_layer_beside_the_backbone_is_ignored(tmp_path: Path) -> None:
+    torch.save({**body("backbone."), "head.weight": torch.ones(3, 17), "head.bias": torch.ones(3)}, tmp_path / "w.pth")
     with pytest.warns(UserWarning, match=r"ignored: head.weight, head.bias"):
         assert load_file(tmp_path / "w.pth", spec=NET.spec).num_classes == 0
     with pytest.warns(UserWarning, match=r"ignored: head.weight, head.bias"):

@@ -59,7 +59,7 @@ def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | 
         resnetlib.errors.InputError: names and shapes are the same for 2 networks:
           stride_in='3x3' (resnet50; dialect='torchvision' or 'timm')
           stride_in='1x1'
-        Say which one it is: give its name, its spec, or a dialect that settles it.
+        Say which one it is: give its name, with the file as weights= or --weights, or its spec, or a dialect.
     """
     found = state if isinstance(state, RecognizedState) else recognize_dialect(state, dialect=dialect)
     if dialect is not None:
@@ -252,4 +252,9 @@ def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:
         settling = [repr(dialect) for dialect in dialects if _of_dialects(specs, [dialect]) == [spec]]
         how = "; ".join(filter(None, (name_of(spec), f"dialect={' or '.join(settling)}" if settling else "")))
         lines.append("  " + ", ".join(f"{name}={getattr(spec, name)!r}" for name in differ) + (f" ({how})" if how else ""))
-    return "\n".join([*lines, "Say which one it is: give its name, its spec, or a dialect that settles it."])
+    return "\n".join(
+        [
+            *lines,
+            "Say which one it is: give its name, with the file as weights= or --weights, or its spec, or a dialect.",
+        ]
+    )

@@ -169,13 +169,16 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
     classifier = classifier_of(table.family)
     head = _sequential_head(unknown, table, shared) if f"{classifier}.weight" not in canonical else {}
     linear = linear_in({key: state[name] for key, name in head.items()})
+    ignored = {key: tensor for key, tensor in selected.items() if key not in state}
+    if not head and f"{classifier}.weight" not in canonical:
+        linear = _head_beside(ignored, max((len(tensor) for tensor in canonical.values() if tensor.ndim == 1), default=0))
     canonical |= {f"{classifier}.{leaf}": tensor for leaf, tensor in linear.items()}
     return RecognizedState(
         dialects=tuple(dict.fromkeys(name for name, _ in owners)),
         family=table.family,
         state=canonical,
         unknown=tuple(key for key in unknown if key not in head.values()),
-        ignored=tuple(key for key in selected if key not in state),
+        ignored=tuple(key for key, tensor in ignored.items() if not any(tensor is taken for taken in linear.values())),
         head=() if linear else tuple(head.values()),
     )
 
@@ -187,6 +190,15 @@ def _sequential_head(unknown: Iterable[str], table: Table, shared: str) -> dict[
         return {}
     base = shared + weight.removesuffix("weight")
     return {key[len(base) :]: key for key in unknown if key.startswith(base)}
+
+
+def _head_beside(ignored: Mapping[str, Tensor], features: int) -> dict[str, Tensor]:
+    """Return weight and bias of a linear layer for this number of features, if it stands beside `backbone.`; else {}."""
+    for name in ("head", "fc", "classifier", "linear"):
+        found = {key.partition(".")[2]: tensor for key, tensor in ignored.items() if key.partition(".")[0] == name}
+        if found.keys() == {"weight", "bias"} and found["weight"].ndim == 2 and found["weight"].shape[1] == features:
+            return found
+    return {}
 
 
 def linear_in(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
