@@ -83,7 +83,7 @@ def options_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     for name, each in commands_of(command).items():
         yield from options_of(each, (*path, name))
     for parameter in command.params:
-        if type(parameter.type).__module__ == "resnetlib.cli.common" or "Path" in type(parameter.type).__name__:
+        if type(parameter.type).__module__ == "resnetlib.cli.options" or "Path" in type(parameter.type).__name__:
             yield path, command, parameter
 
 
