@@ -55,6 +55,9 @@ _MESSAGES: Mapping[str, Mapping[int, str]] = {
 }  # fmt: skip
 """The accepted fields of ONNX's messages, by their numbers, and their kinds; a star for those that may be repeated."""
 
+_LARGEST_FIELD = 30
+"""ONNX's messages have no larger number of a field; other files seem to."""
+
 _WIRE_TYPES = {"int": (0,), "float": (5,), "bytes": (2,), "data": (0, 1, 2, 5)}
 
 _FORBIDDEN = {
@@ -192,6 +195,8 @@ class _Reader:
             expected = _MESSAGES[kind].get(number)
             if expected is None:
                 what = _FORBIDDEN.get((kind, number), f"the unknown field {number} of a {kind}")
+                if number not in range(1, _LARGEST_FIELD + 1):
+                    raise InputError(_NOT_ONNX)
                 raise InputError(f"holds {what}, which is not accepted in an .onnx file")
             values = self._values(expected, wire, value)
             if expected.endswith("*"):
