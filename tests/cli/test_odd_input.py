@@ -43,7 +43,7 @@ def hostile_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10")
     names = tuple(f"{i}\x1b[2J\r\n\ud800" for i in range(10))
     net.classes = names
-    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", lambda *_, **__: (net, net.preprocess))
+    monkeypatch.setattr(import_module("resnetlib.cli.common"), "load", lambda *_, **__: (net, net.preprocess))
 
 
 @pytest.mark.usefixtures("hostile_classes")
@@ -111,7 +111,7 @@ def test_an_empty_path_is_not_the_current_folder(
 
 
 def test_a_file_that_cannot_be_written_is_noticed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", None)
+    monkeypatch.setattr(import_module("resnetlib.cli.common"), "load", None)
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "file").touch()
     for out, why in (
