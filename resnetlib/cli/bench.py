@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -228,15 +229,20 @@ def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any
     progress.set_description(f"{contestant.network}, {contestant.by}, cold start")
     fields = [getattr(contestant, name) for name in ("network", "by", "source", "shape")]
     start = time.perf_counter()
-    command = [sys.executable, "-c", _ANSWER, json.dumps([fields, threads, batch])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
-        assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - for type checkers
+    command = [sys.executable, "-P", "-c", _ANSWER, json.dumps([fields, threads, batch])]
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,  # noqa: S603
+    ):
+        assert process.stdout is not None  # noqa: S101 - for type checkers
         answered, seconds = process.stdout.readline(), time.perf_counter() - start
-        peak, error = process.stdout.readline(), process.stderr.read()
-    if not answered or not peak:
-        last = error.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
-        raise InputError(f"{contestant.by} cannot run {contestant.source}: {printable(last[0], 500)}")
+        peak = process.stdout.readline()
+        if not answered or not peak:
+            errors.seek(0)
+            last = errors.read().strip().splitlines()[-1:] or [f"exit status {process.wait()}"]
+            raise InputError(f"{contestant.by} cannot run {contestant.source}: {printable(last[0], 500)}")
     progress.update()
     return seconds, float(peak) or None
 

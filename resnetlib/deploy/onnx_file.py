@@ -77,11 +77,8 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
     for (least, most), operators in {
         (0, 0): "Constant",
-        (
-            1,
-            1,
-        ): "AveragePool Cast Elu Erf Exp Flatten Gelu GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity "
-        "LeakyRelu MaxPool Mish Neg Reciprocal Relu Shape Sigmoid Softmax Sqrt Tanh Transpose",
+        (1, 1): "AveragePool Cast Elu Erf Exp Flatten Gelu GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish "
+        "Identity LeakyRelu MaxPool Mish Neg Reciprocal Relu Shape Sigmoid Softmax Sqrt Tanh Transpose",
         (1, 2): "ReduceMax ReduceMean ReduceSum Split Squeeze",
         (1, 3): "Clip Dropout",
         (1, 64): "Max Min Sum",

@@ -156,6 +156,15 @@ def test_bench_of_a_file(tiny: Path, tmp_path: Path) -> None:
         assert row["peak_mib"] is None or 10 < row["peak_mib"] < 1000
 
 
+def test_bench_says_what_fails(tmp_path: Path) -> None:
+    nodes = [
+        onnx_files.helper.make_node("Conv", ["images", "weight"], ["maps"], kernel_shape=[1, 1]),
+        onnx_files.helper.make_node("Reshape", ["maps", "weight"], ["logits"]),  # by a shape of floats
+    ]
+    path = onnx_files.write(tmp_path / "wrong.onnx", nodes=nodes)
+    assert f"{RUNTIMES[0]} cannot run {path}: " in wrong("bench", path)
+
+
 @pytest.mark.slow
 def test_bench_of_a_network_beside_torchvisions(tmp_path: Path) -> None:
     from resnetlib import spec_of
