@@ -19,7 +19,7 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from resnetlib import __version__
+from resnetlib import __version__, deploy
 from resnetlib.cli.options import NEW_FILE
 from resnetlib.config import Spec, spec_from_dict
 from resnetlib.deploy.onnx_file import is_onnx, read_onnx
@@ -71,11 +71,11 @@ class Contestant:
 
             net = get_model(self.network)
         else:
-            import resnetlib
+            from resnetlib.zoo import create_model
 
-            net = resnetlib.create_model(self.source)
+            net = create_model(self.source)
             if self.by == "optimize":
-                net = getattr(resnetlib, "optimize")(net)  # noqa: B009 - until it is there
+                net = getattr(deploy, "optimize")(net)  # noqa: B009 - until it is there
         net.eval()
 
         def eager(batch: int) -> Run:
@@ -173,16 +173,16 @@ def _exported(path: str) -> Iterator[Contestant]:
 
 
 def _eager(name: str) -> Iterator[Contestant]:
-    import resnetlib
+    from resnetlib.zoo import create_model, list_models
 
-    net = resnetlib.create_model(name, device="meta") if name in resnetlib.list_models() else resnetlib.create_model(name)
+    net = create_model(name, device="meta") if name in list_models() else create_model(name)
     cfg = net.pretrained_cfg
     size = net.preprocess.size if net.preprocess else {"imagenet": 224, "cifar": 32}[net.spec.stem]
     shape = (net.preprocess.channels if net.preprocess else 3, size, size)
     network = cfg.name or Path(name).name
     yield from _twin(network, net.spec, shape)
     yield Contestant(network=network, by="eager", source=name, shape=shape)
-    if hasattr(resnetlib, "optimize"):
+    if hasattr(deploy, "optimize"):
         yield Contestant(network=network, by="optimize", source=name, shape=shape)
 
 

@@ -18,9 +18,9 @@ from commands import call, commands_of, right, wrong
 from PIL import Image
 
 from resnetlib import create_model
-from resnetlib.cli import common as paths
 from resnetlib.cli import evaluate as evaluation
 from resnetlib.cli import main
+from resnetlib.cli import options as paths
 from resnetlib.cli import predict as prediction
 
 SAMPLE = Path(__file__).parents[2] / "resnetlib" / "data" / "samples" / "test_0_cat.png"
