@@ -20,6 +20,8 @@ ARROWS: dict[str, set[str]] = {
     "text": set(),
     "errors": set(),
     "distributed": set(),
+    "predictions": set(),
+    "images": {"config"},
     "config": set(),
     "modules": {"config"},
     "models": {"config", "modules"},
@@ -31,12 +33,13 @@ ARROWS: dict[str, set[str]] = {
     "finetuning": {"modules"},
     "finetuning/finetune": {"config", "modules", "data", "train", "weights", "zoo"},
     "analysis": {"config", "deploy", "modules"},
-    "deploy": {"config", "modules"},
-    "data": {"config"},
-    "inference": {"config", "data", "modules", "weights"},
-    "train": {"config", "modules", "weights", "data", "inference", "finetuning", "zoo"},
+    "deploy": {"config", "images", "modules", "predictions"},
+    "data": {"config", "images"},
+    "inference": {"config", "deploy", "images", "modules", "predictions"},
+    "train": {"config", "modules", "weights", "data", "images", "inference", "finetuning", "zoo"},
     "experiments": {"analysis", "models", "train"},
-    "cli": {"config", "models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "finetuning", "experiments"},
+    "cli": {"config", "models", "modules", "weights", "zoo", "analysis", "data", "deploy", "images", "inference", "predictions"}
+    | {"train", "finetuning", "experiments"},
 }
 """Which rooms each room may import from, besides `BASE`; a file that stands above its room has its own entry."""
 
