@@ -1,4 +1,4 @@
-"""Make trained networks faster."""
+"""Make trained networks faster, and export them."""
 
 from resnetlib.deploy.fold import NormPairs, copy_sharing_parameters, find_conv_norm_pairs, fold_norms, fold_state, remove_norms
 
