@@ -1,10 +1,9 @@
 """Classify images with a network, and measure its accuracy."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -12,12 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.config import MEAN_STD, Preprocessing
-from resnetlib.data import read_image
+from resnetlib.deploy.onnx_file import is_onnx
+from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.images import as_sequence, open_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
+from resnetlib.predictions import Evaluation, Prediction, rank
+from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,43 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Prediction", "classify", "evaluate", "transform_for"]
 
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
+Model = Backbone | OnnxModel | str | Path
 
 _BATCH = 32
 """Images in a batch of `classify`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A predicted class.
-
-    Args:
-        label: index of the logit.
-        name: name of the class; the index if `net.classes` is None.
-        probability: softmax, from 0 to 1.
-    """
-
-    label: int
-    name: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A network's accuracy.
-
-    Args:
-        images: number of images.
-        top1: accuracy, in percent.
-        top5: percentage of images with the label among the five largest logits.
-        loss: mean cross-entropy, in nats.
-        confusion: `(classes, classes)`, number of images of each class (row) predicted as each class (column), or None.
-    """
-
-    images: int
-    top1: float
-    top5: float
-    loss: float
-    confusion: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
@@ -90,16 +60,16 @@ def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
 
 @overload
 def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-    net: Backbone, images: "str | Path | Image", *, top: int = ..., exif: bool = ...
+    net: Model, images: "str | Path | Image", *, top: int = ..., exif: bool = ...
 ) -> list[Prediction]: ...
 @overload
 def classify(
-    net: Backbone, images: "Tensor | NDArray[np.uint8]", *, top: int = ..., exif: bool = ...
+    net: Model, images: "Tensor | NDArray[np.uint8]", *, top: int = ..., exif: bool = ...
 ) -> list[Prediction] | list[list[Prediction]]: ...
 @overload
-def classify(net: Backbone, images: Sequence[AnImage], *, top: int = ..., exif: bool = ...) -> list[list[Prediction]]: ...
+def classify(net: Model, images: Sequence[AnImage], *, top: int = ..., exif: bool = ...) -> list[list[Prediction]]: ...
 def classify(
-    net: Backbone,
+    net: Model,
     images: "str | Path | Image | Tensor | NDArray[np.uint8] | Sequence[AnImage]",
     *,
     top: int = 5,
@@ -112,7 +82,8 @@ def classify(
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: a network with `preprocess`; used in eval mode, and returned to its own mode.
+        net: a network with `preprocess`, used in eval mode and returned to its own mode; an `OnnxModel`; or the path of an .onnx
+            file, which is read at every call.
         images: an image, a sequence of images, or a batch: a uint8 tensor `(N, C, H, W)` or array `(N, H, W, C)`.
         top: number of predictions per image.
         exif: whether to turn files and PIL images upright by their EXIF orientation.
@@ -135,6 +106,8 @@ def classify(
         >>> len(classify(net, [torch.zeros(3, 40, 30, dtype=torch.uint8), torch.zeros(3, 32, 32, dtype=torch.uint8)]))
         2
     """
+    if isinstance(net, OnnxModel | str | Path):
+        return _exported(net).classify(images, top=top, exif=exif)
     check_network(net)
     preprocess = net.preprocess
     if preprocess is None:
@@ -142,49 +115,33 @@ def classify(
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, least=1)
-    if isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4:
-        return classify(net, [images], top=top, exif=exif)[0]  # type: ignore[type-var]
-    if isinstance(images, bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
-        raise InputTypeError(f"images must be an image or a sequence of images, got {type(images).__name__}")
-    like, predictions = next(net.parameters()), []
+    several, alone = as_sequence(images)
+    like, predictions = next(net.parameters()), list[list[Prediction]]()
     with evaluating(net):
-        for start in range(0, len(images), _BATCH):
-            x = torch.stack([_as_input(preprocess, image, exif) for image in images[start : start + _BATCH]])
-            logits = net(x.to(like.device, like.dtype)).float()
-            names = net.classes or ()
-            if len(names) != logits.shape[1]:
-                names = tuple(map(str, range(logits.shape[1])))
-            ranked = logits.softmax(1).topk(min(top, logits.shape[1]))
-            for shares, labels in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
-                predictions.append([Prediction(i, names[i], share) for i, share in zip(labels, shares, strict=True)])
-    return predictions
+        for start in range(0, len(several), _BATCH):
+            x = torch.stack([_as_input(preprocess, image, exif) for image in several[start : start + _BATCH]])
+            predictions += rank(net(x.to(like.device, like.dtype)).float().cpu().numpy(), net.classes, top)
+    return predictions[0] if alone else predictions
 
 
 def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> Tensor:
     """Return a network's input for an image of any kind."""
-    if isinstance(image, str | Path):
-        image = read_image(image, exif=exif)
-    elif isinstance(image, np.ndarray):
-        from PIL import Image
-
-        what = f"{image.dtype} of shape {image.shape}"
-        try:
-            image = Image.fromarray(image)
-        except TypeError as error:
-            raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
+    image = open_image(image, exif=exif)
     if isinstance(preprocess, Preprocessing):
         return preprocess(image, exif=exif)  # type: ignore[arg-type]
     return preprocess(image)
 
 
-def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
+def evaluate(
+    net: Model, batches: "Iterable[tuple[Tensor | NDArray[Any], Tensor | NDArray[Any]]]", *, confusion: bool = False
+) -> Evaluation:
     """Measure a network's accuracy.
 
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: the network; used in eval mode, and returned to its own mode.
-        batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`.
+        net: a network, used in eval mode and returned to its own mode; an `OnnxModel`; or the path of an .onnx file.
+        batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
         confusion: whether to compute the confusion matrix.
 
     Returns:
@@ -195,19 +152,20 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
-    check_network(net)
+    if not isinstance(net, OnnxModel | str | Path):
+        check_network(net)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
-    like, classes = next(net.parameters()), net.num_classes
+    forward, device, steps, classes, using = _usable(net)
     seen, right1, right5, loss = 0, 0, 0, 0.0
-    counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
-    with evaluating(net):
+    counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=device)
+    with using:
         for x, labels in map(_pair, batches):
-            _check_preprocessed(net, x)
-            labels = labels.to(like.device)
+            _check_preprocessed(steps, x)
+            labels = labels.to(device)
             if not bool(((labels >= 0) & (labels < classes)).all()):
                 raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
-            logits = net(x.to(like.device, like.dtype)).float()
+            logits = forward(x)
             ranked = logits.topk(min(5, classes)).indices
             hits = ranked == labels[:, None]
             if confusion:
@@ -222,22 +180,41 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     return Evaluation(seen, 100 * right1 / seen, 100 * right5 / seen, loss / seen, table)
 
 
-def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _exported(model: OnnxModel | str | Path) -> OnnxModel:
+    """Open an .onnx file, unless it is open already."""
+    if isinstance(model, OnnxModel):
+        return model
+    if not is_onnx(model):
+        what = f"expected a network of this library, got {type(model).__name__}"
+        raise InputTypeError(f"{what}: of paths only that of an .onnx file can take its place, got {printable(model)}")
+    return OnnxModel(model)
+
+
+def _usable(net: Model) -> tuple[Callable[[Tensor], Tensor], torch.device, object, int, AbstractContextManager[None]]:
+    """Return a function from inputs to logits, its device, the preprocessing, the number of logits, and a context to use it in."""
+    if isinstance(net, OnnxModel | str | Path):
+        model = _exported(net)
+        run = lambda x: torch.from_numpy(model(x.float().cpu().numpy()))  # noqa: E731
+        return run, torch.device("cpu"), model.preprocessing, model.num_classes, nullcontext()
+    like = next(net.parameters())
+    return lambda x: net(x.to(like.device, like.dtype)).float(), like.device, net.preprocess, net.num_classes, evaluating(net)
+
+
+def _pair(batch: object) -> tuple[Tensor, Tensor]:
     """Return inputs and int64 labels; raise ValueError if the batch is not such a pair."""
-    if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor) for each in batch):
-        x, labels = batch
+    if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor | np.ndarray) for each in batch):
+        x, labels = map(torch.as_tensor, batch)
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()
-    raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
+    raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), with as many integers")
 
 
-def _check_preprocessed(net: Backbone, x: Tensor) -> None:
+def _check_preprocessed(steps: object, x: Tensor) -> None:
     """Raise ValueError for images whose values are those of pixels, from 0 to 255, instead of those of normalized ones."""
     if x.ndim != 4 or not x.numel():
         return
-    like = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
-    mean, std = (like.mean, like.std) if like else MEAN_STD["imagenet"]
+    mean, std = (steps.mean, steps.std) if isinstance(steps, Preprocessing) else MEAN_STD["imagenet"]
     largest = 5 * max(abs(1 - m) / s for m, s in zip(mean, std, strict=True))
     if not x.is_floating_point() or (bool((x >= 0).all()) and largest < float(x.max()) <= 255):
         what = f"{x.dtype}, from {float(x.min()):g} to {float(x.max()):g}"

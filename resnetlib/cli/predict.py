@@ -14,10 +14,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
 from resnetlib.cli.common import NETWORK, NEW_FILE, PATTERN, READING, load
-from resnetlib.data import read_ahead, read_image
-from resnetlib.data.folder import ENDINGS
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
+from resnetlib.images import ENDINGS, read_ahead, read_image
 from resnetlib.inference import Prediction, classify
 from resnetlib.text import printable
 

@@ -8,13 +8,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
+    from torch import Tensor
     from torchvision.transforms.v2 import Compose
 
 Normalization = Literal["imagenet", "cifar10"]
@@ -85,6 +85,7 @@ class Preprocessing:
         antialias: whether tensors are resized with antialiasing; PIL images always are.
 
     Example:
+        >>> import torch
         >>> cifar = Preprocessing.named("cifar10", resize=32, size=32)
         >>> cifar(torch.zeros(5, 3, 32, 32, dtype=torch.uint8)).shape
         torch.Size([5, 3, 32, 32])
@@ -142,12 +143,13 @@ class Preprocessing:
 
     def transform(self, *, exif: bool = True) -> "Compose":
         """Return the same steps as a torchvision v2 `Compose`, for use in a data set; `exif` as in `__call__`."""
+        import torch
         from torchvision.transforms import v2
 
         to_input = (v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std), v2.ToPureTensor())
         return v2.Compose([*self._geometry(exif).transforms, *to_input])
 
-    def __call__(self, image: "Image | Tensor", *, exif: bool = True) -> Tensor:
+    def __call__(self, image: "Image | Tensor", *, exif: bool = True) -> "Tensor":
         """Return the network's input for an image, or for a batch of images.
 
         Args:
@@ -157,19 +159,46 @@ class Preprocessing:
         Returns:
             The input, float32, `(C, size, size)` or `(..., C, size, size)`.
         """
-        expected = f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
-        if isinstance(image, Tensor):
-            if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
-                hint = ": convert values in [0, 1] with (x * 255).round().to(torch.uint8)" * image.is_floating_point()
-                raise InputError(f"{expected}, got {image.dtype} of shape {tuple(image.shape)}{hint}")
-        elif not hasattr(image, "convert") or self.channels not in (1, 3):
-            raise InputError(f"{expected}, got {type(image).__name__}")
-        if isinstance(image, Tensor) and tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize):
-            pixels = image
-        else:
-            pixels = self._geometry(exif)(image)
+        import torch
+
+        if not isinstance(image, torch.Tensor):
+            return torch.from_numpy(self.to_array(image, exif=exif))
+        if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
+            hint = ": convert values in [0, 1] with (x * 255).round().to(torch.uint8)" * image.is_floating_point()
+            raise InputError(f"{self._expected}, got {image.dtype} of shape {tuple(image.shape)}{hint}")
+        fits = tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
+        pixels: Tensor = image if fits else self._geometry(exif)(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
         return (pixels / 255 - mean) / std
+
+    def to_array(self, image: "Image", *, exif: bool = True) -> "NDArray[np.float32]":
+        """Return the network's input for a PIL image as an array `(C, size, size)`, float32; torch is not imported.
+
+        Args:
+            image: a PIL image.
+            exif: whether to apply the EXIF orientation.
+
+        Returns:
+            The same values as `__call__`, which are those of torchvision's transforms.
+        """
+        from PIL import Image
+
+        if not isinstance(image, Image.Image) or self.channels not in (1, 3):
+            raise InputError(f"{self._expected}, got {type(image).__name__}")
+        image = prepare_image(image, exif=exif).convert("RGB" if self.channels == 3 else "L")
+        short = min(image.size)
+        width, height = (self.resize if side == short else int(self.resize * side / short) for side in image.size)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        image = image.crop((left, top, left + self.size, top + self.size))
+        pixels = np.asarray(image).reshape(self.size, self.size, -1).transpose(2, 0, 1).astype(np.float32, order="C")
+        mean, std = (np.array(values, np.float32).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        return (pixels / np.float32(255) - mean) / std
+
+    @property
+    def _expected(self) -> str:
+        return f"expected {'a PIL image or ' * (self.channels in (1, 3))}a uint8 tensor (..., {self.channels}, H, W)"
 
     def _geometry(self, exif: bool) -> "Compose":
         """Return the steps that prepare a PIL image, resize and crop."""

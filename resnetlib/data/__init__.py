@@ -10,12 +10,11 @@ from resnetlib.data.folder import (
     find_images,
     hold_out,
     match_classes,
-    read_ahead,
-    read_image,
     split_folders,
     training_folders,
     try_images,
 )
+from resnetlib.images import read_ahead, read_image
 
 __all__ = [
     "CIFAR10_CLASSES",

@@ -4,26 +4,22 @@ import hashlib
 import os
 import re
 import unicodedata
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from resnetlib.config import METADATA, prepare_image
 from resnetlib.disk import open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError
+from resnetlib.images import ENDINGS, decode_image, read_image
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
@@ -31,13 +27,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
-"""torchvision's list of image files, and GIF, JFIF and AVIF."""
-
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""The accepted formats, besides AVIF where Pillow has it, whatever a file's name is. Pillow has others, one of which starts a
-program."""
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -49,9 +38,6 @@ _SPLITS = {
 
 _MAX_NAMES = 12
 """Names of folders or classes to print in an error."""
-
-_MAX_RATIO = 100
-"""The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
 
 _NOT_AN_IMAGE = "no images by their names"
 
@@ -380,60 +366,6 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     return replace(files, samples=first), replace(files, samples=second, passed_over=())
 
 
-def read_image(path: str | Path, *, exif: bool = True) -> "Image":
-    """Read an image file. Several threads may call this at the same time.
-
-    Args:
-        path: a JPEG, PNG, BMP, PPM, TIFF, WebP, GIF or, where Pillow has it, AVIF.
-        exif: whether to turn the image upright by its EXIF orientation, which torchvision's `ImageFolder` ignores.
-
-    Returns:
-        The image in RGB: the upper 8 of 16 bits, and the first of several frames.
-
-    Raises:
-        ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
-            is more than 100 times as long as the other.
-    """
-    try:
-        with open_file(path) as file:
-            return _decode(file, exif)
-    except Exception as error:  # Pillow's decoders may raise anything
-        raise InputError(f"{path} is no image that can be read: {error}") from error
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    return (*_FORMATS, *(["AVIF"] if find_spec("PIL.AvifImagePlugin") else []))  # since Pillow 11.3
-
-
-def _decode(file: BinaryIO, exif: bool = True) -> "Image":
-    from PIL import Image, UnidentifiedImageError
-
-    with _pillow_warnings_ignored():
-        try:
-            image = Image.open(file, formats=_formats())
-        except UnidentifiedImageError as error:
-            raise InputError(f"its content is none of {', '.join(_formats())}") from error
-        if not 0 < max(image.size) <= _MAX_RATIO * min(image.size):
-            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_MAX_RATIO} times the other")
-        rgb = prepare_image(image, exif=exif).convert("RGB")
-        for key in METADATA:  # or the preprocessing would apply the orientation again
-            rgb.info.pop(key, None)
-        return rgb
-
-
-@contextmanager
-def _pillow_warnings_ignored() -> Iterator[None]:
-    """Ignore Pillow's warnings, which do not name the file. Unlike `warnings.catch_warnings`, this works in several threads."""
-    filters, ignore = cast("list[Any]", warnings.filters), ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-    filters.insert(0, ignore)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a `catch_warnings` that ended meanwhile has removed it
-            filters.remove(ignore)
-
-
 class ImageDataset(Dataset[tuple[Tensor, int]]):
     """A data set that reads image files on access.
 
@@ -451,38 +383,6 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         path, label = self.files.samples[number]
         return self.transform(read_image(self.files.root / path, exif=self.files.exif)), label
-
-
-def count_workers(workers: int | None) -> int:
-    """Return a number of threads or processes that read images: by default one per core, up to 8.
-
-    Raises ValueError unless `workers` is None or an int of at least 0.
-    """
-    if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(8, cores)
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
-        raise InputError(f"workers must be None or an int, 0 or more, got {workers!r}")
-    return workers
-
-
-def read_ahead(read: Callable[[S], T], items: Iterable[S], workers: int | None = None) -> Iterator[T]:
-    """Yield `read(item)` for each item, in order, reading up to `workers` items ahead in threads."""
-    workers = count_workers(workers)
-    if not workers:
-        yield from map(read, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        begun: deque[Future[T]] = deque()
-        try:
-            for item in items:
-                begun.append(pool.submit(read, item))
-                if len(begun) > workers:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
@@ -547,7 +447,7 @@ def _try(path: Path) -> tuple[bytes, str | None]:
     """Return the hash of an image file, and the error if it cannot be read."""
     try:
         with open_file(path) as file:
-            _decode(file)
+            decode_image(file)
             file.seek(0)
             return hashlib.file_digest(file, "sha256").digest(), None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders may raise anything

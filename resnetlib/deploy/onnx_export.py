@@ -22,10 +22,10 @@ from torch.nn import functional
 from resnetlib import __version__
 from resnetlib.config import Preprocessing
 from resnetlib.config.preprocess import LARGEST
-from resnetlib.data import read_image
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import check_writable, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError
+from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network

@@ -35,9 +35,9 @@ from resnetlib.data import (
     read_image,
     training_folders,
 )
-from resnetlib.data.folder import count_workers
 from resnetlib.distributed import Processes, is_main_process
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.images import count_workers
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe
 

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
 from resnetlib.data import ImageFiles, LabelledImages, find_images
-from resnetlib.data.folder import count_workers
 from resnetlib.disk import check_writable, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from resnetlib import classify, create_model, transform_for
 from resnetlib.data import ImageDataset, find_images, read_image
-from resnetlib.data.folder import ENDINGS
+from resnetlib.images import ENDINGS
 from resnetlib.weights import Preprocessing
 
 PREPROCESS = Preprocessing.named("cifar10", resize=32, size=32)

@@ -14,7 +14,7 @@ import torch
 from pictures import fill
 
 from resnetlib import create_model, finetune
-from resnetlib.data.folder import count_workers, read_ahead
+from resnetlib.images import count_workers, read_ahead
 from resnetlib.train import data as loading
 from resnetlib.train import fit, recipe_of
 

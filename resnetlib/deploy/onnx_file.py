@@ -1,0 +1,393 @@
+"""Read an untrusted .onnx file: check its structure before a runtime, which is written in C++, sees it.
+
+The check reads protobuf's wire format by a table of the fields that an image classifier needs, and rejects all others.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from resnetlib.config import Preprocessing, spec_from_dict
+from resnetlib.config.spec import LARGEST
+from resnetlib.disk import open_file
+from resnetlib.errors import InputError, naming
+from resnetlib.text import printable
+
+KEY = "resnetlib"
+"""The key of the file's metadata under which `export` describes the network, as JSON."""
+
+_MOST_BYTES = 2**31 - 1
+"""Protobuf's own limit."""
+
+_MOST_FIELDS = 2_000_000
+"""A file of many tiny fields would take long to read. The largest network here has some 100,000."""
+
+_LONGEST_METADATA, _LONGEST_TEXT = 2**24, 200
+
+_MESSAGES: Mapping[str, Mapping[int, str]] = {
+    "model": {1: "int", 2: "bytes", 3: "bytes", 4: "bytes", 5: "int", 6: "bytes", 7: "graph", 8: "opset*", 14: "entry*"},
+    "opset": {1: "bytes", 2: "int"},
+    "entry": {1: "bytes", 2: "bytes"},
+    "graph": {1: "node*", 2: "bytes", 5: "tensor*", 10: "bytes", 11: "value*", 12: "value*", 13: "value*", 16: "entry*"},
+    "node": {1: "bytes*", 2: "bytes*", 3: "bytes", 4: "bytes", 5: "attribute*", 6: "bytes", 7: "bytes", 8: "bytes", 9: "entry*"},
+    "attribute": {
+        1: "bytes", 2: "float", 3: "int", 4: "bytes", 5: "tensor", 7: "data*", 8: "int*", 9: "bytes*", 13: "bytes", 20: "int",
+    },
+    "tensor": {
+        1: "int*", 2: "int", 4: "data*", 5: "data*", 7: "data*", 8: "bytes", 9: "bytes", 10: "data*", 12: "bytes", 14: "int",
+        16: "entry*",
+    },
+    "value": {1: "bytes", 2: "type", 3: "bytes", 4: "entry*"},
+    "type": {1: "tensor type", 6: "bytes"},
+    "tensor type": {1: "int", 2: "shape"},
+    "shape": {1: "dim*"},
+    "dim": {1: "int", 2: "bytes", 3: "bytes"},
+}  # fmt: skip
+"""The accepted fields of ONNX's messages, by their numbers, and their kinds; a star for those that may be repeated."""
+
+_WIRE_TYPES = {"int": (0,), "float": (5,), "bytes": (2,), "data": (0, 1, 2, 5)}
+
+_FORBIDDEN = {
+    ("model", 20): "a training graph",
+    ("model", 25): "functions",
+    ("graph", 15): "sparse tensors",
+    ("attribute", 6): "a graph inside a node",
+    ("attribute", 11): "graphs inside a node",
+    ("attribute", 22): "sparse tensors",
+    ("attribute", 23): "sparse tensors",
+    ("tensor", 6): "tensors of text",
+    ("tensor", 13): "weights in other files",
+}
+"""What fields that are not accepted are, for the error."""
+
+_OPERATORS = frozenset(
+    [
+        "Add",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Gelu",
+        "Gemm",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "GroupNormalization",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "LeakyRelu",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pad",
+        "Pow",
+        "QuantizeLinear",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Shape",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+"""The operators of image classifiers."""
+
+_ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
+"""Bytes of a number, by ONNX's number of its data type: floats, 8-bit, 32-bit and 64-bit integers, and booleans."""
+
+_FLOAT, _NOT_ONNX = 1, "is no ONNX model, or is damaged or cut short"
+_DIVISORS = frozenset({"kernel_shape", "strides", "dilations", "group", "num_groups", "num_outputs"})
+"""Attributes that must be above 0; runtimes divide by some of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnnxFile:
+    """The content of an .onnx file that was checked.
+
+    Args:
+        path: the file.
+        content: its bytes, which a runtime gets instead of the path, so that they are those that were checked.
+        input: name of the input.
+        input_shape: channels, height and width of the input; None for a height or width that is not fixed.
+        output: name of the output.
+        num_classes: number of logits.
+        metadata: what `export` wrote about the network, or None if it did not write the file.
+        preprocessing: the preprocessing in the metadata, or None.
+    """
+
+    path: Path
+    content: bytes
+    input: str
+    input_shape: tuple[int, int | None, int | None]
+    output: str
+    num_classes: int
+    metadata: Mapping[str, Any] | None
+    preprocessing: Preprocessing | None
+
+
+def is_onnx(path: object) -> bool:
+    """Return whether an object is the path of an .onnx file, by its ending."""
+    return isinstance(path, str | Path) and str(path).lower().endswith(".onnx")
+
+
+def read_onnx(path: str | Path) -> OnnxFile:
+    """Read an .onnx file with a single network for images, and check it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The checked content.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no regular file, damaged, or anything but a network from one batch of images to one of logits: with
+            operators of other domains, subgraphs, or weights in other files, for example.
+    """
+    path = Path(path)
+    with open_file(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > _MOST_BYTES:
+            raise InputError(f"{path} is larger than {_MOST_BYTES:,} bytes, the most that is read of an .onnx file")
+        content = file.read(size)
+    with naming(printable(path, 1000)):
+        model = _Reader().read(memoryview(content), "model")
+        if 7 not in model:
+            raise InputError(_NOT_ONNX)
+        for node in model[7].get(1, ()):
+            _check_node(node)
+        (images, shape), (logits, out) = (_single(model[7].get(field, ()), what) for field, what in ((11, "input"), (12, "output")))
+        if len(shape) != 4 or not shape[1] or len(out) != 2 or not out[1]:
+            raise InputError(f"must have an input (N, C, H, W) and logits (N, classes), got {_sizes(shape)} and {_sizes(out)}")
+        channels, (height, width), num_classes = shape[1], shape[2:], out[1]
+        metadata, preprocessing = _read_metadata(model.get(14, ()), num_classes)
+        if preprocessing is not None and preprocessing.channels != channels:
+            raise InputError(f"has {channels} input channels, and a preprocessing for {preprocessing.channels}")
+        if preprocessing is not None and not {height, width} <= {None, preprocessing.size}:
+            raise InputError(f"has an input of {height} x {width} pixels, and a preprocessing for {preprocessing.size}")
+        return OnnxFile(
+            path=path,
+            content=content,
+            input=images,
+            input_shape=(channels, height, width),
+            output=logits,
+            num_classes=num_classes,
+            metadata=metadata,
+            preprocessing=preprocessing,
+        )
+
+
+class _Reader:
+    """Reads messages of protobuf's wire format by the table of accepted fields."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_FIELDS
+
+    def read(self, data: memoryview, kind: str) -> dict[int, Any]:
+        """Return a message's values by the numbers of their fields; lists for those that may be repeated."""
+        found: dict[int, Any] = {}
+        for number, wire, value in self._fields(data):
+            expected = _MESSAGES[kind].get(number)
+            if expected is None:
+                what = _FORBIDDEN.get((kind, number), f"the unknown field {number} of a {kind}")
+                raise InputError(f"holds {what}, which is not accepted in an .onnx file")
+            values = self._values(expected, wire, value)
+            if expected.endswith("*"):
+                found.setdefault(number, []).extend(values)
+            elif number in found:
+                raise InputError(f"is damaged: field {number} of a {kind} is there twice")
+            else:
+                found[number] = values[0]
+        if kind == "tensor":
+            _check_tensor(found, len(data))
+        return found
+
+    def _values(self, expected: str, wire: int, value: Any) -> list[Any]:
+        single = expected.removesuffix("*")
+        if expected == "int*" and wire == 2:
+            return list(self._packed(value))
+        if wire not in _WIRE_TYPES.get(single, (2,)):
+            raise InputError(f"is damaged: a number or a text is stored in place of a {single}")
+        return [self.read(value, single) if single in _MESSAGES else value]
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise InputError(f"has more than {_MOST_FIELDS:,} fields")
+
+    def _fields(self, data: memoryview) -> Iterator[tuple[int, int, Any]]:
+        """Yield the number, the wire type and the value of each field."""
+        at = 0
+        while at < len(data):
+            self._count()
+            key, at = _varint(data, at)
+            number, wire = key >> 3, key & 7
+            value: Any
+            if wire == 0:
+                value, at = _varint(data, at)
+            else:
+                length = {1: 8, 5: 4}.get(wire, -1)
+                if wire == 2:
+                    length, at = _varint(data, at)
+                if not 0 <= length <= len(data) - at:
+                    raise InputError(_NOT_ONNX)
+                value, at = data[at : at + length], at + length
+            yield number, wire, value
+
+    def _packed(self, data: memoryview) -> Iterator[int]:
+        at = 0
+        while at < len(data):
+            self._count()
+            value, at = _varint(data, at)
+            yield value
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the signed 64-bit integer at a position, and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            value &= 2**64 - 1
+            return value - 2**64 if value >= 2**63 else value, at
+    raise InputError(_NOT_ONNX)
+
+
+def _text(data: Any) -> str:
+    try:
+        return bytes(data).decode()
+    except UnicodeDecodeError as error:
+        raise InputError("is damaged: a name is not UTF-8") from error
+
+
+def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
+    """Raise ValueError if a tensor has another number of elements than its shape says, or is none of numbers in this file."""
+    dims, dtype = tensor.get(1, []), tensor.get(2)
+    if dtype not in _ITEM_BYTES:
+        raise InputError(f"holds a tensor of ONNX's data type {dtype}, which is not accepted in an .onnx file")
+    if tensor.get(14, 0) != 0:
+        raise InputError(f"holds {_FORBIDDEN['tensor', 13]}, which is not accepted in an .onnx file")
+    if len(dims) > 8 or not all(0 <= size < 2**31 for size in dims):
+        raise InputError(f"is damaged: a tensor has the shape {str(dims)[:100]}")
+    if (9 in tensor and len(tensor[9]) != prod(dims) * _ITEM_BYTES[dtype]) or prod(dims) > length:
+        raise InputError(f"is damaged: a tensor of shape {dims} is stored in {length:,} bytes")
+
+
+def _check_node(node: Mapping[int, Any]) -> None:
+    """Raise ValueError unless a node is an operator of image classifiers, with attributes in their range."""
+    domain, operator = _text(node.get(7, b"")), _text(node.get(4, b""))
+    if domain not in ("", "ai.onnx") or operator not in _OPERATORS:
+        full = printable(f"{domain}.{operator}" if domain else operator)
+        raise InputError(f"uses the operator {full}, which is none of those of image classifiers ({', '.join(sorted(_OPERATORS))})")
+    for attribute in node.get(5, ()):
+        name, values = _text(attribute.get(1, b"")), [*attribute.get(8, ()), *([attribute[3]] if 3 in attribute else [])]
+        least, largest = (1, 2**20) if name in _DIVISORS else (0, 2**14) if name == "pads" else (-(2**31), 2**31)
+        if not all(least <= value <= largest for value in values):
+            raise InputError(f"has a {operator} with {printable(name)} of {str(values)[:100]}, expected {least:,} to {largest:,}")
+
+
+def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[int | None]]:
+    """Return the name and the shape of the only input or output; raise ValueError unless it is one of floats."""
+    if len(values) != 1:
+        raise InputError(f"has {len(values)} {what}s, expected one")
+    tensor = values[0].get(2, {}).get(1, {})
+    if tensor.get(1) != _FLOAT:
+        raise InputError(f"has an {what} of ONNX's data type {tensor.get(1)}, expected {_FLOAT}, float32")
+    sizes = [dim.get(1) for dim in tensor.get(2, {}).get(1, ())]
+    if not all(size is None or 0 < size <= LARGEST for size in sizes):
+        raise InputError(f"has an {what} of shape {_sizes(sizes)}, expected sizes up to {LARGEST:,}")
+    return _text(values[0].get(1, b"")), sizes
+
+
+def _sizes(sizes: Sequence[int | None]) -> str:
+    return f"({', '.join('?' if size is None else str(size) for size in sizes[:10])})"
+
+
+def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tuple[Mapping[str, Any] | None, Preprocessing | None]:
+    """Return what `export` wrote, and the preprocessing in it; raise ValueError for any other content of its key."""
+    texts = [entry.get(2, b"") for entry in entries if bytes(entry.get(1, b"")) == KEY.encode()]
+    if not texts:
+        return None, None
+    if len(texts) > 1 or len(texts[0]) > _LONGEST_METADATA:
+        raise InputError(f"must have its metadata once, in {_LONGEST_METADATA:,} bytes at most")
+    try:
+        values = json.loads(_text(texts[0]), parse_constant=_no_number)
+        if not isinstance(values, dict) or set(values) != set(_FIELDS):
+            got = sorted(values) if isinstance(values, dict) else type(values).__name__
+            raise InputError(f"expected an object of {', '.join(_FIELDS)}, got {str(got)[:200]}")
+        for name, (expected, valid) in _FIELDS.items():
+            if not valid(values[name]):
+                raise InputError(f"{name} must be {expected}, got {repr(values[name])[:100]}")
+        spec_from_dict(values["spec"])
+        if values["classes"] is not None and len(values["classes"]) != num_classes:
+            raise InputError(f"it names {len(values['classes'])} classes, and the network has {num_classes} logits")
+        preprocessing = None
+        if (steps := values["preprocessing"]) is not None:
+            fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in steps.items()}
+            preprocessing = Preprocessing(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"has metadata that cannot be read: {printable(error, 500)}") from error
+    return values, preprocessing
+
+
+def _no_number(text: str) -> None:
+    raise InputError(f"{text} is no number")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT
+
+
+_FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "format": ("1, which this version reads", lambda v: type(v) is int and v == 1),
+    "version": ("a short text", _is_text),
+    "name": ("a short text", _is_text),
+    "weights": ("a short text or null", lambda v: v is None or _is_text(v)),
+    "spec": ("an object", lambda v: isinstance(v, dict)),
+    "preprocessing": ("an object or null", lambda v: v is None or isinstance(v, dict)),
+    "classes": ("a list of texts or null", lambda v: v is None or (isinstance(v, list) and all(isinstance(c, str) for c in v))),
+    "weights_sha256": ("64 hexadecimal digits", lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v))),
+    "int8": ("true or false", lambda v: isinstance(v, bool)),
+}
+"""The fields of the metadata: what they must be, for errors, and a check."""

@@ -1,0 +1,217 @@
+"""Run exported networks with onnxruntime or OpenVINO, without torch."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from resnetlib.config import Preprocessing
+from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
+from resnetlib.errors import InputError, InputTypeError, MissingPackageError
+from resnetlib.images import as_sequence, open_image
+from resnetlib.predictions import Prediction, rank
+from resnetlib.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16"]
+Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+
+_EXTRAS: Mapping[Runtime, str] = {"openvino": "openvino", "onnxruntime": "onnx"}
+"""The runtimes, the preferred one first, and the extras of this package that install them."""
+
+_BATCH = 32
+"""Images in a batch of `classify`."""
+
+
+class OnnxModel:
+    """An exported network. Neither this class nor what it imports needs torch, and several threads may use it.
+
+    The file is checked before the runtime reads it: see `docs/safety.md`.
+
+    Args:
+        path: an .onnx file, as `resnetlib.export` writes it.
+        runtime: "onnxruntime" or "openvino"; None for OpenVINO where it is installed, else onnxruntime.
+        threads: number of threads; None for the runtime's choice.
+        precision: "fp32", or "bf16" for OpenVINO on processors that compute with it.
+        preprocessing: for a file that does not say it, such as one that another library exported.
+
+    Attributes:
+        path: the file.
+        runtime: the runtime.
+        num_classes: number of logits.
+        classes: their names, or None.
+        input_shape: channels, height and width of the input; None for a height or width that is not fixed.
+        preprocessing: the preprocessing, or None.
+        metadata: what `export` wrote about the network, or None if it did not write the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged or holds anything but an image classifier, or the runtime cannot run it.
+        ImportError: if the runtime is not installed.
+
+    Example:
+        >>> OnnxModel("resnet50.onnx")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] No such file or directory: 'resnet50.onnx'
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        runtime: Runtime | None = None,
+        threads: int | None = None,
+        precision: Precision = "fp32",
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+            raise InputError(f"threads must be None or an int of at least 1, got {threads!r}")
+        if precision not in get_args(Precision):
+            raise InputError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+        file = read_onnx(path)
+        if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+            raise InputTypeError(f"preprocessing must be a Preprocessing, got {type(preprocessing).__name__}")
+        if preprocessing is not None and file.preprocessing is not None:
+            raise InputError(f"{path} has its own preprocessing: leave out preprocessing")
+        self.path, self.input_shape, self.num_classes = file.path, file.input_shape, file.num_classes
+        self.metadata, self.preprocessing = file.metadata, preprocessing or file.preprocessing
+        self.classes = tuple(file.metadata["classes"]) if file.metadata and file.metadata["classes"] is not None else None
+        self.runtime: Runtime = choose_runtime(runtime)
+        if precision == "bf16" and self.runtime != "openvino":
+            raise InputError(f"{self.runtime} does not convert a network to bf16: use runtime='openvino'")
+        with _Explained(self):
+            start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
+            self._run: Run = start(file, threads, precision)
+
+    def __repr__(self) -> str:
+        return f"OnnxModel({str(self.path)!r}, runtime={self.runtime!r})"
+
+    def preprocess(self, image: "Image | NDArray[np.uint8]", *, exif: bool = True) -> "NDArray[np.float32]":
+        """Return the network's input for an image.
+
+        Args:
+            image: a PIL image, or a uint8 array `(H, W)` or `(H, W, 3)`.
+            exif: whether to apply the EXIF orientation of a PIL image.
+
+        Returns:
+            The input `(C, size, size)`, the same as by `net.preprocess`.
+
+        Raises:
+            ValueError: if the file does not say its preprocessing, or the image is of another kind.
+        """
+        if self.preprocessing is None:
+            advice = "give OnnxModel(path, preprocessing=resnetlib.weights.Preprocessing(...))"
+            raise InputError(f"{self.path} does not say its preprocessing: {advice}")
+        return self.preprocessing.to_array(open_image(image, exif=exif), exif=exif)
+
+    def __call__(self, x: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """Return the logits `(N, num_classes)` of preprocessed images `(N, C, H, W)`, both float32."""
+        channels, height, width = self.input_shape
+        expected = f"float32 of shape (N, {channels}, {height or 'H'}, {width or 'W'})"
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32:
+            got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            raise InputTypeError(f"expected an array of {expected}, got {got}")
+        if x.ndim != 4 or not all(fixed in (None, size) for fixed, size in zip(self.input_shape, x.shape[1:], strict=True)):
+            raise InputError(f"expected an array of {expected}, got one of shape {x.shape}")
+        if not len(x):
+            return np.empty((0, self.num_classes), np.float32)
+        with _Explained(self):
+            logits = self._run(np.ascontiguousarray(x))
+        if logits.shape != (len(x), self.num_classes) or logits.dtype != np.float32:
+            raise InputError(f"{self.path} gave {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image")
+        return logits
+
+    def classify(self, images: Any, *, top: int = 5, exif: bool = True) -> list[Prediction] | list[list[Prediction]]:
+        """Predict the classes of an image, or of several, as `resnetlib.classify` does.
+
+        Args:
+            images: an image (a path, a PIL image, a uint8 array `(H, W, C)` or tensor `(C, H, W)`), a sequence of images, or a
+                batch: a uint8 array `(N, H, W, C)` or tensor `(N, C, H, W)`.
+            top: number of predictions per image.
+            exif: whether to turn files and PIL images upright by their EXIF orientation.
+
+        Returns:
+            The predictions, the most probable first: a list for an image, and a list of such lists for several.
+
+        Raises:
+            ValueError: if a file cannot be read, the preprocessing is unknown, or `top` is below 1.
+            TypeError: if `images` is neither an image nor a sequence.
+        """
+        if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+            raise InputError(f"top must be an integer of at least 1, got {top!r}")
+        images, alone = as_sequence(images)
+        predictions: list[list[Prediction]] = []
+        for start in range(0, len(images), _BATCH):
+            x = np.stack([self.preprocess(_to_array(image), exif=exif) for image in images[start : start + _BATCH]])
+            predictions += rank(self(x), self.classes, top)
+        return predictions[0] if alone else predictions
+
+
+def choose_runtime(runtime: str | None = None) -> Runtime:
+    """Return the runtime of this name, or the preferred one; raise ImportError if it, or any, is not installed."""
+    if runtime is not None and runtime not in _EXTRAS:
+        raise InputError(f"runtime must be one of {', '.join(map(repr, _EXTRAS))}, got {runtime!r}")
+    wanted: Sequence[Runtime] = [each for each in _EXTRAS if runtime in (None, each)]
+    for each in wanted:
+        if find_spec(each) is not None:
+            return each
+    how = " or ".join(f'pip install "resnetlib[{_EXTRAS[each]}]"' for each in reversed(wanted))
+    raise MissingPackageError(f"running .onnx files needs {' or '.join(reversed(wanted))}: {how}")
+
+
+class _Explained:
+    """Turn a runtime's exceptions, which are of many types, into a ValueError that names the file."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self._what = f"{printable(model.path, 1000)}: {model.runtime} cannot run it"
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ImportError):
+            raise InputError(f"{self._what}: {printable(error, 500)}") from error
+
+
+def _to_array(image: Any) -> Any:
+    """Convert a uint8 tensor `(C, H, W)` to an array `(H, W, C)` or `(H, W)`; return anything else unchanged."""
+    if not hasattr(image, "permute"):
+        return image
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise InputError(f"a tensor must be a uint8 image (3, H, W) or (1, H, W), got {image.dtype} of {tuple(image.shape)}")
+    return image.permute(1, 2, 0).cpu().numpy().squeeze(2) if image.shape[0] == 1 else image.permute(1, 2, 0).cpu().numpy()
+
+
+def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run([file.output], {file.input: x})[0]
+
+
+def _start_openvino(file: OnnxFile, threads: int | None, precision: Precision) -> Run:
+    import openvino
+
+    hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision)}
+    if threads is not None:
+        hints["INFERENCE_NUM_THREADS"] = threads
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(file.content), "CPU", hints)
+    requests = threading.local()  # a request runs one batch at a time
+
+    def run(x: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        if not hasattr(requests, "own"):
+            requests.own = compiled.create_infer_request()
+        logits: NDArray[np.float32] = requests.own.infer([x])[0]
+        return logits
+
+    return run

@@ -1,0 +1,146 @@
+"""Read image files, without torch."""
+
+import os
+import re
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+
+import numpy as np
+
+from resnetlib.config import METADATA, prepare_image
+from resnetlib.disk import open_file
+from resnetlib.errors import InputError, InputTypeError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+"""torchvision's list of image files, and GIF, JFIF and AVIF."""
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""The accepted formats, besides AVIF where Pillow has it, whatever a file's name is. Pillow has others, one of which starts a
+program."""
+
+_MAX_RATIO = 100
+"""The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
+
+
+def read_image(path: str | Path, *, exif: bool = True) -> "Image":
+    """Read an image file. Several threads may call this at the same time.
+
+    Args:
+        path: a JPEG, PNG, BMP, PPM, TIFF, WebP, GIF or, where Pillow has it, AVIF.
+        exif: whether to turn the image upright by its EXIF orientation, which torchvision's `ImageFolder` ignores.
+
+    Returns:
+        The image in RGB: the upper 8 of 16 bits, and the first of several frames.
+
+    Raises:
+        ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
+            is more than 100 times as long as the other.
+    """
+    try:
+        with open_file(path) as file:
+            return decode_image(file, exif)
+    except Exception as error:  # Pillow's decoders may raise anything
+        raise InputError(f"{path} is no image that can be read: {error}") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    return (*_FORMATS, *(["AVIF"] if find_spec("PIL.AvifImagePlugin") else []))  # since Pillow 11.3
+
+
+def decode_image(file: BinaryIO, exif: bool = True) -> "Image":
+    """Decode an image as RGB, for `read_image`."""
+    from PIL import Image, UnidentifiedImageError
+
+    with _pillow_warnings_ignored():
+        try:
+            image = Image.open(file, formats=_formats())
+        except UnidentifiedImageError as error:
+            raise InputError(f"its content is none of {', '.join(_formats())}") from error
+        if not 0 < max(image.size) <= _MAX_RATIO * min(image.size):
+            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_MAX_RATIO} times the other")
+        rgb = prepare_image(image, exif=exif).convert("RGB")
+        for key in METADATA:  # or the preprocessing would apply the orientation again
+            rgb.info.pop(key, None)
+        return rgb
+
+
+@contextmanager
+def _pillow_warnings_ignored() -> Iterator[None]:
+    """Ignore Pillow's warnings, which do not name the file. Unlike `warnings.catch_warnings`, this works in several threads."""
+    filters, ignore = cast("list[Any]", warnings.filters), ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+    filters.insert(0, ignore)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a `catch_warnings` that ended meanwhile has removed it
+            filters.remove(ignore)
+
+
+def as_sequence(images: Any) -> tuple[Any, bool]:
+    """Return images as a sequence, and whether they are a single image; raise TypeError if they are neither."""
+    if isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4:
+        return [images], True
+    if isinstance(images, bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise InputTypeError(f"images must be an image or a sequence of images, got {type(images).__name__}")
+    return images, False
+
+
+def open_image(image: object, *, exif: bool = True) -> Any:
+    """Read the image at a path, or convert a uint8 array to a PIL image; return anything else unchanged."""
+    if isinstance(image, str | Path):
+        return read_image(image, exif=exif)
+    if not isinstance(image, np.ndarray):
+        return image
+    from PIL import Image
+
+    try:
+        return Image.fromarray(image)
+    except TypeError as error:
+        what = f"{image.dtype} of shape {image.shape}"
+        raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
+
+
+def count_workers(workers: int | None) -> int:
+    """Return a number of threads or processes that read images: by default one per core, up to 8.
+
+    Raises ValueError unless `workers` is None or an int of at least 0.
+    """
+    if workers is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(8, cores)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
+        raise InputError(f"workers must be None or an int, 0 or more, got {workers!r}")
+    return workers
+
+
+def read_ahead(read: Callable[[S], T], items: Iterable[S], workers: int | None = None) -> Iterator[T]:
+    """Yield `read(item)` for each item, in order, reading up to `workers` items ahead in threads."""
+    workers = count_workers(workers)
+    if not workers:
+        yield from map(read, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(read, item))
+                if len(begun) > workers:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
