@@ -15,7 +15,7 @@ _BATCH, _COMPARED = 32, 64
 """Images in a batch, and images to compare on in fp32."""
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """A number of pixels, or "dynamic"."""
 
     name = "size"
@@ -68,7 +68,7 @@ def export(
         _, batches = read_batches(
             net, data, _BATCH, split="train", images=IMAGES if int8 else _COMPARED, workers=workers, exif=exif
         )
-    images = {"calibration": batches} if int8 else {"images": batches}
     click.echo("exporting, which takes up to a minute", err=True)
-    click.echo(str(export_network(net, out, size=size, int8=int8, **images)))
+    calibration, images = (batches, None) if int8 else (None, batches)
+    click.echo(str(export_network(net, out, size=size, int8=int8, calibration=calibration, images=images)))
     click.echo(f"classify images with: resnetlib predict {printable(out)} IMAGE")

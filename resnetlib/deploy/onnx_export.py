@@ -10,19 +10,21 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from resnetlib import __version__
 from resnetlib.config import Preprocessing
 from resnetlib.config.preprocess import LARGEST
-from resnetlib.deploy.onnx_model import OnnxModel
+from resnetlib.deploy.onnx_file import KEY
+from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError
 from resnetlib.images import read_image
@@ -53,7 +55,7 @@ _MOST_BYTES = 2**31 - 2**24
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
-_RUNTIMES: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
+_RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "openvino")
 
 _TIMED = 0.5
 """Seconds for which the speed is measured."""
@@ -74,7 +76,7 @@ class RuntimeCheck:
         images_per_second: speed, in batches of up to 32 images.
     """
 
-    runtime: str
+    runtime: Runtime
     deviation: float
     agreement: float
     load_seconds: float
@@ -178,12 +180,12 @@ def export(
 
     Example:
         >>> import tempfile
-        >>> from resnetlib import create_model
-        >>> net = create_model("cifar_resnet20", weights="resnetlib_c10")
-        >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-        ...     report = export(net, f"{folder}/resnet20.onnx")
-        >>> report.deviation < 1e-5  # doctest: +SKIP
-        True
+        >>> from resnetlib import ResNetSpec, build
+        >>> net = build(ResNetSpec(depths=(1,), widths=(8,), stem="cifar"), num_classes=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = export(net, f"{folder}/small.onnx")
+        >>> report.input, report.deviation < 1e-4
+        ('(N, 3, 32, 32)', True)
     """
     check_network(net)
     net = getattr(net, "_orig_mod", net)
@@ -191,8 +193,7 @@ def export(
     _check_packages()
     _check_path(path)
     _check_exportable(net)
-    kind = "int8" if int8 else "fp32"
-    bound = _TOLERANCE[kind] if tolerance is None else tolerance
+    bound = _TOLERANCE["int8" if int8 else "fp32"] if tolerance is None else tolerance
     if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound >= 0:
         raise InputError(f"tolerance must be a number of at least 0, got {tolerance!r}")
     if int8 and calibration is None:
@@ -209,13 +210,12 @@ def export(
     source = "images" if images is not None else "the images for calibration"
     if given is None:
         given, source = _samples(net, preprocess, pixels)
-    metadata, notes = _describe(net, preprocess, int8)
     with in_use(net, alone=False):
+        metadata, notes = _describe(net, preprocess, int8)
         plain = _plain_copy(net)
     with tempfile.TemporaryDirectory(prefix="resnetlib-export-") as folder:
         temporary = Path(folder) / path.name
-        fp32_bytes = _write_onnx(plain, temporary, pixels, metadata, dynamic=size == "dynamic")
-        opset = _opset(temporary)
+        fp32_bytes, opset = _write_onnx(plain, temporary, pixels, metadata, dynamic=size == "dynamic")
         if calibrating is not None:
             _quantize(temporary, calibrating)
         batches = list(_batches(given, dynamic=size == "dynamic"))
@@ -224,7 +224,7 @@ def export(
         checks = tuple(_check(temporary, runtime, batches, expected) for runtime in _RUNTIMES if find_spec(runtime))
         for check in checks:
             if not (1 - check.agreement if int8 else check.deviation) <= bound:  # NaN is wrong too
-                raise InputError(_failure(check, kind, bound, len(given), notes))
+                raise InputError(_failure(check, int8, bound, notes))
         content = temporary.read_bytes()
     write_atomically(path, content)
     side = "H, W" if size == "dynamic" else f"{pixels}, {pixels}"
@@ -235,7 +235,7 @@ def export(
         int8=int8,
         fp32_bytes=fp32_bytes,
         input=f"(N, {net.in_chans}, {side})",
-        images=len(given),
+        images=sum(map(len, batches)),
         source=source,
         checks=checks,
         notes=notes,
@@ -379,7 +379,7 @@ def _hash(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _plain_copy(net: Backbone) -> nn.Module:
+def _plain_copy(net: Backbone) -> Backbone:
     """Return a copy on the CPU, in fp32 and evaluation mode, without hooks."""
     try:
         plain = copy.deepcopy(net)
@@ -394,48 +394,43 @@ def _plain_copy(net: Backbone) -> nn.Module:
     return plain.requires_grad_(False).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
 
 
-def _write_onnx(net: nn.Module, path: Path, pixels: int, metadata: str, *, dynamic: bool) -> int:
-    """Export a network with PyTorch's exporter, and return the file's size."""
+def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynamic: bool) -> tuple[int, int]:
+    """Export a network with PyTorch's exporter; return the file's size, and its opset."""
     import onnx
 
     sizes = {0: "batch", 2: "height", 3: "width"} if dynamic else {0: "batch"}
     height = pixels + 8 if dynamic else pixels  # sizes that differ are not taken for one
     example = torch.zeros(2, net.in_chans, height, pixels)  # torch.export takes a batch of 1 for a constant
     with _EXPORTING, torch.random.fork_rng(devices=[]), _quiet():
-        program = torch.onnx.export(
-            net,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=(sizes,),
-            input_names=["images"],
-            output_names=["logits"],
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                net,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=(sizes,),
+                input_names=["images"],
+                output_names=["logits"],
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises many types for modules that it cannot trace
+            raise InputError(f"PyTorch's exporter cannot export this network: {printable(error, 1000)}") from error
     assert program is not None  # noqa: S101 - for type checkers
     model = program.model_proto
     _clean(model)
     model.producer_name, model.producer_version = "resnetlib", __version__
-    onnx.helper.set_model_props(model, {"resnetlib": metadata})
-    content = model.SerializeToString()
-    path.write_bytes(content)
-    return len(content)
+    onnx.helper.set_model_props(model, {KEY: metadata})
+    path.write_bytes(content := model.SerializeToString())
+    return len(content), next(int(each.version) for each in model.opset_import if each.domain in ("", "ai.onnx"))
 
 
 def _clean(model: "ModelProto") -> None:
     """Remove the exporter's notes, which hold stack traces and paths of this computer."""
     graph = model.graph
-    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
     graph.name, model.doc_string, graph.doc_string = "resnetlib", "", ""
+    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
     for each in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         each.doc_string = ""
         del each.metadata_props[:]
-
-
-def _opset(path: Path) -> int:
-    import onnx
-
-    model = onnx.load(path)
-    return next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
 
 
 def _quantize(path: Path, images: Tensor) -> None:
@@ -468,34 +463,34 @@ def _quantize(path: Path, images: Tensor) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Drop what the exporter and the quantizer log, which concerns them alone."""
-
-    def drop(_: logging.LogRecord) -> bool:
-        return False
-
-    loggers = [logging.getLogger(), logging.getLogger("torch.onnx"), logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")]
+    root, names, nothing = logging.getLogger(), ("torch.onnx", "onnxscript", "onnx_ir"), logging.NullHandler()
+    loggers = [root, *map(logging.getLogger, names)]
+    root.addHandler(nothing)  # logging.warning would add one for good
     for logger in loggers:
-        logger.addFilter(drop)
+        logger.addFilter(_drop)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(drop)
+            logger.removeFilter(_drop)
+        root.removeHandler(nothing)
+
+
+def _drop(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _batches(images: Tensor, *, dynamic: bool) -> Iterator[Tensor]:
     """Split images into batches of one, of three and of the rest; for a dynamic size, add a batch of another size."""
-    for part in images.split([1, *([3] if len(images) > 4 else []), len(images) - (4 if len(images) > 4 else 1)]):
-        yield from (x for x in part.split(_BATCH) if len(x))
+    yield from (x for x in (images[:1], images[1:4], *images[4:].split(_BATCH)) if len(x))
     if dynamic:
         height, width = images.shape[2:]
         yield functional.interpolate(images[:2], (height + 32, width + 16), mode="bilinear")
 
 
-def _check(
-    path: Path, runtime: Literal["onnxruntime", "openvino"], batches: Sequence[Tensor], expected: Sequence[Tensor]
-) -> RuntimeCheck:
+def _check(path: Path, runtime: Runtime, batches: Sequence[Tensor], expected: Sequence[Tensor]) -> RuntimeCheck:
     """Compare a file with the network's logits in one runtime, and time it."""
-    __import__(runtime)
+    import_module(runtime)
     start = time.perf_counter()
     model = OnnxModel(path, runtime=runtime)
     load = time.perf_counter() - start
@@ -516,13 +511,13 @@ def _check(
     )
 
 
-def _failure(check: RuntimeCheck, kind: str, bound: float, images: int, notes: Sequence[str]) -> str:
+def _failure(check: RuntimeCheck, int8: bool, bound: float, notes: Sequence[str]) -> str:
     """Say what is wrong with a file, and what to do."""
     figures = (
         f"in {check.runtime}, the largest difference of logits is {check.deviation:.2g} of the largest logit, and "
-        f"{check.agreement:.1%} of {images:,} images have the same top-1 class"
+        f"{check.agreement:.1%} of the images have the same top-1 class"
     )
-    if kind == "int8":
+    if int8:
         accepted, advice = f"{1 - bound:.1%} of the images", "calibrate with more images like those to classify, or export in fp32"
     else:
         accepted, advice = f"a difference of {bound:g}", "give a larger tolerance if that is good enough"
