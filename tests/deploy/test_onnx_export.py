@@ -123,12 +123,8 @@ def test_channels_last_in_bfloat16_without_preprocessing(tmp_path: Path) -> None
 def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"before")
-    with pytest.raises(
-        ValueError, match=r"was not written.* in onnxruntime, the largest difference .* accepted is a difference of 0"
-    ):
-        export(trained("plain"), path, tolerance=0)
     monkeypatch.setattr(OnnxModel, "__call__", lambda _, x: np.full((len(x), 5), np.nan, np.float32))
-    with pytest.raises(ValueError, match="the largest difference of logits is nan"):
+    with pytest.raises(ValueError, match=r"was not written.* in onnxruntime, .* logits is nan .* is a difference of 1:"):
         export(trained("plain"), path, tolerance=1)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
@@ -163,7 +159,7 @@ BATCH = torch.zeros(2, 3, SIZE, SIZE)
     [
         ({"int8": True}, r"int8 needs images to calibrate with: calibration=batches"),
         ({"calibration": [BATCH]}, r"calibration is for int8=True"),
-        ({"size": 1}, r"size must be 'dynamic', or an integer from \d+ to 4,096, got 1"),
+        ({"size": 0}, r"size must be 'dynamic', or an integer from 1 to 4,096, got 0"),
         ({"size": "any"}, r"size must be 'dynamic'.*got 'any'"),
         ({"size": True}, r"size must be 'dynamic'.*got True"),
         ({"tolerance": -1}, r"tolerance must be a number of at least 0, got -1"),
@@ -208,7 +204,7 @@ def test_networks_that_are_not_exported(tmp_path: Path, monkeypatch: pytest.Monk
         export(build(FAMILIES["resnet"], device="meta"), path)
     net = tiny.network()
     net.classes = ("a", "b")
-    with pytest.raises(ValueError, match="net.classes has 2 names, and the network 3 logits"):
+    with pytest.raises(ValueError, match=r"net.classes has 2 names, and the network 3 logits"):
         export(net, path)
     net = tiny.network()
     net.preprocess = Preprocessing.named("cifar10", resize=8, size=8).for_channels(1)
@@ -224,7 +220,7 @@ def test_a_pruned_network_says_how_to_make_it_plain(tmp_path: Path) -> None:
     net = trained("resnet")
     nn.utils.prune.l1_unstructured(net.conv1, "weight", 0.5)
     net(torch.randn(2, 3, 32, 32))
-    with pytest.raises(ValueError, match="torch.nn.utils.prune.remove"):
+    with pytest.raises(ValueError, match=r"torch.nn.utils.prune.remove"):
         export(net, tmp_path / "net.onnx")
 
 
