@@ -150,6 +150,14 @@ def test_int8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Cap
     assert logging.getLogger().handlers == []
 
 
+@pytest.mark.parametrize("family", ["preact", "densenet"])
+def test_int8_of_networks_with_norms_before_convolutions(family: str, tmp_path: Path) -> None:
+    net, path = trained(family), tmp_path / "net.onnx"
+    report = export(net, path, int8=True, calibration=[torch.randn(64, 3, SIZE, SIZE)], tolerance=1)
+    assert [each.runtime for each in report.checks] == [*RUNTIMES]
+    assert report.deviation < 0.2
+
+
 NET = trained("resnet")
 BATCH = torch.zeros(2, 3, SIZE, SIZE)
 
