@@ -3,8 +3,8 @@
     python examples/bench/int8.py --data cifar-10-batches-bin --out docs/results/int8.json
     python examples/bench/int8.py --data cifar-10-batches-bin cifar_resnet56=resnet56.th --normalize imagenet
 
-A network is one with weights in the package, or NAME=FILE. Int8 is calibrated on the first 512 training images. Speeds are medians, all
-taking turns in one process. "cold" is the time of a whole process up to the first prediction.
+A network is one with weights in the package, or NAME=FILE. Int8 is calibrated on the first 512 training images. Speeds are medians,
+all in turns in one process. "cold" is the time of a whole process up to the first prediction.
 """
 
 import argparse
@@ -26,9 +26,12 @@ from torch import Tensor
 import resnetlib
 from resnetlib.data import LabelledImages, cifar10
 from resnetlib.deploy import OnnxModel
+from resnetlib.deploy.onnx_model import Runtime
 from resnetlib.weights import Preprocessing
 
 Run = Callable[[Tensor], Any]
+
+RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "openvino")
 
 COLD = {
     "torch": "import torch, resnetlib; net = resnetlib.create_model({name!r}, {weights!r} is None, weights={weights!r}).eval(); "
@@ -47,6 +50,10 @@ def cold(code: str, rounds: int) -> float:
     return statistics.median(seconds)
 
 
+def in_runtime(model: OnnxModel) -> Run:
+    return lambda x: model(x.numpy())
+
+
 def top1(run: Run, x: Tensor, labels: Tensor) -> float:
     guesses = torch.cat([torch.as_tensor(run(part)).argmax(1) for part in x.split(250)])
     return 100 * float((guesses == labels).double().mean())
@@ -60,13 +67,12 @@ def measure(
     files = {kind: f"{folder}/{kind}.onnx" for kind in ("fp32", "int8")}
     resnetlib.export(net, files["fp32"])
     resnetlib.export(net, files["int8"], int8=True, calibration=[net.preprocess(train.images[:512])])
-    runs: dict[str, Run] = {"torch": torch.inference_mode()(net)}
+    runs: dict[str, Run] = {"torch": net}
     codes = {"torch": COLD["torch"].format(name=name, weights=weights)}
     sizes = {"torch": 4 * sum(tensor.numel() for tensor in net.state_dict().values())}
     for kind, file in files.items():
-        for runtime in ("onnxruntime", "openvino"):
-            model = OnnxModel(file, runtime=runtime)  # type: ignore[arg-type]
-            runs[f"{runtime} {kind}"] = lambda x, model=model: model(x.numpy())  # type: ignore[misc]
+        for runtime in RUNTIMES:
+            runs[f"{runtime} {kind}"] = in_runtime(OnnxModel(file, runtime=runtime))
             codes[f"{runtime} {kind}"] = COLD["onnx"].format(file=file, runtime=runtime)
             sizes[f"{runtime} {kind}"] = Path(file).stat().st_size
     x, labels = net.preprocess(test.images[: args.images]), test.labels[: args.images]
@@ -98,6 +104,7 @@ def main() -> None:
     cli.add_argument("--cold", type=int, default=5)
     cli.add_argument("--out", type=Path)
     args = cli.parse_args()
+    torch.set_grad_enabled(False)
     test, train = cifar10(args.data, "test"), cifar10(args.data, "train")
     results = {}
     for network in args.networks:
