@@ -32,6 +32,13 @@ class MissingPackageError(ResnetlibError, ImportError):
     """An optional package is not installed."""
 
 
+def check_not_exported(name: object) -> None:
+    """Raise InputError for an .onnx file, where a network or its weights are expected."""
+    if str(name).lower().endswith(".onnx"):
+        what = "is an exported network, for predict, evaluate, info and bench"
+        raise InputError(f"{name} {what}: give the network or the weights that it was exported from")
+
+
 @contextmanager
 def naming(source: object) -> Iterator[None]:
     """Begin the message of an InputError with the name of the file, unless it names the file already."""

@@ -35,11 +35,11 @@ _MAX_RATIO = 100
 """The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
 
 
-def read_image(path: str | Path, *, exif: bool = True) -> "Image":
+def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
     """Read an image file. Several threads may call this at the same time.
 
     Args:
-        path: a JPEG, PNG, BMP, PPM, TIFF, WebP, GIF or, where Pillow has it, AVIF.
+        path: a JPEG, PNG, BMP, PPM, TIFF, WebP, GIF or, where Pillow has it, AVIF; or a binary file object, such as `io.BytesIO`.
         exif: whether to turn the image upright by its EXIF orientation, which torchvision's `ImageFolder` ignores.
 
     Returns:
@@ -50,10 +50,13 @@ def read_image(path: str | Path, *, exif: bool = True) -> "Image":
             is more than 100 times as long as the other.
     """
     try:
+        if not isinstance(path, str | Path):
+            return decode_image(path, exif)
         with open_file(path) as file:
             return decode_image(file, exif)
     except Exception as error:  # Pillow's decoders may raise anything
-        raise InputError(f"{path} is no image that can be read: {error}") from error
+        what = path if isinstance(path, str | Path) else "the content"
+        raise InputError(f"{what} is no image that can be read: {error}") from error
 
 
 @cache

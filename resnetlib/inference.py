@@ -156,20 +156,22 @@ def evaluate(
         check_network(net)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
-    forward, device, steps, classes, using = _usable(net)
-    seen, right1, right5, loss = 0, 0, 0, 0.0
-    counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=device)
+    forward, device, steps, using = _usable(net)
+    seen, right1, right5, loss, classes = 0, 0, 0, 0.0, 0
+    counts = torch.zeros(0, dtype=torch.int64, device=device)
     with using:
         for x, labels in map(_pair, batches):
             _check_preprocessed(steps, x)
             labels = labels.to(device)
+            logits = forward(x)
+            classes = logits.shape[1]
             if not bool(((labels >= 0) & (labels < classes)).all()):
                 raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
-            logits = forward(x)
             ranked = logits.topk(min(5, classes)).indices
             hits = ranked == labels[:, None]
             if confusion:
-                counts += torch.bincount(labels * classes + ranked[:, 0], minlength=classes * classes)
+                found = torch.bincount(labels * classes + ranked[:, 0], minlength=classes * classes)
+                counts = counts + found if seen else found
             seen += len(labels)
             right1 += int(hits[:, 0].sum())
             right5 += int(hits.sum())
@@ -190,14 +192,14 @@ def _exported(model: OnnxModel | str | Path) -> OnnxModel:
     return OnnxModel(model)
 
 
-def _usable(net: Model) -> tuple[Callable[[Tensor], Tensor], torch.device, object, int, AbstractContextManager[None]]:
-    """Return a function from inputs to logits, its device, the preprocessing, the number of logits, and a context to use it in."""
+def _usable(net: Model) -> tuple[Callable[[Tensor], Tensor], torch.device, object, AbstractContextManager[None]]:
+    """Return a function from inputs to logits, its device, the preprocessing, and a context to use it in."""
     if isinstance(net, OnnxModel | str | Path):
         model = _exported(net)
         run = lambda x: torch.from_numpy(model(x.float().cpu().numpy()))  # noqa: E731
-        return run, torch.device("cpu"), model.preprocessing, model.num_classes, nullcontext()
+        return run, torch.device("cpu"), model.preprocessing, nullcontext()
     like = next(net.parameters())
-    return lambda x: net(x.to(like.device, like.dtype)).float(), like.device, net.preprocess, net.num_classes, evaluating(net)
+    return lambda x: net(x.to(like.device, like.dtype)).float(), like.device, net.preprocess, evaluating(net)
 
 
 def _pair(batch: object) -> tuple[Tensor, Tensor]:

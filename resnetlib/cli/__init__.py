@@ -13,11 +13,12 @@ from resnetlib.text import printable
 
 _COMMANDS = {
     "list": ("list", "List networks."),
-    "info": ("info", "Show a network's spec, and its parameters, operations and memory."),
+    "info": ("info", "Show a network's spec, and its parameters, operations and memory; or what an .onnx file says."),
     "predict": ("predict", "Classify images."),
     "evaluate": ("evaluate", "Measure a network's accuracy on a folder of images."),
     "verify": ("evaluate", "Measure the accuracy of pretrained weights, and compare it with the published one."),
     "export": ("export", "Export a network to an ONNX file, in fp32 or int8."),
+    "bench": ("bench", "Measure speed, memory and cold start, of exported networks too."),
     "train": ("train", "Train a network on CIFAR-10 or on a folder of images."),
     "finetune": ("finetune", "Fine-tune pretrained weights on a folder of images."),
     "analyze": ("analyze", "Measure why skip connections work."),

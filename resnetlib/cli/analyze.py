@@ -13,7 +13,8 @@ from torch import Tensor
 
 from resnetlib import analysis
 from resnetlib.analysis.batches import noise_images
-from resnetlib.cli.common import FOLDER, IMAGES, NETWORK, load, preprocessing_for, read_batches
+from resnetlib.cli.common import load, preprocessing_for, read_batches
+from resnetlib.cli.options import FOLDER, IMAGES, NETWORK
 from resnetlib.config import Normalization
 from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10
 from resnetlib.disk import write_figure

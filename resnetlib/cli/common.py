@@ -1,18 +1,16 @@
-"""What several commands share: their options, loading a network, and reading images."""
+"""What several commands share: loading a network, and reading images."""
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 import torch
 from torch import Tensor
 
-from resnetlib.config import Normalization, Preprocessing
+from resnetlib.config import Normalization, Preprocessing, PretrainedConfig
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
@@ -24,106 +22,13 @@ from resnetlib.data import (
     match_classes,
     read_ahead,
 )
-from resnetlib.disk import check_writable
+from resnetlib.deploy import OnnxModel
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
-from resnetlib.weights.catalog import EMBEDDED
+from resnetlib.weights.catalog import EMBEDDED, pretrained_configs
 from resnetlib.zoo import create_model
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class _Path(click.Path):
-    """A path that is not empty, since an unset shell variable would mean the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Reject an empty path."""
-        if not os.fspath(value):
-            self.fail("the path is empty; the current folder is .", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class _Folder(_Path):
-    """A folder to write to; that it can be written is checked before the work starts."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check that files can be written to the folder, or to where it would be created."""
-        path = super().convert(value, param, ctx)
-        try:
-            check_writable(path)
-        except OSError as error:
-            self.fail(str(error), param, ctx)
-        return path
-
-
-class _NewFile(_Path):
-    """A file to write; that it can be written is checked before the work starts."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Create and delete a file next to it, as `write_atomically` will."""
-        path = super().convert(value, param, ctx)
-        if path.exists() and not path.is_file():
-            self.fail(f"{value!r} is a pipe, a socket or a device, expected a file", param, ctx)
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-                return path
-        except OSError as error:
-            self.fail(f"{value!r} cannot be written: {error.strerror}", param, ctx)
-
-
-PATH = _Path(path_type=Path)
-FOLDER = _Folder(path_type=Path, file_okay=False)
-NEW_FILE = _NewFile(path_type=Path, dir_okay=False, writable=True)
-PATTERN = _Path(path_type=str)
-
-
-def options(*decorators: Decorator) -> Decorator:
-    """Combine decorators that add options to a command."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
-
-
-DEVICE = click.option("--device", help="Device to compute on.", show_default="cuda if there is one, else cpu")
-
-PRETRAINED = options(
-    click.argument("name"),
-    click.option(
-        "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the first that info lists"
-    ),
-    click.option(
-        "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."
-    ),
-)
-"""The arguments of `load`, without the device."""
-
-NETWORK = options(PRETRAINED, DEVICE)
-"""The arguments of `load`."""
-
-READING = options(
-    click.option(
-        "--workers", type=click.IntRange(0), help="Workers that read images from folders.", show_default="one per core, up to 8"
-    ),
-    click.option("--exif/--no-exif", default=True, help="Turn images upright by their EXIF orientation."),
-)
-"""How images are read."""
-
-IMAGES = options(
-    click.option(
-        "--data",
-        required=True,
-        type=PATH,
-        help="CIFAR-10's folder, or one with a subfolder of images per class, by itself or in val/ or test/.",
-    ),
-    click.option("--batch", default=250, type=click.IntRange(1, 2**31 - 1), help="Images in a batch."),
-    READING,
-)
 
 
 def embedded_tags(name: str) -> list[str]:
@@ -160,12 +65,15 @@ def find_labelled(data: Path, split: Literal["train", "test"], *, exif: bool = T
     return find_images(folder, exif=exif)
 
 
-def label_for(net: Backbone, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
+def label_for(net: Backbone | OnnxModel, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
     """Give images the labels of the network's classes, by their names; raise ValueError if it does not know one of them."""
     names, count = found.classes, net.num_classes
     if net.classes is not None:
-        config = net.pretrained_cfg
-        ids = config.class_ids if config.classes == net.classes else None
+        if isinstance(net, Backbone):
+            config: PretrainedConfig | None = net.pretrained_cfg
+        else:
+            config = pretrained_configs().get(net.metadata["weights"] or "") if net.metadata else None
+        ids = config.class_ids if config is not None and config.classes == net.classes else None
         try:
             labels = match_classes(names, net.classes, ids)
         except InputError as error:
@@ -185,7 +93,7 @@ def label_for(net: Backbone, found: LabelledImages | ImageFiles, data: Path) -> 
 
 
 def read_batches(
-    net: Backbone,
+    net: Backbone | OnnxModel,
     data: Path,
     batch: int,
     *,
@@ -198,8 +106,10 @@ def read_batches(
 
     With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
     """
-    preprocess, found = net.preprocess, label_for(net, find_labelled(data, split, exif=exif), data)
-    assert preprocess is not None  # noqa: S101 - for type checkers
+    preprocess = net.preprocess if isinstance(net, Backbone) else net.preprocessing
+    if preprocess is None:
+        raise InputError("the preprocessing is unknown, so that images cannot be evaluated")
+    found = label_for(net, find_labelled(data, split, exif=exif), data)
     count = min(images or len(found), len(found))
     if isinstance(found, LabelledImages):
         pairs = zip(found.images[:count].split(batch), found.labels[:count].split(batch), strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from resnetlib.cli.common import NEW_FILE
+from resnetlib.cli.options import NEW_FILE
 from resnetlib.cli.predict import draw_sheet
 from resnetlib.inference import classify
 from resnetlib.text import printable

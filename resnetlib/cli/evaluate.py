@@ -8,7 +8,10 @@ import click
 from torch import Tensor
 from tqdm import tqdm
 
-from resnetlib.cli.common import IMAGES, NETWORK, NEW_FILE, load, read_batches
+from resnetlib.cli.common import load, read_batches
+from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, check_no_runtime, open_exported
+from resnetlib.deploy import OnnxModel
+from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
 from resnetlib.inference import Evaluation
@@ -26,9 +29,19 @@ _MAX_NAMES, _MAX_NUMBERS = 60, 25
 @click.command()
 @NETWORK
 @IMAGES
+@RUNTIME
 @click.option("--confusion", type=NEW_FILE, help="Draw the confusion matrix to this PNG.")
-def evaluate(name: str, data: Path, batch: int, confusion: Path | None, workers: int | None, exif: bool, **network: Any) -> None:
-    """Measure the accuracy of the network NAME on the images in a folder.
+def evaluate(
+    name: str,
+    data: Path,
+    batch: int,
+    confusion: Path | None,
+    workers: int | None,
+    exif: bool,
+    runtime: str | None,
+    **network: Any,
+) -> None:
+    """Measure the accuracy of the network NAME, or of an exported one in the file NAME.onnx, on the images in a folder.
 
     The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or has a subfolder of images per class, by itself
     or in val/ or test/. Subfolders are matched to the network's classes by their names, whatever their case; some classes may be
@@ -36,7 +49,12 @@ def evaluate(name: str, data: Path, batch: int, confusion: Path | None, workers:
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
         raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
-    net, _ = load(name, **network)
+    net: Backbone | OnnxModel
+    if is_onnx(name):
+        net = open_exported(name, runtime, **network)
+    else:
+        check_no_runtime(runtime, name)
+        net, _ = load(name, **network)
     result = _evaluate(net, data, batch, confusion=confusion is not None, workers=workers, exif=exif)
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
     if confusion is not None and result.confusion is not None:
@@ -63,7 +81,7 @@ def verify(name: str, data: Path, batch: int, workers: int | None, exif: bool, *
     click.echo(f"{printable(figures)}: confirmed")
 
 
-def _evaluate(net: Backbone, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:
+def _evaluate(net: Backbone | OnnxModel, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:
     count, batches = read_batches(net, data, batch, **reading)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
         return measure(net, progress, confusion=confusion)

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import click
 
-from resnetlib.cli.common import NEW_FILE, PATH, PRETRAINED, READING, load, read_batches
+from resnetlib.cli.common import load, read_batches
+from resnetlib.cli.options import NEW_FILE, PATH, PRETRAINED, READING
 from resnetlib.deploy.onnx_export import IMAGES, resized
 from resnetlib.deploy.onnx_export import export as export_network
 from resnetlib.errors import InputError

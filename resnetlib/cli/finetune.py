@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from resnetlib.cli.common import PATH
+from resnetlib.cli.options import PATH
 from resnetlib.cli.train import read_changes, read_recipe, training_options
 from resnetlib.data import is_cifar10
 from resnetlib.distributed import is_main_process

@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from resnetlib.analysis import Cost, measure_cost
+from resnetlib.deploy.onnx_file import OnnxFile, is_onnx, read_onnx
+from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
@@ -22,8 +24,14 @@ from resnetlib.zoo import create_model
 def info(name: str, size: int | None) -> None:
     """Show the spec of NAME, and its parameters, operations and memory for one image.
 
-    NAME is a network, weights (`resnet50.tv2_in1k`), `hf-hub:org/name`, a folder, or a file.
+    NAME is a network, weights (`resnet50.tv2_in1k`), `hf-hub:org/name`, a folder, or a file. For an exported network,
+    an .onnx file, it shows what the file says.
     """
+    if is_onnx(name):
+        if size is not None:
+            raise InputError(f"--size is for networks, and {name} is exported: leave it out")
+        click.echo(describe_exported(read_onnx(name)))
+        return
     kind, name = resolve(name)
     if kind == "network":
         net, weights = build(spec_of(name), device="meta"), ", ".join(tags_of(name))
@@ -43,6 +51,32 @@ def info(name: str, size: int | None) -> None:
     click.echo(f"  {'classes':12} {net.num_classes}")
     click.echo(f"\nFor one image of {size} x {size}:")
     click.echo(cost_table(net, cost))
+
+
+def describe_exported(file: OnnxFile) -> str:
+    """Return what an .onnx file says about its network, a line for each fact."""
+    about, steps = file.metadata, file.preprocessing
+    if about is None:
+        lines = [f"{printable(file.path, 1000)}: a network that another library exported"]
+    else:
+        lines = [f"{printable(file.path, 1000)}: {printable(about['name'])}, exported by resnetlib {printable(about['version'])}"]
+        lines += [f"  {field:14} {printable(value)}" for field, value in about["spec"].items()]
+        lines += [
+            f"  {'weights':14} {printable(about['weights'] or 'unknown')}",
+            f"  {'their SHA-256':14} {about['weights_sha256']}",
+        ]
+        lines += [f"  {'int8':14} {'yes' if about['int8'] else 'no'}"]
+    names = (about or {}).get("classes") or []
+    shown = f" ({', '.join(printable(name, 40) for name in names[:3])}{' ...' if len(names) > 3 else ''})" if names else ""
+    shape = ", ".join(str(side or "any") for side in file.input_shape)
+    lines += [f"  {'classes':14} {file.num_classes:,}{shown}", f"  {'input':14} (N, {shape})"]
+    if steps is None:
+        lines += [f"  {'preprocessing':14} unknown"]
+    else:
+        crop = f"{steps.size} x {steps.size}"
+        lines += [f"  {'preprocessing':14} resize to {steps.resize} ({steps.interpolation}), crop {crop}"]
+        lines += [f"  {'mean':14} {steps.mean}", f"  {'deviation':14} {steps.std}"]
+    return "\n".join([*lines, f"  {'size':14} {mebibytes(len(file.content))}"])
 
 
 def cost_table(net: Backbone, cost: Cost) -> str:

@@ -4,7 +4,8 @@ import csv
 import glob
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import click
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from resnetlib.cli.common import NETWORK, NEW_FILE, PATTERN, READING, load
+from resnetlib.cli.options import NETWORK, NEW_FILE, PATTERN, READING, RUNTIME, check_no_runtime, open_exported
+from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
 from resnetlib.images import ENDINGS, read_ahead, read_image
-from resnetlib.inference import Prediction, classify
+from resnetlib.predictions import Prediction
 from resnetlib.text import printable
 
 _IMAGES, _PIXELS = 64, 2**28
@@ -36,6 +38,7 @@ _SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5
 @click.option("--top", default=5, type=click.IntRange(1), help="Number of predictions per image.")
 @click.option("--out", type=NEW_FILE, help="Write the predictions to this file, .csv or .json.")
 @click.option("--sheet", type=NEW_FILE, help="Draw images and first predictions to this PNG.")
+@RUNTIME
 @READING
 def predict(
     name: str,
@@ -45,9 +48,10 @@ def predict(
     sheet: Path | None,
     workers: int | None,
     exif: bool,
+    runtime: str | None,
     **network: Any,
 ) -> None:
-    """Classify images with the network NAME.
+    """Classify images with the network NAME, or with an exported one in the file NAME.onnx.
 
     Give paths of images, folders (searched recursively) or patterns such as 'holiday/*.jpg'. In folders and patterns, files that
     cannot be read as images are skipped and counted.
@@ -59,13 +63,13 @@ def predict(
         raise InputError(f"--out and --sheet are the same file, {out}: give another one")
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
         raise InputError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
-    net, _ = load(name, **network)
+    classify = _classifier(name, runtime, network)
     rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image.Image] = []
     passed_over: list[str] = []
     with tqdm(paths, unit="image", disable=None) as progress:
         for opened in _chunks(_open(progress, passed_over, workers, exif)):
-            rows += zip((path for path, _ in opened), classify(net, [image for _, image in opened], top=top), strict=True)
+            rows += zip((path for path, _ in opened), classify([image for _, image in opened], top=top), strict=True)
             pictures += [thumbnail(image) for _, image in opened] if sheet else []
     if not rows:
         raise InputError(f"there is no image that can be read: {'; '.join(passed_over[:3])}")
@@ -83,6 +87,17 @@ def predict(
     if passed_over:
         some = "; ".join(printable(why, _MAX_PATH) for why in passed_over[:3])
         click.echo(f"{len(passed_over):,} passed over: {some}{' ...' if len(passed_over) > 3 else ''}", err=True)
+
+
+def _classifier(name: str, runtime: str | None, network: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return the function that classifies images; torch is imported for networks alone."""
+    if is_onnx(name):
+        return open_exported(name, runtime, **network).classify
+    check_no_runtime(runtime, name)
+    from resnetlib.cli.common import load
+    from resnetlib.inference import classify
+
+    return partial(classify, load(name, **network)[0])
 
 
 def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:

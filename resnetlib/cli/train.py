@@ -8,8 +8,8 @@ from typing import Any
 import click
 import torch
 
-from resnetlib.cli.common import DEVICE, PATH, READING, Decorator, options
 from resnetlib.cli.grid import exit_with_grid, train_grid
+from resnetlib.cli.options import DEVICE, PATH, READING, Decorator, options
 from resnetlib.config import spec_from_dict
 from resnetlib.data import is_cifar10
 from resnetlib.disk import read_file

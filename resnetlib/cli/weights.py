@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import torch
 
-from resnetlib.cli.common import PATH
+from resnetlib.cli.options import PATH
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of

@@ -6,11 +6,13 @@ The check reads protobuf's wire format by a table of the fields that an image cl
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.spec import LARGEST
@@ -27,6 +29,9 @@ _MOST_BYTES = 2**31 - 1
 _MOST_FIELDS = 2_000_000
 """A file of many tiny fields would take long to read. The largest network here has some 100,000."""
 
+_MOST_PADDING, _MOST_CHANNELS = 64, 2**14
+"""The most pixels, and channels, that a node may add on each side."""
+
 _LONGEST_METADATA, _LONGEST_TEXT = 2**24, 200
 
 _MESSAGES: Mapping[str, Mapping[int, str]] = {
@@ -39,7 +44,7 @@ _MESSAGES: Mapping[str, Mapping[int, str]] = {
         1: "bytes", 2: "float", 3: "int", 4: "bytes", 5: "tensor", 7: "data*", 8: "int*", 9: "bytes*", 13: "bytes", 20: "int",
     },
     "tensor": {
-        1: "int*", 2: "int", 4: "data*", 5: "data*", 7: "data*", 8: "bytes", 9: "bytes", 10: "data*", 12: "bytes", 14: "int",
+        1: "int*", 2: "int", 4: "data*", 5: "data*", 7: "int*", 8: "bytes", 9: "bytes", 10: "data*", 12: "bytes", 14: "int",
         16: "entry*",
     },
     "value": {1: "bytes", 2: "type", 3: "bytes", 4: "entry*"},
@@ -49,6 +54,9 @@ _MESSAGES: Mapping[str, Mapping[int, str]] = {
     "dim": {1: "int", 2: "bytes", 3: "bytes"},
 }  # fmt: skip
 """The accepted fields of ONNX's messages, by their numbers, and their kinds; a star for those that may be repeated."""
+
+_LARGEST_FIELD = 30
+"""ONNX's messages have no larger number of a field; other files seem to."""
 
 _WIRE_TYPES = {"int": (0,), "float": (5,), "bytes": (2,), "data": (0, 1, 2, 5)}
 
@@ -65,75 +73,30 @@ _FORBIDDEN = {
 }
 """What fields that are not accepted are, for the error."""
 
-_OPERATORS = frozenset(
-    [
-        "Add",
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Clip",
-        "Concat",
-        "Constant",
-        "ConstantOfShape",
-        "Conv",
-        "DequantizeLinear",
-        "Div",
-        "Dropout",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Gelu",
-        "Gemm",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "GroupNormalization",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "InstanceNormalization",
-        "LayerNormalization",
-        "LeakyRelu",
-        "MatMul",
-        "Max",
-        "MaxPool",
-        "Min",
-        "Mish",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pad",
-        "Pow",
-        "QuantizeLinear",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Shape",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    ]
-)
-"""The operators of image classifiers."""
+_INPUTS: Mapping[str, tuple[int, int]] = {
+    operator: (least, most)
+    for (least, most), operators in {
+        (0, 0): "Constant",
+        (1, 1): "AveragePool Cast Elu Erf Exp Flatten Gelu GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish "
+        "Identity LeakyRelu MaxPool Mish Neg Reciprocal Relu Shape Sigmoid Softmax Sqrt Tanh Transpose",
+        (1, 2): "ReduceMax ReduceMean ReduceSum Split Squeeze",
+        (1, 3): "Clip Dropout",
+        (1, 64): "Max Min Sum",
+        (1, 10_000): "Concat",
+        (2, 2): "Add Div Gather MatMul Mul PRelu Pow Reshape Sub Unsqueeze",
+        (2, 3): "Pad Conv DequantizeLinear Gemm LayerNormalization QuantizeLinear",
+        (3, 3): "GroupNormalization InstanceNormalization",
+        (3, 5): "Slice",
+        (5, 5): "BatchNormalization",
+    }.items()
+    for operator in operators.split()
+}
+"""The operators of image classifiers, and how many inputs each takes, at least and at most."""
 
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a number, by ONNX's number of its data type: floats, 8-bit, 32-bit and 64-bit integers, and booleans."""
 
-_FLOAT, _NOT_ONNX = 1, "is no ONNX model, or is damaged or cut short"
+_FLOAT, _INT64, _NOT_ONNX = 1, 7, "is no ONNX model, or is damaged or cut short"
 _DIVISORS = frozenset({"kernel_shape", "strides", "dilations", "group", "num_groups", "num_outputs"})
 """Attributes that must be above 0; runtimes divide by some of them."""
 
@@ -191,8 +154,10 @@ def read_onnx(path: str | Path) -> OnnxFile:
         model = _Reader().read(memoryview(content), "model")
         if 7 not in model:
             raise InputError(_NOT_ONNX)
+        known = {_text(value.get(field, b"")) for number, field in ((5, 8), (11, 1)) for value in model[7].get(number, ())}
+        constants = {_text(tensor.get(8, b"")): tensor for tensor in model[7].get(5, ())}
         for node in model[7].get(1, ()):
-            _check_node(node)
+            known |= _check_node(node, known, constants)
         (images, shape), (logits, out) = (_single(model[7].get(field, ()), what) for field, what in ((11, "input"), (12, "output")))
         if len(shape) != 4 or not shape[1] or len(out) != 2 or not out[1]:
             raise InputError(f"must have an input (N, C, H, W) and logits (N, classes), got {_sizes(shape)} and {_sizes(out)}")
@@ -227,6 +192,8 @@ class _Reader:
             expected = _MESSAGES[kind].get(number)
             if expected is None:
                 what = _FORBIDDEN.get((kind, number), f"the unknown field {number} of a {kind}")
+                if number not in range(1, _LARGEST_FIELD + 1):
+                    raise InputError(_NOT_ONNX)
                 raise InputError(f"holds {what}, which is not accepted in an .onnx file")
             values = self._values(expected, wire, value)
             if expected.endswith("*"):
@@ -314,17 +281,39 @@ def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
         raise InputError(f"is damaged: a tensor of shape {dims} is stored in {length:,} bytes")
 
 
-def _check_node(node: Mapping[int, Any]) -> None:
-    """Raise ValueError unless a node is an operator of image classifiers, with attributes in their range."""
+def _check_node(node: Mapping[int, Any], known: Container[str], constants: dict[str, Mapping[int, Any]]) -> set[str]:
+    """Return a node's outputs; raise ValueError unless it is an operator of image classifiers, and reads known values."""
     domain, operator = _text(node.get(7, b"")), _text(node.get(4, b""))
-    if domain not in ("", "ai.onnx") or operator not in _OPERATORS:
+    if domain not in ("", "ai.onnx") or operator not in _INPUTS:
         full = printable(f"{domain}.{operator}" if domain else operator)
-        raise InputError(f"uses the operator {full}, which is none of those of image classifiers ({', '.join(sorted(_OPERATORS))})")
+        raise InputError(f"uses the operator {full}, which is none of those of image classifiers: {', '.join(sorted(_INPUTS))}")
+    inputs, outputs = ([_text(name) for name in node.get(field, ())] for field in (1, 2))
+    least, most = _INPUTS[operator]
+    if not least <= len(inputs) <= most or "" in inputs[:least] or not outputs or not outputs[0]:
+        raise InputError(f"is damaged: a {operator} has {len(inputs)} inputs and {len(outputs)} outputs")
+    if unknown := [name for name in inputs if name and name not in known]:
+        raise InputError(f"is damaged: a {operator} reads {printable(unknown[0])}, which no node before it computes")
+    if twice := [name for name in outputs if name and name in known]:
+        raise InputError(f"is damaged: {printable(twice[0])} is computed twice")
     for attribute in node.get(5, ()):
         name, values = _text(attribute.get(1, b"")), [*attribute.get(8, ()), *([attribute[3]] if 3 in attribute else [])]
-        least, largest = (1, 2**20) if name in _DIVISORS else (0, 2**14) if name == "pads" else (-(2**31), 2**31)
-        if not all(least <= value <= largest for value in values):
-            raise InputError(f"has a {operator} with {printable(name)} of {str(values)[:100]}, expected {least:,} to {largest:,}")
+        low, high = (1, LARGEST) if name in _DIVISORS else (0, _MOST_PADDING) if name == "pads" else (-(2**31), 2**31)
+        if not all(low <= value <= high for value in values):
+            raise InputError(f"has a {operator} with {printable(name)} of {str(values)[:100]}, expected {low:,} to {high:,}")
+        if operator == "Constant" and 5 in attribute:
+            constants[outputs[0]] = attribute[5]
+    if operator == "Pad":
+        _check_padding(constants.get(inputs[1], {}))
+    return {name for name in outputs if name}
+
+
+def _check_padding(sizes: Mapping[int, Any]) -> None:
+    """Raise ValueError unless the sizes of a padding are constant and small: they could exhaust the memory."""
+    values = sizes.get(7) or (np.frombuffer(sizes[9], "<i8").tolist() if sizes.get(2) == _INT64 and 9 in sizes else [])
+    sides = len(values) // 2
+    most = [_MOST_CHANNELS if i % sides == 1 else _MOST_PADDING for i in range(len(values))] if sides else []
+    if not values or len(values) % 2 or not all(0 <= value <= high for value, high in zip(values, most, strict=True)):
+        raise InputError(f"has a Pad by {str(values)[:100]}, expected constants of at most {_MOST_PADDING} pixels")
 
 
 def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[int | None]]:

@@ -192,10 +192,11 @@ def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 4  # errors are raised
     options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run([file.output], {file.input: x})[0]
+    session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    images, logits = file.input, [file.output]  # and not the file, whose content would stay in memory
+    return lambda x: session.run(logits, {images: x})[0]
 
 
 def _start_openvino(file: OnnxFile, threads: int | None, precision: Precision) -> Run:

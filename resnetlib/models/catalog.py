@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, check_not_exported
 
 _18 = ResNetSpec(block="basic", depths=(2, 2, 2, 2))
 _26 = ResNetSpec(block="bottleneck", depths=(2, 2, 2, 2))
@@ -122,6 +122,7 @@ def spec_of(name: str) -> Spec:
     if not isinstance(name, str):
         raise InputTypeError(f"name must be a str, got {type(name).__name__}")
     if name not in SPECS:
+        check_not_exported(name)
         near = nearest(name, SPECS) or ["see list_models()"]
         raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
     return SPECS[name]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import open_file, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, naming
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
@@ -100,6 +100,7 @@ def read_weights(path: str | Path, *, mmap: bool = False, prefix: str | None = N
             f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. If you trust it, read it with "
             "torch.load(path, weights_only=False), and save its state dict as safetensors."
         )
+    check_not_exported(path)
     return WeightsFile(select_prefix(_read_pickle(path), prefix, source=str(path)), None)
 
 

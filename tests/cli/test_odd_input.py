@@ -43,7 +43,7 @@ def hostile_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10")
     names = tuple(f"{i}\x1b[2J\r\n\ud800" for i in range(10))
     net.classes = names
-    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", lambda *_, **__: (net, net.preprocess))
+    monkeypatch.setattr(import_module("resnetlib.cli.common"), "load", lambda *_, **__: (net, net.preprocess))
 
 
 @pytest.mark.usefixtures("hostile_classes")
@@ -83,7 +83,7 @@ def options_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     for name, each in commands_of(command).items():
         yield from options_of(each, (*path, name))
     for parameter in command.params:
-        if type(parameter.type).__module__ == "resnetlib.cli.common" or "Path" in type(parameter.type).__name__:
+        if type(parameter.type).__module__ == "resnetlib.cli.options" or "Path" in type(parameter.type).__name__:
             yield path, command, parameter
 
 
@@ -91,7 +91,9 @@ ALL = list(options_of(main))
 
 
 def test_every_command_with_files_is_looked_at() -> None:
-    assert {"predict", "evaluate", "verify", "train", "finetune", "analyze", "weights", "demo"} == {path[0] for path, _, _ in ALL}
+    assert {"predict", "evaluate", "verify", "bench", "train", "finetune", "analyze", "weights", "demo"} == {
+        path[0] for path, _, _ in ALL
+    }
 
 
 @pytest.mark.parametrize(("path", "command", "parameter"), ALL, ids=lambda value: getattr(value, "name", None))
@@ -111,7 +113,7 @@ def test_an_empty_path_is_not_the_current_folder(
 
 
 def test_a_file_that_cannot_be_written_is_noticed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("resnetlib.cli.predict"), "load", None)
+    monkeypatch.setattr(import_module("resnetlib.cli.common"), "load", None)
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "file").touch()
     for out, why in (

@@ -81,6 +81,7 @@ def test_odd_images_are_read(what: str, tmp_path: Path) -> None:
         image = read_image(tmp_path / "x.png")
     assert image.mode == "RGB"
     assert min(image.size) > 0
+    assert image == read_image(io.BytesIO(READABLE[what]))
     assert not shown
     if "animated" in what:
         assert np.array_equal(np.asarray(image) > 127, np.asarray(Image.open(io.BytesIO(READABLE[what])).convert("RGB")) > 127)
@@ -96,6 +97,8 @@ def test_what_cannot_be_read_is_refused_in_a_line(what: str, tmp_path: Path) -> 
     ):
         read_image(tmp_path / "x.png")
     assert not shown
+    with pytest.raises(ValueError, match=f"the content is no image that can be read: .*{why}"):
+        read_image(io.BytesIO(content))
 
 
 def test_threads_that_read_images_leave_the_filters_of_warnings(tmp_path: Path) -> None:

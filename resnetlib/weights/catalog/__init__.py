@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, check_not_exported
 from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select
 from resnetlib.weights.catalog.tables import builders, default_tag
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
@@ -99,6 +99,7 @@ def describe(full_name: str) -> PretrainedConfig:
         if not tags:
             raise InputError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
         raise InputError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
+    check_not_exported(full_name)
     own = [f"{network}.{tag}" for network in [full_name.partition(".")[0]] for tag in tags_of(network)]
     near = nearest(full_name, own or pretrained_configs()) or own or ["see list_pretrained()"]
     raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")

@@ -1,0 +1,301 @@
+"""`resnetlib bench`: measure the speed, the memory and the cold start of networks. Exported ones are run without torch."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from resnetlib import __version__
+from resnetlib.cli.options import NEW_FILE
+from resnetlib.config import Spec, spec_from_dict
+from resnetlib.deploy.onnx_file import is_onnx, read_onnx
+from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
+from resnetlib.disk import write_atomically
+from resnetlib.errors import InputError
+from resnetlib.text import printable
+
+_SHORTEST = 0.02
+"""Seconds of a measurement: a network that takes less is run several times."""
+
+_ANSWER = "from resnetlib.cli.bench import answer; answer()"
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contestant:
+    """Something that classifies images.
+
+    Args:
+        network: name of the network, which contestants are compared by.
+        by: "torchvision", "eager", "optimize", or a runtime of .onnx files.
+        source: name of the network or of weights, or the path of an .onnx file.
+        shape: channels, height and width of the images.
+    """
+
+    network: str
+    by: str
+    source: str
+    shape: tuple[int, int, int]
+
+    def prepare(self, threads: int) -> Callable[[int], Run]:
+        """Load the network; return a function from the size of a batch to one that classifies such a batch of noise."""
+        noise = np.random.default_rng(0)
+        if self.by in get_args(Runtime):
+            model = OnnxModel(self.source, runtime=self.by, threads=threads)  # type: ignore[arg-type]
+
+            def exported(batch: int) -> Run:
+                x = noise.standard_normal((batch, *self.shape), np.float32)
+                return lambda: model(x)
+
+            return exported
+        import torch
+
+        torch.set_num_threads(threads)
+        if self.by == "torchvision":
+            from torchvision.models import get_model
+
+            net = get_model(self.network)
+        else:
+            import resnetlib
+
+            net = resnetlib.create_model(self.source)
+            if self.by == "optimize":
+                net = getattr(resnetlib, "optimize")(net)  # noqa: B009 - until it is there
+        net.eval()
+
+        def eager(batch: int) -> Run:
+            x = torch.from_numpy(noise.standard_normal((batch, *self.shape), np.float32))
+
+            @torch.inference_mode()
+            def run() -> object:
+                return net(x)
+
+            return run
+
+        return eager
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.option("--batch", default="1,16", metavar="N,N,...", help="Images in a batch.")
+@click.option("--rounds", default=10, type=click.IntRange(1), help="Measurements of each, in turns; medians are shown.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of each.", show_default="one per core")
+@click.option("--out", type=NEW_FILE, help="Write the figures to this JSON file.")
+def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, out: Path | None) -> None:
+    """Measure how fast networks, weights and exported networks (.onnx files) classify, on noise and on the CPU.
+
+    A network is measured as `create_model` returns it and as `optimize` does; an .onnx file in each runtime that is installed. If
+    torchvision has the network too, its speed is 1. The peak of the memory, and the time to the first answer, are those of a new
+    process for each.
+    """
+    batches = read_batches(batch)
+    threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    contestants = find_contestants(what)
+    with tqdm(total=len(contestants) * (1 + rounds * len(batches)), disable=None, unit="run") as progress:
+        starts = [first_answer(each, threads, max(batches), progress) for each in contestants]
+        seconds = time_in_turns(contestants, batches, rounds, threads, progress)
+    rows = []
+    for i, each in enumerate(contestants):
+        twin = next((j for j, other in enumerate(contestants) if (other.by, other.network) == ("torchvision", each.network)), None)
+        speeds = {}
+        for size in batches:
+            own = seconds[size][i]
+            ratio = None if twin is None else median(b / a for a, b in zip(own, seconds[size][twin], strict=True))
+            speeds[str(size)] = {
+                "images_per_second": size / median(own),
+                "ms_per_image": 1000 * median(own) / size,
+                "over_torchvision": ratio,
+            }
+        start, peak = starts[i]
+        rows.append(
+            {"network": each.network, "by": each.by, "source": each.source, "batches": speeds}
+            | {"cold_start_seconds": start, "peak_mib": peak}
+        )
+    about = {"processor": processor(), "threads": threads, "rounds": rounds, "versions": versions()}
+    click.echo(table(rows, batches))
+    click.echo(f"\n{threads} threads of {about['processor']}; {', '.join(f'{k} {v}' for k, v in versions().items())}")
+    if out is not None:
+        write_atomically(out, (json.dumps({**about, "rows": rows}, indent=1) + "\n").encode())
+        click.echo(f"wrote {printable(out)}")
+
+
+def read_batches(text: str) -> list[int]:
+    """Return the sizes of batches in an option, each once."""
+    try:
+        sizes = list(dict.fromkeys(map(int, text.split(","))))
+    except ValueError:
+        sizes = []
+    if not sizes or not all(1 <= size <= 4096 for size in sizes):
+        raise InputError(f"--batch must be numbers from 1 to 4,096 with commas between them, got {text!r}")
+    return sizes
+
+
+def find_contestants(what: Sequence[str]) -> list[Contestant]:
+    """Return what is measured for these names and files, torchvision's network first."""
+    found: dict[Contestant, None] = {}
+    for name in what:
+        for contestant in _exported(name) if is_onnx(name) else _eager(name):
+            if contestant.by != "torchvision" or not any(
+                (each.by, each.network) == ("torchvision", contestant.network) for each in found
+            ):
+                found[contestant] = None
+    return list(found)
+
+
+def _exported(path: str) -> Iterator[Contestant]:
+    file = read_onnx(path)
+    channels, *sides = file.input_shape
+    usual = file.preprocessing.size if file.preprocessing else 224
+    height, width = (side or usual for side in sides)
+    shape = (channels, height, width)
+    network = file.metadata["name"] if file.metadata else Path(path).stem
+    if file.metadata:
+        yield from _twin(network, spec_from_dict(file.metadata["spec"]), shape)
+    choose_runtime()
+    for runtime in get_args(Runtime):
+        if find_spec(runtime) is not None:
+            yield Contestant(network=network, by=runtime, source=path, shape=shape)
+
+
+def _eager(name: str) -> Iterator[Contestant]:
+    import resnetlib
+
+    net = resnetlib.create_model(name, device="meta") if name in resnetlib.list_models() else resnetlib.create_model(name)
+    cfg = net.pretrained_cfg
+    size = net.preprocess.size if net.preprocess else {"imagenet": 224, "cifar": 32}[net.spec.stem]
+    shape = (net.preprocess.channels if net.preprocess else 3, size, size)
+    network = cfg.name or Path(name).name
+    yield from _twin(network, net.spec, shape)
+    yield Contestant(network=network, by="eager", source=name, shape=shape)
+    if hasattr(resnetlib, "optimize"):
+        yield Contestant(network=network, by="optimize", source=name, shape=shape)
+
+
+def _twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Contestant]:
+    """Yield torchvision's network, if it has the same."""
+    from torchvision.models import list_models
+
+    from resnetlib.models import spec_of
+
+    if network in list_models() and spec_of(network) == spec and shape[0] == 3:
+        yield Contestant(network=network, by="torchvision", source=network, shape=shape)
+
+
+def time_in_turns(
+    contestants: Sequence[Contestant], batches: Sequence[int], rounds: int, threads: int, progress: Any
+) -> dict[int, list[list[float]]]:
+    """Return the seconds for a batch of each size, of each contestant in each round."""
+    prepared = [each.prepare(threads) for each in contestants]
+    seconds: dict[int, list[list[float]]] = {}
+    for size in batches:
+        runs = [prepare(size) for prepare in prepared]
+        repeats = []
+        for run in runs:
+            run()
+            repeats.append(max(1, round(_SHORTEST / _time(run, 1))))
+        seconds[size] = [[] for _ in runs]
+        for _ in range(rounds):
+            for i, (run, times) in enumerate(zip(runs, repeats, strict=True)):
+                progress.set_description(f"{contestants[i].network}, {contestants[i].by}, batch {size}")
+                seconds[size][i].append(_time(run, times))
+                progress.update()
+    return seconds
+
+
+def _time(run: Run, times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
+
+
+def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
+    """Return the seconds until a new process has classified an image, and its peak of memory after a large batch, in MiB."""
+    progress.set_description(f"{contestant.network}, {contestant.by}, cold start")
+    fields = [getattr(contestant, name) for name in ("network", "by", "source", "shape")]
+    start = time.perf_counter()
+    command = [sys.executable, "-P", "-c", _ANSWER, json.dumps([fields, threads, batch])]
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as process,  # noqa: S603
+    ):
+        assert process.stdout is not None  # noqa: S101 - for type checkers
+        answered, seconds = process.stdout.readline(), time.perf_counter() - start
+        peak = process.stdout.readline()
+        if not answered or not peak:
+            errors.seek(0)
+            last = errors.read().strip().splitlines()[-1:] or [f"exit status {process.wait()}"]
+            raise InputError(f"{contestant.by} cannot run {contestant.source}: {printable(last[0], 500)}")
+    progress.update()
+    return seconds, float(peak) or None
+
+
+def answer() -> None:
+    """Classify an image, and print a line; classify a batch, and print the peak of this process's memory, in MiB."""
+    (network, by, source, shape), threads, batch = json.loads(sys.argv[1])
+    prepare = Contestant(network=network, by=by, source=source, shape=tuple(shape)).prepare(threads)
+    prepare(1)()
+    print("answered", flush=True)
+    prepare(batch)()
+    print(peak_memory(), flush=True)
+
+
+def peak_memory() -> float:
+    """Return the largest resident memory of this process so far, in MiB; 0 where it is unknown."""
+    try:  # not of getrusage: its peak begins with that of the process that started this one
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    except (OSError, StopIteration):
+        return 0.0
+
+
+def table(rows: Sequence[Any], batches: Sequence[int]) -> str:
+    """Format the figures as a table."""
+    heads = [f"{what} at {size}" for size in batches for what in ("img/s", "ms/image", "ratio")]
+    lines = [["network", "by", *heads, "peak MiB", "cold start"]]
+    for row in rows:
+        line = [printable(row["network"], 60), row["by"]]
+        for speed in row["batches"].values():
+            ratio = speed["over_torchvision"]
+            line += [f"{speed['images_per_second']:,.1f}", f"{speed['ms_per_image']:,.2f}", f"{ratio:.2f}" if ratio else "-"]
+        lines.append([*line, f"{row['peak_mib']:,.0f}" if row["peak_mib"] else "-", f"{row['cold_start_seconds']:.2f} s"])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["  ".join([*map(str.ljust, line[:2], widths[:2]), *map(str.rjust, line[2:], widths[2:])]) for line in lines]
+    return "\n".join(text.rstrip() for text in texts)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what was measured, where it is installed."""
+    found = {"resnetlib": __version__}
+    for package in ("torch", "torchvision", "onnxruntime", "openvino"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
