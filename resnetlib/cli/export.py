@@ -7,7 +7,7 @@ import click
 
 from resnetlib.cli.common import load, read_batches
 from resnetlib.cli.options import NEW_FILE, PATH, PRETRAINED, READING
-from resnetlib.deploy.onnx_export import IMAGES, resized
+from resnetlib.deploy.onnx_export import IMAGES, choose_size
 from resnetlib.deploy.onnx_export import export as export_network
 from resnetlib.errors import InputError
 from resnetlib.text import printable
@@ -61,9 +61,8 @@ def export(
     """
     if int8 and data is None:
         raise InputError(f"--int8 needs images to calibrate with: add --data FOLDER; {IMAGES} training images are used")
-    net, preprocess = load(name, device="cpu", **network)
-    if isinstance(size, int):
-        net.preprocess = resized(preprocess, size)
+    net, _ = load(name, device="cpu", **network)
+    net.preprocess = choose_size(net, size)[1]
     batches = None
     if data is not None:
         _, batches = read_batches(

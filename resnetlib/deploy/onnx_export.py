@@ -203,7 +203,7 @@ def export(
         )
     if calibration is not None and not int8:
         raise InputError("calibration is for int8=True: to compare on images of your own, give images=batches")
-    pixels, preprocess = _sizes(net, size)
+    pixels, preprocess = choose_size(net, size)
     shape = (net.in_chans, None if size == "dynamic" else pixels)
     calibrating = None if calibration is None else _gather("calibration", calibration, *shape)
     given = calibrating if images is None else _gather("images", images, *shape)
@@ -273,16 +273,8 @@ def _check_exportable(net: Backbone) -> None:
         )
 
 
-def resized(preprocess: Preprocessing, size: int) -> Preprocessing:
-    """Scale a preprocessing to another input size."""
-    if size == preprocess.size:
-        return preprocess
-    resize = round(size * preprocess.resize / preprocess.size)
-    return replace(preprocess, size=size, resize=max(size, min(LARGEST, resize)))
-
-
-def _sizes(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[int, Preprocessing | None]:
-    """Return the input's height, for "dynamic" an example, and the preprocessing for it."""
+def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[int, Preprocessing | None]:
+    """Return the input's height in pixels, for "dynamic" that of an example, and the preprocessing for it."""
     preprocess = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
     if preprocess is not None and preprocess.channels != net.in_chans:
         raise InputError(f"net.preprocess makes {preprocess.channels} channels, and the network takes {net.in_chans}")
@@ -292,7 +284,10 @@ def _sizes(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[int, P
     pixels = as_integer(size)
     if pixels is None or not net.smallest_input <= pixels <= LARGEST:
         raise InputError(f"size must be 'dynamic', or an integer from {net.smallest_input} to {LARGEST:,}, got {size!r}")
-    return pixels, preprocess and resized(preprocess, pixels)
+    if preprocess is not None and pixels != preprocess.size:
+        resize = max(pixels, min(LARGEST, round(pixels * preprocess.resize / preprocess.size)))
+        preprocess = replace(preprocess, size=pixels, resize=resize)
+    return pixels, preprocess
 
 
 def _usual(net: Backbone) -> Preprocessing:
