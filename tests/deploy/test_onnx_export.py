@@ -14,6 +14,7 @@ import tiny
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from untouched import untouched
 
 import resnetlib
@@ -226,7 +227,7 @@ def test_networks_that_are_not_exported(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_pruned_network_says_how_to_make_it_plain(tmp_path: Path) -> None:
     net = trained("resnet")
-    nn.utils.prune.l1_unstructured(net.conv1, "weight", 0.5)
+    prune.l1_unstructured(net.conv1, "weight", 0.5)
     net(torch.randn(2, 3, 32, 32))
     with pytest.raises(ValueError, match=r"torch.nn.utils.prune.remove"):
         export(net, tmp_path / "net.onnx")
