@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "finetuning/finetune": {"config", "modules", "data", "train", "weights", "zoo"},
     "analysis": {"config", "deploy", "modules"},
     "deploy": {"config", "images", "modules", "predictions"},
+    "deploy/onnx_export": {"config", "images", "modules"},
     "data": {"config", "images"},
     "inference": {"config", "deploy", "images", "modules", "predictions"},
     "train": {"config", "modules", "weights", "data", "images", "inference", "finetuning", "zoo"},

@@ -18,6 +18,7 @@ _COMMANDS = {
     "predict": ("predict", "Classify images."),
     "evaluate": ("evaluate", "Measure a network's accuracy on a folder of images."),
     "verify": ("evaluate", "Measure the accuracy of pretrained weights, and compare it with the published one."),
+    "export": ("export", "Export a network to an ONNX file, in fp32 or int8."),
     "bench": ("bench", "Measure speed, memory and cold start, of exported networks too."),
     "train": ("train", "Train a network on CIFAR-10 or on a folder of images."),
     "finetune": ("finetune", "Fine-tune pretrained weights on a folder of images."),
@@ -87,4 +88,4 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="resnetlib")
 def main() -> None:
-    """Load, evaluate, train, fine-tune and analyze residual networks."""
+    """Load, evaluate, export, train, fine-tune and analyze residual networks."""

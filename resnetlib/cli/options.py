@@ -72,7 +72,7 @@ def options(*decorators: Decorator) -> Decorator:
 
 DEVICE = click.option("--device", help="Device to compute on.", show_default="cuda if there is one, else cpu")
 
-NETWORK = options(
+PRETRAINED = options(
     click.argument("name"),
     click.option(
         "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the first that info lists"
@@ -80,8 +80,10 @@ NETWORK = options(
     click.option(
         "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."
     ),
-    DEVICE,
 )
+"""The arguments of `load`, without the device."""
+
+NETWORK = options(PRETRAINED, DEVICE)
 """The arguments of `load`."""
 
 RUNTIME = click.option(

@@ -1,23 +1,27 @@
-"""Make trained networks faster, and run exported ones. Names are imported when they are first used: running needs no torch."""
+"""Make trained networks faster, export them, and run exported ones. Names are imported when used, as running needs no torch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnetlib.deploy.fold import NormPairs, copy_sharing_parameters, find_conv_norm_pairs, fold_norms, fold_state, remove_norms
+    from resnetlib.deploy.onnx_export import ExportReport, RuntimeCheck, export
     from resnetlib.deploy.onnx_model import OnnxModel
 
 __all__ = [
+    "ExportReport",
     "NormPairs",
     "OnnxModel",
+    "RuntimeCheck",
     "copy_sharing_parameters",
+    "export",
     "find_conv_norm_pairs",
     "fold_norms",
     "fold_state",
     "remove_norms",
 ]
 
-_MODULES = {"OnnxModel": "onnx_model"}
+_MODULES = {"OnnxModel": "onnx_model"} | dict.fromkeys(("ExportReport", "RuntimeCheck", "export"), "onnx_export")
 """The modules of names that are not in `fold`."""
 
 if not TYPE_CHECKING:

@@ -91,7 +91,7 @@ ALL = list(options_of(main))
 
 
 def test_every_command_with_files_is_looked_at() -> None:
-    assert {"predict", "evaluate", "verify", "bench", "train", "finetune", "analyze", "weights", "demo"} == {
+    assert {"predict", "evaluate", "verify", "bench", "export", "train", "finetune", "analyze", "weights", "demo"} == {
         path[0] for path, _, _ in ALL
     }
 
