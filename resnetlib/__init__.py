@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         weights,
         zoo,
     )
+    from resnetlib.deploy.fuse import *
     from resnetlib.experiments import *
     from resnetlib.finetuning import *
     from resnetlib.finetuning.finetune import *
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments")
+_ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments", "deploy.fuse")
 """The modules whose `__all__` is public in this package."""
 
 _SUBMODULES = (

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from resnetlib.config import MEAN_STD, Preprocessing
 from resnetlib.data import read_image
+from resnetlib.deploy import OptimizedNetwork
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "Prediction", "classify", "evaluate", "transform_for"]
 
+Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 
 _BATCH = 32
@@ -66,7 +68,7 @@ class Evaluation:
     confusion: Tensor | None = field(default=None, compare=False, repr=False)
 
 
-def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
+def transform_for(net: Network, *, exif: bool = True) -> "Compose":
     """Return a network's preprocessing as a torchvision v2 transform, for a data set.
 
     Args:
@@ -81,7 +83,7 @@ def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
         >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
-    check_network(net)
+    _check(net)
     if not isinstance(net.preprocess, Preprocessing):
         what = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
         raise InputError(f"{what}, got {net.preprocess!r}")
@@ -90,16 +92,16 @@ def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
 
 @overload
 def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-    net: Backbone, images: "str | Path | Image", *, top: int = ..., exif: bool = ...
+    net: Network, images: "str | Path | Image", *, top: int = ..., exif: bool = ...
 ) -> list[Prediction]: ...
 @overload
 def classify(
-    net: Backbone, images: "Tensor | NDArray[np.uint8]", *, top: int = ..., exif: bool = ...
+    net: Network, images: "Tensor | NDArray[np.uint8]", *, top: int = ..., exif: bool = ...
 ) -> list[Prediction] | list[list[Prediction]]: ...
 @overload
-def classify(net: Backbone, images: Sequence[AnImage], *, top: int = ..., exif: bool = ...) -> list[list[Prediction]]: ...
+def classify(net: Network, images: Sequence[AnImage], *, top: int = ..., exif: bool = ...) -> list[list[Prediction]]: ...
 def classify(
-    net: Backbone,
+    net: Network,
     images: "str | Path | Image | Tensor | NDArray[np.uint8] | Sequence[AnImage]",
     *,
     top: int = 5,
@@ -112,7 +114,7 @@ def classify(
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: a network with `preprocess`; used in eval mode, and returned to its own mode.
+        net: a network with `preprocess`, or what `optimize` returns for it; used in eval mode, and returned to its own mode.
         images: an image, a sequence of images, or a batch: a uint8 tensor `(N, C, H, W)` or array `(N, H, W, C)`.
         top: number of predictions per image.
         exif: whether to turn files and PIL images upright by their EXIF orientation.
@@ -135,7 +137,7 @@ def classify(
         >>> len(classify(net, [torch.zeros(3, 40, 30, dtype=torch.uint8), torch.zeros(3, 32, 32, dtype=torch.uint8)]))
         2
     """
-    check_network(net)
+    _check(net)
     preprocess = net.preprocess
     if preprocess is None:
         raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
@@ -160,6 +162,12 @@ def classify(
     return predictions
 
 
+def _check(net: object) -> None:
+    """Raise TypeError for anything but a network, optimized or not."""
+    if not isinstance(net, OptimizedNetwork):
+        check_network(net)
+
+
 def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> Tensor:
     """Return a network's input for an image of any kind."""
     if isinstance(image, str | Path):
@@ -177,13 +185,13 @@ def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> T
     return preprocess(image)
 
 
-def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
+def evaluate(net: Network, batches: Iterable[tuple[Tensor, Tensor]], *, confusion: bool = False) -> Evaluation:
     """Measure a network's accuracy.
 
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: the network; used in eval mode, and returned to its own mode.
+        net: the network, or what `optimize` returns for it; used in eval mode, and returned to its own mode.
         batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`.
         confusion: whether to compute the confusion matrix.
 
@@ -195,7 +203,7 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
-    check_network(net)
+    _check(net)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     like, classes = next(net.parameters()), net.num_classes
@@ -232,7 +240,7 @@ def _pair(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), tensors of as many integers")
 
 
-def _check_preprocessed(net: Backbone, x: Tensor) -> None:
+def _check_preprocessed(net: Network, x: Tensor) -> None:
     """Raise ValueError for images whose values are those of pixels, from 0 to 255, instead of those of normalized ones."""
     if x.ndim != 4 or not x.numel():
         return

@@ -33,10 +33,23 @@ ARROWS: dict[str, set[str]] = {
     "analysis": {"config", "deploy", "modules"},
     "deploy": {"config", "modules"},
     "data": {"config"},
-    "inference": {"config", "data", "modules", "weights"},
+    "inference": {"config", "data", "deploy", "modules", "weights"},
     "train": {"config", "modules", "weights", "data", "inference", "finetuning", "zoo"},
     "experiments": {"analysis", "models", "train"},
-    "cli": {"config", "models", "modules", "weights", "zoo", "analysis", "data", "inference", "train", "finetuning", "experiments"},
+    "cli": {
+        "config",
+        "models",
+        "modules",
+        "weights",
+        "zoo",
+        "analysis",
+        "data",
+        "deploy",
+        "inference",
+        "train",
+        "finetuning",
+        "experiments",
+    },
 }
 """Which rooms each room may import from, besides `BASE`; a file that stands above its room has its own entry."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.cli.common import IMAGES, NETWORK, NEW_FILE, load, read_batches
+from resnetlib.deploy import optimize
 from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
 from resnetlib.inference import Evaluation
@@ -66,7 +67,7 @@ def verify(name: str, data: Path, batch: int, workers: int | None, exif: bool, *
 def _evaluate(net: Backbone, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:
     count, batches = read_batches(net, data, batch, **reading)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
-        return measure(net, progress, confusion=confusion)
+        return measure(optimize(net), progress, confusion=confusion)
 
 
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> None:

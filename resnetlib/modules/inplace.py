@@ -40,7 +40,7 @@ def ends_with(child: str) -> Callable[[Method], Method]:
 
 def activate(relu: nn.Module, x: Tensor, source: nn.Module | None) -> Tensor:
     """Return `relu(x)`, computed in place if possible; call any other module. `source` is the module that computed `x`."""
-    if type(relu) is nn.ReLU and _is_unrecorded(x) and _returns_new_tensor(source) and _is_unwatched(relu):
+    if type(relu) is nn.ReLU and _is_unrecorded(x) and returns_new_tensor(source) and is_unwatched(relu):
         return x.relu_()
     y: Tensor = relu(x)
     return y
@@ -51,7 +51,7 @@ def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
     if not _is_unrecorded(branch):
         return block.out(block.join(skip, branch))  # type: ignore[no-any-return]
     join = block.join
-    joins_in_place = type(join) is Add and _is_unwatched(join) and _returns_new_tensor(_last_child(block, block.branch))
+    joins_in_place = type(join) is Add and is_unwatched(join) and returns_new_tensor(_last_child(block, block.branch))
     if joins_in_place and type(skip) is Tensor and _layout(skip) == _layout(branch):
         y = branch.add_(skip)
     else:
@@ -84,11 +84,12 @@ def _is_unrecorded(x: Tensor) -> bool:
     )
 
 
-def _is_unwatched(module: nn.Module) -> bool:
+def is_unwatched(module: nn.Module) -> bool:
     """Return whether a module has no hook, and the `forward` of its class."""
     watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return not watched and "forward" not in vars(module)
 
 
-def _returns_new_tensor(module: nn.Module | None) -> bool:
-    return type(module) in _NEW_OUTPUT and _is_unwatched(module)  # type: ignore[arg-type]
+def returns_new_tensor(module: nn.Module | None) -> bool:
+    """Return whether a module's output is a tensor that nobody else has, and that no hook has seen."""
+    return type(module) in _NEW_OUTPUT and is_unwatched(module)  # type: ignore[arg-type]
