@@ -24,6 +24,9 @@ __all__ = ["OptimizedNetwork", "optimize"]
 
 logger = logging.getLogger("resnetlib")
 
+_SIZES = 3
+"""Sizes of a map for which a convolution keeps its weights in oneDNN's layout; other sizes take the plain convolution."""
+
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d, FrozenSyncBatchNorm)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, DilatedAvgPool2d)
 _IDENTITIES = (nn.Identity, nn.Dropout)
@@ -50,6 +53,7 @@ class FusedConv2d(nn.Module):
         super().__init__()
         self.stride, self.dilation, self.padding = list(conv.stride), list(conv.dilation), [int(p) for p in conv.padding]
         self.groups, self.relu = conv.groups, relu
+        self.packs: dict[tuple[int, ...], Tensor | None] = {}
         state = {f"conv.{name}": tensor.detach().double() for name, tensor in conv.named_parameters()}
         if norm is not None:
             state |= {f"norm.{name}": tensor.detach().double() for name, tensor in norm.state_dict().items()}
@@ -59,42 +63,38 @@ class FusedConv2d(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Convolve, add, and apply the ReLU."""
-        options = self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
-        relu = "relu" if self.relu else "none"
-        if not self.weight.is_mkldnn:
+        options = self.bias, self.padding, self.stride, self.dilation, self.groups
+        packed = self._packed(x)
+        if packed is None:
             y = torch.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
             y = y if other is None else y.add_(other)
             return y.relu_() if self.relu else y
         if other is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, *options, relu, [], "")  # type: ignore[no-any-return]
-        end = *options, "add", 1.0, "relu" if self.relu else None, [], None
+            relu = "relu" if self.relu else "none"
+            return torch.ops.mkldnn._convolution_pointwise(x, packed, *options, relu, [], "")  # type: ignore[no-any-return]
+        end = "add", 1.0, "relu" if self.relu else None, [], None
         if self.overwrites:
-            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, *end)  # type: ignore[no-any-return]
-        return torch.ops.mkldnn._convolution_pointwise.binary(x, other, *end)  # type: ignore[no-any-return]
+            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, packed, *options, *end)  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._convolution_pointwise.binary(x, other, packed, *options, *end)  # type: ignore[no-any-return]
 
-    def pack(self) -> None:
-        """Put the weights into oneDNN's layout."""
-        options = self.padding, self.stride, self.dilation, self.groups, None
-        packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *options)
-        self.weight = nn.Parameter(packed, requires_grad=False)
+    def _packed(self, x: Tensor) -> Tensor | None:
+        """Return the weights in oneDNN's layout for the size of `x`; None for the plain convolution.
 
-    def plain_weight(self) -> Tensor:
-        """Return the weights in PyTorch's layout."""
-        return self.weight.to_dense() if self.weight.is_mkldnn else self.weight
+        The best layout depends on the size, and each call with another one would convert the weights, slower than the convolution.
+        """
+        size = tuple(x.shape[2:]) if self.weight.shape[2:].numel() > 1 else ()
+        if size not in self.packs:
+            packs = _can_pack(self.weight) and sum(each is not None for each in self.packs.values()) < _SIZES
+            self.packs[size] = self._pack(x) if packs else None
+        return self.packs[size]
+
+    def _pack(self, x: Tensor) -> Tensor:
+        options = self.padding, self.stride, self.dilation, self.groups, list(x.shape)
+        return torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *options)  # type: ignore[no-any-return]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles hold: tensors in oneDNN's layout can be neither copied nor saved."""
-        weight = nn.Parameter(self.plain_weight().detach(), requires_grad=False)
-        return {**vars(self), "_parameters": {**self._parameters, "weight": weight}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if _can_pack(self.weight):
-            self.pack()
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[f"{prefix}weight"] = self.plain_weight()
+        return {**vars(self), "packs": {}}
 
     def extra_repr(self) -> str:
         """Show the shape and what is fused."""
@@ -236,9 +236,6 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         left = _fuse(graph, copied)
         network = fx.GraphModule(copied, graph, "Optimized")
         network.to(dtype=dtype, memory_format=torch.channels_last)
-        for module in network.modules():
-            if isinstance(module, FusedConv2d) and _can_pack(module.weight):
-                module.pack()
     if left:
         listed = ", ".join(f"{name} ({why})" for name, why in left.items())
         logger.info("optimize left %d modules as they are: %s", len(left), listed)
@@ -351,7 +348,7 @@ def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]
 
 def _can_pack(weight: Tensor) -> bool:
     """Return whether PyTorch's oneDNN operators take these weights."""
-    return weight.device.type == "cpu" and not weight.is_mkldnn and _operators_work(weight.dtype)
+    return weight.device.type == "cpu" and _operators_work(weight.dtype)
 
 
 @cache
@@ -365,9 +362,10 @@ def _operators_work(dtype: torch.dtype) -> bool:
         parameter.data = torch.randn(parameter.shape, generator=generator) / 6
     x, other = (torch.randn(1, channels, 5, 5, generator=generator).to(dtype) for channels in (4, 8))
     fused = FusedConv2d(conv, None, relu=True).to(dtype)
+    fused.packs[5, 5] = None
     wanted = [fused(x), fused(x, other)]
     try:
-        fused.pack()
+        fused.packs[5, 5] = fused._pack(x)
         found = [fused(x), fused(x, other)]
         fused.overwrites = True
         found.append(fused(x, other))

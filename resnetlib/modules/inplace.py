@@ -51,11 +51,9 @@ def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
     if not _is_unrecorded(branch):
         return block.out(block.join(skip, branch))  # type: ignore[no-any-return]
     join = block.join
-    joins_in_place = type(join) is Add and is_unwatched(join) and returns_new_tensor(_last_child(block, block.branch))
-    if joins_in_place and type(skip) is Tensor and _layout(skip) == _layout(branch):
-        y = branch.add_(skip)
-    else:
-        y = join(skip, branch)
+    adds = type(join) is Add and is_unwatched(join) and type(skip) is Tensor and _layout(skip) == _layout(branch)
+    in_place = adds and returns_new_tensor(_last_child(block, block.branch))
+    y = branch.add_(skip) if in_place else join(skip, branch)
     relu = _last_child(block, block.out)
     return block.out(y) if relu is None else activate(relu, y, join)  # type: ignore[no-any-return]
 

@@ -3,7 +3,6 @@
 import copy
 import io
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +20,13 @@ IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(params=["packed", "plain"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With oneDNN's operators, and without them, as on a GPU."""
     if request.param == "plain":
         monkeypatch.setattr(fuse, "_operators_work", lambda dtype: False)
     elif not fuse._operators_work(torch.float32):
         pytest.skip("PyTorch's oneDNN operators are not there")
-    yield request.param
+    return request.param  # type: ignore[no-any-return]
 
 
 def network(spec: Spec, **options: Any) -> Any:
@@ -54,11 +53,14 @@ def fused(fast: OptimizedNetwork, kind: type[nn.Module] = FusedConv2d) -> list[A
     return [module for module in fast.modules() if isinstance(module, kind)]
 
 
+def packs(module: FusedConv2d) -> list[Tensor]:
+    return [packed for packed in module.packs.values() if packed is not None]
+
+
 def test_outputs_are_the_same(spec: Spec, way: str) -> None:
     net = network(spec)
     fast = optimize(net)
-    assert all(module.weight.is_mkldnn == (way == "packed") for module in fused(fast))
-    for size, n in ((32, 3), (32, 1), (47, 2)):  # other batches and sizes than any that it was made with
+    for size, n in ((32, 3), (32, 1), (47, 2), (33, 1), (34, 1)):  # batches and sizes take turns
         x = torch.randn(n, 3, size, size)
         for layout in (torch.contiguous_format, torch.channels_last):
             images = x.to(memory_format=layout)
@@ -67,6 +69,9 @@ def test_outputs_are_the_same(spec: Spec, way: str) -> None:
             assert torch.equal(images, before)
             with torch.inference_mode():
                 assert_same(fast(images), output(net, images))
+    for module in fused(fast):
+        assert len(packs(module)) in ((0,) if way == "plain" else (1,) if module.weight.shape[2:].numel() == 1 else (1, 2, 3))
+    assert len(packs(fused(fast)[0])) == (3 if way == "packed" else 0)
 
 
 @pytest.mark.parametrize("options", [{"num_classes": 0}, {"num_classes": 0, "global_pool": ""}])
@@ -78,11 +83,9 @@ def test_networks_without_a_head(options: Any, way: str) -> None:
 
 def test_every_norm_after_a_convolution_is_folded_and_no_other_left() -> None:
     fast = optimize(create_model("resnet50"))
-    assert (len(fused(fast)), sum(module.relu for module in fused(fast)), sum(module.overwrites for module in fused(fast))) == (
-        53,
-        49,
-        16,
-    )
+    assert len(fused(fast)) == 53
+    assert sum(module.relu for module in fused(fast)) == 49
+    assert sum(module.overwrites for module in fused(fast)) == 16
     assert not any(isinstance(module, nn.BatchNorm2d | nn.ReLU | nn.Conv2d) for module in fast.modules())
     dense = optimize(create_model("densenet121"))
     assert len(fused(dense)) == 120
@@ -109,7 +112,7 @@ def test_it_is_a_copy_in_evaluation_mode() -> None:
     assert net.training
     assert not any(module.training for module in fast.modules())
     own = {parameter.data_ptr() for parameter in net.parameters()}
-    assert not any(p.data_ptr() in own for p in fast.parameters() if not p.is_mkldnn)
+    assert not any(p.data_ptr() in own for p in fast.parameters())
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
@@ -248,9 +251,12 @@ def test_errors() -> None:
 def test_operators_that_fail_or_are_wrong_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(FAMILIES["resnet"])
     fuse._operators_work.cache_clear()
-    monkeypatch.setattr(FusedConv2d, "pack", lambda self: torch.ops.mkldnn.there_is_no_such_operator())
+    monkeypatch.setattr(FusedConv2d, "_pack", lambda self, x: torch.ops.mkldnn.there_is_no_such_operator())
     fast = optimize(net)
-    assert not any(module.weight.is_mkldnn for module in fused(fast))
+    assert_same(fast(IMAGES), output(net))
+    assert not any(packs(module) for module in fused(fast))
+    fuse._operators_work.cache_clear()
+    monkeypatch.setattr(FusedConv2d, "_pack", lambda self, x: 2 * self.weight)
     assert_same(fast(IMAGES), output(net))
     fuse._operators_work.cache_clear()
 

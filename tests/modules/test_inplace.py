@@ -177,7 +177,7 @@ class KeepingBlock(BasicBlock):
 
 
 class KeepingResNet(ResNet):
-    block_types = {**ResNet.block_types, ("post", "basic"): KeepingBlock}
+    block_types = {**ResNet.block_types, ("post", "basic"): KeepingBlock}  # noqa: RUF012
 
 
 def test_what_users_put_in_keeps_its_tensors() -> None:
