@@ -133,6 +133,12 @@ class OptimizedNetwork(nn.Module):
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`. Images of any dtype and layout are converted.
 
+    Args:
+        network: the graph, with its modules.
+        original: the network that it was made from.
+        dtype: dtype of the weights and the output.
+        left: names of the modules that run as in the original, and why.
+
     Attributes:
         left: names of the modules that run as in the original, and why.
         dtype: dtype of the weights and the output.
@@ -188,8 +194,8 @@ class OptimizedNetwork(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        """Show the dtype."""
-        return f"dtype={self.dtype}"
+        """Show the dtype, and how many modules are left as they were."""
+        return f"dtype={self.dtype}" + (f", {len(self.left)} modules left" if self.left else "")
 
 
 def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNetwork:
@@ -236,9 +242,8 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         left = _fuse(graph, copied)
         network = fx.GraphModule(copied, graph, "Optimized")
         network.to(dtype=dtype, memory_format=torch.channels_last)
-    if left:
-        listed = ", ".join(f"{name} ({why})" for name, why in left.items())
-        logger.info("optimize left %d modules as they are: %s", len(left), listed)
+    for name, why in left.items():
+        logger.debug("optimize leaves %s as it is: %s", name, why)
     return OptimizedNetwork(network, net, dtype, left)
 
 

@@ -182,7 +182,7 @@ def test_what_is_left_is_said(caplog: pytest.LogCaptureFixture) -> None:
     nn.utils.parametrizations.weight_norm(net.layer1[1].conv1)
     net.layer2[0].bn1 = nn.GroupNorm(2, 16)
     net.layer2[0].relu1 = nn.LeakyReLU()
-    with caplog.at_level(logging.INFO, "resnetlib"):
+    with caplog.at_level(logging.DEBUG, "resnetlib"):
         fast = optimize(net.eval())
     assert_same(fast(IMAGES), output(net))
     assert fast.left == {
@@ -191,7 +191,8 @@ def test_what_is_left_is_said(caplog: pytest.LogCaptureFixture) -> None:
         "layer2.0.bn1": "GroupNorm",
         "layer2.0.relu1": "LeakyReLU",
     }
-    assert "optimize left 4 modules as they are: layer1.0.bn1 (Kept), layer1.1.conv1 (it is parametrized)" in caplog.text
+    assert "optimize leaves layer1.1.conv1 as it is: it is parametrized" in caplog.text
+    assert "dtype=torch.float32, 4 modules left" in repr(fast)
     assert bool((fast.get_submodule("network.layer1.0.bn1").kept < 0).any())  # type: ignore[operator]
     quantized = torch.ao.quantization.quantize_dynamic(network(FAMILIES["resnet"]), {nn.Linear})
     assert "fc" in optimize(quantized).left
