@@ -42,10 +42,10 @@ class Block(nn.Module, ABC):
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:
         """Compute the equation."""
+        if self.downsample is None and type(self).skip is Block.skip:
+            return join_and_activate(self, x, self.branch(self.pre(x)))  # with no name for h, the branch can free it
         h = self.pre(x)
-        skip = self.skip(x, h)
-        h = self.branch(h)  # frees the input of the branch
-        return join_and_activate(self, skip, h)
+        return join_and_activate(self, self.skip(x, h), self.branch(h))
 
     def pre(self, x: Tensor) -> Tensor:
         """Return the input of branch and projection: x, or in pre-activation blocks its activation."""
