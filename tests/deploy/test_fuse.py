@@ -176,7 +176,7 @@ class Kept(nn.Module):
         return x if bool(x.sum() > 1e9) is False else -x  # which cannot be traced
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.ao.quantization
+@pytest.mark.filterwarnings("ignore")  # of torch.ao.quantization
 def test_what_is_left_is_said(caplog: pytest.LogCaptureFixture) -> None:
     net = network(FAMILIES["resnet"])
     net.layer1[0].bn1 = Kept()

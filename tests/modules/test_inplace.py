@@ -139,7 +139,7 @@ def test_modes_see_the_operations_of_training(mode: Callable[[], AbstractContext
     assert in_place(run) == set()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_global_hooks_transforms_and_tracers() -> None:
     net = network(FAMILIES["resnet"])
     handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
