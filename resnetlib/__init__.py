@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         weights,
         zoo,
     )
+    from resnetlib.deploy.fuse import *
     from resnetlib.deploy.onnx_export import *
     from resnetlib.experiments import *
     from resnetlib.finetuning import *
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_ROOMS = ("modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments", "deploy.onnx_export")
+_ROOMS = (
+    "modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments", "deploy.fuse", "deploy.onnx_export",
+)  # fmt: skip
 """The modules whose `__all__` is public in this package."""
 
 _SUBMODULES = (

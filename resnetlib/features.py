@@ -11,6 +11,7 @@ from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, FeatureInfo
 from resnetlib.modules.arguments import check_images
 from resnetlib.modules.backbone import check_network
+from resnetlib.modules.stage import run
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
@@ -60,8 +61,7 @@ class Pyramid(nn.Module):
         check_images(x, *self._expected)
         maps = []
         for i, section in enumerate(self._paths):
-            for path in section:
-                x = self.get_submodule(path)(x)
+            x = run(map(self.get_submodule, section), x)
             if i in self._selected:
                 maps.append(x)
         return maps if self._output == "list" else dict(zip(self.names, maps, strict=True))

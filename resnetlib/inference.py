@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetlib.config import MEAN_STD, Preprocessing
+from resnetlib.deploy.fuse import OptimizedNetwork
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.errors import InputError, InputTypeError
@@ -29,14 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Evaluation", "Prediction", "classify", "evaluate", "transform_for"]
 
+Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
-Model = Backbone | OnnxModel | str | Path
+Model = Network | OnnxModel | str | Path
 
 _BATCH = 32
 """Images in a batch of `classify`."""
 
 
-def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
+def transform_for(net: Network, *, exif: bool = True) -> "Compose":
     """Return a network's preprocessing as a torchvision v2 transform, for a data set.
 
     Args:
@@ -51,7 +53,7 @@ def transform_for(net: Backbone, *, exif: bool = True) -> "Compose":
         >>> transform_for(create_model("cifar_resnet20.resnetlib_c10")).transforms[-2]
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
-    check_network(net)
+    _check(net)
     if not isinstance(net.preprocess, Preprocessing):
         what = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
         raise InputError(f"{what}, got {net.preprocess!r}")
@@ -82,8 +84,8 @@ def classify(
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: a network with `preprocess`, used in eval mode and returned to its own mode; an `OnnxModel`; or the path of an .onnx
-            file, which is read at every call.
+        net: a network with `preprocess`, or what `optimize` returns for it, used in eval mode and returned to its own mode; an
+            `OnnxModel`; or the path of an .onnx file, which is read at every call.
         images: an image, a sequence of images, or a batch: a uint8 tensor `(N, C, H, W)` or array `(N, H, W, C)`.
         top: number of predictions per image.
         exif: whether to turn files and PIL images upright by their EXIF orientation.
@@ -108,7 +110,7 @@ def classify(
     """
     if isinstance(net, OnnxModel | str | Path):
         return _exported(net).classify(images, top=top, exif=exif)
-    check_network(net)
+    _check(net)
     preprocess = net.preprocess
     if preprocess is None:
         raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
@@ -122,6 +124,12 @@ def classify(
             x = torch.stack([_as_input(preprocess, image, exif) for image in several[start : start + _BATCH]])
             predictions += rank(net(x.to(like.device, like.dtype)).float().cpu().numpy(), net.classes, top)
     return predictions[0] if alone else predictions
+
+
+def _check(net: object) -> None:
+    """Raise TypeError for anything but a network, optimized or not."""
+    if not isinstance(net, OptimizedNetwork):
+        check_network(net)
 
 
 def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> Tensor:
@@ -140,7 +148,8 @@ def evaluate(
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
-        net: a network, used in eval mode and returned to its own mode; an `OnnxModel`; or the path of an .onnx file.
+        net: a network, or what `optimize` returns for it, used in eval mode and returned to its own mode; an `OnnxModel`; or the
+            path of an .onnx file.
         batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
         confusion: whether to compute the confusion matrix.
 
@@ -153,7 +162,7 @@ def evaluate(
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
     if not isinstance(net, OnnxModel | str | Path):
-        check_network(net)
+        _check(net)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     forward, device, steps, using = _usable(net)

@@ -180,3 +180,19 @@ def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
     assert said == "tiny: reorder\n"  # what is there is not computed again
     assert {path.name for path in tmp_path.glob("*.png")} == {"residual_decomposition.png", "lesion.png", "reorder.png"}
     assert Perturbation.load(tmp_path / "tiny" / "lesion.json").images == 20
+
+
+def test_inference_benchmark(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    sizes = ("--models", "resnet18", "cifar_plain20", "--size", 32, "--batch", 2, "--cifar-batch", 2, "--rounds", 1)
+    run("bench/inference.py", *sizes, "--out", tmp_path / "out.json")
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert list(results) == [f"{name}, batch {batch}" for name in ("resnet18", "cifar_plain20") for batch in (1, 2)]
+    rows = results["resnet18, batch 2"]
+    assert rows["torchvision, float32, NCHW"]["speed_over_first"] == 1
+    assert {
+        "timm, float32, NCHW",
+        "resnetlib, float32, channels-last",
+        "resnetlib optimized, float32, channels-last",
+    } <= rows.keys()
+    assert all(row["images_per_second"] > 0 for row in rows.values())

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from resnetlib.cli.common import load, read_batches
 from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, check_no_runtime, open_exported
-from resnetlib.deploy import OnnxModel
+from resnetlib.deploy import OnnxModel, optimize
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
@@ -84,7 +84,7 @@ def verify(name: str, data: Path, batch: int, workers: int | None, exif: bool, *
 def _evaluate(net: Backbone | OnnxModel, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:
     count, batches = read_batches(net, data, batch, **reading)
     with tqdm(batches, total=-(-count // batch), unit="batch", disable=None) as progress:
-        return measure(net, progress, confusion=confusion)
+        return measure(net if isinstance(net, OnnxModel) else optimize(net), progress, confusion=confusion)
 
 
 def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnetlib.deploy.fold import NormPairs, copy_sharing_parameters, find_conv_norm_pairs, fold_norms, fold_state, remove_norms
+    from resnetlib.deploy.fuse import OptimizedNetwork, optimize
     from resnetlib.deploy.onnx_export import ExportReport, RuntimeCheck, export
     from resnetlib.deploy.onnx_model import OnnxModel
 
@@ -12,16 +13,21 @@ __all__ = [
     "ExportReport",
     "NormPairs",
     "OnnxModel",
+    "OptimizedNetwork",
     "RuntimeCheck",
     "copy_sharing_parameters",
     "export",
     "find_conv_norm_pairs",
     "fold_norms",
     "fold_state",
+    "optimize",
     "remove_norms",
 ]
 
-_MODULES = {"OnnxModel": "onnx_model"} | dict.fromkeys(("ExportReport", "RuntimeCheck", "export"), "onnx_export")
+_MODULES = {
+    "OnnxModel": "onnx_model", "OptimizedNetwork": "fuse", "optimize": "fuse",
+    "ExportReport": "onnx_export", "RuntimeCheck": "onnx_export", "export": "onnx_export",
+}  # fmt: skip
 """The modules of names that are not in `fold`."""
 
 if not TYPE_CHECKING:

@@ -12,7 +12,7 @@ from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import LAYERS
-from resnetlib.modules.stage import Parts
+from resnetlib.modules.stage import Parts, Sequential
 
 
 class DenseNet(Backbone):
@@ -77,7 +77,7 @@ class DenseNet(Backbone):
 
         features["norm5"] = layers.norm(channels)
         features["relu5"] = nn.ReLU()
-        self.features = nn.Sequential(features)
+        self.features = Sequential(features)
         self.add_head(channels, drop_rate, global_pool)
         self.smallest_input = smallest_input(spec)
         self.set_grad_checkpointing(memory_efficient)

@@ -6,6 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count
+from resnetlib.modules.inplace import join_and_activate
 from resnetlib.modules.join import Join
 
 
@@ -13,8 +14,9 @@ class Block(nn.Module, ABC):
     """h = pre(x); y = out(join(skip, branch(h))), where skip is x, or downsample(h) if the shape changes.
 
     A subclass defines `pre`, `branch` and `out`, and registers the children `join` and `downsample` (None for the identity).
-    Nothing works in place, so that every module can have forward and full backward hooks. This needs no more memory in training: a
-    norm saves its input and a ReLU its output, and the tensor between them is freed at once.
+    In training nothing works in place, so that every module can have forward and full backward hooks. This needs no more memory: a
+    norm saves its input and a ReLU its output, and the tensor between them is freed at once. Without gradients, ReLUs and additions
+    work in place where no hook can see it (`resnetlib.modules.inplace`).
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
@@ -40,8 +42,10 @@ class Block(nn.Module, ABC):
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:
         """Compute the equation."""
+        if self.downsample is None and type(self).skip is Block.skip:
+            return join_and_activate(self, x, self.branch(self.pre(x)))  # with no name for h, the branch can free it
         h = self.pre(x)
-        return self.out(self.join(self.skip(x, h), self.branch(h)))
+        return join_and_activate(self, self.skip(x, h), self.branch(h))
 
     def pre(self, x: Tensor) -> Tensor:
         """Return the input of branch and projection: x, or in pre-activation blocks its activation."""

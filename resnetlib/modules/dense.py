@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count, check_probability
 from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.inplace import activate
 from resnetlib.modules.join import Concat, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, check_layers
-from resnetlib.modules.stage import Stage, recompute
+from resnetlib.modules.stage import Sequential, Stage, recompute
 
 
 class DenseLayer(Block):
@@ -71,14 +72,14 @@ class DenseLayer(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = self.relu1(self.norm1(x))
+        x = activate(self.relu1, self.norm1(x), self.norm1)
         return x
 
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-dropout, or conv3-dropout."""
         h = self.conv1(h)
         if self.has_bottleneck:
-            h = self.conv2(self.relu2(self.norm2(h)))
+            h = self.conv2(activate(self.relu2, self.norm2(h), self.norm2))
         h = self.drop(h)
         return h
 
@@ -120,7 +121,7 @@ def _new_channels(layer: nn.Module, *pieces: Tensor) -> Tensor:
     return y[:, x.shape[1] :].clone()  # a view would keep the whole of y
 
 
-class Transition(nn.Sequential):
+class Transition(Sequential):
     """norm-relu-conv1-avgpool2, between two dense blocks.
 
     Shapes:

@@ -10,6 +10,7 @@ from resnetlib.config import Shortcut, StrideIn
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.inplace import activate, ends_with
 from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_layers
 
@@ -59,12 +60,14 @@ class BasicBlock(Block):
         self.downsample = make_shortcut(shortcut, self, layers, norm=True)
         self.relu2 = nn.ReLU()
 
+    @ends_with("bn2")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv3-norm-relu-conv3-norm."""
-        h = self.relu1(self.bn1(self.conv1(h)))
+        h = activate(self.relu1, self.bn1(self.conv1(h)), self.bn1)
         h = self.bn2(self.conv2(h))
         return h
 
+    @ends_with("relu2")
     def out(self, y: Tensor) -> Tensor:
         """Compute the relu after the join."""
         y = self.relu2(y)
@@ -134,13 +137,15 @@ class Bottleneck(Block):
         self.downsample = make_shortcut(shortcut, self, layers, norm=True)
         self.relu3 = nn.ReLU()
 
+    @ends_with("bn3")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-norm-relu-conv1-norm."""
-        h = self.relu1(self.bn1(self.conv1(h)))
-        h = self.relu2(self.bn2(self.conv2(h)))
+        h = activate(self.relu1, self.bn1(self.conv1(h)), self.bn1)
+        h = activate(self.relu2, self.bn2(self.conv2(h)), self.bn2)
         h = self.bn3(self.conv3(h))
         return h
 
+    @ends_with("relu3")
     def out(self, y: Tensor) -> Tensor:
         """Compute the relu after the join."""
         y = self.relu3(y)
@@ -186,12 +191,13 @@ class PreActBasicBlock(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = self.relu1(self.norm1(x))
+        x = activate(self.relu1, self.norm1(x), self.norm1)
         return x
 
+    @ends_with("conv2")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv3-norm-relu-conv3."""
-        h = self.relu2(self.norm2(self.conv1(h)))
+        h = activate(self.relu2, self.norm2(self.conv1(h)), self.norm2)
         h = self.conv2(h)
         return h
 
@@ -249,13 +255,14 @@ class PreActBottleneck(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = self.relu1(self.norm1(x))
+        x = activate(self.relu1, self.norm1(x), self.norm1)
         return x
 
+    @ends_with("conv3")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-norm-relu-conv1."""
-        h = self.relu2(self.norm2(self.conv1(h)))
-        h = self.relu3(self.norm3(self.conv2(h)))
+        h = activate(self.relu2, self.norm2(self.conv1(h)), self.norm2)
+        h = activate(self.relu3, self.norm3(self.conv2(h)), self.norm3)
         h = self.conv3(h)
         return h
 

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from resnetlib.modules.arguments import explain_error
+from resnetlib.modules.inplace import activate
 
 Parts = tuple[nn.Module, ...]
 """The modules of a section of a network: stem, stage or tail."""
@@ -20,13 +21,27 @@ def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
         for part in parts:
             x = part(x)
         return x
+    before = None
     for part in parts:
         try:
-            x = part(x)
+            x = activate(part, x, before)
         except (RuntimeError, ValueError) as error:
             explain_error(error, part, x)
             raise
+        before = part
     return x
+
+
+class Sequential(nn.Sequential):
+    """An `nn.Sequential` whose ReLUs work in place where they can."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the modules."""
+        before = None
+        for module in self:
+            x = activate(module, x, before)
+            before = module
+        return x
 
 
 class UntouchedStatistics:

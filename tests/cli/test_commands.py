@@ -11,8 +11,9 @@ import torch
 from commands import call, right, wrong
 from PIL import Image
 
-from resnetlib import classify, create_model, list_models, save_model, spec_of
+from resnetlib import OptimizedNetwork, classify, create_model, evaluate, list_models, save_model, spec_of
 from resnetlib.cli import common
+from resnetlib.cli import evaluate as evaluation
 from resnetlib.weights import Preprocessing, PretrainedConfig, write_weights
 
 SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
@@ -145,14 +146,17 @@ def write_samples_as_cifar10(folder: Path) -> Path:
     return folder
 
 
-def test_evaluate_on_class_folders(tmp_path: Path) -> None:
+def test_evaluate_on_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = create_model("cifar_resnet20", weights="resnetlib_c10").classes
     assert names is not None
     for name in names:
         (tmp_path / name).mkdir()
         source = next(iter(sorted(SAMPLES.glob(f"*_{name}.png"))), SAMPLES / "test_0_cat.png")
         Image.open(source).resize((48, 64)).save(tmp_path / name / "image.png")
+    measured: list[object] = []
+    monkeypatch.setattr(evaluation, "measure", lambda net, *args, **more: measured.append(net) or evaluate(net, *args, **more))
     out = right("evaluate", "cifar_resnet20", "--data", tmp_path)
+    assert isinstance(measured[0], OptimizedNetwork)  # which is faster
     assert out.splitlines()[-1].startswith("top-1 ")
     assert out.rstrip().endswith("on 10 images")
     right("evaluate", "cifar_resnet20", "--data", tmp_path, "--confusion", tmp_path / "c.png")

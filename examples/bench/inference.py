@@ -1,0 +1,100 @@
+"""Images per second in inference beside torchvision and timm: eager, optimized and in ONNX runtimes, taking turns in one process.
+
+    python examples/bench/inference.py --out docs/results/inference.json
+
+Quotes medians, and the speed over that of the first row of the same dtype and layout (runtimes: of float32, channels-last) in the
+same round. bfloat16 is measured where the processor has it, and the peak of memory beyond weights and input on a GPU.
+"""
+
+import argparse
+import copy
+import itertools
+import json
+import re
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+
+import resnetlib
+
+CUDA = torch.cuda.is_available()
+DTYPES = [torch.float32, torch.bfloat16][: 1 + (CUDA or torch.ops.mkldnn._is_mkldnn_bf16_supported())]
+LAYOUTS = {"channels-last": torch.channels_last, "NCHW": torch.contiguous_format}
+
+
+def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
+    net, nets, calls = resnetlib.create_model(name).to(images.device).eval(), dict[str, Any](), dict[str, Any]()
+    if name in torchvision.models.list_models():
+        nets["torchvision"] = torchvision.models.get_model(name)
+    if timm.is_model(twin := name.replace("preact_resnet", "resnetv2_")):
+        nets["timm"] = timm.create_model(twin)
+    for dtype, layout in itertools.product(DTYPES, LAYOUTS):
+        kind, x = f"{str(dtype)[6:]}, {layout}", images.to(dtype, memory_format=LAYOUTS[layout])
+        for label, each in (nets | {"resnetlib": net}).items():
+            eager = copy.deepcopy(each).eval().to(images.device, dtype).to(memory_format=LAYOUTS[layout])
+            calls[f"{label}, {kind}"] = partial(eager, x)
+        if layout == "channels-last":
+            calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
+    return calls | (runtimes(net, images) if hasattr(resnetlib, "export") and not CUDA else {})
+
+
+def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
+    import onnxruntime
+    import openvino
+
+    calls, x, precision = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}
+    for kind, how in (("float32", {}), ("int8", {"int8": True, "calibration": [images]})):
+        path = f"{tempfile.mkdtemp()}/{kind}.onnx"
+        resnetlib.export(net, path, **how)
+        session = onnxruntime.InferenceSession(path)
+        calls[f"ONNX Runtime {kind}"] = partial(session.run, None, {session.get_inputs()[0].name: x})
+        calls[f"OpenVINO {kind}"] = partial(openvino.Core().compile_model(path, "CPU", precision), x)
+    return calls
+
+
+@torch.inference_mode()
+def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
+    calls = contestants(name, images)
+    times, rows = {label: list[float]() for label in calls}, dict[str, dict[str, float]]()
+    for i, (label, call) in itertools.product(range(-2, rounds), calls.items()):  # the first two rounds fill the caches
+        before = torch.cuda.memory_allocated() if CUDA and not torch.cuda.reset_peak_memory_stats() else 0
+        start = time.perf_counter()
+        call()
+        torch.cuda.synchronize() if CUDA else None
+        times[label] += [time.perf_counter() - start] * (i >= 0)
+        rows[label] = {"peak_mib": (torch.cuda.max_memory_allocated() - before) / 2**20} if CUDA else {}
+    for label, row in rows.items():
+        first = next(other for other in calls if other.endswith(label.partition(", ")[2] or "float32, channels-last"))
+        row["images_per_second"] = len(images) / statistics.median(times[label])
+        row["speed_over_first"] = statistics.median(a / b for a, b in zip(times[first], times[label], strict=True))
+    return rows
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = "resnet50 densenet121 resnet18 preact_resnet50 cifar_resnet56 cifar_plain56"
+    cli.add_argument("--models", nargs="+", default=names.split())
+    for option, default in {"size": 224, "rounds": 9, "threads": torch.get_num_threads(), "batch": 16, "cifar-batch": 256}.items():
+        cli.add_argument(f"--{option}", type=int, default=default)
+    cli.add_argument("--out", type=Path, required=True)
+    args, results = cli.parse_args(), dict[str, Any]()
+    torch.set_num_threads(args.threads)
+    for name, large in itertools.product(args.models, (False, True)):
+        batch, size = (args.cifar_batch, 32) if "cifar" in name else (args.batch, args.size)
+        images = torch.randn(batch if large else 1, 3, size, size, device="cuda" if CUDA else "cpu")
+        results[f"{name}, batch {len(images)}"] = measure(name, images, args.rounds)
+    device = torch.cuda.get_device_name() if CUDA else re.findall("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[:1]
+    how: Any = {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
+    how |= {"device": device, "threads": args.threads, "rounds": args.rounds, "size": args.size}
+    args.out.write_text(json.dumps({"how": how, "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""ReLUs and additions that work in place in inference, where nobody can see the difference.
+
+A tensor is overwritten only if gradients are off, no compiler, tracer or mode records operations, and the module that computed it
+has no hook and is of a type that always returns a new tensor. Everything else runs as written.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as hooks
+
+from resnetlib.modules.frozen import FrozenBatchNorm2d, FrozenSyncBatchNorm
+from resnetlib.modules.join import Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat
+from resnetlib.modules.layers import ScaleShift, Shift, ShiftedConv2d
+
+_CONVS = (nn.Conv2d, ShiftedConv2d)
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d, FrozenSyncBatchNorm, nn.GroupNorm, Shift, ScaleShift)
+_JOINS = (Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat)
+_NEW_OUTPUT = frozenset((*_CONVS, *_NORMS, *_JOINS))
+"""Modules whose output is a new tensor. Subclasses are not meant: theirs may be a tensor that somebody keeps."""
+
+_LAST: dict[Any, str] = {}
+"""Names of the children that compute the last step of blocks' methods."""
+
+Method = TypeVar("Method", bound=Callable[..., Tensor])
+
+
+def ends_with(child: str) -> Callable[[Method], Method]:
+    """Declare that a block's method returns what this child computes. A method that overrides it has to declare it again."""
+
+    def declare(method: Method) -> Method:
+        _LAST[method] = child
+        return method
+
+    return declare
+
+
+def activate(relu: nn.Module, x: Tensor, source: nn.Module | None) -> Tensor:
+    """Return `relu(x)`, computed in place if possible; call any other module. `source` is the module that computed `x`."""
+    if type(relu) is nn.ReLU and _is_unrecorded(x) and returns_new_tensor(source) and is_unwatched(relu):
+        return x.relu_()
+    y: Tensor = relu(x)
+    return y
+
+
+def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
+    """Return `block.out(block.join(skip, branch))`, computed in place if possible."""
+    if not _is_unrecorded(branch):
+        return block.out(block.join(skip, branch))  # type: ignore[no-any-return]
+    join = block.join
+    adds = type(join) is Add and is_unwatched(join) and type(skip) is Tensor and _layout(skip) == _layout(branch)
+    in_place = adds and returns_new_tensor(_last_child(block, block.branch))
+    y = branch.add_(skip) if in_place else join(skip, branch)
+    relu = _last_child(block, block.out)
+    return block.out(y) if relu is None else activate(relu, y, join)  # type: ignore[no-any-return]
+
+
+def _last_child(block: nn.Module, method: Any) -> nn.Module | None:
+    return block._modules.get(_LAST.get(getattr(method, "__func__", None), ""))
+
+
+def _layout(x: Tensor) -> tuple[Any, ...]:
+    return x.shape, x.stride(), x.dtype, x.device
+
+
+def _is_unrecorded(x: Tensor) -> bool:
+    """Return whether nothing but the caller can see the operations on a plain tensor."""
+    return not (
+        torch.is_grad_enabled()
+        or type(x) is not Tensor
+        or torch.compiler.is_compiling()
+        or x.requires_grad
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or torch._C._len_torch_function_stack()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.maybe_current_level() is not None
+        or forward_ad._current_level >= 0
+        or hooks._has_any_global_hook()
+    )
+
+
+def is_unwatched(module: nn.Module) -> bool:
+    """Return whether a module has no hook, and the `forward` of its class."""
+    watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return not watched and "forward" not in vars(module)
+
+
+def returns_new_tensor(module: nn.Module | None) -> bool:
+    """Return whether a module's output is a tensor that nobody else has, and that no hook has seen."""
+    return type(module) in _NEW_OUTPUT and is_unwatched(module)  # type: ignore[arg-type]
