@@ -198,20 +198,22 @@ def evaluate(net: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, confusi
     check_network(net)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
-    like, classes = next(net.parameters()), net.num_classes
+    like, classes = next(net.parameters()), 0
     seen, right1, right5, loss = 0, 0, 0, 0.0
-    counts = torch.zeros(classes * classes if confusion else 0, dtype=torch.int64, device=like.device)
+    counts = torch.zeros(0, dtype=torch.int64, device=like.device)
     with evaluating(net):
         for x, labels in map(_pair, batches):
             _check_preprocessed(net, x)
             labels = labels.to(like.device)
+            logits = net(x.to(like.device, like.dtype)).float()
+            classes = logits.shape[1]
             if not bool(((labels >= 0) & (labels < classes)).all()):
                 raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
-            logits = net(x.to(like.device, like.dtype)).float()
             ranked = logits.topk(min(5, classes)).indices
             hits = ranked == labels[:, None]
             if confusion:
-                counts += torch.bincount(labels * classes + ranked[:, 0], minlength=classes * classes)
+                found = torch.bincount(labels * classes + ranked[:, 0], minlength=classes * classes)
+                counts = counts + found if seen else found
             seen += len(labels)
             right1 += int(hits[:, 0].sum())
             right5 += int(hits.sum())

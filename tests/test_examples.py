@@ -152,7 +152,7 @@ def test_landscape_benchmark(cifar10_folder: Path, tmp_path: Path) -> None:
         assert 0 < results[label]["largest_deviation"] < 1e-5
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*EXAMPLES.rglob("*.py")} - {EXAMPLES / "clients.py"}), ids=lambda path: path.name)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 100
 

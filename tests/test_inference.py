@@ -137,6 +137,7 @@ def test_a_new_classifier_has_no_names(width: int) -> None:
     assert classify(net, [image])[0][0].name in net.classes
     net.fc[1] = nn.Linear(64, width + 1)  # the network itself cannot notice
     assert {prediction.name for prediction in classify(net, [image], top=99)[0]} == names | {str(width)}
+    assert evaluate(net, [(torch.randn(1, 3, 32, 32), torch.tensor([width]))]).images == 1
 
 
 def test_a_network_never_has_the_names_of_other_weights() -> None:
