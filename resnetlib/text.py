@@ -8,6 +8,8 @@ def printable(text: object, limit: int = 200, *, lines: bool = False) -> str:
     servers is escaped before it is part of a message.
     """
     whole = str(text)
+    if whole.isprintable() and len(whole) <= limit:
+        return whole
     shown = "".join(
         char if char.isprintable() or (lines and char == "\n") else char.encode("unicode_escape", "surrogatepass").decode()
         for char in whole[:limit]

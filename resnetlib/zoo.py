@@ -18,6 +18,7 @@ from resnetlib.models.foreign import check_keywords
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import Indices, check_device, select_indices
 from resnetlib.modules.backbone import GlobalPool
+from resnetlib.modules.stage import Checkpointing
 from resnetlib.weights.catalog import describe, list_pretrained, tags_of
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.find import Found, WeightsLike, find, recognize, resolve
@@ -51,7 +52,7 @@ class ModelOptions(TypedDict, total=False):
     drop_rate: float | None
     proj_drop_rate: float | None
     global_pool: GlobalPool | None
-    memory_efficient: bool
+    memory_efficient: Checkpointing
     output_stride: int | None
     device: torch.device | str | int | None
     dtype: torch.dtype | None
@@ -92,7 +93,7 @@ def create_model(
     drop_rate: float | None = 0.0,
     proj_drop_rate: float | None = 0.0,
     global_pool: GlobalPool | None = "avg",
-    memory_efficient: bool = False,
+    memory_efficient: Checkpointing = False,
     output_stride: int | None = None,
     device: torch.device | str | int | None = None,
     dtype: torch.dtype | None = None,
@@ -126,7 +127,8 @@ def create_model(
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout that ends each branch of a DenseNet.
         global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.
-        memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
+        memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing); in a DenseNet
+            keep the convolutions' outputs too, or with "max" only those of the 3x3 convolutions.
         output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
             (ImageNet) or 4 (CIFAR). `save_model` does not store it.
         device: device of the parameters; "meta" for shapes only.

@@ -196,3 +196,14 @@ def test_inference_benchmark(tmp_path: Path) -> None:
         "resnetlib optimized, float32, channels-last",
     } <= rows.keys()
     assert all(row["images_per_second"] > 0 for row in rows.values())
+
+
+def test_training_memory(tmp_path: Path) -> None:
+    sizes = ("--batch", 2, "--size", 64, "--rounds", 1, "--small-batch", 2, "--depths", 16, 40)
+    run("bench/training_memory.py", "--out", tmp_path / "memory", *sizes)
+    report = json.loads((tmp_path / "memory.json").read_text())
+    live = [row["live_mib"] for row in report["results"].values()]
+    assert live[0] > live[1] > live[2]
+    plain, efficient, most = (depths[1] for depths in report["live_mib_by_depth"].values())
+    assert plain > efficient > most
+    assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")

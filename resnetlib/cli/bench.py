@@ -19,7 +19,7 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from resnetlib import __version__, deploy
+from resnetlib import __version__
 from resnetlib.cli.options import NEW_FILE
 from resnetlib.config import Spec, spec_from_dict
 from resnetlib.deploy.onnx_file import is_onnx, read_onnx
@@ -71,11 +71,12 @@ class Contestant:
 
             net = get_model(self.network)
         else:
+            from resnetlib.deploy import optimize
             from resnetlib.zoo import create_model
 
             net = create_model(self.source)
             if self.by == "optimize":
-                net = getattr(deploy, "optimize")(net)  # noqa: B009 - until it is there
+                net = optimize(net)
         net.eval()
 
         def eager(batch: int) -> Run:
@@ -182,8 +183,7 @@ def _eager(name: str) -> Iterator[Contestant]:
     network = cfg.name or Path(name).name
     yield from _twin(network, net.spec, shape)
     yield Contestant(network=network, by="eager", source=name, shape=shape)
-    if hasattr(deploy, "optimize"):
-        yield Contestant(network=network, by="optimize", source=name, shape=shape)
+    yield Contestant(network=network, by="optimize", source=name, shape=shape)
 
 
 def _twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Contestant]:

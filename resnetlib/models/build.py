@@ -15,6 +15,7 @@ from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.skip_init import SkipInit
+from resnetlib.modules.stage import Checkpointing
 
 NUM_CLASSES = {"imagenet": 1000, "cifar": 10}
 """The default number of classes for each stem."""
@@ -28,7 +29,7 @@ def build(
     drop_path_rate: float = 0.0,
     drop_rate: float = 0.0,
     proj_drop_rate: float = 0.0,
-    memory_efficient: bool = False,
+    memory_efficient: Checkpointing = False,
     output_stride: int | None = None,
     global_pool: GlobalPool = "avg",
     device: torch.device | str | int | None = None,
@@ -43,7 +44,8 @@ def build(
         drop_path_rate: probability to drop the last block's branch in training; it grows linearly from the first block.
         drop_rate: probability of the dropout before the classifier.
         proj_drop_rate: probability of the dropout at the end of each branch of a DenseNet.
-        memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing).
+        memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing); in a DenseNet
+            keep the convolutions' outputs too, or with "max" only those of the 3x3 convolutions.
         output_stride: image pixels per pixel of the last map, by dilation (see `resnetlib.dilate`); None for the papers' 32
             (ImageNet) or 4 (CIFAR).
         global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.

@@ -12,7 +12,7 @@ from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import LAYERS
-from resnetlib.modules.stage import Parts, Sequential
+from resnetlib.modules.stage import Checkpointing, Parts, Sequential
 
 
 class DenseNet(Backbone):
@@ -41,7 +41,7 @@ class DenseNet(Backbone):
         drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
-        memory_efficient: bool = False,
+        memory_efficient: Checkpointing = False,
         global_pool: GlobalPool = "avg",
     ) -> None:
         super().__init__(spec, in_chans=in_chans, num_classes=num_classes)

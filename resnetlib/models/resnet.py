@@ -27,7 +27,7 @@ from resnetlib.modules import (
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.join import stochastic_depth
 from resnetlib.modules.layers import FIXUP, LAYERS
-from resnetlib.modules.stage import Parts
+from resnetlib.modules.stage import Checkpointing, Parts
 
 JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "replace": Replace}
 
@@ -69,7 +69,7 @@ class BlockNet(Backbone):
         in_chans: int = 3,
         drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
-        memory_efficient: bool = False,
+        memory_efficient: Checkpointing = False,
         global_pool: GlobalPool = "avg",
     ) -> None:
         if spec.join not in self.joins or spec.order not in self.orders:

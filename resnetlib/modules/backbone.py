@@ -15,7 +15,7 @@ from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
-from resnetlib.modules.stage import Parts, Stage, run
+from resnetlib.modules.stage import Checkpointing, Parts, Recomputing, run
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
@@ -352,10 +352,20 @@ class Backbone(nn.Module, ABC):
             "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
         )
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """In training, keep only the blocks' inputs and recompute the rest in the backward pass: less memory, more time."""
+    def set_grad_checkpointing(self, enable: Checkpointing = True) -> None:
+        """Set what training recomputes in the backward pass, to need less memory.
+
+        Args:
+            enable: True to keep only the blocks' inputs, and in a DenseNet the outputs of its convolutions; "max" to recompute the
+                1x1 convolutions of a DenseNet too (elsewhere the same as True); False to keep everything.
+
+        Raises:
+            ValueError: for another value.
+        """
+        if enable not in (True, False, "max"):
+            raise InputError(f"memory_efficient (set_grad_checkpointing) must be True, False or 'max', got {enable!r}")
         for module in self.modules():
-            if isinstance(module, Stage):
+            if isinstance(module, Recomputing):
                 module.checkpointing = enable
 
 

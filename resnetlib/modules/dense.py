@@ -3,16 +3,18 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count, check_probability
 from resnetlib.modules.block import Block, zero_parameters_
-from resnetlib.modules.inplace import activate
+from resnetlib.modules.dense_memory import Step, is_supported, norm_relu_conv
+from resnetlib.modules.inplace import activate, is_unwatched
 from resnetlib.modules.join import Concat, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, check_layers
-from resnetlib.modules.stage import Sequential, Stage, recompute
+from resnetlib.modules.stage import Recomputing, Stage, recompute
 
 
 class DenseLayer(Block):
@@ -83,6 +85,15 @@ class DenseLayer(Block):
         h = self.drop(h)
         return h
 
+    def steps(self) -> list[Step]:
+        """Return norm-relu-conv, once or twice; nothing for a subclass, another join, or one that has hooks."""
+        if type(self) is not DenseLayer or type(self.join) is not Concat or not (is_unwatched(self) and is_unwatched(self.join)):
+            return []
+        modules: list[tuple[Any, ...]] = [(self.norm1, self.relu1, self.conv1)]
+        if self.has_bottleneck:
+            modules.append((self.norm2, self.relu2, self.conv2))
+        return [Step(*each) for each in modules]
+
     def zero_branch_(self) -> None:
         """Zero the last convolution."""
         zero_parameters_(self.convs[-1])
@@ -92,7 +103,9 @@ class DenseBlock(Stage):
     """A sequence of dense layers. Each reads the input and the outputs of all layers before it.
 
     With checkpointing, each layer's new channels are stored once and concatenated again in the backward pass, so that memory grows
-    linearly with depth instead of quadratically (arXiv 1707.06990, sec. 3).
+    linearly with depth instead of quadratically (arXiv 1707.06990, sec. 3). The backward pass repeats concatenations, norms and
+    relus; with `checkpointing="max"` the 1x1 convolutions too, whose outputs are not stored. A layer with hooks inside, or other
+    modules than a DenseNet's, is recomputed as a whole.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_in + sum of growths, H, W)`.
@@ -110,18 +123,27 @@ class DenseBlock(Stage):
             return super().forward(x)
         pieces = [x]
         for layer in self:
-            pieces.append(recompute(partial(_new_channels, layer), *pieces, module=layer))
+            pieces.append(self._new_channels(layer, pieces))
         return torch.cat(pieces, 1)
 
+    def _new_channels(self, layer: nn.Module, pieces: list[Tensor]) -> Tensor:
+        """Return the channels that a layer adds to the concatenation of `pieces`."""
+        if not isinstance(layer, DenseLayer) or not is_supported(steps := layer.steps(), pieces):
+            return recompute(partial(_run_layer, layer), *pieces, module=layer)
+        for part in [steps] if self.checkpointing == "max" else [[step] for step in steps]:
+            pieces = [norm_relu_conv(part, pieces)]
+        new: Tensor = layer.drop(pieces[0])
+        return new
 
-def _new_channels(layer: nn.Module, *pieces: Tensor) -> Tensor:
+
+def _run_layer(layer: nn.Module, *pieces: Tensor) -> Tensor:
     """Return the channels that a layer adds to the concatenation of `pieces`."""
     x = torch.cat(pieces, 1)
     y: Tensor = layer(x)
     return y[:, x.shape[1] :].clone()  # a view would keep the whole of y
 
 
-class Transition(Sequential):
+class Transition(Recomputing):
     """norm-relu-conv1-avgpool2, between two dense blocks.
 
     Shapes:
@@ -145,3 +167,10 @@ class Transition(Sequential):
         self.relu = nn.ReLU()
         self.conv = layers.conv(c_in, c_out, 1)
         self.pool = nn.AvgPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the modules; with checkpointing, the output of the relu is recomputed in the backward pass."""
+        norm, relu, conv, pool = self.children()
+        steps = [Step(norm, relu, conv)]  # type: ignore[arg-type]  # is_supported checks the types
+        x = pool(norm_relu_conv(steps, [x])) if self.recomputes and is_supported(steps, [x]) else super().forward(x)
+        return x

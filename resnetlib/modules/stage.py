@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from resnetlib.modules.inplace import activate
 
 Parts = tuple[nn.Module, ...]
 """The modules of a section of a network: stem, stage or tail."""
+
+Checkpointing = bool | Literal["max"]
+"""How much training recomputes in the backward pass: nothing, what is cheap, or (in dense blocks) the 1x1 convolutions too."""
 
 
 def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
@@ -75,21 +79,25 @@ def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Modul
     return output
 
 
-class Stage(nn.Sequential):
-    """A sequence of blocks.
+class Recomputing(Sequential):
+    """A sequence that can recompute in the backward pass what it does not keep."""
 
-    Shapes:
-        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, where C_out is the last block's and s the product of the strides.
-    """
-
-    checkpointing: bool = False
-    """Whether training keeps only the blocks' inputs, and recomputes the rest in the backward pass."""
+    checkpointing: Checkpointing = False
+    """Whether training keeps little, and recomputes the rest in the backward pass."""
 
     @property
     def recomputes(self) -> bool:
         """Whether a forward pass recomputes now; compilers and tracers decide for themselves."""
         tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        return self.checkpointing and torch.is_grad_enabled() and not tracing
+        return bool(self.checkpointing) and torch.is_grad_enabled() and not tracing
+
+
+class Stage(Recomputing):
+    """A sequence of blocks.
+
+    Shapes:
+        `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`, where C_out is the last block's and s the product of the strides.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the blocks."""

@@ -166,7 +166,7 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     groups = parameter_groups(
         net, lr=recipe.lr, weight_decay=recipe.weight_decay, layer_decay=layer_decay, decay_all=recipe.decay_all
     )
-    fused = all(parameter.is_cuda for parameter in net.parameters())
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in net.parameters())
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.lr, fused=fused)
     if recipe.optimizer != "lamb":
