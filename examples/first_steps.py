@@ -62,6 +62,7 @@ def main() -> None:
     cli.add_argument("--batch", type=int, default=32)
     cli.add_argument("--rates", type=float, nargs="+", default=[0.001, 0.01, 0.05], help="of the copies; 0.1 from scratch")
     cli.add_argument("--blocks", type=int, default=9, help="blocks of a stage of the copies; 9 make 56 layers")
+    cli.add_argument("--networks", nargs="+", default=["plain20", "resnet20", "plain56", "resnet56"], help="from scratch")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--only", nargs="+", choices=["scratch", "copies"], default=["scratch", "copies"])
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
@@ -69,9 +70,9 @@ def main() -> None:
     data = cifar10(args.data, "train")
     transform = Preprocessing.named("cifar10", resize=32, size=32)
     x, y = transform(data.images[: args.images]), data.labels[: args.images]
-    held = LabelledImages(data.images[-args.held:], data.labels[-args.held:], data.classes).batches(transform)[0]
+    held = LabelledImages(data.images[-args.held :], data.labels[-args.held :], data.classes).batches(transform)[0]
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
-    for name in ("plain20", "resnet20", "plain56", "resnet56") if "scratch" in args.only else ():
+    for name in args.networks if "scratch" in args.only else ():
         results[f"scratch, {name}"] = []
         for seed in range(args.seeds):
             torch.manual_seed(seed)

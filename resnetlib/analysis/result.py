@@ -15,6 +15,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from resnetlib.analysis.style import style_of
 from resnetlib.disk import read_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError
 
@@ -156,7 +157,8 @@ def plot_curve(
     ax = new_axes(ax)
     if descending:
         values = values[~values.isnan()].sort(descending=True).values
-    ax.plot(range(len(values)), values.tolist(), style, marker=".", label=label)
+    look = {"linestyle": style, "marker": "."} | (style_of(label or "") if style == "-" else {})
+    ax.plot(range(len(values)), values.tolist(), label=label, **look)
     ax.set(xlabel=f"{of}, sorted" if descending else of, ylabel=name)
     if label is not None:
         ax.legend()

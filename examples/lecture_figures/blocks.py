@@ -1,0 +1,104 @@
+"""Figures of blocks: small residuals, sparsity, deletions, paths, probes."""
+
+from statistics import median
+from typing import Any
+
+from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
+from matplotlib.figure import Figure
+
+from resnetlib.analysis.style import GREY, label_of, new_figure, style_of
+
+
+def residual_mapping(results: Results) -> Figure:
+    figure, (axes,) = new_figure()
+    for name in FOUR:
+        found = [tensor(read(results, f"seeds/{name}-{seed}/branch_ratio"), "ratio") for seed in range(3)]
+        numbers = [[float(each) for each in curve] for curve in found]
+        kept = [i for i, column in enumerate(zip(*numbers, strict=True)) if all(each == each for each in column)]  # no NaN
+        x = places(len(numbers[0]))
+        band(axes, [x[i] for i in kept], [[curve[i] for i in kept] for curve in numbers], name)
+    axes.set(xlabel="relative depth of the block", ylabel=r"$||F(x)|| \; / \; ||x||$", ylim=(0, 2))
+    axes.legend(ncols=2)
+    return figure
+
+
+def bypass(results: Results) -> Figure:
+    figure, (axes,) = new_figure()
+    for name in FOUR:
+        found = read(results, f"why/{name}/survival")
+        columns = list(zip(*tensor(found, "changed"), strict=True))
+        band(axes, found["values"], [[median(column) for column in columns]], name)
+        quarters = [(sorted(column)[len(column) // 4], sorted(column)[-1 - len(column) // 4]) for column in columns]
+        axes.fill_between(found["values"], *zip(*quarters, strict=True), color=style_of(name)["color"], alpha=0.18, linewidth=0)
+    axes.set(xlabel="factor of one block's branch (0: bypassed)", ylabel="predictions that change (%)", ylim=(0, 100))
+    axes.invert_xaxis()
+    axes.legend()
+    return figure
+
+
+def sparsity(results: Results) -> Figure:
+    figure, panels = new_figure(3, width=3.4)
+    found = read(results, "sparsity")["results"]
+    measures = {
+        "zeros": "zeros after the block's ReLU (%)",
+        "small": "near-zero branch outputs (%)",
+        "small_weights": "near-zero branch weights (%)",
+    }
+    for axes, (key, label) in zip(panels, measures.items(), strict=True):
+        for name in TWO:
+            axes.plot(found[name]["trained"][key], label=f"{label_of(name)}, trained", **style_of(name) | {"linestyle": "-"})
+            untrained = [each[key] for each in found[name]["untrained"]]
+            band(axes, range(len(untrained[0])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block", ylabel=label, ylim=(0, None))
+    panels[1].legend(fontsize=7)
+    return figure
+
+
+def ensemble(results: Results) -> Figure:
+    figure, panels = new_figure(2, sharey=True)
+    found = read(results, "lesions")["results"]
+    titles = {"running": "statistics of the whole network", "recalibrated": "statistics recalibrated after the deletion"}
+    for axes, (key, title) in zip(panels, titles.items(), strict=True):
+        for shift, name in zip((-0.1, 0.1), TWO, strict=True):
+            each = found[name]["trained"][key]
+            points(axes, [i + shift for i in range(len(each["cost"]))], each["cost"], each["interval"], name, linestyle="")
+        line(axes, 0)
+        axes.set(xlabel="deleted block", title=title)
+    panels[0].set_ylabel("points of error that it costs")
+    panels[0].legend()
+    return figure
+
+
+def paths(results: Results) -> Figure:
+    figure, (left, right) = new_figure(2)
+    found = read(results, "path_lengths")["results"]
+    for name, each in found.items():
+        trained: dict[str, Any] = each["trained"]
+        points(left, trained["lengths"], trained["share"], trained["share_interval"], name)
+        left.plot(trained["lengths"], trained["paths"], ":", color=GREY, label="share of all paths")
+        points(right, trained["lengths"], trained["norm"], trained["norm_interval"], name, label="trained")
+        band(right, trained["lengths"], [start["norm"] for start in each["untrained"]], name, "untrained", linestyle=":", marker="")
+    left.set(xlabel="branches on the path", ylabel="share of the gradient", ylim=(0, None))
+    right.set(xlabel="branches on the path", ylabel="norm of the gradient through one path", yscale="log")
+    left.legend()
+    right.legend()
+    return figure
+
+
+def features(results: Results) -> Figure:
+    figure, panels = new_figure(2)
+    found = read(results, "probes")["results"]
+    for axes, (key, label) in zip(
+        panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
+    ):
+        for name in TWO:
+            each = found[name]["trained"]
+            points(axes, range(len(each[key])), each[key], each[f"{key}_interval"], name, label=f"{label_of(name)}, trained")
+            untrained = [start[key] for start in found[name]["untrained"]]
+            band(axes, range(len(each[key])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block (0: stem)", ylabel=label)
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (residual_mapping, bypass, sparsity, ensemble, paths, features)}

@@ -1,0 +1,65 @@
+"""Figures of noise and of loss surfaces."""
+
+from lecture_figures import FOUR, Results, band, line, places, read, tensor
+from matplotlib.figure import Figure
+
+from resnetlib.analysis.style import label_of, new_figure, style_of
+
+KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
+
+
+def lost(found: dict[str, object], errors: list[float]) -> float:
+    """Return the share of the accuracy above guessing that is lost, so that networks of different accuracy can be compared."""
+    clean, chance = float(str(found["clean_error"])), float(str(found["chance_error"]))
+    return 100 * (sum(errors) / len(errors) - clean) / (chance - clean)
+
+
+def noise(results: Results) -> Figure:
+    figure, panels = new_figure(3, width=3.5, sharey=True)
+    for axes, (kind, label) in zip(panels, KINDS.items(), strict=False):
+        for name in FOUR:
+            found = [read(results, f"seeds/{name}-{seed}/{kind}") for seed in range(3)]
+            curves = [[0.0, *(lost(each, errors) for errors in tensor(each, "error"))] for each in found]
+            band(axes, [0, *found[0]["values"]], curves, name)
+        axes.set(xlabel=label, ylim=(-10, 110))
+    for name in FOUR:
+        found = [read(results, f"seeds/{name}-{seed}/branch_noise") for seed in range(3)]
+        curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
+        band(panels[2], places(len(curves[0])), curves, name)
+    panels[2].set(xlabel="block with noise as large as its branch")
+    for axes in panels:
+        line(axes, 0)
+    panels[0].set_ylabel("accuracy above chance\nthat is lost (%)")
+    panels[1].legend(fontsize=8)
+    return figure
+
+
+def surface(results: Results) -> Figure:
+    figure, panels = new_figure(2, sharey=True)
+    for axes, mode in zip(panels, ("landscape", "landscape_recalibrated"), strict=True):
+        for name in ("plain56", "resnet56", "trained56"):
+            found = read(results, f"why/{name}/{mode}")
+            x, y, loss = (tensor(found, key) for key in ("x", "y", "loss"))
+            rings: dict[float, list[float]] = {}
+            for i, down in enumerate(y):
+                for j, across in enumerate(x):
+                    rings.setdefault(round((across**2 + down**2) ** 0.5 * 12) / 12, []).append(loss[i][j])
+            radii = sorted(radius for radius in rings if radius <= 1)
+            axes.fill_between(
+                radii,
+                *zip(*((min(rings[r]), max(rings[r])) for r in radii), strict=True),
+                color=style_of(name)["color"],
+                alpha=0.15,
+            )
+            axes.plot(
+                radii, [sum(rings[r]) / len(rings[r]) for r in radii], label=label_of(name), **style_of(name) | {"markersize": 2}
+            )
+        axes.set(
+            xlabel="distance from the weights", yscale="log", title=f"{'recalibrated' if 'recal' in mode else 'running'} statistics"
+        )
+    panels[0].set_ylabel("training loss (nats)")
+    panels[0].legend()
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (noise, surface)}
