@@ -109,8 +109,8 @@ def signals() -> dict[str, str]:
         found[key] = _range(row["gradient_first_to_last"])
     for name in ("resnet56", "preact110", "densenet40", "resnet20", "plain20", "plain56"):
         each = read(f"why/{name}/residual_decomposition")
-        found[f"sum_{name}"] = f"{max(each['deviation']):.1g}"
-        found[f"sum_out_{name}"] = f"{max(each['deviation_with_out']):.0e}"
+        found[f"sum_{name}"] = short(max(each["deviation"]))
+        found[f"sum_out_{name}"] = short(max(each["deviation_with_out"]))
         if name not in ("resnet20", "plain20"):
             found[f"survival_{name}"] = f"{read(f'why/{name}/gradient_decomposition')['survival']['data'][0]:.2f}"
     shattered = {name: [each["autocorrelation_at_lag_1"] for each in begin[f"{name}, norm batch"]] for name in FOUR}
@@ -119,10 +119,17 @@ def signals() -> dict[str, str]:
     return found | {"not_shattered": verdict(less), "shattered_by": span(less, 2)}
 
 
+def short(x: float) -> str:
+    """Return a number in few characters; tiny and huge ones as powers of ten."""
+    if x == 0 or 1e-3 <= abs(x) < 1e5:
+        return f"{x:,.0f}" if abs(x) >= 100 or x == 0 else f"{x:.2g}"
+    digits, _, power = f"{x:.0e}".partition("e")
+    return f"{digits} × 10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))  # noqa: RUF001
+
+
 def _range(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    digits = (lambda x: f"{x:,.0f}" if x >= 100 else f"{x:.2g}") if low > 1e-3 else (lambda x: f"{x:.0e}")
-    return digits(low) if digits(low) == digits(high) else f"{digits(low)} to {digits(high)}"
+    low, high = short(min(values)), short(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def blocks() -> dict[str, str]:
@@ -156,7 +163,7 @@ def blocks() -> dict[str, str]:
         for key in ("running", "recalibrated"):
             one = each["trained"][key]
             found[f"lesion_{key}_{name}"] = f"{one['median']:.1f} ({span(one['median_interval'])})"
-            found[f"lesion_{key}_{name}_untrained"] = _range([start[key]["median"] for start in each["untrained"]])
+            found[f"lesion_{key}_{name}_untrained"] = of_seeds([start[key]["median"] for start in each["untrained"]])
     sparse = read("sparsity")["results"]
     for name, each in sparse.items():
         for key in ("zeros", "small", "ratio"):
@@ -201,7 +208,7 @@ def others() -> dict[str, str]:
     found = {}
     for kind, name in (("residual", "cifar_resnet20"), ("plain", "cifar_plain20")):
         each = read("deepening")["results"][f"{name}.resnetlib_c10"]
-        found[f"copy_{kind}"] = f"{each['copy']['largest_difference_of_logits']:.0e}"
+        found[f"copy_{kind}"] = short(each["copy"]["largest_difference_of_logits"])
         found[f"copy_test_{kind}"] = f"{each['copy']['test_error']:.1f}"
         for way, errors in each["errors"].items():
             key = way.split(",")[0]
@@ -211,8 +218,8 @@ def others() -> dict[str, str]:
     for name in ("plain56", "resnet56", "trained56"):
         for kind in ("landscape", "landscape_recalibrated"):
             each = read(f"why/{name}/{kind}")
-            found[f"{kind}_centre_{name}"] = f"{each['loss_at_centre']:.2g}"
-            found[f"{kind}_most_{name}"] = f"{max(map(max, each['loss']['data'])):,.3g}"
+            found[f"{kind}_centre_{name}"] = short(each["loss_at_centre"])
+            found[f"{kind}_most_{name}"] = short(max(map(max, each["loss"]["data"])))
     losses: dict[str, dict[str, list[float]]] = {}
     for kind, value in (("input_noise", 0.2), ("weight_noise", 0.1), ("branch_noise", 1.0)):
         for name in FOUR:

@@ -3,8 +3,8 @@
     python examples/probes.py --data cifar-10-batches-bin --out docs/results/probes.json
 
 Features are means over positions, after the stem and after each block. The class is read by logistic regression (accuracy on test
-images); the mean of each colour, the contrast, and the mean horizontal and vertical differences of brightness by least squares (R^2,
-mean of the six). Bootstrap intervals over test images; the same networks untrained (batch norms calibrated) as the baseline.
+images); the mean of each colour, the contrast, and the mean horizontal and vertical differences of brightness by least squares
+(R^2, mean of the six). Bootstrap intervals over test images; the same networks untrained (batch norms calibrated) as the baseline.
 """
 
 import argparse

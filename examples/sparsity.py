@@ -3,9 +3,9 @@
     python examples/sparsity.py --data cifar-10-batches-bin --out docs/results/sparsity.json
 
 For each block of a trained network, and of the same network untrained (batch norms calibrated; three seeds): the share of zeros
-after the block's last ReLU; the share of the branch's outputs below a tenth of the root mean square of the skip; the size of the branch
-over that of the skip; the share of its convolutions' weights below a tenth of their standard deviation at initialisation, and the mean
-absolute scale (gamma) of its last norm, which alone sets the size of the branch. Bootstrap intervals over images.
+after the block's last ReLU; the share of the branch's outputs below a tenth of the root mean square of the skip; the size of the
+branch over that of the skip; the share of its convolutions' weights below a tenth of their standard deviation at initialisation;
+and the mean absolute scale (gamma) of its last norm, which alone sets the size of the branch. Bootstrap intervals over images.
 """
 
 import argparse

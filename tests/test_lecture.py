@@ -164,5 +164,5 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 def test_the_notebook_is_committed_with_its_figures_and_small() -> None:
     text = (LECTURE / "companion.ipynb").read_text()
-    assert text.count('"image/png"') >= 7
+    assert text.count('"image/png"') >= 6
     assert len(text) < 550_000  # 400 kB of PNGs, in base64

@@ -3,9 +3,9 @@
 from statistics import median
 from typing import Any
 
-from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
 from matplotlib.figure import Figure
 
+from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
 from resnetlib.analysis.style import GREY, label_of, new_figure, style_of
 
 

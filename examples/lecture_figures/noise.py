@@ -1,8 +1,8 @@
 """Figures of noise and of loss surfaces."""
 
-from lecture_figures import FOUR, Results, band, line, places, read, tensor
 from matplotlib.figure import Figure
 
+from lecture_figures import FOUR, Results, band, line, places, read, tensor
 from resnetlib.analysis.style import label_of, new_figure, style_of
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}

@@ -1,8 +1,8 @@
 """Figures of signals and gradients: beginnings before 2015, sums, terms of the gradient, shattering."""
 
-from lecture_figures import FOUR, Results, band, line, places, read, tensor
 from matplotlib.figure import Figure
 
+from lecture_figures import FOUR, Results, band, line, places, read, tensor
 from resnetlib.analysis.style import FIRST, GREY, SECOND, label_of, new_figure, style_of
 
 STARTS = [

@@ -2,9 +2,9 @@
 
 from statistics import median
 
-from lecture_figures import FOUR, Results, band, line, read, seeds_of
 from matplotlib.figure import Figure
 
+from lecture_figures import FOUR, Results, band, line, read, seeds_of
 from resnetlib.analysis.style import GREY, new_figure, style_of
 
 
