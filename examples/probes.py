@@ -37,8 +37,7 @@ def features(net: resnetlib.Backbone, data: LabelledImages) -> dict[str, Tensor]
     hooks += [block.register_forward_hook(lambda _, __, y, name=name: see(name, y)) for name, block in blocks.items()]
     for x, _ in data.batches(resnetlib.transform_for(net)):
         net(x)
-    for hook in hooks:
-        hook.remove()
+    _ = [hook.remove() for hook in hooks]
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
@@ -86,17 +85,15 @@ def main() -> None:
     results: dict[str, Any] = {}
     for name in ("plain20", "resnet20"):
         net = resnetlib.create_model(f"cifar_{name}.resnetlib_c10").eval()
-        calibrate = train.first(250).batches(resnetlib.transform_for(net))
         results[name] = {"trained": measure(net, train, test), "untrained": []}
         for seed in range(args.seeds):
             torch.manual_seed(seed)
             fresh = resnetlib.build(net.spec).eval()
             fresh.preprocess = net.preprocess
-            with recalibrated(fresh, calibrate):
+            with recalibrated(fresh, train.first(250).batches(resnetlib.transform_for(net))):
                 results[name]["untrained"].append(measure(fresh, train, test))
-        print(name, *(f"{each:.1f}" for each in results[name]["trained"]["accuracy"]), flush=True)
-    about = {"images": args.images, "test": args.test, "results": results}
-    args.out.write_text(json.dumps(about, indent=1) + "\n")
+        print(name, *results[name]["trained"]["accuracy"], flush=True)
+    args.out.write_text(json.dumps({"images": args.images, "test": args.test, "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

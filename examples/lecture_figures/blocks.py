@@ -1,4 +1,4 @@
-"""Figures of blocks: small residuals, sparsity, deletions, paths, probes."""
+"""Figures of blocks: small residuals, sparsity, deletions, paths."""
 
 from statistics import median
 from typing import Any
@@ -85,20 +85,4 @@ def paths(results: Results) -> Figure:
     return figure
 
 
-def features(results: Results) -> Figure:
-    figure, panels = new_figure(2)
-    found = read(results, "probes")["results"]
-    for axes, (key, label) in zip(
-        panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
-    ):
-        for name in TWO:
-            each = found[name]["trained"]
-            points(axes, range(len(each[key])), each[key], each[f"{key}_interval"], name, label=f"{label_of(name)}, trained")
-            untrained = [start[key] for start in found[name]["untrained"]]
-            band(axes, range(len(each[key])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block (0: stem)", ylabel=label)
-    panels[0].legend(fontsize=8)
-    return figure
-
-
-FIGURES = {each.__name__: each for each in (residual_mapping, bypass, sparsity, ensemble, paths, features)}
+FIGURES = {each.__name__: each for each in (residual_mapping, bypass, sparsity, ensemble, paths)}

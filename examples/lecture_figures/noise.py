@@ -1,8 +1,8 @@
-"""Figures of noise and of loss surfaces."""
+"""Figures of noise, loss surfaces and probes."""
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, Results, band, line, places, read, tensor
+from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
 from resnetlib.analysis.style import label_of, new_figure, style_of
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
@@ -62,4 +62,20 @@ def surface(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (noise, surface)}
+def features(results: Results) -> Figure:
+    figure, panels = new_figure(2)
+    found = read(results, "probes")["results"]
+    for axes, (key, label) in zip(
+        panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
+    ):
+        for name in TWO:
+            each = found[name]["trained"]
+            points(axes, range(len(each[key])), each[key], each[f"{key}_interval"], name, label=f"{label_of(name)}, trained")
+            untrained = [start[key] for start in found[name]["untrained"]]
+            band(axes, range(len(each[key])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block (0: stem)", ylabel=label)
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (noise, surface, features)}
