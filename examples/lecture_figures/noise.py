@@ -26,7 +26,7 @@ def noise(results: Results) -> Figure:
         found = [read(results, f"seeds/{name}-{seed}/branch_noise") for seed in range(3)]
         curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
         band(panels[2], places(len(curves[0])), curves, name)
-    panels[2].set(xlabel="block with noise as large as its branch")
+    panels[2].set(xlabel="relative depth of the noisy block")
     for axes in panels:
         line(axes, 0)
     panels[0].set_ylabel("accuracy above chance\nthat is lost (%)")
