@@ -103,6 +103,9 @@ def signals() -> dict[str, str]:
     for name in FOUR:
         for i, where in ((0, "start"), (-1, "end")):
             found[f"settle_{where}_{name}"] = _range([log[i][1] for log in steps[f"scratch, {name}"]])
+    for kind in ("plain", "resnet"):
+        after = [log[-1][1] for log in steps[f"scratch, {kind}56"]]
+        found[f"vanish_after_{kind}"] = verdict((1 - max(after), 1 - min(after)))
     found |= {"settle_steps": str(last), "settle_batch": str(read("first_steps")["batch"])}
     for row in read("activations")["results"]:
         key = f"start_{row['family']}{row['depth']}_{row['activation']}_{row['start'].split()[0]}_{row['norm']}"

@@ -55,8 +55,8 @@ def points(
         [m - low for m, (low, _) in zip(middle, ends, strict=True)],
         [high - m for m, (_, high) in zip(middle, ends, strict=True)],
     ]
-    look = {"label": label_of(name), "capsize": 2} | style_of(name) | look
-    axes.errorbar(x, middle, [[max(0.0, each) for each in side] for side in bars], **look)
+    about: dict[str, Any] = {"label": label_of(name), "capsize": 2} | style_of(name) | look
+    axes.errorbar(x, middle, [[max(0.0, each) for each in side] for side in bars], **about)
 
 
 def line(axes: Axes, y: float, label: str | None = None) -> None:

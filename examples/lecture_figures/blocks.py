@@ -28,8 +28,10 @@ def bypass(results: Results) -> Figure:
         found = read(results, f"why/{name}/survival")
         columns = list(zip(*tensor(found, "changed"), strict=True))
         band(axes, found["values"], [[median(column) for column in columns]], name)
-        quarters = [(sorted(column)[len(column) // 4], sorted(column)[-1 - len(column) // 4]) for column in columns]
-        axes.fill_between(found["values"], *zip(*quarters, strict=True), color=style_of(name)["color"], alpha=0.18, linewidth=0)
+        low, high = (
+            [sorted(column)[place(len(column))] for column in columns] for place in (lambda n: n // 4, lambda n: -1 - n // 4)
+        )
+        axes.fill_between(found["values"], low, high, color=style_of(name)["color"], alpha=0.18, linewidth=0)
     axes.set(xlabel="factor of one block's branch (0: bypassed)", ylabel="predictions that change (%)", ylim=(0, 100))
     axes.invert_xaxis()
     axes.legend()

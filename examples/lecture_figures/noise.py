@@ -45,12 +45,8 @@ def surface(results: Results) -> Figure:
                 for j, across in enumerate(x):
                     rings.setdefault(round((across**2 + down**2) ** 0.5 * 12) / 12, []).append(loss[i][j])
             radii = sorted(radius for radius in rings if radius <= 1)
-            axes.fill_between(
-                radii,
-                *zip(*((min(rings[r]), max(rings[r])) for r in radii), strict=True),
-                color=style_of(name)["color"],
-                alpha=0.15,
-            )
+            low, high = ([side(rings[r]) for r in radii] for side in (min, max))
+            axes.fill_between(radii, low, high, color=style_of(name)["color"], alpha=0.15)
             axes.plot(
                 radii, [sum(rings[r]) / len(rings[r]) for r in radii], label=label_of(name), **style_of(name) | {"markersize": 2}
             )

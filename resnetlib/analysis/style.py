@@ -22,7 +22,7 @@ FAMILIES = {  # a word in the name: light, middle and dark colour, line, marker,
     "trained": ("#6cb8e6", "#0072b2", "#003f6b", ":", "s", "residual, 200 epochs"),
 }
 
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.grid": True,
