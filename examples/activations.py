@@ -30,7 +30,7 @@ INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def make(family: str, depth: int, activation: str, initialisation: str, norm: str) -> resnetlib.Backbone:
+def make(family: str, depth: int, activation: str, initialisation: str, norm: Any) -> resnetlib.Backbone:
     blocks = (depth - 2) // 6
     spec = replace(resnetlib.spec_of(f"cifar_{family}20"), depths=(blocks,) * 3)
     net = resnetlib.build(replace(spec, norm=norm))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import resnetlib
 from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
@@ -29,16 +29,16 @@ def low_level(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def features(net: resnetlib.Backbone, data: LabelledImages) -> dict[str, Tensor]:
-    found: dict[str, list[Tensor]] = {}
-    blocks = blocks_of(net)
-    first = next(iter(blocks.values()))
-    see = lambda name, x: found.setdefault(name, []).append(x.mean((2, 3)).double())  # noqa: E731
-    hooks = [first.register_forward_pre_hook(lambda _, args: see("stem", args[0]))]
-    hooks += [block.register_forward_hook(lambda _, __, y, name=name: see(name, y)) for name, block in blocks.items()]
+    found: dict[str, list[Tensor]] = {name: [] for name in ("stem", *blocks_of(net))}
     for x, _ in data.batches(resnetlib.transform_for(net)):
-        net(x)
-    _ = [hook.remove() for hook in hooks]
+        for part, rows in zip((nn.Sequential(*net.stem()), *net.blocks()), found.values(), strict=True):
+            x = part(x)
+            rows.append(x.mean((2, 3)).double())
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def r2(rows: Tensor) -> Tensor:
+    return (1 - rows[..., 0].sum(0) / rows[..., 1].sum(0)).mean()
 
 
 def read_class(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def read_class(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(train @ weight, labels) + 1e-4 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     optimizer.step(closure)
@@ -66,8 +66,7 @@ def measure(net: resnetlib.Backbone, train: LabelledImages, test: LabelledImages
         right = 100 * (read_class(one, train.labels, other) == test.labels).double()
         fit = torch.linalg.lstsq(one, wanted, driver="gelsd").solution
         pairs = torch.stack([(truth - other @ fit).square(), (truth - wanted.mean(0)).square()], -1)
-        r2 = lambda rows: (1 - rows[..., 0].sum(0) / rows[..., 1].sum(0)).mean()  # noqa: E731
-        for key, rows, statistic in (("accuracy", right, lambda rows: rows.mean(0)), ("r2", pairs, r2)):
+        for key, rows, statistic in (("accuracy", right, torch.mean), ("r2", pairs, r2)):
             results[key].append(float(statistic(rows)))
             results[f"{key}_interval"].append(bootstrap_interval(rows, statistic).tolist())
     return {"places": list(before)} | results

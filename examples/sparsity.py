@@ -23,6 +23,10 @@ from resnetlib.data import cifar10
 Batches = list[tuple[Tensor, Tensor]]
 
 
+def median(rows: Tensor) -> Tensor:
+    return rows.mean(0).quantile(0.5)
+
+
 @torch.no_grad()
 def measure(net: resnetlib.Backbone, batches: Batches) -> dict[str, Any]:
     rows: dict[str, dict[str, list[Tensor]]] = {name: {"zeros": [], "small": [], "ratio": []} for name in blocks_of(net)}
@@ -48,8 +52,7 @@ def measure(net: resnetlib.Backbone, batches: Batches) -> dict[str, Any]:
     for key in ("zeros", "small", "ratio"):
         found = torch.stack([torch.cat(each[key]) for each in rows.values() if each[key]], 1)  # (images, blocks)
         results[key], results[f"{key}_interval"] = found.mean(0).tolist(), bootstrap_interval(found).mT.tolist()
-        middle = lambda each: each.mean(0).quantile(0.5)  # noqa: E731
-        results[f"{key}_median"], interval = float(middle(found)), bootstrap_interval(found, middle)
+        results[f"{key}_median"], interval = float(median(found)), bootstrap_interval(found, median)
         results[f"{key}_median_interval"] = interval.tolist()
     small, gammas, l1, l2 = [], [], 0.0, 0.0
     for block in blocks_of(net).values():

@@ -28,9 +28,8 @@ def bypass(results: Results) -> Figure:
         found = read(results, f"why/{name}/survival")
         columns = list(zip(*tensor(found, "changed"), strict=True))
         band(axes, found["values"], [[median(column) for column in columns]], name)
-        low, high = (
-            [sorted(column)[place(len(column))] for column in columns] for place in (lambda n: n // 4, lambda n: -1 - n // 4)
-        )
+        sorted_columns = [sorted(column) for column in columns]
+        low, high = [c[len(c) // 4] for c in sorted_columns], [c[-1 - len(c) // 4] for c in sorted_columns]
         axes.fill_between(found["values"], low, high, color=style_of(name)["color"], alpha=0.18, linewidth=0)
     axes.set(xlabel="factor of one block's branch (0: bypassed)", ylabel="predictions that change (%)", ylim=(0, 100))
     axes.invert_xaxis()
