@@ -25,8 +25,8 @@ def before_2015(results: Results) -> Figure:
         if rows:
             band(axes, [row["depth"] for row in rows], curves, "plain44", label, color=colour, linestyle=style)
     line(axes, 1)
-    axes.set(xlabel="layers", ylabel="gradient at the first block / at the last output", yscale="log", ylim=(1e-12, 1e6))
-    axes.legend(fontsize=8, ncols=2, loc="lower left")
+    axes.set(xlabel="layers", ylabel="gradient, first block / last output", yscale="log", ylim=(1e-22, 1e6))
+    axes.legend(fontsize=8, loc="lower right")
     return figure
 
 

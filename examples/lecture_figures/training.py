@@ -54,7 +54,7 @@ def settling(results: Results) -> Figure:
         runs = seeds_of(results, name)
         band(right, [r["epoch"] for r in runs[0]["log"]], [[r["gradient_norm"] for r in run["log"]] for run in runs], name)
     line(left, 1)
-    left.set(xlabel="iterations, rate 0.1", ylabel="gradient at the first block / at the last output", yscale="log")
+    left.set(xlabel="iterations, rate 0.1", ylabel="gradient, first block / last output", yscale="log")
     left.set_xscale("symlog", linthresh=1)
     right.set(xlabel="epochs, one-cycle schedule", ylabel="norm of the whole gradient", ylim=(0, None))
     left.legend()
