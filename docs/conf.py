@@ -24,6 +24,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = numbers()
 nb_execution_mode = "off"
+nb_merge_streams = True
 nitpicky = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

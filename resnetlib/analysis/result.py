@@ -194,7 +194,7 @@ def bootstrap_interval(
     Example:
         >>> low, high = bootstrap_interval(torch.tensor([0.0, 1.0] * 200))  # 400 images, half of them wrong
         >>> round(float(low), 2), round(float(high), 2)
-        (0.45, 0.55)
+        (0.46, 0.55)
     """
     if rows.ndim < 1 or len(rows) < 2:
         raise InputError(f"rows must be at least two measurements, (n, ...), got shape {tuple(rows.shape)}")

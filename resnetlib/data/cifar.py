@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from resnetlib.disk import read_file
@@ -188,6 +187,8 @@ def samples() -> LabelledImages:
         >>> found.images.shape, found.classes[found.labels[0]]
         (torch.Size([10, 3, 32, 32]), 'cat')
     """
+    from PIL import Image
+
     folder = files("resnetlib.data").joinpath("samples")
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
     images = [np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")) for file in found]
