@@ -107,6 +107,7 @@ def signals() -> dict[str, str]:
         after = [log[-1][1] for log in steps[f"scratch, {kind}56"]]
         found[f"vanish_after_{kind}"] = verdict((1 - max(after), 1 - min(after)))
     found |= {"settle_steps": str(last), "settle_batch": str(read("first_steps")["batch"])}
+    found["start_images"] = str(read("activations")["images"])
     for row in read("activations")["results"]:
         key = f"start_{row['family']}{row['depth']}_{row['activation']}_{row['start'].split()[0]}_{row['norm']}"
         found[key] = _range(row["gradient_first_to_last"])
