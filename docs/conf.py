@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from numbers_of_results import numbers
 
 from resnetlib import __version__, build, list_models, spec_of
 from resnetlib.analysis import measure_cost
@@ -13,12 +16,15 @@ project = "resnetlib"
 author = "the resnetlib maintainers"
 copyright = "the resnetlib maintainers"
 release = version = __version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_nb"]
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
 html_title = f"resnetlib {__version__}"
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 3
+myst_substitutions = numbers()
+nb_execution_mode = "off"
+nb_merge_streams = True
 nitpicky = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

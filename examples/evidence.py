@@ -1,10 +1,10 @@
-"""Run all analyses on several trained networks, and draw the results side by side.
+"""Run all analyses on several trained networks. examples/lecture.py draws the results.
 
     python examples/evidence.py --data cifar-10-batches-bin --out docs/results/why \\
         plain56=runs/plain56/ resnet56=runs/resnet56/ resnet20=cifar_resnet20.resnetlib_c10
 
-Writes OUT/NAME/ANALYSIS.json for each network, unless it exists, and draws OUT/ANALYSIS.png with a panel per network. Errors are of
-test images, and may be computed in bf16; everything else is of training images.
+Writes OUT/NAME/ANALYSIS.json for each network, unless it exists. Errors are of test images, and may be computed in bf16; everything
+else is of training images.
 """
 
 import argparse
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 import resnetlib
@@ -52,16 +51,6 @@ def read(net: resnetlib.Backbone, folder: Path, split: str, images: int) -> Batc
     return data.first(images).batches(resnetlib.transform_for(net))
 
 
-def draw(results: dict[str, AnalysisResult], path: Path) -> None:
-    figure = Figure(figsize=(4.6 * min(3, len(results)), 3.6 * -(-len(results) // 3)), layout="constrained")
-    panels = list(figure.subplots(-(-len(results) // 3), min(3, len(results)), squeeze=False).flat)
-    for axes, (name, result) in zip(panels, results.items(), strict=False):
-        result.plot(axes).set_title(name)
-    for axes in panels[len(results) :]:
-        axes.set_axis_off()
-    figure.savefig(path, dpi=90)
-
-
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("networks", nargs="+", metavar="NAME=WEIGHTS", help="what to call it, and what create_model takes")
@@ -87,9 +76,6 @@ def main() -> None:
                 print(f"{name}: {analysis_name}")
             except ValueError as error:  # such as a network without blocks that can be swapped
                 print(f"{name}: no {analysis_name}: {error}")
-    for analysis_name in args.only:
-        paths = {path.parent.name: path for path in sorted(args.out.glob(f"*/{analysis_name}.json"))}
-        draw({name: analysis.load_result(path) for name, path in paths.items()}, args.out / f"{analysis_name}.png")
 
 
 if __name__ == "__main__":

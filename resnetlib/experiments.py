@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import torch
 
 from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.style import style_of
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
@@ -87,13 +88,14 @@ class Degradation(AnalysisResult):
             The axes.
         """
         ax = new_axes(ax)
-        for i, family in enumerate(dict.fromkeys(self.families)):
+        for family in dict.fromkeys(self.families):
             depths = self._depths(family)
+            colour = style_of(f"{family}44").get("color")
             for split, style in zip(get_args(Split), ("o-", "s--"), strict=True):
                 found = [self.errors(family, depth, split) for depth in depths]
-                ax.plot(depths, [mean(errors) for errors in found], style, color=f"C{i}", label=f"{family}, {split}")
+                ax.plot(depths, [mean(errors) for errors in found], style, color=colour, label=f"{family}, {split}")
                 for depth, errors in zip(depths, found, strict=True):
-                    ax.plot([depth] * len(errors), errors, "_", color=f"C{i}", alpha=0.7)
+                    ax.plot([depth] * len(errors), errors, "_", color=colour, alpha=0.7)
         ax.set(xlabel="layers", ylabel="error (%)", ylim=(0, None))
         ax.legend()
         return ax

@@ -14,8 +14,8 @@ import pytest
 import tiny
 import torch
 
-from resnetlib import build, create_model, save_model, spec_of
-from resnetlib.analysis import Perturbation
+from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
+from resnetlib.analysis import Perturbation, lesion
 from resnetlib.config import Preprocessing
 from resnetlib.data import CIFAR10_CLASSES, LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
@@ -178,7 +178,7 @@ def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
     )
     said = run("evidence.py", weights, *fixed, "--only", "lesion", "reorder")
     assert said == "tiny: reorder\n"  # what is there is not computed again
-    assert {path.name for path in tmp_path.glob("*.png")} == {"residual_decomposition.png", "lesion.png", "reorder.png"}
+    assert not list(tmp_path.glob("*.png"))  # examples/lecture.py draws
     assert Perturbation.load(tmp_path / "tiny" / "lesion.json").images == 20
 
 
@@ -207,3 +207,61 @@ def test_training_memory(tmp_path: Path) -> None:
     plain, efficient, most = (depths[1] for depths in report["live_mib_by_depth"].values())
     assert plain > efficient > most
     assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_activations(cifar10_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table.json"
+    sizes = ("--images", 2, "--depths", 8, "--seeds", 1, "--starts", "sigmoid, Gaussian of 0.01", "relu, He")
+    said = run("activations.py", "--data", cifar10_folder, "--out", out, *sizes)
+    results = json.loads(out.read_text())["results"]
+    assert len(results) == len(said.splitlines()) == 4
+    assert results[0]["gradient_first_to_last"][0] < 1e-6 < 1e-2 < results[1]["gradient_first_to_last"][0]
+    assert run("activations.py", "--data", cifar10_folder, "--out", out, *sizes) == ""  # what is there is not measured again
+
+
+@pytest.mark.slow
+def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("resnet20=cifar_resnet20.resnetlib_c10", "--images", 20, "--calibrate", 10, "--seeds", 1)
+    run("lesions.py", *sizes, "--data", cifar10_folder, "--out", tmp_path / "table.json")
+    net, batches = tiny_batches(cifar10_folder, 20)
+    found = json.loads((tmp_path / "table.json").read_text())["results"]["resnet20"]["trained"]
+    expected = lesion(net, batches)
+    assert found["error"] == pytest.approx(expected.clean_error)
+    assert found["running"]["cost"] == pytest.approx((expected.error - expected.clean_error).tolist())
+    assert all(
+        low <= cost <= high for cost, (low, high) in zip(found["running"]["cost"], found["running"]["interval"], strict=True)
+    )
+
+
+def tiny_batches(folder: Path, images: int) -> tuple[Backbone, list[tuple[torch.Tensor, torch.Tensor]]]:
+    net = create_model("cifar_resnet20.resnetlib_c10").eval()
+    return net, cifar10(folder, "test").first(images).batches(transform_for(net))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "sizes", "keys"),
+    [
+        ("paths", ("--images", 4, "--group", 2, "--draws", 1, "--seeds", 1), {"resnet20"}),
+        ("probes", ("--images", 60, "--test", 20, "--seeds", 1), {"plain20", "resnet20"}),
+        ("sparsity", ("--images", 8, "--seeds", 1), {"plain20", "resnet20"}),
+    ],
+)
+def test_measurements_of_the_lecture(
+    name: str, sizes: tuple[object, ...], keys: set[str], cifar10_folder: Path, tmp_path: Path
+) -> None:
+    run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert results.keys() == keys
+    assert all(len(each["untrained"]) == 1 for each in results.values())
+
+
+@pytest.mark.slow
+def test_first_steps(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 20, "--held", 4, "--batch", 2, "--after", 1, "--seeds", 2, "--networks", "plain20")
+    copies = ("--rates", 0.01, "--blocks", 4)
+    run("first_steps.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes, *copies)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert [step for step, _ in results["scratch, plain20"][0]] == [0, 1]
+    before = [results[f"plain, {layers} layers, rate 0.01"][0][0][1]["evaluation"] for layers in (20, 26)]
+    assert before[0] == before[1]  # the copy predicts the same before it is trained on

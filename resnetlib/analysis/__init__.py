@@ -42,7 +42,7 @@ from resnetlib.analysis.perturb import (
     reorder,
     weight_noise,
 )
-from resnetlib.analysis.result import AnalysisResult, draw, read_result
+from resnetlib.analysis.result import AnalysisResult, bootstrap_interval, draw, read_result
 from resnetlib.analysis.shattered import (
     EffectiveRank,
     GradientAutocorrelation,
@@ -56,8 +56,8 @@ from resnetlib.analysis.shattered import (
 __all__ = [
     "AnalysisResult", "BranchRatio", "Cost", "EffectiveRank", "GradientAutocorrelation", "GradientDecomposition",
     "GradientFlow", "HessianMap", "Landscape", "PartCost", "PathGradients", "Perturbation", "ResidualDecomposition",
-    "ResponseStd", "SignalPropagation", "ToyAutocorrelation", "Trajectory", "block_survival", "blocks_of", "branch_noise",
-    "branch_ratio", "chains_of", "deepen", "draw", "effective_rank", "filter_normalized_direction",
+    "ResponseStd", "SignalPropagation", "ToyAutocorrelation", "Trajectory", "block_survival", "blocks_of", "bootstrap_interval",
+    "branch_noise", "branch_ratio", "chains_of", "deepen", "draw", "effective_rank", "filter_normalized_direction",
     "gradient_autocorrelation", "gradient_decomposition", "gradient_flow", "hessian_map", "input_noise", "kendall_tau",
     "landscape", "lesion", "lesion_many", "load_result", "measure_cost", "path_gradient", "path_gradients", "plot_3d",
     "project", "recalibrated", "reorder", "residual_decomposition", "response_std", "share_of_paths", "signal_propagation",

@@ -12,6 +12,7 @@ from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batches, count_images, gather_inputs, noise_images
 from resnetlib.analysis.network import (
     blocks_in,
@@ -107,10 +108,10 @@ class ResidualDecomposition(AnalysisResult):
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Plot the shares of x_L as bars."""
         ax = new_axes(ax, width=8)
-        ax.bar(range(len(self.blocks)), self.share.tolist(), color="tab:blue", label="blocks, F(x_i)")
+        ax.bar(range(len(self.blocks)), self.share.tolist(), color=style.FIRST, label="blocks, F(x_i)")
         starts, ends = ([index - 0.5 for index in indices] for indices in zip(*self.chains, strict=True))
-        ax.bar(starts, self.share_of_skip.tolist(), 0.4, color="tab:orange", label="skip, x_l")
-        ax.bar(ends, self.share_of_out.tolist(), 0.3, color="tab:gray", label="changes by ReLUs")
+        ax.bar(starts, self.share_of_skip.tolist(), 0.4, color=style.SECOND, label="skip, x_l")
+        ax.bar(ends, self.share_of_out.tolist(), 0.3, color=style.GREY, label="changes by ReLUs")
         ax.axhline(0, color="black", linewidth=0.8)
         ax.set(xlabel="block", ylabel="share of the chain's last feature x_L")
         ax.legend()
@@ -359,12 +360,12 @@ class SignalPropagation(AnalysisResult):
         """Plot the three statistics by block: a signal propagation plot."""
         ax = new_axes(ax, width=8)
         prefix = "" if label is None else f"{label}: "
-        for values, name, style in (
+        for values, name, line in (
             (self.variance, "variance", "-"),
             (self.squared_mean, "squared mean", "--"),
             (self.branch_variance, "variance of the branch", ":"),
         ):
-            plot_curve(ax, values, label=prefix + name, name="mean over channels", of="block", style=style)
+            plot_curve(ax, values, label=prefix + name, name="mean over channels", of="block", style=line)
         return ax
 
 

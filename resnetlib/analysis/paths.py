@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
 from resnetlib.analysis.network import (
     blocks_in,
@@ -159,16 +160,16 @@ class PathGradients(AnalysisResult):
         ax = new_axes(ax)
         order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
         lengths = [self.lengths[i] for i in order]
-        ax.plot(lengths, self.norm[order].tolist(), ".-", color="tab:blue")
+        ax.plot(lengths, self.norm[order].tolist(), ".-", color=style.FIRST)
         if bool((self.norm > 0).any()):
             ax.set_yscale("log")
         ax.set_xlabel("length of the path (branches)")
-        ax.set_ylabel("norm of the gradient through one path", color="tab:blue")
+        ax.set_ylabel("norm of the gradient through one path", color=style.FIRST)
         right = ax.twinx()
         contribution = self.contribution / self.contribution.sum()
-        right.plot(lengths, contribution[order].tolist(), "-", color="tab:orange", label="gradient")
-        right.plot(lengths, self.paths[order].tolist(), ":", color="tab:orange", label="paths")
-        right.set_ylabel("share of the total", color="tab:orange")
+        right.plot(lengths, contribution[order].tolist(), "-", color=style.SECOND, label="gradient")
+        right.plot(lengths, self.paths[order].tolist(), ":", color=style.SECOND, label="paths")
+        right.set_ylabel("share of the total", color=style.SECOND)
         right.legend()
         return ax
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batch, Batches, check_integers, check_numbers, count_images, gather, generators, normal_like
 from resnetlib.analysis.network import (
     blocks_in,
@@ -124,14 +125,14 @@ class Perturbation(AnalysisResult):
         colour: Any = "black"
         if self.kind == "lesion":
             xlabel = "deleted block (orange: changes the shape)"
-            colours = ["tab:orange" if changes else "tab:blue" for changes in self.changes_shape]
+            colours = [style.SECOND if changes else style.FIRST for changes in self.changes_shape]
             ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
         elif self.kind == "block_survival":
             xlabel, measure = "factor of the branch", "changed predictions (%)"
             rows = self.changed[:, order].T.tolist()
             labels = ["one block", *[None] * (len(self.blocks) - 1)]
-            ax.plot(values, rows, color="tab:blue", alpha=0.4, linewidth=0.8, label=labels)
-            ax.plot(values, self.changed_all[order].tolist(), "o-", color="tab:orange", label="all blocks")
+            ax.plot(values, rows, color=style.FIRST, alpha=0.4, linewidth=0.8, label=labels)
+            ax.plot(values, self.changed_all[order].tolist(), "o-", color=style.SECOND, label="all blocks")
             ax.invert_xaxis()
         elif self.kind == "reorder":
             xlabel = "Kendall's tau of the order"
@@ -150,7 +151,7 @@ class Perturbation(AnalysisResult):
             ax.fill_between(values, low[order].tolist(), high[order].tolist(), color=line.get_color(), alpha=0.2, label=band)
         if self.kind != "block_survival":
             ax.axhline(clean, color=colour, linestyle=":" if noise else "-", linewidth=0.8, label="unperturbed")
-            ax.axhline(chance, color="tab:gray", linestyle="--", linewidth=0.8, label="guessing")
+            ax.axhline(chance, color=style.GREY, linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
         if not noise:
             ax.legend()

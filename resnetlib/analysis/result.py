@@ -15,6 +15,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from resnetlib.analysis.style import style_of
 from resnetlib.disk import read_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError
 
@@ -156,8 +157,50 @@ def plot_curve(
     ax = new_axes(ax)
     if descending:
         values = values[~values.isnan()].sort(descending=True).values
-    ax.plot(range(len(values)), values.tolist(), style, marker=".", label=label)
+    look = {"linestyle": style, "marker": "."} | (style_of(label or "") if style == "-" else {})
+    ax.plot(range(len(values)), values.tolist(), label=label, **look)
     ax.set(xlabel=f"{of}, sorted" if descending else of, ylabel=name)
     if label is not None:
         ax.legend()
     return ax
+
+
+def bootstrap_interval(
+    rows: Tensor,
+    statistic: Callable[[Tensor], Tensor] = lambda rows: rows.mean(0),
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Tensor:
+    """Compute the percentile bootstrap interval of a statistic of independent rows, such as images.
+
+    Args:
+        rows: measurements, `(n, ...)`, one row for each image or group of images; rows stay whole, so comparisons are paired.
+        statistic: function of the rows, `(n, ...)` to `(...)`; the mean by default.
+        level: share of the draws inside of the interval.
+        draws: number of samples of n rows, with replacement.
+        seed: of the draws.
+
+    Returns:
+        The lower and the upper end, `(2, ...)`.
+
+    Raises:
+        ValueError: if there are fewer than two rows, or the level is not between 0 and 1.
+
+    Source:
+        Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, sec. 13.3.
+
+    Example:
+        >>> low, high = bootstrap_interval(torch.tensor([0.0, 1.0] * 200))  # 400 images, half of them wrong
+        >>> round(float(low), 2), round(float(high), 2)
+        (0.46, 0.55)
+    """
+    if rows.ndim < 1 or len(rows) < 2:
+        raise InputError(f"rows must be at least two measurements, (n, ...), got shape {tuple(rows.shape)}")
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1, got {level}")
+    generator = torch.Generator().manual_seed(seed)
+    rows = rows.detach().cpu().double()
+    found = torch.stack([statistic(rows[torch.randint(len(rows), (len(rows),), generator=generator)]) for _ in range(draws)])
+    return found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64), dim=0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import (
     Batches,
     check_classifier,
@@ -265,8 +266,8 @@ def _check_lags(points: int, lags: int) -> tuple[int, int]:
 
 
 def _plot_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
-    ax.plot(range(len(white)), white.tolist(), color="gray", linestyle=":", label="white noise")
-    ax.plot(range(len(brown)), brown.tolist(), color="brown", linestyle=":", label="brown noise")
+    ax.plot(range(len(white)), white.tolist(), color=style.GREY, linestyle=":", label="white noise")
+    ax.plot(range(len(brown)), brown.tolist(), color=style.SECOND, linestyle=":", label="brown noise")
     ax.set(xlabel="lag, in points", ylabel="autocorrelation")
     return ax
 
@@ -307,7 +308,7 @@ class EffectiveRank(AnalysisResult):
         own, gaussian = ((values / values[0]).tolist() for values in (self.singular_values, self.gaussian_singular_values))
         if ax is None:
             ax = new_axes(None)
-            ax.plot(range(len(gaussian)), gaussian, color="gray", linestyle=":", label="Gaussian")
+            ax.plot(range(len(gaussian)), gaussian, color=style.GREY, linestyle=":", label="Gaussian")
         ax.plot(range(len(own)), own, label=label or "gradients")
         ax.set(xlabel="index", ylabel="singular value / largest", yscale="log")
         ax.legend()

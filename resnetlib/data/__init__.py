@@ -1,7 +1,7 @@
 """Image data: CIFAR-10 and other images in memory, image folders, and augmentation."""
 
 from resnetlib.data.augment import crop_flip, draw_crops, pad_crop_flip
-from resnetlib.data.cifar import CIFAR10_CLASSES, LabelledImages, cifar10, is_cifar10
+from resnetlib.data.cifar import CIFAR10_CLASSES, LabelledImages, cifar10, is_cifar10, samples
 from resnetlib.data.folder import (
     ImageDataset,
     ImageFiles,
@@ -33,6 +33,7 @@ __all__ = [
     "pad_crop_flip",
     "read_ahead",
     "read_image",
+    "samples",
     "split_folders",
     "training_folders",
     "try_images",

@@ -1,9 +1,11 @@
 """Images in memory, and CIFAR-10, which is read from the published files."""
 
 import hashlib
+import io
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -172,6 +174,26 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
     batches, ending = found
     labels, images = zip(*(_read(batches / f"{name}{ending}", verify) for name in _FILES[split]), strict=True)
     return LabelledImages(torch.cat(images), torch.cat(labels), CIFAR10_CLASSES)
+
+
+def samples() -> LabelledImages:
+    """Read the ten images in the package: the first test images of CIFAR-10.
+
+    Returns:
+        The images, in the order of the test set.
+
+    Example:
+        >>> found = samples()
+        >>> found.images.shape, found.classes[found.labels[0]]
+        (torch.Size([10, 3, 32, 32]), 'cat')
+    """
+    from PIL import Image
+
+    folder = files("resnetlib.data").joinpath("samples")
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
+    images = [np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")) for file in found]
+    labels = [CIFAR10_CLASSES.index(file.name.removesuffix(".png").rpartition("_")[2]) for file in found]
+    return LabelledImages(torch.from_numpy(np.stack(images)).movedim(3, 1), torch.tensor(labels), CIFAR10_CLASSES)
 
 
 def is_cifar10(folder: str | Path) -> bool:

@@ -24,6 +24,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
@@ -115,13 +116,13 @@ class Landscape(AnalysisResult):
         values = np.ma.masked_invalid(loss.numpy())
         if self.y is None:
             ax = new_axes(ax)
-            ax.plot(self.x.numpy(), values, color="tab:blue")
+            ax.plot(self.x.numpy(), values, color=style.FIRST)
             ax.set_xlabel("x")
-            ax.set_ylabel("loss", color="tab:blue")
+            ax.set_ylabel("loss", color=style.FIRST)
             ax.set_yscale("log" if wide else "linear")
             other = ax.twinx()
-            other.plot(self.x.numpy(), self.known("accuracy").numpy(), color="tab:red")
-            other.set_ylabel("accuracy, %", color="tab:red")
+            other.plot(self.x.numpy(), self.known("accuracy").numpy(), color=style.SECOND)
+            other.set_ylabel("accuracy, %", color=style.SECOND)
             other.set_ylim(0, 100)
             return ax
         ax = new_axes(ax, width=5.5, height=4.5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from resnetlib.analysis import style
 from resnetlib.analysis.batches import as_tuple
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
 from resnetlib.analysis.result import AnalysisResult, new_axes
@@ -59,7 +60,7 @@ class Trajectory(AnalysisResult):
         """Plot the path, for example on the axes of a landscape."""
         ax = new_axes(ax, width=5.5, height=4.5)
         x, y = torch.cat([self.coordinates, torch.zeros(1, 2, dtype=torch.float64)]).T.numpy()
-        ax.plot(x, y, marker=".", color="tab:red", linewidth=1)
+        ax.plot(x, y, marker=".", color=style.SECOND, linewidth=1)
         shares = [""] * 2 if self.explained is None else [f", {share:.1%} of the variance" for share in self.explained.tolist()]
         ax.set(xlabel=f"x{shares[0]}", ylabel=f"y{shares[1]}")
         return ax

@@ -1,0 +1,249 @@
+"""The numbers on the lecture's pages, read from docs/results: {{ name }} on a page is an entry of `numbers()`.
+
+One rule decides every verdict. The interval is the range over seeds of the difference that the claim is about (each network of one
+side minus each of the other), or, where there is one training only, its 95 % bootstrap interval over images. The claim holds if the
+whole interval lies on its side of zero, does not hold if it lies on the other side, and is open if zero is inside.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+FOUR = ("plain20", "resnet20", "plain56", "resnet56")
+Interval = tuple[float, float]
+
+
+@cache
+def read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def verdict(*intervals: Sequence[float]) -> str:
+    """Return whether a claim holds, given the intervals of all differences that it says are positive."""
+    if all(low > 0 for low, _ in intervals):
+        return "holds"
+    return "does not hold" if any(high < 0 for _, high in intervals) else "open"
+
+
+def between(larger: Sequence[float], smaller: Sequence[float]) -> Interval:
+    """Return the range of the difference over all pairs of seeds."""
+    return min(larger) - max(smaller), max(larger) - min(smaller)
+
+
+def of_seeds(values: Sequence[float], digits: int = 1) -> str:
+    return f"{mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def span(interval: Sequence[float], digits: int = 1) -> str:
+    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+
+
+def runs(name: str) -> list[dict[str, Any]]:
+    return [run for key, run in sorted(read("degradation")["runs"].items()) if key.startswith(f"cifar_{name}-seed=")]
+
+
+def training() -> dict[str, str]:
+    errors = {key: {name: [run[key] for run in runs(name)] for name in FOUR} for key in ("train_error", "test_error")}
+    found = {f"{key}_{name}": of_seeds(values) for key, nets in errors.items() for name, values in nets.items()}
+    train, test = errors["train_error"], errors["test_error"]
+    plain, residual = between(train["plain56"], train["plain20"]), between(train["resnet20"], train["resnet56"])
+    found |= {"plain_rise": span(plain), "residual_fall": span(residual), "degradation": verdict(plain)}
+    found |= {"no_degradation": verdict(residual), "test_rise": span(between(test["plain56"], test["plain20"]))}
+    found["not_overfitting"] = verdict(plain, between(test["plain56"], test["plain20"]))
+    found["residual_test_fall"] = span(between(test["resnet20"], test["resnet56"]))
+    found |= {f"spread_{name}": f"{max(test[name]) - min(test[name]):.1f}" for name in FOUR}
+    first = runs("plain20")[0]
+    found |= {"epochs": str(len(first["log"])), "images": f"{first['images']:,}", "seeds": str(len(runs("plain20")))}
+
+    def reach(name: str, level: float) -> list[float]:
+        return [min(r["epoch"] * run["images"] / 1000 for r in run["log"] if r["train_error"] <= level) for run in runs(name)]
+
+    at20, at56 = (between(reach(f"plain{depth}", level), reach(f"resnet{depth}", level)) for depth, level in ((20, 40), (56, 65)))
+    for depth, level in ((20, 40), (56, 65)):
+        found |= {f"reach_{kind}{depth}": of_seeds(reach(f"{kind}{depth}", level), 0) for kind in ("plain", "resnet")}
+    found |= {"faster": verdict(at20, at56), "faster_20": span(at20, 0), "faster_56": span(at56, 0)}
+    no_norm = read("degradation")["runs"]
+    for depth in (20, 56):
+        found[f"no_norm_{depth}"] = f"{no_norm[f'cifar_plain{depth}-norm=none-lr=0.01-seed=0']['train_error']:.1f}"
+    for name in FOUR:
+        for epoch, where in ((0, "first"), (-1, "last")):
+            found[f"norm_{where}_{name}"] = of_seeds([run["log"][epoch]["gradient_norm"] for run in runs(name)])
+    few = read("regularisation")["results"]
+    for name, each in few.items():
+        key = name.replace(", ", "_").replace(" ", "_")
+        found |= {f"{measure}_{key}": of_seeds(values) for measure, values in each.items()}
+    gaps = between(few["resnet20, neither"]["gap"], few["resnet20, dropout"]["gap"])
+    gain = between(few["resnet20, neither"]["test_error"], few["resnet20, dropout"]["test_error"])
+    fewer = between(few["plain20, neither"]["gap"], few["resnet20, neither"]["gap"])
+    found |= {
+        "dropout_narrows": verdict(gaps),
+        "dropout_gap": span(gaps),
+        "dropout_helps": verdict(gain),
+        "dropout_gain": span(gain),
+    }
+    return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularisation')['images']:,}"}
+
+
+def signals() -> dict[str, str]:
+    begin = read("beginnings")["results"]
+
+    def ratios(name: str) -> list[float]:
+        return [each["gradient_first_to_last"] for each in begin[name]]
+
+    found = {f"begin_{name.replace(', norm ', '_')}": _range(ratios(name)) for name in begin}
+    without = [(1 - max(ratios(name)), 1 - min(ratios(name))) for name in ("plain20, norm none", "plain56, norm none")]
+    with_norm = [(1 - max(ratios(name)), 1 - min(ratios(name))) for name in ("plain20, norm batch", "plain56, norm batch")]
+    found |= {"vanish_without": verdict(*without), "vanish_with": verdict(*with_norm)}
+    steps = read("first_steps")["results"]
+    last = steps["scratch, plain56"][0][-1][0]
+    for name in FOUR:
+        for i, where in ((0, "start"), (-1, "end")):
+            found[f"settle_{where}_{name}"] = _range([log[i][1] for log in steps[f"scratch, {name}"]])
+    for kind in ("plain", "resnet"):
+        after = [log[-1][1] for log in steps[f"scratch, {kind}56"]]
+        found[f"vanish_after_{kind}"] = verdict((1 - max(after), 1 - min(after)))
+    found |= {"settle_steps": str(last), "settle_batch": str(read("first_steps")["batch"])}
+    found["start_images"] = str(read("activations")["images"])
+    for row in read("activations")["results"]:
+        key = f"start_{row['family']}{row['depth']}_{row['activation']}_{row['start'].split()[0]}_{row['norm']}"
+        found[key] = _range(row["gradient_first_to_last"])
+    for name in ("resnet56", "preact110", "densenet40", "resnet20", "plain20", "plain56"):
+        each = read(f"why/{name}/residual_decomposition")
+        found[f"sum_{name}"] = short(max(each["deviation"]))
+        found[f"sum_out_{name}"] = short(max(each["deviation_with_out"]))
+        if name not in ("resnet20", "plain20"):
+            found[f"survival_{name}"] = f"{read(f'why/{name}/gradient_decomposition')['survival']['data'][0]:.2f}"
+    shattered = {name: [each["autocorrelation_at_lag_1"] for each in begin[f"{name}, norm batch"]] for name in FOUR}
+    found |= {f"shattered_{name}": of_seeds(values, 2) for name, values in shattered.items()}
+    less = between(shattered["resnet56"], shattered["plain56"])
+    return found | {"not_shattered": verdict(less), "shattered_by": span(less, 2)}
+
+
+def short(x: float) -> str:
+    """Return a number in few characters; tiny and huge ones as powers of ten."""
+    if x == 0 or 1e-3 <= abs(x) < 1e5:
+        return f"{x:,.0f}" if abs(x) >= 100 or x == 0 else f"{x:.2g}"
+    digits, _, power = f"{x:.0e}".partition("e")
+    return f"{digits} × 10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))  # noqa: RUF001
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = short(min(values)), short(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def blocks() -> dict[str, str]:
+    ratios = {}
+    for name in FOUR:
+        each = [read(f"seeds/{name}-{seed}/branch_ratio")["ratio"]["data"] for seed in range(3)]
+        ratios[name] = [median(x for x in map(float, one) if x == x) for one in each]
+    found = {f"ratio_{name}": of_seeds(values, 2) for name, values in ratios.items()}
+    smaller = between(ratios["plain20"], ratios["resnet20"]), between(ratios["plain56"], ratios["resnet56"])
+    found |= {"small_residuals": verdict(*smaller), "smaller_20": span(smaller[0], 2), "smaller_56": span(smaller[1], 2)}
+    deeper = between(ratios["resnet20"], ratios["resnet56"])
+    found |= {"smaller_deeper": verdict(deeper), "deeper_by": span(deeper, 2)}
+    for name in FOUR:
+        each = read(f"why/{name}/survival")
+        at = each["values"].index(0.0)
+        found[f"bypassed_{name}"] = f"{median(row[at] for row in each['changed']['data']):.0f}"
+    costs = {}
+    for name in FOUR:
+        each = [read(f"seeds/{name}-{seed}/lesion") for seed in range(3)]
+        costs[name] = [median(one["error"]["data"]) - one["clean_error"] for one in each]
+    found |= {f"deleted_{name}": of_seeds(values) for name, values in costs.items()}
+    cheap = between(costs["plain20"], costs["resnet20"]), between(costs["plain56"], costs["resnet56"])
+    found |= {"deletable": verdict(*cheap), "deletable_20": span(cheap[0]), "deletable_56": span(cheap[1])}
+    free = (-max(costs["resnet56"]), -min(costs["resnet56"]))
+    found |= {
+        "free": verdict(free),
+        "lesion_images": f"{read('lesions')['images']:,}",
+        "calibrate": str(read("lesions")["calibrate"]),
+    }
+    for name, each in read("lesions")["results"].items():
+        for key in ("running", "recalibrated"):
+            one = each["trained"][key]
+            found[f"lesion_{key}_{name}"] = f"{one['median']:.1f} ({span(one['median_interval'])})"
+            found[f"lesion_{key}_{name}_untrained"] = of_seeds([start[key]["median"] for start in each["untrained"]])
+    sparse = read("sparsity")["results"]
+    for name, each in sparse.items():
+        for key in ("zeros", "small", "ratio"):
+            digits, one = 2 if key == "ratio" else 1, each["trained"]
+            found[f"{key}_{name}_package"] = f"{one[f'{key}_median']:.{digits}f} ({span(one[f'{key}_median_interval'], digits)})"
+            found[f"{key}_{name}_untrained"] = of_seeds([start[f"{key}_median"] for start in each["untrained"]], digits)
+        found[f"small_weights_{name}"] = f"{mean(each['trained']['small_weights']):.1f}"
+        found[f"small_weights_{name}_untrained"] = of_seeds([mean(start["small_weights"]) for start in each["untrained"]])
+        found[f"gamma_{name}"] = f"{mean(each['trained']['gamma']):.2f}"
+    one, other = (sparse[name]["trained"]["zeros_median_interval"] for name in ("resnet20", "plain20"))
+    found["sparser"] = verdict((one[0] - other[1], one[1] - other[0]))
+    residual = sparse["resnet20"]
+    starts = [start["ratio_median"] for start in residual["untrained"]]
+    low, high = residual["trained"]["ratio_median_interval"]
+    found["shrinks"] = verdict((min(starts) - high, max(starts) - low))
+    for name, each in read("path_lengths")["results"].items():
+        one = each["trained"]
+        found[f"path_length_{name}"] = f"{one['mean_length']:.2f} ({span(one['mean_length_interval'], 2)})"
+        found[f"path_factor_{name}"] = f"{one['factor']:.2f} ({span(one['factor_interval'], 2)})"
+        found[f"path_all_{name}"] = f"{one['mean_length_of_all']:.1f}"
+        found[f"path_draws_{name}"] = f"{one['draws']:,}"
+        found[f"path_forks_{name}"] = str(one["forks"])
+        found[f"path_untrained_{name}"] = of_seeds([start["mean_length"] for start in each["untrained"]], 2)
+        ends = one["mean_length_interval"]
+        found[f"short_paths_{name}"] = verdict((one["mean_length_of_all"] - ends[1], one["mean_length_of_all"] - ends[0]))
+    found["path_images"] = f"{read('path_lengths')['images']:,}"
+    probes = read("probes")["results"]
+    for name, each in probes.items():
+        for key, digits in (("accuracy", 0), ("r2", 2)):
+            for i, where in ((0, "stem"), (-1, "last")):
+                one = each["trained"]
+                found[f"{key}_{where}_{name}"] = f"{one[key][i]:.{digits}f} ({span(one[f'{key}_interval'][i], digits)})"
+                found[f"{key}_{where}_{name}_untrained"] = of_seeds([start[key][i] for start in each["untrained"]], digits)
+    ends = [probes[name]["trained"]["r2_interval"][-1] for name in ("resnet20", "plain20")]
+    found["carried"] = verdict((ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]))
+    rise = [probes[name]["trained"]["accuracy_interval"] for name in ("plain20", "resnet20")]
+    found["abstract"] = verdict(*((each[-1][0] - each[0][1], each[-1][1] - each[0][0]) for each in rise))
+    return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
+
+
+def others() -> dict[str, str]:
+    found = {}
+    for kind, name in (("residual", "cifar_resnet20"), ("plain", "cifar_plain20")):
+        each = read("deepening")["results"][f"{name}.resnetlib_c10"]
+        found[f"copy_{kind}"] = short(each["copy"]["largest_difference_of_logits"])
+        found[f"copy_test_{kind}"] = f"{each['copy']['test_error']:.1f}"
+        for way, errors in each["errors"].items():
+            key = way.split(",")[0]
+            found |= {f"{key}_{split}_{kind}": f"{errors[f'{split}_error']:.1f}" for split in ("train", "test")}
+        found[f"first_epoch_{kind}"] = f"{each['logs']['deepened'][0]['test_error']:.1f}"
+    found["deepening_rate"] = str(read("deepening")["recipe"]["lr"])
+    for name in ("plain56", "resnet56", "trained56"):
+        for kind in ("landscape", "landscape_recalibrated"):
+            each = read(f"why/{name}/{kind}")
+            found[f"{kind}_centre_{name}"] = short(each["loss_at_centre"])
+            found[f"{kind}_most_{name}"] = short(max(map(max, each["loss"]["data"])))
+    losses: dict[str, dict[str, list[float]]] = {}
+    for kind, value in (("input_noise", 0.2), ("weight_noise", 0.1), ("branch_noise", 1.0)):
+        for name in FOUR:
+            values = []
+            for seed in range(3):
+                each = read(f"seeds/{name}-{seed}/{kind}")
+                at, above = each["values"].index(value), each["chance_error"] - each["clean_error"]
+                rows = [row[at] for row in each["error"]["data"]] if kind == "branch_noise" else [each["error"]["data"][at]]
+                values.append(100 * (mean(map(mean, rows)) - each["clean_error"]) / above)
+            losses.setdefault(kind, {})[name] = values
+            found[f"{kind}_{name}"] = of_seeds(values)
+        for depth in (20, 56):
+            less = between(losses[kind][f"plain{depth}"], losses[kind][f"resnet{depth}"])
+            found |= {f"{kind}_{depth}": verdict(less), f"{kind}_less_{depth}": span(less)}
+    for row in read("accuracy")["results"]:
+        if row["weights"] == "resnetlib_c10":
+            found[f"embedded_{row['name'].removeprefix('cifar_')}"] = f"{100 - row['top1']:.1f}"
+    return found
+
+
+def numbers() -> dict[str, str]:
+    """Return every number and verdict by its name on the pages."""
+    return training() | signals() | blocks() | others()

@@ -1,0 +1,77 @@
+"""Figures of noise, loss surfaces and probes."""
+
+from matplotlib.figure import Figure
+
+from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
+from resnetlib.analysis.style import label_of, new_figure, style_of
+
+KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
+
+
+def lost(found: dict[str, object], errors: list[float]) -> float:
+    """Return the share of the accuracy above guessing that is lost, so that networks of different accuracy can be compared."""
+    clean, chance = float(str(found["clean_error"])), float(str(found["chance_error"]))
+    return 100 * (sum(errors) / len(errors) - clean) / (chance - clean)
+
+
+def noise(results: Results) -> Figure:
+    figure, panels = new_figure(3, width=3.5, sharey=True)
+    for axes, (kind, label) in zip(panels, KINDS.items(), strict=False):
+        for name in FOUR:
+            found = [read(results, f"seeds/{name}-{seed}/{kind}") for seed in range(3)]
+            curves = [[0.0, *(lost(each, errors) for errors in tensor(each, "error"))] for each in found]
+            band(axes, [0, *found[0]["values"]], curves, name)
+        axes.set(xlabel=label, ylim=(-10, 110))
+    for name in FOUR:
+        found = [read(results, f"seeds/{name}-{seed}/branch_noise") for seed in range(3)]
+        curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
+        band(panels[2], places(len(curves[0])), curves, name)
+    panels[2].set(xlabel="relative depth of the noisy block")
+    for axes in panels:
+        line(axes, 0)
+    panels[0].set_ylabel("accuracy above chance\nthat is lost (%)")
+    panels[1].legend(fontsize=8)
+    return figure
+
+
+def surface(results: Results) -> Figure:
+    figure, panels = new_figure(2, sharey=True)
+    for axes, mode in zip(panels, ("landscape", "landscape_recalibrated"), strict=True):
+        for name in ("plain56", "resnet56", "trained56"):
+            found = read(results, f"why/{name}/{mode}")
+            x, y, loss = (tensor(found, key) for key in ("x", "y", "loss"))
+            rings: dict[float, list[float]] = {}
+            for i, down in enumerate(y):
+                for j, across in enumerate(x):
+                    rings.setdefault(round((across**2 + down**2) ** 0.5 * 12) / 12, []).append(loss[i][j])
+            radii = sorted(radius for radius in rings if radius <= 1)
+            low, high = ([side(rings[r]) for r in radii] for side in (min, max))
+            axes.fill_between(radii, low, high, color=style_of(name)["color"], alpha=0.15)
+            axes.plot(
+                radii, [sum(rings[r]) / len(rings[r]) for r in radii], label=label_of(name), **style_of(name) | {"markersize": 2}
+            )
+        axes.set(
+            xlabel="distance from the weights", yscale="log", title=f"{'recalibrated' if 'recal' in mode else 'running'} statistics"
+        )
+    panels[0].set_ylabel("training loss (nats)")
+    panels[0].legend()
+    return figure
+
+
+def features(results: Results) -> Figure:
+    figure, panels = new_figure(2)
+    found = read(results, "probes")["results"]
+    for axes, (key, label) in zip(
+        panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
+    ):
+        for name in TWO:
+            each = found[name]["trained"]
+            points(axes, range(len(each[key])), each[key], each[f"{key}_interval"], name, label=f"{label_of(name)}, trained")
+            untrained = [start[key] for start in found[name]["untrained"]]
+            band(axes, range(len(each[key])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block (0: stem)", ylabel=label)
+    panels[0].legend(fontsize=8)
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (noise, surface, features)}

@@ -1,0 +1,100 @@
+"""Delete each block of trained networks, and give the cost with bootstrap intervals over the images.
+
+    python examples/lesions.py --data cifar-10-batches-bin --images 10000 --out docs/results/lesions.json
+
+For each network and block: the error without the block less the error with it, in points, on the same images. Twice: with the
+running statistics of the whole network, and with statistics recalibrated on training images after the deletion. Untrained networks
+(batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are counted too.
+"""
+
+import argparse
+import json
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import resnetlib
+from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
+from resnetlib.data import cifar10
+from resnetlib.modules import Block, PadShortcut
+
+Batches = list[tuple[Tensor, Tensor]]
+
+
+def delete(block: Block) -> AbstractContextManager[ExitStack]:
+    """Delete a block inside of the context, as `resnetlib.analysis.lesion` does."""
+
+    def without(_: object, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        skip, branch = pair
+        if block.join.uses_skip:
+            return skip, torch.zeros_like(branch)
+        return skip, skip if skip.shape == branch.shape else PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
+
+    stack = ExitStack()
+    stack.callback(block.join.register_forward_pre_hook(without).remove)
+    return stack
+
+
+@torch.inference_mode()
+def predict(net: resnetlib.Backbone, batches: Batches) -> Tensor:
+    return torch.cat([net(x).argmax(1) for x, _ in batches])
+
+
+def measure(net: resnetlib.Backbone, test: Batches, train: Batches) -> dict[str, Any]:
+    labels = torch.cat([y for _, y in test])
+    clean = predict(net, test)
+    results: dict[str, Any] = {"error": 100 * float((clean != labels).double().mean()), "blocks": list(blocks_of(net))}
+    deleted: dict[str, list[Tensor]] = {"running": [], "recalibrated": []}
+    for block in blocks_of(net).values():
+        with delete(block):
+            deleted["running"].append(predict(net, test))
+            with recalibrated(net, train):
+                deleted["recalibrated"].append(predict(net, test))
+    for statistics, predictions in deleted.items():
+        stacked = torch.stack(predictions, 1)  # (images, blocks)
+        cost = 100 * ((stacked != labels[:, None]).double() - (clean != labels)[:, None].double())
+        median = bootstrap_interval(cost, lambda rows: rows.mean(0).quantile(0.5))
+        results[statistics] = {
+            "cost": cost.mean(0).tolist(),
+            "interval": bootstrap_interval(cost).T.tolist(),
+            "median": float(cost.mean(0).quantile(0.5)),
+            "median_interval": median.tolist(),
+            "changed": (100 * (stacked != clean[:, None]).double().mean(0)).tolist(),
+        }
+        print(f"  {statistics}: median cost {results[statistics]['median']:.1f} ({median[0]:.1f} to {median[1]:.1f})", flush=True)
+    return results
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("networks", nargs="*", metavar="NAME=WEIGHTS", help="the embedded networks by default")
+    cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
+    cli.add_argument("--images", type=int, default=10_000, help="test images")
+    cli.add_argument("--calibrate", type=int, default=500, help="training images that statistics are recalibrated on")
+    cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
+    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    args = cli.parse_args()
+    pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
+    results: dict[str, Any] = {}
+    for name, weights in (pair.split("=", 1) for pair in pairs):
+        net = resnetlib.create_model(weights).eval()
+        transform = resnetlib.transform_for(net)
+        test = cifar10(args.data, "test").first(args.images).batches(transform)
+        train = cifar10(args.data, "train").first(args.calibrate).batches(transform)
+        some = cifar10(args.data, "test").first(args.calibrate).batches(transform)
+        print(name, flush=True)
+        results[name] = {"trained": measure(net, test, train), "untrained": []}
+        for seed in range(args.seeds):
+            torch.manual_seed(seed)
+            net = resnetlib.build(net.spec).eval()
+            with recalibrated(net, train):
+                results[name]["untrained"].append(measure(net, some, train))
+        about = {"images": args.images, "calibrate": args.calibrate, "results": results}
+        args.out.write_text(json.dumps(about, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The lecture's pages: their numbers come from the results, their figures from one command, and every line has a page."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from resnetlib.analysis import bootstrap_interval
+from resnetlib.analysis.style import FAMILIES, label_of, style_of
+from resnetlib.data import samples
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+LECTURE = DOCS / "lecture"
+PAGES = sorted(LECTURE.glob("*.md"))
+KEY = re.compile(r"\{\{ (\w+) \}\}")
+CIFAR10 = os.environ.get("RESNETLIB_TEST_CIFAR10")
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+NUMBERS = load(DOCS / "numbers_of_results.py")
+
+
+def test_every_number_on_a_page_is_in_the_results() -> None:
+    known = NUMBERS.numbers()
+    for page in (*PAGES, DOCS / "analysis.md"):
+        assert set(KEY.findall(page.read_text())) <= known.keys(), page.name
+
+
+def test_no_percentage_is_written_by_hand() -> None:
+    published = {"0.45 %", "3.2", "95 %"}
+    for page in (*PAGES, DOCS / "analysis.md"):
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        assert set(re.findall(r"\d+\.\d+ %", text)) <= published, page.name
+
+
+def test_every_verdict_is_one_of_three() -> None:
+    found = NUMBERS.numbers()
+    assert sum(value in ("holds", "does not hold", "open") for value in found.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("intervals", "expected"),
+    [
+        ([(1, 2)], "holds"),
+        ([(-1, 2)], "open"),
+        ([(-2, -1)], "does not hold"),
+        ([(1, 2), (-1, 1)], "open"),
+        ([(1, 2), (-2, -1)], "does not hold"),
+    ],
+)
+def test_one_rule_decides(intervals: list[tuple[float, float]], expected: str) -> None:
+    assert NUMBERS.verdict(*intervals) == expected
+
+
+def test_the_range_of_a_difference_is_over_all_pairs_of_seeds() -> None:
+    assert NUMBERS.between([5, 7], [1, 2]) == (3, 6)
+
+
+def test_every_page_has_a_verdict_a_command_and_its_figures() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        for alternative, figure in re.findall(r"!\[(.*?)\]\((\S+?)\)", text):
+            assert len(alternative) > 20, page.name
+            assert (LECTURE / figure).is_file(), figure
+        if page.stem not in ("index", "lines", "article"):
+            assert "**Verdict" in text, page.name
+            assert "**What would change it:**" in text, page.name
+            assert "```sh" in text or "[degradation](degradation.md)" in text, page.name
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = (LECTURE / "index.md").read_text().split("```{toctree}")[1].split()
+    assert {page.stem for page in PAGES} - {"index"} <= set(listed)
+
+
+def test_no_page_invents_images_or_labels() -> None:
+    for page in (*PAGES, *sorted((DOCS / "analysis").glob("*.md")), DOCS / "analysis.md"):
+        assert "randn" not in page.read_text(), page.name
+
+
+def test_every_line_of_the_seed_documents_has_a_page_or_a_reason() -> None:
+    rows = [row for row in (LECTURE / "lines.md").read_text().splitlines() if row.startswith("| ")][1:]
+    for row in rows:
+        where = row.split(" | ")[-1]
+        assert ".md)" in where or "out of scope" in where or where.startswith("where"), row
+    assert len(rows) > 45
+
+
+@pytest.mark.slow
+def test_one_command_draws_every_figure(tmp_path: Path) -> None:
+    out = tmp_path / "figures"
+    subprocess.run(  # noqa: S603
+        [sys.executable, ROOT / "examples" / "lecture.py", "--results", DOCS / "results", "--out", out],
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    drawn = {path.name for path in out.glob("*.png")}
+    assert drawn == {path.name for path in LECTURE.glob("*.png")}
+
+
+def test_networks_have_colours_of_their_own_and_names_in_words() -> None:
+    hues = [colour for colours in FAMILIES.values() for colour in colours[:3]]
+    assert len(set(hues)) == 3 * (len(FAMILIES) - 1)  # long trainings share the residual network's
+    assert style_of("plain20")["color"] != style_of("plain56")["color"] != style_of("resnet56")["color"]
+    assert style_of("cifar_resnet20") == style_of("resnet20")
+    assert label_of("cifar_preact_resnet56") == "pre-activation, 56 layers"
+    assert style_of("something") == {}
+
+
+def test_a_bootstrap_interval_covers_the_mean_and_pairs_stay_paired() -> None:
+    rows = torch.randn(200, 1, generator=torch.Generator().manual_seed(0)).double()
+    low, high = bootstrap_interval(rows, draws=200)
+    assert low < rows.mean() < high
+    pairs = torch.cat([rows, rows + 1], 1)
+    difference = bootstrap_interval(pairs, lambda rows: (rows[:, 1] - rows[:, 0]).mean(), draws=20)
+    assert torch.allclose(difference, torch.ones(2, dtype=torch.float64))
+
+
+def test_a_bootstrap_needs_two_rows() -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        bootstrap_interval(torch.ones(1))
+    with pytest.raises(ValueError, match="level"):
+        bootstrap_interval(torch.ones(3), level=1.0)
+
+
+def test_samples_are_the_first_test_images() -> None:
+    found = samples()
+    assert [found.classes[label] for label in found.labels[:4]] == ["cat", "ship", "ship", "airplane"]
+    if CIFAR10:
+        from resnetlib.data import cifar10
+
+        real = cifar10(CIFAR10, "test").first(10)
+        assert torch.equal(found.images, real.images)
+        assert torch.equal(found.labels, real.labels)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.skipif(CIFAR10 is None, reason="needs CIFAR-10: set RESNETLIB_TEST_CIFAR10 to its folder")
+def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("RESNETLIB_LECTURE_IMAGES", "100")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = nbformat.read(LECTURE / "companion.ipynb", 4)
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=str(tmp_path))
+    assert all(cell.outputs for cell in notebook.cells[5:] if cell.cell_type == "code")
+
+
+def test_the_notebook_is_committed_with_its_figures_and_small() -> None:
+    text = (LECTURE / "companion.ipynb").read_text()
+    assert text.count('"image/png"') >= 6
+    assert len(text) < 550_000  # 400 kB of PNGs, in base64
