@@ -25,14 +25,13 @@ const open = (url) => new Promise((done) => { frame.onload = () => done(frame.co
 async function look(page, width) {
   const say = (text) => wrong.push(`${page}, ${width} px: ${text}`);
   frame.style.width = `${width}px`;
+  document.title = page;
   const doc = await open(page), root = doc.documentElement;
   if (root.scrollWidth > root.clientWidth) {
     const wide = [...doc.querySelectorAll("article *")].filter((e) => e.getBoundingClientRect().right > root.clientWidth);
     say(`${root.scrollWidth} pixels wide: ${wide.slice(0, 3).map((e) => e.tagName + "." + e.className)}`);
   }
   for (const image of doc.querySelectorAll("article img")) {
-    image.loading = "eager";
-    await image.decode().catch(() => {});
     if (!image.naturalWidth) say(`no picture: ${image.getAttribute("src")}`);
     if (!image.alt || image.alt === image.getAttribute("src")) say(`no alternative text: ${image.getAttribute("src")}`);
   }
@@ -42,7 +41,7 @@ async function look(page, width) {
   return doc;
 }
 
-(async () => {
+async function lookAtAll() {
   for (const page of pages) for (const width of [1300, 400]) await look(page, width);
   const doc = await open("choose.html");
   const table = doc.querySelector(".sortable table"), box = doc.querySelector(".filter");
@@ -56,11 +55,14 @@ async function look(page, width) {
   const shown = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent.trim());
   if (!shown.length || !shown.every((name) => name.startsWith("densenet"))) wrong.push(`choose.html: filtering shows ${shown}`);
   const search = await open("search.html?q=fine-tune");
-  for (let i = 0; i < 100 && !search.querySelector("#search-results li a"); i++) await wait(100);
+  await wait(5000); // results appear one by one
   const found = [...search.querySelectorAll("#search-results li a")].map((link) => link.getAttribute("href"));
   if (!found.some((link) => link.startsWith("finetuning"))) wrong.push(`search.html does not find fine-tuning: ${found}`);
-  document.body.innerHTML = `<pre id="answer">${JSON.stringify(wrong).replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</pre>`;
-})();
+}
+
+lookAtAll().catch((error) => wrong.push(String(error.stack))).then(() => {
+  document.body.textContent = `answer: ${JSON.stringify(wrong)}`;
+});
 """
 
 
@@ -68,27 +70,19 @@ def main() -> None:
     built = Path(sys.argv[1]).resolve()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        sys.exit("no Chromium is installed")
+        print("no Chromium is installed, so nobody looked at the pages")
+        return
     skipped = {"genindex.html", "py-modindex.html", "search.html"}
-    pages = [
-        str(path.relative_to(built)) for path in sorted(built.rglob("*.html")) if not path.parts[len(built.parts)].startswith("_")
-    ]
+    names = [path.relative_to(built) for path in sorted(built.rglob("*.html"))]
+    pages = [str(name) for name in names if not name.parts[0].startswith("_") and str(name) not in skipped]
     harness = built / "check_pages.html"
-    script = SCRIPT % json.dumps([page for page in pages if page not in skipped])
-    harness.write_text(f"<!doctype html><body><script>{script}</script></body>")
+    harness.write_text(f"<!doctype html><body><script>{SCRIPT % json.dumps(pages)}</script></body>")
     with tempfile.TemporaryDirectory() as profile:
-        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=3000000")
-        command = [
-            chromium,
-            *flags,
-            "--host-resolver-rules=MAP * ~NOTFOUND",
-            f"--user-data-dir={profile}",
-            "--dump-dom",
-            harness.as_uri(),
-        ]
-        dom = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=3000000"]
+        flags += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}", "--dump-dom"]
+        dom = subprocess.run([chromium, *flags, harness.as_uri()], capture_output=True, text=True, check=True).stdout  # noqa: S603
     harness.unlink()
-    answer = re.search(r'<pre id="answer">(.*?)</pre>', dom, re.DOTALL)
+    answer = re.search(r"<body>answer: (.*)</body>", dom, re.DOTALL)
     wrong = json.loads(html.unescape(answer[1])) if answer else ["Chromium did not finish"]
     print("\n".join([f"{len(pages)} pages", *wrong]))
     sys.exit(bool(wrong))

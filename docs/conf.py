@@ -20,7 +20,7 @@ author = "the resnetlib maintainers"
 copyright = "the resnetlib maintainers"
 release = version = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "_generated", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "sg_execution_times.rst"]
+exclude_patterns = ["_build", "_generated", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 html_theme = "furo"
 html_title = f"resnetlib {__version__}"
 html_static_path = ["_static"]
@@ -44,6 +44,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
+    "write_computation_times": False,
 }
 
 HERE = Path(__file__).parent
@@ -136,7 +137,16 @@ def visit_math(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def name_thumbnails(app: Any, doctree: nodes.document) -> None:
+    """Give the gallery's thumbnails an alternative text."""
+    for image in doctree.findall(nodes.image):
+        if image["uri"].endswith("_thumb.png") and not image.get("alt"):
+            name = image["uri"].partition("sphx_glr_plot_")[2].removesuffix("_thumb.png")
+            image["alt"] = f"The picture of the example: {name.replace('_', ' ')}"
+
+
 def setup(app: Any) -> None:
     """Write the tables before the pages are read, and formulas as MathML."""
     app.add_html_math_renderer("mathml", inline_renderers=(visit_math, None), block_renderers=(visit_math, None))
     app.connect("builder-inited", write_tables)
+    app.connect("doctree-read", name_thumbnails)

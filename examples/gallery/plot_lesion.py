@@ -18,7 +18,7 @@ from resnetlib.analysis import lesion
 
 photos = sorted(Path(str(files("resnetlib.data") / "samples")).glob("*.png"))
 
-figure, ax = plt.subplots(figsize=(8, 3.5))
+figure, ax = plt.subplots(figsize=(9, 3.2))
 for kind, name, colour in (("plain", "cifar_plain20", "tab:orange"), ("residual", "cifar_resnet20", "tab:blue")):
     net = resnetlib.create_model(name, pretrained=True)
     images = torch.stack([net.preprocess(Image.open(photo)) for photo in photos])
@@ -28,7 +28,7 @@ for kind, name, colour in (("plain", "cifar_plain20", "tab:orange"), ("residual"
     ax.plot(result.blocks, result.error, "o-", label=f"{kind}, 20 layers", color=colour)
     ax.axhline(result.clean_error, color=colour, linestyle=":", label="the same, no block deleted")
 ax.set(ylabel="error (%)", ylim=(-3, 103), xlabel="deleted block")
-ax.legend(fontsize=8)
+ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
 figure.tight_layout()
 plt.show()
 

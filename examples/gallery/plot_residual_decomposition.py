@@ -27,5 +27,7 @@ print("    with the relus as terms:", max(result.deviation_with_out))
 # %%
 # With all terms, the sum is the feature map up to rounding. The picture shows how large the terms are.
 
-result.plot()
+figure, ax = plt.subplots(figsize=(9, 4))
+result.plot(ax)
+figure.tight_layout()
 plt.show()
