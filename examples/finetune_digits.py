@@ -65,15 +65,15 @@ def collect(work: Path) -> dict[str, Any]:
 def draw(work: Path, results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    rows = [np.hstack([np.asarray(Image.open(file)) for file in sorted((work / "photos" / name).iterdir())[:6]]) for name in NAMES]
-    left.imshow(np.hstack([np.vstack(rows[:5]), np.vstack(rows[5:])]), cmap="gray")
-    left.set_title("six of the images of each class")
+    rows = [[np.pad(Image.open(path), 1) for path in sorted((work / "photos" / name).iterdir())[:3]] for name in NAMES]
+    left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
+    left.set_title("three of the images of each class")
     left.axis("off")
     for (way, result), colour in zip(results.items(), ("tab:blue", "tab:orange"), strict=True):
         log = result["log"]
         right.plot(log["epoch"], log["val_error"], color=colour, linewidth=2, label=f"{way}, validation images")
         right.plot(log["epoch"], log["train_error"], color=colour, linewidth=0.8, label=f"{way}, training images")
-    right.set(xlabel="epoch", ylabel="error (%)", ylim=(0, 100))
+    right.set(xlabel="epoch", xticks=range(0, 21, 5), ylabel="error (%)", ylim=(0, 100))
     right.legend(fontsize=8)
     figure.savefig(path, dpi=100)
 
