@@ -65,7 +65,7 @@ def collect(work: Path) -> dict[str, Any]:
 def draw(work: Path, results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    rows = [[np.pad(Image.open(path), 1) for path in sorted((work / "photos" / name).iterdir())[:3]] for name in NAMES]
+    rows = [[np.pad(np.asarray(Image.open(path)), 1) for path in sorted((work / "photos" / name).iterdir())[:3]] for name in NAMES]
     left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
     left.set_title("three of the images of each class")
     left.axis("off")
