@@ -1,10 +1,16 @@
 """What the README and the manual show runs, and prints what they say."""
 
 import doctest
+import json
 import re
 from pathlib import Path
 
 import pytest
+import timm
+import torch
+import torchvision
+
+import resnetlib
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -39,6 +45,40 @@ def test_every_network_in_the_readme_exists() -> None:
     named = {word for word in re.findall(r"`([a-z_]*(?:net|plain)[a-z0-9_]*)`", text) if word[-1].isdigit()}
     assert len(named) > 5
     assert named - {"resnetlib_c10"} <= set(list_models())
+
+
+def has_hookable_modules(net: torch.nn.Module) -> bool:
+    for module in [*net.modules()][1:]:
+        module.register_full_backward_hook(lambda module, grad_in, grad_out: None)
+    try:
+        net(torch.randn(2, 3, 64, 64, requires_grad=True)).sum().backward()
+    except RuntimeError:
+        return False
+    return True
+
+
+def test_the_table_beside_timm_and_torchvision_says_what_is_so() -> None:
+    assert has_hookable_modules(resnetlib.resnet18())
+    assert not has_hookable_modules(timm.create_model("resnet18"))
+    assert not has_hookable_modules(torchvision.models.resnet18())
+    assert not [name for name in [*timm.list_models(), *torchvision.models.list_models()] if "plain" in name or "cifar" in name]
+    for option in ({"output_stride": 8}, {"drop_path_rate": 0.1}):
+        resnetlib.densenet121(**option)
+        with pytest.raises(TypeError):
+            timm.create_model("densenet121", **option)
+    resnetlib.resnet18(output_stride=8)
+    timm.create_model("resnet18", output_stride=8)
+    with pytest.raises(NotImplementedError):
+        torchvision.models.resnet18(replace_stride_with_dilation=[False, True, True])
+    with pytest.raises(ValueError, match="num_classes"):
+        torchvision.models.resnet18(weights="DEFAULT", num_classes=5)
+    with pytest.raises(TypeError):
+        torchvision.models.resnet18(in_chans=1)
+    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| seconds to create resnet50"))
+    times = json.loads((ROOT / "docs" / "results" / "loading.json").read_text())["results"]["resnet50"]
+    assert row.split(" | ")[1:] == [f"{times[name]['warm']:.2f}" for name in ("resnetlib", "timm")] + [
+        f"{times['torchvision, .pth']['warm']:.2f} |"
+    ]
 
 
 def test_continuous_integration_runs_the_commands_of_the_readme() -> None:

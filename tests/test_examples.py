@@ -93,6 +93,20 @@ def test_transfer(tmp_path: Path) -> None:
     assert [torch.equal(state["layer3.2.conv2.weight"], begin["layer3.2.conv2.weight"]) for state in states] == [True, False]
 
 
+def test_finetune_digits(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    sizes = ("--each", 3, "--test", 2, "--set", "epochs=2", "--set", "batch_size=10", "--device", "cpu")
+    said = run("finetune_digits.py", "--work", tmp_path / "work", "--out", tmp_path / "finetune", *sizes)
+    assert [line.split()[2] for line in said.splitlines() if line.startswith("$")] == [
+        "finetune", "evaluate", "predict", "finetune", "evaluate",
+    ]  # fmt: skip
+    assert (tmp_path / "finetune.txt").read_text().strip() == said.strip()
+    data = json.loads((tmp_path / "finetune.json").read_text())
+    assert data["images"] == {"photos": 30, "test": 20}
+    assert [result["log"]["epoch"] for result in data["results"].values()] == [[1, 2], [1, 2]]
+    assert (tmp_path / "finetune.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
     sizes = ("--images", 40, "--test", 20, "--epochs", 1, "--batch", 20, "--seeds", 2)
     said = run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)

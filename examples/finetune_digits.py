@@ -1,0 +1,98 @@
+"""Fine-tune on real images of something new, from a folder to a saved model, and keep what the commands print.
+
+    pip install scikit-learn
+    python examples/finetune_digits.py --work digits --out docs/results/finetune
+
+The images are scans of handwritten digits by 43 people, of 8 x 8 pixels, which scikit-learn has in its package; nothing is
+downloaded. The pretrained network has learned ten kinds of animals and vehicles, and no digit. A few images of each digit go to
+WORK/photos, the others to WORK/test. Writes OUT.txt, the commands with their output; OUT.json, the errors; OUT.png, the curves.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.datasets import load_digits
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+WAYS = {"fine-tuned": "digits", "from scratch": "scratch"}
+COMMANDS = (
+    "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
+    "evaluate digits --data test --workers 0",
+    "predict digits test/seven --top 2 --workers 0",
+    "finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none --set lr=0.1 --workers 0",
+    "evaluate scratch --data test --workers 0",
+)
+
+
+def write_folders(work: Path, each: int, test: int) -> None:
+    """Write the first images of each digit to WORK/photos, and the next ones to WORK/test."""
+    digits = load_digits()
+    for label, name in enumerate(NAMES):
+        for i, pixels in enumerate(digits.images[digits.target == label][: each + test]):
+            path = work / ("photos" if i < each else "test") / name / f"{i:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(path)
+
+
+def run(command: str, work: Path, options: list[str]) -> str:
+    """Run a command of the library, and return it with its output."""
+    words = [*command.split(), *(options if command.startswith("finetune") else [])]
+    done = subprocess.run([sys.executable, "-m", "resnetlib", *words], cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.stderr)
+    lines = done.stdout.splitlines()
+    shown = lines if len(lines) <= 10 else [*lines[:8], f"... and {len(lines) - 8} more lines"]
+    return "\n".join([f"$ resnetlib {' '.join(words)}", *shown]) + "\n"
+
+
+def collect(work: Path) -> dict[str, Any]:
+    results = {}
+    for way, folder in WAYS.items():
+        log = [json.loads(line) for line in (work / folder / "log.jsonl").read_text().splitlines()]
+        curves = {key: [record[key] for record in log] for key in ("epoch", "train_error", "val_error")}
+        result = json.loads((work / folder / "result.json").read_text())
+        results[way] = {key: result[key] for key in ("train_error", "val_error", "iterations")} | {"log": curves}
+    return {"images": {part: len(list((work / part).rglob("*.png"))) for part in ("photos", "test")}, "results": results}
+
+
+def draw(work: Path, results: dict[str, Any], path: Path) -> None:
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    rows = [[np.pad(np.asarray(Image.open(path)), 1) for path in sorted((work / "photos" / name).iterdir())[:3]] for name in NAMES]
+    left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
+    left.set_title("three of the images of each class")
+    left.axis("off")
+    for (way, result), colour in zip(results.items(), ("tab:blue", "tab:orange"), strict=True):
+        log = result["log"]
+        right.plot(log["epoch"], log["val_error"], color=colour, linewidth=2, label=f"{way}, validation images")
+        right.plot(log["epoch"], log["train_error"], color=colour, linewidth=0.8, label=f"{way}, training images")
+    right.set(xlabel="epoch", xticks=range(0, 21, 5), ylabel="error (%)", ylim=(0, 100))
+    right.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--work", type=Path, default=Path("digits"), help="new folder for images and networks")
+    cli.add_argument("--out", type=Path, default=Path("docs/results/finetune"), help="files to write, without their endings")
+    cli.add_argument("--each", type=int, default=20, help="images of each class to train and to choose by")
+    cli.add_argument("--test", type=int, default=1000, help="the most test images of each class")
+    args, options = cli.parse_known_args()  # other options go to `resnetlib finetune`
+    write_folders(args.work, args.each, args.test)
+    said = [run(command, args.work, options) for command in COMMANDS]
+    args.out.with_suffix(".txt").write_text("\n".join(said))
+    data = collect(args.work)
+    args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    draw(args.work, data["results"], args.out.with_suffix(".png"))
+    print("\n".join(said))
+
+
+if __name__ == "__main__":
+    main()
