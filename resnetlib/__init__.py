@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _ROOMS = (
-    "modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments", "deploy.fuse", "deploy.onnx_export",
+    "modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments",
+    "deploy.fuse", "deploy.onnx_export",
 )  # fmt: skip
 """The modules whose `__all__` is public in this package."""
 
