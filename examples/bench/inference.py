@@ -42,7 +42,7 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
             calls[f"{label}, {kind}"] = partial(eager, x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
-    return calls | (runtimes(net, images) if hasattr(resnetlib, "export") and not CUDA else {})
+    return calls | (runtimes(net, images) if not CUDA else {})
 
 
 def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
@@ -50,9 +50,9 @@ def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
     import openvino
 
     calls, x, precision = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}
-    for kind, how in (("float32", {}), ("int8", {"int8": True, "calibration": [images]})):
-        path = f"{tempfile.mkdtemp()}/{kind}.onnx"
-        resnetlib.export(net, path, **how)
+    for kind in ("float32", "int8"):
+        path, int8 = f"{tempfile.mkdtemp()}/{kind}.onnx", kind == "int8"
+        resnetlib.export(net, path, int8=int8, calibration=[images] if int8 else None)
         session = onnxruntime.InferenceSession(path)
         calls[f"ONNX Runtime {kind}"] = partial(session.run, None, {session.get_inputs()[0].name: x})
         calls[f"OpenVINO {kind}"] = partial(openvino.Core().compile_model(path, "CPU", precision), x)
@@ -64,7 +64,8 @@ def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str,
     calls = contestants(name, images)
     times, rows = {label: list[float]() for label in calls}, dict[str, dict[str, float]]()
     for i, (label, call) in itertools.product(range(-2, rounds), calls.items()):  # the first two rounds fill the caches
-        before = torch.cuda.memory_allocated() if CUDA and not torch.cuda.reset_peak_memory_stats() else 0
+        torch.cuda.reset_peak_memory_stats() if CUDA else None
+        before = torch.cuda.memory_allocated() if CUDA else 0
         start = time.perf_counter()
         call()
         torch.cuda.synchronize() if CUDA else None

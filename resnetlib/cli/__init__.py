@@ -74,7 +74,7 @@ class _Commands(click.Group):
         logger.setLevel(logging.INFO)
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning
+                warnings.showwarning = _show_warning  # type: ignore[assignment]
                 return super().invoke(ctx)
         except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error

@@ -72,7 +72,7 @@ class FusedConv2d(nn.Module):
         if other is None:
             relu = "relu" if self.relu else "none"
             return torch.ops.mkldnn._convolution_pointwise(x, packed, *options, relu, [], "")  # type: ignore[no-any-return]
-        end = "add", 1.0, "relu" if self.relu else None, [], None
+        end: tuple[Any, ...] = ("add", 1.0, "relu" if self.relu else None, [], None)
         if self.overwrites:
             return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, packed, *options, *end)  # type: ignore[no-any-return]
         return torch.ops.mkldnn._convolution_pointwise.binary(x, other, packed, *options, *end)  # type: ignore[no-any-return]
@@ -241,7 +241,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         graph = _Tracer().trace(copied)
         left = _fuse(graph, copied)
         network = fx.GraphModule(copied, graph, "Optimized")
-        network.to(dtype=dtype, memory_format=torch.channels_last)
+        network.to(dtype).to(memory_format=torch.channels_last)
     for name, why in left.items():
         logger.debug("optimize leaves %s as it is: %s", name, why)
     return OptimizedNetwork(network, net, dtype, left)

@@ -119,8 +119,14 @@ def finetune(
             raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            pretrained, options = not from_scratch and weights is None, {"num_classes": len(classes), "in_chans": in_chans}
-            net = create_model(name, pretrained, weights=weights, input_rule=input_rule, **options)
+            net = create_model(
+                name,
+                not from_scratch and weights is None,
+                weights=weights,
+                num_classes=len(classes),
+                in_chans=in_chans,
+                input_rule=input_rule,
+            )
             if net.classes != classes:  # other classes of the same number
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnetlib.modules.arguments import check_count, check_probability
 from resnetlib.modules.block import Block, zero_parameters_
 from resnetlib.modules.dense_memory import Step, is_supported, norm_relu_conv
-from resnetlib.modules.inplace import activate, is_unwatched
+from resnetlib.modules.inplace import chain, is_unwatched
 from resnetlib.modules.join import Concat, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, check_layers
 from resnetlib.modules.stage import Recomputing, Stage, recompute
@@ -74,16 +74,13 @@ class DenseLayer(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = activate(self.relu1, self.norm1(x), self.norm1)
-        return x
+        return chain(x, self.norm1, self.relu1)
 
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-dropout, or conv3-dropout."""
-        h = self.conv1(h)
         if self.has_bottleneck:
-            h = self.conv2(activate(self.relu2, self.norm2(h), self.norm2))
-        h = self.drop(h)
-        return h
+            return chain(h, self.conv1, self.norm2, self.relu2, self.conv2, self.drop)
+        return chain(h, self.conv1, self.drop)
 
     def steps(self) -> list[Step]:
         """Return norm-relu-conv, once or twice; nothing for a subclass, another join, or one that has hooks."""

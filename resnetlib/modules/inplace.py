@@ -46,6 +46,15 @@ def activate(relu: nn.Module, x: Tensor, source: nn.Module | None) -> Tensor:
     return y
 
 
+def chain(x: Tensor, *modules: nn.Module) -> Tensor:
+    """Run modules one after the other; their ReLUs work in place if possible."""
+    before = None
+    for module in modules:
+        x = activate(module, x, before)
+        before = module
+    return x
+
+
 def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
     """Return `block.out(block.join(skip, branch))`, computed in place if possible."""
     if not _is_unrecorded(branch):
@@ -55,7 +64,7 @@ def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
     in_place = adds and returns_new_tensor(_last_child(block, block.branch))
     y = branch.add_(skip) if in_place else join(skip, branch)
     relu = _last_child(block, block.out)
-    return block.out(y) if relu is None else activate(relu, y, join)  # type: ignore[no-any-return]
+    return block.out(y) if relu is None else activate(relu, y, join)
 
 
 def _last_child(block: nn.Module, method: Any) -> nn.Module | None:

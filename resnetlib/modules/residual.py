@@ -10,7 +10,7 @@ from resnetlib.config import Shortcut, StrideIn
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, zero_parameters_
-from resnetlib.modules.inplace import activate, ends_with
+from resnetlib.modules.inplace import chain, ends_with
 from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_layers
 
@@ -63,9 +63,7 @@ class BasicBlock(Block):
     @ends_with("bn2")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv3-norm-relu-conv3-norm."""
-        h = activate(self.relu1, self.bn1(self.conv1(h)), self.bn1)
-        h = self.bn2(self.conv2(h))
-        return h
+        return chain(h, self.conv1, self.bn1, self.relu1, self.conv2, self.bn2)
 
     @ends_with("relu2")
     def out(self, y: Tensor) -> Tensor:
@@ -140,10 +138,7 @@ class Bottleneck(Block):
     @ends_with("bn3")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-norm-relu-conv1-norm."""
-        h = activate(self.relu1, self.bn1(self.conv1(h)), self.bn1)
-        h = activate(self.relu2, self.bn2(self.conv2(h)), self.bn2)
-        h = self.bn3(self.conv3(h))
-        return h
+        return chain(h, self.conv1, self.bn1, self.relu1, self.conv2, self.bn2, self.relu2, self.conv3, self.bn3)
 
     @ends_with("relu3")
     def out(self, y: Tensor) -> Tensor:
@@ -191,15 +186,12 @@ class PreActBasicBlock(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = activate(self.relu1, self.norm1(x), self.norm1)
-        return x
+        return chain(x, self.norm1, self.relu1)
 
     @ends_with("conv2")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv3-norm-relu-conv3."""
-        h = activate(self.relu2, self.norm2(self.conv1(h)), self.norm2)
-        h = self.conv2(h)
-        return h
+        return chain(h, self.conv1, self.norm2, self.relu2, self.conv2)
 
     def zero_branch_(self) -> None:
         """Zero the last convolution.
@@ -255,16 +247,12 @@ class PreActBottleneck(Block):
 
     def pre(self, x: Tensor) -> Tensor:
         """Compute norm-relu."""
-        x = activate(self.relu1, self.norm1(x), self.norm1)
-        return x
+        return chain(x, self.norm1, self.relu1)
 
     @ends_with("conv3")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-norm-relu-conv1."""
-        h = activate(self.relu2, self.norm2(self.conv1(h)), self.norm2)
-        h = activate(self.relu3, self.norm3(self.conv2(h)), self.norm3)
-        h = self.conv3(h)
-        return h
+        return chain(h, self.conv1, self.norm2, self.relu2, self.conv2, self.norm3, self.relu3, self.conv3)
 
     def zero_branch_(self) -> None:
         """Zero the last convolution.

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from resnetlib.modules.arguments import explain_error
-from resnetlib.modules.inplace import activate
+from resnetlib.modules.inplace import activate, chain
 
 Parts = tuple[nn.Module, ...]
 """The modules of a section of a network: stem, stage or tail."""
@@ -41,11 +41,7 @@ class Sequential(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the modules."""
-        before = None
-        for module in self:
-            x = activate(module, x, before)
-            before = module
-        return x
+        return chain(x, *self)
 
 
 class UntouchedStatistics:
