@@ -16,7 +16,6 @@ from resnetlib.modules.backbone import check_network
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
-from resnetlib.weights.dialects.rules import Family
 from resnetlib.weights.files import check_state
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
@@ -58,7 +57,7 @@ def load_state(
     own = net.state_dict()
     with naming(source):
         if dialect is None and prefix is None and own.keys() == state.keys():  # whatever its classifier is made of
-            family: Family = "densenet" if net.spec.family == "densenet" else "resnet"
+            family: Literal["densenet", "resnet"] = "densenet" if net.spec.family == "densenet" else "resnet"
             found = RecognizedState(dialects=(), family=family, state=dict(state), unknown=())
         else:
             found = recognize_dialect(state, dialect=dialect, prefix=prefix)
