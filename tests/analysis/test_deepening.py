@@ -143,7 +143,7 @@ def test_what_it_takes_over() -> None:
     assert not deeper.training
     assert deeper.classes == net.classes
     assert deeper.preprocess == net.preprocess
-    assert deeper.pretrained_cfg == PretrainedConfig(name="", tag="", spec=deeper.spec)
+    assert deeper.pretrained_cfg == PretrainedConfig(name="", tag="", spec=deeper.spec, preprocess=net.preprocess)
     assert deeper.drop_rate == 0.25
     assert next(deeper.parameters()).dtype == torch.float64
     images = IMAGES.double()

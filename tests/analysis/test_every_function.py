@@ -102,7 +102,17 @@ OTHERS: dict[str, Callable[[Any, Path], object]] = {
 }
 NET = build(FAMILIES["resnet"], num_classes=5, memory_efficient=True)
 PATH = path(NET)
-OF_NO_NETWORK = {"draw", "kendall_tau", "load_result", "plot_3d", "share_of_paths", "toy_autocorrelation", "write_h5", "write_html"}
+OF_NO_NETWORK = {
+    "bootstrap_interval",
+    "draw",
+    "kendall_tau",
+    "load_result",
+    "plot_3d",
+    "share_of_paths",
+    "toy_autocorrelation",
+    "write_h5",
+    "write_html",
+}
 NEED_LABELS = set(OF_BATCHES) - {
     "branch_ratio", "deepen", "gradient_autocorrelation", "recalibrated", "response_std", "signal_propagation",
     "residual_decomposition",

@@ -35,7 +35,7 @@ def test_inputs_of_other_dtypes(spec: Spec) -> None:
             net(other)
     with pytest.raises(TypeError, match=r"or convert the network with net.double\(\)"):
         net(x.double())
-    with pytest.raises(TypeError, match=r"a tensor of torch.uint8: give net.preprocess\(x\)"):
+    with pytest.raises(TypeError, match=r"a tensor of torch.uint8: normalize x / 255, or give net.preprocess\(x\)"):
         net((255 * x).to(torch.uint8))
     assert net.double()(x.double()).dtype == torch.float64
 
