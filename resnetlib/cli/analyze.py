@@ -179,9 +179,7 @@ def response(net: Backbone, batches: Batches) -> Results:
 def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     """Can NAME do without a block? Deletes each one, several at once, and swaps blocks."""
     result = analysis.lesion(net, batches)
-    click.echo(
-        f"error of the unchanged network {result.clean_error:.2f} %, of guessing {result.chance_error:.2f} %; without one block:"
-    )
+    click.echo(f"error: unchanged network {result.clean_error:.2f} %, guessing {result.chance_error:.2f} %; without one block:")
     for name, output, error in zip(result.blocks, result.deleted_output, result.error.tolist(), strict=True):
         click.echo(f"  {name}  {error:6.2f} %  ({output} stays)")
     yield "lesion", result
