@@ -158,11 +158,16 @@ def evaluate(
 
     Raises:
         ValueError: if there are no images, a label has no logit, or inputs are plainly pixels that were not preprocessed.
-        TypeError: if `net` is not a network.
+        TypeError: if `net` is not a network, or `batches` is a path.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
     if not isinstance(net, OnnxModel | str | Path):
         _check(net)
+    if isinstance(batches, str | Path):
+        raise InputTypeError(
+            f"batches must be pairs of inputs and labels, got the path {printable(batches)}: for a folder of images, give "
+            "torch.utils.data.DataLoader(torchvision.datasets.ImageFolder(path, resnetlib.transform_for(net)), batch_size=100)"
+        )
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     forward, device, steps, using = _usable(net)

@@ -77,7 +77,7 @@ def create_model(
     name: str | os.PathLike[str], pretrained: bool = ..., *, features_only: Literal[False] = ..., **options: Unpack[ModelOptions]
 ) -> Backbone: ...
 def create_model(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | None = None,
     pretrained: bool = False,
     *,
     weights: WeightsLike | None = None,
@@ -157,6 +157,9 @@ def create_model(
         >>> create_model("resnet50", features_only=True, out_indices=(1, 4)).feature_info.channels()
         [256, 2048]
     """
+    if name is None:
+        hint = "load_file(path) creates the network that a file of weights belongs to"
+        raise InputTypeError(f"create_model needs a name, such as 'resnet50'; {hint}")
     check_keywords("create_model", str(name), foreign, KEYWORDS)
     if not isinstance(pretrained, bool):
         raise InputTypeError(f"pretrained must be True or False, got {pretrained!r:.200}: name weights with weights=")

@@ -87,6 +87,10 @@ def test_evaluation_refuses_what_it_cannot_count() -> None:
     net = Answers(torch.eye(3))
     with pytest.raises(ValueError, match="there are no images"):
         evaluate(net, [])
+    with pytest.raises(
+        TypeError, match=r"got the path photos/val: for a folder .*ImageFolder\(path, resnetlib.transform_for\(net\)\)"
+    ):
+        evaluate(net, "photos/val")
     with pytest.raises(ValueError, match="labels must be 0 to 2, the network's logits, got"):
         evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([0, 3]))])
     assert net.training

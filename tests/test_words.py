@@ -5,6 +5,8 @@ import inspect
 import logging
 import re
 import runpy
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from resnetlib.features import Pyramid
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.foreign import FOREIGN, migration_table
 from resnetlib.train import recipe_of
-from resnetlib.weights import UrlFile, describe, tags_of
+from resnetlib.weights import UrlFile, describe, find, tags_of
 from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.find import _tag
 from resnetlib.zoo import KEYWORDS
@@ -239,6 +241,10 @@ def test_a_near_miss_names_what_was_meant(typed: str, meant: str) -> None:
         (lambda: create_model("resnet50", weights="org/name"), "there is no file org/name; .* write 'hf-hub:org/name'"),
         (lambda: create_model("timm/resnet50.zz_in1k"), "no weights named 'resnet50.zz_in1k'"),
         (lambda: create_model("./org"), "no file and no folder org$"),
+        (lambda: create_model("r56.safetensors"), "there is no file and no folder r56.safetensors"),
+        (lambda: create_model("net.PTH"), "there is no file and no folder net.PTH"),
+        (lambda: create_model(weights="r56.th"), r"create_model needs a name, .*load_file\(path\)"),  # type: ignore[call-overload]
+        (lambda: create_model("resnet50", weights="IMAGENET1K_V9"), "or torchvision's 'IMAGENET1K_V1', 'IMAGENET1K_V2', 'DEFAULT'"),
         (lambda: create_model("resnet50", weights="a.pth", checkpoint_path="a.pth"), "weights and checkpoint_path both name"),
         (lambda: create_model("resnet50.tv_in1k", checkpoint_path="a.pth"), "names its weights itself"),
         (lambda: create_model("resnet50", out_indices=(1,)), r"out_indices=\(1,\) is for features_only=True"),  # type: ignore[call-overload]
@@ -247,6 +253,37 @@ def test_a_near_miss_names_what_was_meant(typed: str, meant: str) -> None:
 def test_what_is_no_name_gets_an_answer(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError, FileNotFoundError), match=message):
         call()
+
+
+def test_networks_of_timm_are_pointed_out() -> None:
+    for name in ("resnet50d", "resnet50d.ra2_in1k"):
+        with pytest.raises(ValueError, match=r"timm has it: timm.create_model\('resnet50d'\)$"):
+            create_model(name)
+    with pytest.raises(ValueError, match=r"no network named 'resnet57'; nearest: [^;]*$"):
+        create_model("resnet57")
+
+
+def test_the_functions_of_networks_are_not_in_models() -> None:
+    with pytest.raises(AttributeError, match=r"'resnetlib.models' has no attribute 'resnet50': write resnetlib.resnet50"):
+        _ = resnetlib.models.resnet50
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
+        _ = resnetlib.models.nothing
+
+
+def test_a_file_of_the_catalogue_has_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = create_model("cifar_resnet20").state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    sha256 = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
+    path = (tmp_path / "w.pth").rename(tmp_path / f"w-{sha256[:8]}.pth")
+    source = UrlFile(url=f"https://example.org/{path.name}", sha256=sha256)
+    cfg = replace(describe("cifar_resnet20.akamaster_c10"), sources=(source,))
+    monkeypatch.setattr(find, "pretrained_configs", lambda: {cfg.full_name: cfg})
+    for net in (create_model(path), create_model("cifar_resnet20", weights=path)):
+        assert (net.classes, net.preprocess, net.pretrained_cfg) == (cfg.classes, cfg.preprocess, cfg)
+    shutil.copy(path, tmp_path / "copy.pth")
+    assert create_model("cifar_resnet20", weights=tmp_path / "copy.pth").classes is None
+    torch.save(create_model("cifar_resnet20").state_dict(), path)
+    assert create_model("cifar_resnet20", weights=path).classes is None
 
 
 def test_urls_that_tell_their_hash(hub: Hub, tmp_path: Path) -> None:

@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
 
+_TITLES = {
+    "lesion": "without one block",
+    "lesion_many": "without several blocks",
+    "reorder": "with swapped blocks",
+    "block_survival": "with scaled branches",
+    "branch_noise": "with noise on one branch",
+}
+"""Kind of a perturbation -> how a network is changed. Figures of noise may show several networks, and have no title."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Perturbation(AnalysisResult):
@@ -63,7 +72,7 @@ class Perturbation(AnalysisResult):
         chance_error: error of guessing, in %.
         error: error under each perturbation, in %.
         loss: mean cross-entropy, in nats.
-        changed: predictions that differ from the unperturbed network's, in %.
+        changed: predictions that differ from the unchanged network's, in %.
         error_all: error with all branches scaled, `(values,)` (`block_survival`).
         changed_all: changed predictions with all branches scaled, `(values,)` (`block_survival`).
         deleted_output: what each block outputs when it is deleted (`lesion`, `block_survival`).
@@ -124,9 +133,10 @@ class Perturbation(AnalysisResult):
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
         colour: Any = "black"
         if self.kind == "lesion":
-            xlabel = "deleted block (orange: changes the shape)"
+            xlabel = "block left out (orange: changes the shape)"
             colours = [style.SECOND if changes else style.FIRST for changes in self.changes_shape]
             ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
+            style.label_blocks(ax, self.blocks)
         elif self.kind == "block_survival":
             xlabel, measure = "factor of the branch", "changed predictions (%)"
             rows = self.changed[:, order].T.tolist()
@@ -141,8 +151,9 @@ class Perturbation(AnalysisResult):
         elif self.kind == "branch_noise":
             xlabel = "block with noise"
             ax.plot(self.mean_accuracy.tolist(), ".-", label=[f"noise of {value:g} of the branch" for value in self.values])
+            style.label_blocks(ax, self.blocks)
         else:
-            xlabel = "deleted blocks" if self.kind == "lesion_many" else f"noise on the {self.kind.removesuffix('_noise')}"
+            xlabel = "blocks left out" if self.kind == "lesion_many" else f"noise on the {self.kind.removesuffix('_noise')}"
             middle = self.mean_accuracy if noise else self.quantile(0.5)
             low, high = (self.accuracy.amin(1), self.accuracy.amax(1)) if noise else (self.quantile(0.25), self.quantile(0.75))
             (line,) = ax.plot(values, middle[order].tolist(), ".-", label=None if noise else "median")
@@ -150,10 +161,12 @@ class Perturbation(AnalysisResult):
             band = None if noise else "quartiles"
             ax.fill_between(values, low[order].tolist(), high[order].tolist(), color=line.get_color(), alpha=0.2, label=band)
         if self.kind != "block_survival":
-            ax.axhline(clean, color=colour, linestyle=":" if noise else "-", linewidth=0.8, label="unperturbed")
+            ax.axhline(clean, color=colour, linestyle=":" if noise else "-", linewidth=0.8, label="unchanged network")
             ax.axhline(chance, color=style.GREY, linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
         if not noise:
+            what = measure.partition(" (")[0].capitalize()
+            ax.set_title(f"{what} {_TITLES[self.kind]}, on {self.images:,} images", fontsize="medium")
             ax.legend()
         return ax
 
@@ -168,7 +181,7 @@ Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
 def evaluate_under(
     net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
 ) -> Perturbation:
-    """Evaluate a network unperturbed, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
+    """Evaluate a network unchanged, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
 
     `perturb` chooses its outer loop: over batches, to compute the layers before a perturbed block once; or over perturbations, to
     draw noise on weights once.

@@ -3,10 +3,12 @@
 import gc
 import logging
 import os
+import sys
 import warnings
 from importlib import import_module
 
 import click
+from tqdm import tqdm
 
 from resnetlib import __version__
 from resnetlib.errors import ResnetlibError
@@ -37,7 +39,8 @@ class _Echo(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message, in the first process alone."""
         if os.environ.get("RANK", "0") == "0":
-            click.echo(printable(record.getMessage(), _MAX_ERROR_LENGTH), err=True)
+            tqdm.write(printable(record.getMessage(), _MAX_ERROR_LENGTH), file=sys.stderr)  # above a progress bar
+            sys.stderr.flush()
 
 
 _ECHO = _Echo()
@@ -76,6 +79,9 @@ class _Commands(click.Group):
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning  # type: ignore[assignment]
                 return super().invoke(ctx)
+        except BrokenPipeError as error:  # the reader of the output has ended, as in `resnetlib list | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+            raise click.exceptions.Exit(141) from error  # the status that shells report for SIGPIPE
         except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error
         except KeyboardInterrupt as error:

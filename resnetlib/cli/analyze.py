@@ -1,6 +1,6 @@
 """`resnetlib analyze`: measure why skip connections work."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import wraps
 from importlib.util import find_spec
@@ -25,8 +25,8 @@ from resnetlib.text import printable
 from resnetlib.zoo import create_model, save_model
 
 Batches = list[tuple[Tensor, Tensor]]
-Results = Mapping[str, analysis.AnalysisResult]
-"""Results by the names of the files to write."""
+Results = Iterator[tuple[str, analysis.AnalysisResult]]
+"""Names of the files to write, and results."""
 
 
 @click.group()
@@ -35,7 +35,7 @@ def analyze() -> None:
 
 
 def measurement(measure: Callable[..., Results]) -> click.Command:
-    """Turn a function `measure(net, batches, **options)` into a command that writes its results as JSON and PNG.
+    """Turn a function `measure(net, batches, **options)` into a command that writes each result as JSON and PNG when it is yielded.
 
     `measure` gets seed, out and precision if it has such parameters; without precision, it runs under autocast.
     """
@@ -64,11 +64,10 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         bf16 = options["precision"] == "bf16" and "precision" not in wanted
         fast = torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=bf16)
         with fast, analysis.recalibrated(net, batches) if untrained else nullcontext():
-            results = measure(net, batches, **{key: value for key, value in options.items() if key in wanted})
-        for stem, result in results.items():
-            result.save(out / f"{stem}.json")
-            analysis.draw(result, out / f"{stem}.png")
-            click.echo(f"wrote {printable(out / stem)}.json and .png")
+            for stem, result in measure(net, batches, **{key: value for key, value in options.items() if key in wanted}):
+                result.save(out / f"{stem}.json")
+                analysis.draw(result, out / f"{stem}.png")
+                click.echo(f"wrote {printable(out / stem)}.json and .png")
 
     return analyze.command()(command)
 
@@ -106,7 +105,7 @@ def residual_decomposition(net: Backbone, batches: Batches, precision: str) -> R
             f"relus as terms by {found.deviation_with_out[i]:.1e}; shares of x_L: x_l {found.share_of_skip[i]:.2f}, blocks "
             f"{found.share[first:last].sum():.2f}, relus {found.share_of_out[i]:.2f}"
         )
-    return {"residual_decomposition": found}
+    yield "residual_decomposition", found
 
 
 @measurement
@@ -114,17 +113,18 @@ def gradients(net: Backbone, batches: Batches, precision: str) -> Results:
     """Do gradients reach the first blocks of NAME? Their norms by block, and dE/dx_l = dE/dx_L + the term through branches."""
     _require_fp32(precision)
     flow = analysis.gradient_flow(net, batches)
-    terms = analysis.gradient_decomposition(net, batches)
     click.echo(
         f"norm of the gradient at the first block's input {flow.feature_norm[0]:.3g}, at the last block's output "
         f"{flow.feature_norm[-1]:.3g}: {flow.first_to_last:.3g} times"
     )
+    yield "gradient_flow", flow
+    terms = analysis.gradient_decomposition(net, batches)
     for i, (first, last) in enumerate(terms.chains):
         click.echo(
             f"{terms.blocks[first]} to {terms.blocks[last - 1]}: {terms.survival[first]:.2f} of ||dE/dx_L|| arrives through skips "
             f"alone; both terms are autograd's gradient but for {terms.deviation[i]:.1e}"
         )
-    return {"gradient_flow": flow, "gradient_decomposition": terms}
+    yield "gradient_decomposition", terms
 
 
 @analyze.command()
@@ -158,36 +158,43 @@ def survival(net: Backbone, batches: Batches) -> Results:
         click.echo(
             f"branches times {factor:g}: one block at a time {one:.2f} % of the predictions change, all blocks {every:.2f} %"
         )
-    return {"survival": result}
+    yield "survival", result
 
 
 @measurement
 def response(net: Backbone, batches: Batches) -> Results:
     """How small are the residuals of NAME? Standard deviations of all 3x3 layers' responses, and ||F(x)|| / ||x||."""
-    std, ratio = analysis.response_std(net, batches), analysis.branch_ratio(net, batches)
+    std = analysis.response_std(net, batches)
     click.echo(f"median over {len(std.layers)} layers of the responses' standard deviation: {std.median:.3f}")
+    yield "response_std", std
+    ratio = analysis.branch_ratio(net, batches)
     click.echo(f"median over {len(ratio.blocks)} blocks of ||F(x)|| / ||skip||: {ratio.median:.3f}")
-    return {"response_std": std, "branch_ratio": ratio}
+    yield "branch_ratio", ratio
 
 
 @measurement
-@click.option("--draws", default=10, type=click.IntRange(0), help="Draws of several blocks and of orders; 0 for none.")
+@click.option(
+    "--draws", default=10, type=click.IntRange(0), help="Draws of several blocks and of orders; 0 deletes single blocks only."
+)
 def lesion(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     """Can NAME do without a block? Deletes each one, several at once, and swaps blocks."""
     result = analysis.lesion(net, batches)
-    click.echo(f"error {result.clean_error:.2f} %, of guessing {result.chance_error:.2f} %; without one block:")
+    click.echo(f"error: unchanged network {result.clean_error:.2f} %, guessing {result.chance_error:.2f} %; without one block:")
     for name, output, error in zip(result.blocks, result.deleted_output, result.error.tolist(), strict=True):
         click.echo(f"  {name}  {error:6.2f} %  ({output} stays)")
-    results = {"lesion": result}
+    yield "lesion", result
     if not draws:
-        return results
-    many = results["lesion_many"] = analysis.lesion_many(net, batches, draws=draws, seed=seed)
+        return
+    many = analysis.lesion_many(net, batches, draws=draws, seed=seed)
     click.echo(f"without k blocks, median of {draws} draws: {_percents(many.values, many.quantile(0.5))}")
+    yield "lesion_many", many
     try:
-        results["reorder"] = analysis.reorder(net, batches, draws=draws, seed=seed)
+        swapped = analysis.reorder(net, batches, draws=draws, seed=seed)
     except ValueError as error:  # a dense network, for example
         click.echo(f"not reordered: {printable(error)}")
-    return results
+        return
+    click.echo(f"after k swaps of two blocks, median of {draws} draws: {_percents(swapped.values, swapped.quantile(0.5))}")
+    yield "reorder", swapped
 
 
 @measurement
@@ -201,7 +208,7 @@ def paths(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
             f"{share:.0%} of the gradient goes through paths of {low} to {high} of {len(found.blocks)} branches, "
             f"which are {found.share_of_paths(low, high):.2%} of all paths"
         )
-    return {"paths": found}
+    yield "paths", found
 
 
 @measurement
@@ -211,14 +218,15 @@ def shattered(net: Backbone, batches: Batches, seed: int) -> Results:
     if len(images) < 2:
         raise InputError("lines go from one image to the next: give two --images at least")
     lines = analysis.gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
-    rank = analysis.effective_rank(net, batches, unit_rows=True, seed=seed)
     mean = lines.by_line.mean(0)
     click.echo(f"autocorrelation at lag 1: {mean[1]:.3f}; white noise {lines.white[1]:.3f}, brown {lines.brown[1]:.3f}")
+    yield "autocorrelation", lines
+    rank = analysis.effective_rank(net, batches, unit_rows=True, seed=seed)
     click.echo(
         f"stable rank {rank.stable_rank:.1f}, effective rank {rank.effective_rank:.1f} of {rank.shape[0]} images; "
         f"of a Gaussian matrix {rank.gaussian_stable_rank:.1f} and {rank.gaussian_effective_rank:.1f}"
     )
-    return {"autocorrelation": lines, "effective_rank": rank}
+    yield "effective_rank", rank
 
 
 @measurement
@@ -227,26 +235,22 @@ def propagation(net: Backbone, batches: Batches) -> Results:
     found = analysis.signal_propagation(net, batches)
     for name, variance, branch in zip(found.blocks, found.variance.tolist(), found.branch_variance.tolist(), strict=True):
         click.echo(f"{name}  variance {variance:8.3f}, of the branch {branch:8.3f}")
-    return {"propagation": found}
+    yield "propagation", found
 
 
 @measurement
 @click.option("--draws", default=3, type=click.IntRange(1), help="Draws of noise on images and weights; branches get one.")
 def noise(net: Backbone, batches: Batches, draws: int, seed: int) -> Results:
     """How robust is NAME to noise? Adds noise to images, to weights, and to one branch at a time."""
-    results = {
-        "input_noise": analysis.input_noise(net, batches, draws=draws, seed=seed),
-        "weight_noise": analysis.weight_noise(net, batches, draws=draws, seed=seed),
-        "branch_noise": analysis.branch_noise(net, batches, draws=1, seed=seed),
-    }
-    for where in ("input", "weight"):
-        sweep = results[f"{where}_noise"]
+    for where, measure in (("input", analysis.input_noise), ("weight", analysis.weight_noise)):
+        sweep = measure(net, batches, draws=draws, seed=seed)
         means = _percents(sweep.values, sweep.mean_accuracy)
         click.echo(f"accuracy {sweep.clean_accuracy:.2f} %; under {where} noise: {means}")
-    branches = results["branch_noise"]
+        yield f"{where}_noise", sweep
+    branches = analysis.branch_noise(net, batches, draws=1, seed=seed)
     means = _percents(branches.values, branches.mean_accuracy.mean(0))
     click.echo(f"under noise on one branch, relative to its output, mean over the blocks: {means}")
-    return results
+    yield "branch_noise", branches
 
 
 @measurement
@@ -298,4 +302,4 @@ def landscape(
         if find_spec("plotly"):
             analysis.write_html(out / "landscape.html", surface)
             click.echo(f"wrote {printable(out / 'landscape.html')} and landscape-3d.png")
-    return {"landscape": surface}
+    yield "landscape", surface

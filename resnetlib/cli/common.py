@@ -10,7 +10,7 @@ import click
 import torch
 from torch import Tensor
 
-from resnetlib.config import Normalization, Preprocessing, PretrainedConfig
+from resnetlib.config import MEAN_STD, Normalization, Preprocessing, PretrainedConfig
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
@@ -43,7 +43,7 @@ def load(name: str, weights: str | None, normalize: Normalization | None, device
         if normalize is None:
             raise InputError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")
         net.preprocess = preprocessing_for(net, normalize)
-    elif normalize is not None:
+    elif normalize is not None and (net.preprocess.mean, net.preprocess.std) != MEAN_STD[normalize]:
         raise InputError(f"{weights or name} has its own normalization: leave out --normalize")
     return net, net.preprocess
 
@@ -87,7 +87,10 @@ def label_for(net: Backbone | OnnxModel, found: LabelledImages | ImageFiles, dat
             f"{data} has numbered folders, {names[0]} to {names[-1]}, expected 0 to {count - 1}, the numbers of the logits"
         )
     else:
-        raise InputError(f"{data} has {len(names)} classes, and the network {count} logits")
+        raise InputError(
+            f"{data} has {len(names)} classes, and the network {count} logits, whose classes the weights do not name: give weights "
+            "that name them, such as a tag of `resnetlib weights list`, or number the folders as the logits"
+        )
     if len(names) < count:
         click.echo(f"{printable(data)} has images of {len(names)} of the network's {count} classes", err=True)
     classes = net.classes or tuple(map(str, range(count)))

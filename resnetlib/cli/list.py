@@ -19,3 +19,4 @@ def list_(pattern: str) -> None:
         raise click.ClickException(f"no network's name matches '{printable(pattern)}'; `resnetlib list` shows all")
     for name in names:
         click.echo(" ".join([f"{name:24}", *embedded_tags(name)]).rstrip())
+    click.echo("`resnetlib weights list NAME` lists all weights of a network", err=True)

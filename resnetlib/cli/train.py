@@ -73,7 +73,12 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/ (or test/).")
 @training_options("one_cycle_cifar", "the recipe or of the network's spec")
 @click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.", show_default="all")
-@click.option("--sample", default=10_000, type=click.IntRange(0), help="Images of each set in an evaluation; 0 for all.")
+@click.option(
+    "--sample",
+    default=10_000,
+    type=click.IntRange(0),
+    help="Images of each set in an evaluation; 0 for all. The last evaluation is on all.",
+)
 @click.option("--keep", default=2, type=click.IntRange(1), help="Checkpoints to keep.")
 @click.option("--jobs", default=1, type=click.IntRange(1), help="Trainings of a grid to run at once.")
 def train(

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
@@ -124,8 +126,18 @@ def spec_of(name: str) -> Spec:
     if name not in SPECS:
         check_not_exported(name)
         near = nearest(name, SPECS) or ["see list_models()"]
-        raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}")
+        raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}{timm_advice(name)}")
     return SPECS[name]
+
+
+def timm_advice(name: str) -> str:
+    """Return the advice for a network that timm has, as its source says; "" if timm is not installed, or does not have it."""
+    name = name.partition(".")[0]
+    timm = find_spec("timm") if re.fullmatch(r"\w+", name, re.ASCII) else None
+    models = Path(timm.origin).parent / "models" if timm is not None and timm.origin else None
+    if models is None or not any(f"\ndef {name}(" in path.read_text(encoding="utf-8") for path in models.glob("*.py")):
+        return ""
+    return f"; timm has it: timm.create_model({name!r})"
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

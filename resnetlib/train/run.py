@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,8 @@ _FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
 _STATE = ("seconds", "best", "best_at", "best_net", "best_config", "stale", "log")
 """Attributes of `Run` that a checkpoint holds, besides the trainer's state."""
 
+logger = logging.getLogger("resnetlib")
+
 _DRAW_SECONDS = 20.0
 """The curves are drawn at most this often."""
 
@@ -81,8 +84,9 @@ def fit(
 ) -> Result:
     """Train a network by a recipe, with evaluations and checkpoints on the way, and save it.
 
-    Called again with the same folder, training continues from the newest undamaged checkpoint, and ends with the same weights as
-    if it had never been stopped, on the CPU bit for bit. Under torchrun, each process computes its part of every batch.
+    Each evaluation is logged at level INFO, by the logger "resnetlib"; a progress bar is shown in terminals. Called again with the
+    same folder, training continues from the newest undamaged checkpoint, and ends with the same weights as if it had never been
+    stopped, on the CPU bit for bit. Under torchrun, each process computes its part of every batch.
 
     Args:
         net: the network with its initial weights; moved to the device and trained in place.
@@ -244,6 +248,7 @@ class Run:
     ) -> None:
         self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
         self._kind, self._split = kind, "test" if kind is Result else "val"
+        self._measured = "test" if kind is Result else "validation"
         self._training = hash_json(identity)
         self._every, self._sample = every or trainer.steps_per_epoch, sample
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
@@ -407,6 +412,10 @@ class Run:
             "seconds": round(self.seconds, 3),
             "images_per_second": round(images_per_second, 1),
         }
+        logger.info(
+            "iteration %s of %s, epoch %.4g: training error %.2f %%, %s error %.2f %%",
+            trainer.iteration, trainer.steps, record["epoch"], error_of(seen), self._measured, error_of(test),
+        )  # fmt: skip
         line = json.dumps(record, allow_nan=False) + "\n"
         self.log += line
         with (self._out / LOG).open("a") as file:
@@ -425,6 +434,12 @@ class Run:
         if trainer.recipe.patience and self.best_net is not None:
             nn.Module.load_state_dict(net, self.best_net)
             iteration = self.best_at
+            if self._processes.is_main:
+                early = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "
+                early = early if trainer.iteration < trainer.steps else ""
+                logger.info(
+                    "%sthe weights of iteration %s are kept, which had the lowest %s error", early, iteration, self._measured
+                )
         seen, test = self._evaluate(0)
         if not self._processes.is_main:
             return

@@ -1,5 +1,6 @@
 """Find and read the weights for `create_model`: by name and tag, in a file, a folder, or a repository of the hub."""
 
+import hashlib
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
-from resnetlib.disk import unfinished
+from resnetlib.disk import open_file, unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
 from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS
@@ -42,6 +43,9 @@ _TORCHVISION_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.")
 """The hash in the name of a file, as torch.hub has it: resnet18-f37072fd.pth."""
 
+_ENDINGS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".onnx", ".ckpt", ".tar")
+"""Endings of file names, which no name of a network or of weights has."""
+
 logger = logging.getLogger("resnetlib")
 
 
@@ -62,8 +66,8 @@ class Found:
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
     """Return what a name stands for: a network, weights of the catalogue, or a place (a path, a repository of the hub, a URL).
 
-    The catalogue comes before files and folders of the same name; a path object or a separator means a path. As in timm, `timm/`
-    before a name of the catalogue is ignored.
+    The catalogue comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
+    path. As in timm, `timm/` before a name of the catalogue is ignored.
     """
     if not isinstance(name, str):
         path = os.fspath(name) if isinstance(name, os.PathLike) else name
@@ -78,7 +82,7 @@ def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
         return "network", known
     if dot and known in pretrained_configs():
         return "weights", known
-    if "/" in known or os.sep in known or _exists(name):
+    if "/" in known or os.sep in known or name.lower().endswith(_ENDINGS) or _exists(name):
         return "place", name
     raise _unknown(known)
 
@@ -176,7 +180,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
     place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights)
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
         tags = tags_of(name)
-        known = f"the tags {', '.join(map(repr, tags))}" if tags else "no tags"
+        known = f"the tags {', '.join(map(repr, tags))}{_torchvision_names(tags)}" if tags else "no tags"
         raise InputError(f"{name} has {known}, and there is no file {place}{_hub_advice(place)}")
     found, spec = _read(place, dialect, mmap), spec_of(name)
     if found.spec is not None and not same_network(found.spec, spec):
@@ -219,8 +223,14 @@ def default_tag(name: str) -> str:
 
 def _choices(name: str, tags: list[str]) -> str:
     if tags:
-        return f"its tags are {', '.join(tags)}"
+        return f"its tags are {', '.join(tags)}{_torchvision_names(tags)}"
     return "give a file as weights; list_pretrained() lists the networks that have some"
+
+
+def _torchvision_names(tags: list[str]) -> str:
+    """Return the names that torchvision has for some of the tags, in brackets."""
+    names = [*(name for name, tag in _TORCHVISION_TAGS.items() if tag in tags), "DEFAULT"]
+    return f" (or torchvision's {', '.join(map(repr, names))})"
 
 
 def _text_of(weights: object) -> str:
@@ -278,8 +288,21 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
         path = _path_of(place.removeprefix(LOCAL))
         if not path.exists():
             raise MissingFileError(f"there is no file and no folder {path}{_hub_advice(place)}")
-        label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else read_weights(path, mmap=bool(mmap))
+        label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else _read_file(path, bool(mmap))
     return Found(label=label, spec=file.pretrained_cfg.spec if file.pretrained_cfg else None, file=file, dialect=dialect)
+
+
+def _read_file(path: Path, mmap: bool) -> WeightsFile:
+    """Read a file; one of the catalogue, by its name and SHA-256, has the catalogue's config."""
+    file = read_weights(path, mmap=mmap)
+    if file.pretrained_cfg is None and _HASH.search(path.name):
+        for cfg in pretrained_configs().values():
+            for source in cfg.sources:
+                if isinstance(source, UrlFile) and source.url.rpartition("/")[2] == path.name:
+                    with open_file(path) as content:
+                        if hashlib.file_digest(content, "sha256").hexdigest().startswith(source.sha256):
+                            return replace(file, pretrained_cfg=cfg)
+    return file
 
 
 def _read_folder(folder: Path, mmap: bool) -> WeightsFile:

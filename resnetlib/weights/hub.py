@@ -32,10 +32,10 @@ from resnetlib.weights.hub_guard import LIBRARY, guarded, is_commit, is_content_
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
 
-OFFLINE_ADVICE = (
-    "HF_HUB_OFFLINE forbids to download it: unset it; or run `resnetlib weights fetch NAME` on a computer with a network, and copy "
-    "the cache from there; or pass the path of a file."
+_ELSEWHERE = (
+    "run `resnetlib weights fetch NAME` on a computer with a network, and copy the cache from there; or pass the path of a file."
 )
+OFFLINE_ADVICE = f"HF_HUB_OFFLINE forbids to download it: unset it; or {_ELSEWHERE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,10 +93,13 @@ def fetch_first(sources: Sequence[HubFile | UrlFile]) -> Fetched:
             return fetch(source)
         except FetchError as error:
             errors.append(error)
+    failed = any(isinstance(error, DownloadError) and error.errno is None for error in errors)  # and the disk is not full
+    advice = f"\nOr {_ELSEWHERE}" if failed and not is_offline() else ""
     if len(errors) == 1:
+        errors[0].args = (f"{errors[0]}{advice}",)
         raise errors[0]
     kind = next(k for k in (DownloadError, DamagedFileError, NotFoundError) if any(isinstance(error, k) for error in errors))
-    raise kind("None of the sources provides the file:\n" + "\n".join(f"  {error}" for error in errors))
+    raise kind("None of the sources provides the file:\n" + "\n".join(f"  {error}" for error in errors) + advice)
 
 
 def find_cached(source: HubFile | UrlFile) -> Path | None:

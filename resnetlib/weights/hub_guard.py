@@ -4,8 +4,10 @@ The client makes paths from a server's headers, sends the token where a server r
 """
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -68,8 +70,24 @@ def _make_client() -> "Client":
 def _hook(client: "Client") -> None:
     """Add the checks to a client, once."""
     if _check_answer not in client.event_hooks["response"]:
+        client.send = partial(_send, client.send)  # type: ignore[method-assign]
         client.event_hooks["request"].append(_check_request)
         client.event_hooks["response"].insert(0, _check_answer)
+
+
+def _send(send: "Callable[..., Response]", request: "Request", **options: Any) -> "Response":
+    """Send a request; raise an error of name resolution as it is, since the client tries again after its own."""
+    from httpx2 import ConnectError
+
+    try:
+        return send(request, **options)
+    except ConnectError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, socket.gaierror):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None or not _is_ours(request):
+            raise
+        raise cause from None
 
 
 def _is_ours(request: "Request") -> bool:

@@ -1,6 +1,7 @@
 """Deleted blocks: by hand, against networks whose branch is zero, one at a time and several at once."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from untouched import raises_inside, untouched
 
 from resnetlib import BasicBlock, Spec, build
-from resnetlib.analysis import blocks_of, lesion, lesion_many
+from resnetlib.analysis import Perturbation, blocks_of, lesion, lesion_many
 from resnetlib.analysis.network import score
 from resnetlib.modules import Block, PadShortcut, Replace
 
@@ -212,3 +213,15 @@ def test_they_are_kept_and_drawn(tmp_path: Path) -> None:
     axes = many.plot()
     assert list(axes.lines[0].get_ydata()) == many.quantile(0.5).tolist()
     assert many.plot(axes) is axes
+
+
+def test_blocks_are_named_in_the_figure() -> None:
+    result = Perturbation(
+        kind="lesion", blocks=tuple(f"layer1.{i}" for i in range(9)), images=1000, clean_error=10.0, chance_error=90.0,
+        error=torch.full((9,), 20.0), changes_shape=(False,) * 9,
+    )  # fmt: skip
+    axes = result.plot()
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(result.blocks)
+    assert axes.get_title() == "Error without one block, on 1,000 images"
+    many = replace(result, blocks=tuple(f"layer1.{i}" for i in range(54)), error=torch.ones(54), changes_shape=(False,) * 54)
+    assert [label.get_text() for label in many.plot().get_xticklabels()] == list(many.blocks[::2])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from commands import right, wrong
+from commands import call, right, wrong
 from pictures import COLOURS, draw, fill
 from torch._dynamo.utils import counters
 
@@ -140,3 +140,21 @@ def test_what_is_wrong_is_said(network: Path, pictures: Path, tmp_path: Path) ->
     assert "cifar_plain110 has no pretrained weights" in wrong(
         "analyze", "residual-decomposition", "cifar_plain110", "--data", pictures, "--out", tmp_path
     )
+
+
+def test_each_result_is_written_when_it_is_found(
+    network: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(analysis, "reorder", stop)
+    out = tmp_path / "out"
+    result = call("analyze", "lesion", network, "--data", pictures, "--out", out, "--normalize", "cifar10", "--draws", 2)
+    assert result.exit_code == 130
+    assert {path.name for path in out.iterdir()} == {
+        f"{stem}.{end}" for stem in ("lesion", "lesion_many") for end in ("json", "png")
+    }
+    monkeypatch.undo()
+    said = right("analyze", "lesion", network, "--data", pictures, "--out", out, "--normalize", "cifar10", "--draws", 2)
+    assert "after k swaps of two blocks, median of 2 draws: 1: " in said

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import shlex
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,14 @@ def test_list() -> None:
     assert [line.split()[0] for line in right("list").splitlines()] == list_models()
     assert right("list", "cifar_resnet2*").split() == ["cifar_resnet20", "resnetlib_c10", "cifar_resnet20b"]
     assert "no network's name matches 'vgg*'" in wrong("list", "vgg*")
+    assert "`resnetlib weights list NAME`" in call("list").stderr
+
+
+def test_a_reader_that_ends_first_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m resnetlib list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    assert (done.returncode, done.stdout) == (141, "")
+    assert "rror" not in done.stderr
 
 
 def test_info() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
     said = tune(data, Path("pets"), "--validation", "0.25", "--seed", "3")
     assert said.exit_code == 0, said.output
     assert said.output.splitlines()[-1].endswith("saved in pets")
+    lines = [line for line in said.stderr.splitlines() if line.startswith("iteration ")]
+    assert [line.partition(":")[0] for line in lines] == ["iteration 3 of 6, epoch 1", "iteration 6 of 6, epoch 2"]
+    assert re.fullmatch(r".*: training error [\d.]+ %, validation error [\d.]+ %", lines[0])
+    assert re.search(r"^the weights of iteration [36] are kept, which had the lowest validation error$", said.stderr, re.MULTILINE)
     run = json.loads(Path("pets/run.json").read_text())
     assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch_size"]) == (18, 3, 2, 6)
     draw(tmp_path / "new" / "a.png", 0, seed=50)
@@ -40,6 +45,15 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
     assert "on 24 images" in out
     assert Path("confusion.png").stat().st_size > 1000
     assert tune(data, Path("pets"), "--validation", "0.25", "--seed", "3").output.splitlines()[-1] == said.output.splitlines()[-1]
+
+
+def test_an_early_end_is_reported(tmp_path: Path) -> None:
+    changes = ("lr=1e-30", "patience=1", "head_only_fraction=0", "epochs=4")
+    said = tune(fill(tmp_path / "photos", 8), tmp_path / "pets", *(word for change in changes for word in ("--set", change)))
+    assert said.exit_code == 0, said.output
+    assert re.search(
+        r"^stopped early, after iteration \d+ of \d+; the weights of iteration \d+ are kept", said.stderr, re.MULTILINE
+    )
 
 
 def test_grey_networks(tmp_path: Path) -> None:

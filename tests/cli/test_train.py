@@ -26,7 +26,7 @@ def call(*args: object) -> Result:
 def right(*args: object) -> str:
     result = call(*args)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def wrong(*args: object) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
-from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select
+from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select, timm_advice
 from resnetlib.weights.catalog.tables import builders, default_tag
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
@@ -102,7 +102,7 @@ def describe(full_name: str) -> PretrainedConfig:
     check_not_exported(full_name)
     own = [f"{network}.{tag}" for network in [full_name.partition(".")[0]] for tag in tags_of(network)]
     near = nearest(full_name, own or pretrained_configs()) or own or ["see list_pretrained()"]
-    raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}")
+    raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}{'' if own else timm_advice(full_name)}")
 
 
 def tags_of(name: str) -> list[str]:

@@ -236,3 +236,20 @@ def test_a_file_that_the_hubs_client_downloaded_is_found_and_checked(hub: Hub) -
     requests = hub.count()
     assert fetch(HubFile(repo="org/name")).path == path
     assert hub.count() == requests
+
+
+def test_a_name_that_is_not_resolved_is_asked_for_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, sources = [], [HubFile(repo="org/name"), UrlFile(url=f"{hub.url}/w.pth", sha256=SHA256)]
+
+    def fail(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(DownloadError, match=r"(?s)Name or service not known.*\nOr run `resnetlib weights fetch NAME`") as caught:
+        fetch_first(sources)
+    assert len(asked) <= 3
+    assert str(caught.value).count("weights fetch") == 1
+    for source in sources:
+        with pytest.raises(DownloadError, match=r"(?s)Name or service not known.*pass the path of a file"):
+            fetch_first([source])
