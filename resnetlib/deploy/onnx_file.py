@@ -6,7 +6,7 @@ The check reads protobuf's wire format by a table of the fields that an image cl
 import json
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -93,6 +93,12 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
 }
 """The operators of image classifiers, and how many inputs each takes, at least and at most."""
 
+_INDEXED = frozenset(["Gather", "Reshape", "ReduceMax", "ReduceMean", "ReduceSum", "Slice", "Split", "Squeeze", "Unsqueeze"])
+"""Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
+
+_CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
+"""Operators whose output is of another type than their first input."""
+
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a number, by ONNX's number of its data type: floats, 8-bit, 32-bit and 64-bit integers, and booleans."""
 
@@ -154,8 +160,9 @@ def read_onnx(path: str | Path) -> OnnxFile:
         model = _Reader().read(memoryview(content), "model")
         if 7 not in model:
             raise InputError(_NOT_ONNX)
-        known = {_text(value.get(field, b"")) for number, field in ((5, 8), (11, 1)) for value in model[7].get(number, ())}
         constants = {_text(tensor.get(8, b"")): tensor for tensor in model[7].get(5, ())}
+        known = {_text(value.get(1, b"")): False for value in model[7].get(11, ())}
+        known |= {name: tensor.get(2) == _INT64 for name, tensor in constants.items()}
         for node in model[7].get(1, ()):
             known |= _check_node(node, known, constants)
         (images, shape), (logits, out) = (_single(model[7].get(field, ()), what) for field, what in ((11, "input"), (12, "output")))
@@ -281,8 +288,11 @@ def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
         raise InputError(f"is damaged: a tensor of shape {dims} is stored in {length:,} bytes")
 
 
-def _check_node(node: Mapping[int, Any], known: Container[str], constants: dict[str, Mapping[int, Any]]) -> set[str]:
-    """Return a node's outputs; raise ValueError unless it is an operator of image classifiers, and reads known values."""
+def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: dict[str, Mapping[int, Any]]) -> dict[str, bool]:
+    """Return a node's outputs; raise ValueError unless it is an operator of image classifiers, and reads known values.
+
+    `known` and the outputs say of each value whether it holds 64-bit integers.
+    """
     domain, operator = _text(node.get(7, b"")), _text(node.get(4, b""))
     if domain not in ("", "ai.onnx") or operator not in _INPUTS:
         full = printable(f"{domain}.{operator}" if domain else operator)
@@ -295,6 +305,9 @@ def _check_node(node: Mapping[int, Any], known: Container[str], constants: dict[
         raise InputError(f"is damaged: a {operator} reads {printable(unknown[0])}, which no node before it computes")
     if twice := [name for name in outputs if name and name in known]:
         raise InputError(f"is damaged: {printable(twice[0])} is computed twice")
+    if wrong := [name for name in inputs[1:] if name and operator in _INDEXED and not known[name]]:
+        raise InputError(f"has a {operator} by {printable(wrong[0])}, which does not hold integers")
+    integers = operator == "Shape" or (operator not in _CONVERTERS and bool(inputs) and known[inputs[0]])
     for attribute in node.get(5, ()):
         name, values = _text(attribute.get(1, b"")), [*attribute.get(8, ()), *([attribute[3]] if 3 in attribute else [])]
         low, high = (1, LARGEST) if name in _DIVISORS else (0, _MOST_PADDING) if name == "pads" else (-(2**31), 2**31)
@@ -302,9 +315,11 @@ def _check_node(node: Mapping[int, Any], known: Container[str], constants: dict[
             raise InputError(f"has a {operator} with {printable(name)} of {str(values)[:100]}, expected {low:,} to {high:,}")
         if operator == "Constant" and 5 in attribute:
             constants[outputs[0]] = attribute[5]
+            integers = attribute[5].get(2) == _INT64
+        integers |= (operator == "Cast" and values == [_INT64]) or (operator == "Constant" and name in ("value_int", "value_ints"))
     if operator == "Pad":
         _check_padding(constants.get(inputs[1], {}))
-    return {name for name in outputs if name}
+    return {name: integers for name in outputs if name}
 
 
 def _check_padding(sizes: Mapping[int, Any]) -> None:

@@ -220,12 +220,9 @@ def test_a_file_of_another_library_needs_a_preprocessing(tmp_path: Path, runtime
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_the_runtime_cannot_run_is_a_value_error(tmp_path: Path, runtime: Any) -> None:
-    nodes = [
-        onnx.helper.make_node("Conv", ["images", "weight"], ["maps"], kernel_shape=[1, 1]),
-        onnx.helper.make_node("Reshape", ["maps", "weight"], ["logits"]),  # by a shape of floats
-    ]
+    weight = np.ones((3, 4, 1, 1), np.float32)  # for four channels
     with pytest.raises(ValueError, match=rf"a\.onnx: {runtime} cannot run it: "):
-        OnnxModel(onnx_files.write(tmp_path / "a.onnx", nodes=nodes), runtime=runtime)
+        OnnxModel(onnx_files.write(tmp_path / "a.onnx", weight=weight), runtime=runtime)(np.zeros((1, 3, 8, 8), np.float32))
 
 
 # Hostile files
@@ -282,6 +279,8 @@ def changed(change: str) -> Any:
         next(each for each in graph.node[0].attribute if each.name == "strides").ints[0] = 0
     elif change == "pads":
         next(each for each in graph.node[0].attribute if each.name == "pads").ints[0] = 2**30
+    elif change == "shape":
+        graph.node[2].CopyFrom(helper.make_node("Reshape", ["means", "weight"], ["logits"]))
     elif change == "padding":
         graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 0, 0, 2**40]), "sizes"))
         graph.node.insert(0, helper.make_node("Pad", ["images", "sizes"], ["p"]))
@@ -313,6 +312,7 @@ def changed(change: str) -> Any:
         ("twice", "is damaged: maps is computed twice"),
         ("stride", r"has a Conv with strides of \[0, 1\], expected 1 to"),
         ("pads", "has a Conv with pads of"),
+        ("shape", "has a Reshape by weight, which does not hold integers"),
         ("padding", "has a Pad by"),
     ],
 )
