@@ -53,7 +53,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         out, wanted = options["out"], measure.__annotations__
         weights, normalize, device = (options[key] for key in ("weights", "normalize", "device"))
         if not untrained:
-            net, _ = load(name, weights, normalize, device)
+            net, _ = load(name, weights, normalize, device, options["prefix"])
         elif weights:
             raise InputError(f"--untrained and --weights {weights} exclude each other: give one of them")
         else:

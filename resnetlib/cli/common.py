@@ -36,9 +36,11 @@ def embedded_tags(name: str) -> list[str]:
     return [tag for network, tag in EMBEDDED if network == name]
 
 
-def load(name: str, weights: str | None, normalize: Normalization | None, device: str | None) -> tuple[Backbone, Preprocessing]:
+def load(
+    name: str, weights: str | None, normalize: Normalization | None, device: str | None, prefix: str | None = None
+) -> tuple[Backbone, Preprocessing]:
     """Create a network with pretrained weights and preprocessing; raise ValueError if either is missing or ambiguous."""
-    net = create_model(name, weights is None, weights=weights, device=choose_device(device))
+    net = create_model(name, weights is None, weights=weights, prefix=prefix, device=choose_device(device))
     if net.preprocess is None:
         if normalize is None:
             raise InputError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")

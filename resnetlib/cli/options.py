@@ -80,6 +80,7 @@ PRETRAINED = options(
     click.option(
         "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."
     ),
+    click.option("--prefix", help="Prefix of the network's tensors in a file of several networks, such as encoder_q."),
 )
 """The arguments of `load`, without the device."""
 

@@ -280,3 +280,12 @@ def test_help_and_version() -> None:
     assert "evaluate" in right("-h")
     assert "--top" in right("predict", "--help")
     assert right("--version").startswith("resnetlib")
+
+
+def test_a_file_of_two_networks(tmp_path: Path) -> None:
+    state = create_model("cifar_plain20").state_dict()
+    both = {f"{prefix}.{key}": tensor for prefix in ("student", "teacher") for key, tensor in state.items()}
+    torch.save(both, tmp_path / "two.pth")
+    arguments = ("predict", "cifar_plain20", SAMPLES, "--weights", tmp_path / "two.pth", "--normalize", "cifar10", "--top", "1")
+    assert "it holds 2 networks: choose one, prefix='student.' or 'teacher.'" in wrong(*arguments)
+    assert right(*arguments, "--prefix", "teacher").count("%") == 10
