@@ -43,7 +43,7 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ("scriptable exportable no_jit", _NO_TRANSFORMATION),
     ("stem_type deep_stem replace_stem_pool avg_down down_kernel_size block_reduce_first", _NO_SUCH_NETWORK),
     ("aa_layer aa_stem_only attn_layer block_args se sa", _NO_SUCH_NETWORK),
-    ("quantize", "quantize the network with torchao, or export it"),
+    ("quantize", "quantize the network with torchao, or export it with `resnetlib.export(net, path, int8=True)`"),
 )
 
 FOREIGN: Mapping[str, str] = MappingProxyType({word: advice for words, advice in _ROWS for word in words.split()})
