@@ -29,8 +29,8 @@ def info(name: str, weights: str | None, size: int | None) -> None:
     an .onnx file, it shows what the file says.
     """
     if is_onnx(name):
-        if size is not None:
-            raise InputError(f"--size is for networks, and {name} is exported: leave it out")
+        if size is not None or weights is not None:
+            raise InputError(f"--size and --weights are for networks, and {name} is exported: leave them out")
         click.echo(describe_exported(read_onnx(name)))
         return
     kind, name = resolve(name)

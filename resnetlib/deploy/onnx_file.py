@@ -77,23 +77,20 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
     for (least, most), operators in {
         (0, 0): "Constant",
-        (1, 1): "AveragePool Cast Elu Erf Exp Flatten Gelu GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish "
-        "Identity LeakyRelu MaxPool Mish Neg Reciprocal Relu Shape Sigmoid Softmax Sqrt Tanh Transpose",
-        (1, 2): "ReduceMax ReduceMean ReduceSum Split Squeeze",
-        (1, 3): "Clip Dropout",
-        (1, 64): "Max Min Sum",
+        (1, 1): "AveragePool Cast Flatten GlobalAveragePool Identity MaxPool Reciprocal Relu Shape Sqrt Transpose",
+        (1, 2): "ReduceMean ReduceSum Split Squeeze",
         (1, 10_000): "Concat",
-        (2, 2): "Add Div Gather MatMul Mul PRelu Pow Reshape Sub Unsqueeze",
-        (2, 3): "Pad Conv DequantizeLinear Gemm LayerNormalization QuantizeLinear",
+        (2, 2): "Add Div Gather MatMul Mul Reshape Sub Unsqueeze",
+        (2, 3): "Conv DequantizeLinear Gemm Pad QuantizeLinear",
         (3, 3): "GroupNormalization InstanceNormalization",
         (3, 5): "Slice",
         (5, 5): "BatchNormalization",
     }.items()
     for operator in operators.split()
 }
-"""The operators of image classifiers, and how many inputs each takes, at least and at most."""
+"""The operators of this library's networks, and how many inputs each takes, at least and at most."""
 
-_INDEXED = frozenset(["Gather", "Reshape", "ReduceMax", "ReduceMean", "ReduceSum", "Slice", "Split", "Squeeze", "Unsqueeze"])
+_INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "Split", "Squeeze", "Unsqueeze"])
 """Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
 
 _CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
@@ -289,17 +286,20 @@ def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
 
 
 def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: dict[str, Mapping[int, Any]]) -> dict[str, bool]:
-    """Return a node's outputs; raise ValueError unless it is an operator of image classifiers, and reads known values.
+    """Return a node's outputs; raise ValueError unless it is an operator of this library's networks, and reads known values.
 
     `known` and the outputs say of each value whether it holds 64-bit integers.
     """
     domain, operator = _text(node.get(7, b"")), _text(node.get(4, b""))
     if domain not in ("", "ai.onnx") or operator not in _INPUTS:
         full = printable(f"{domain}.{operator}" if domain else operator)
-        raise InputError(f"uses the operator {full}, which is none of those of image classifiers: {', '.join(sorted(_INPUTS))}")
+        raise InputError(
+            f"uses the operator {full}, which is none of those of this library's networks: {', '.join(sorted(_INPUTS))}"
+        )
     inputs, outputs = ([_text(name) for name in node.get(field, ())] for field in (1, 2))
     least, most = _INPUTS[operator]
-    if not least <= len(inputs) <= most or "" in inputs[:least] or not outputs or not outputs[0]:
+    required = inputs if operator == "Concat" else inputs[:least]
+    if not least <= len(inputs) <= most or "" in required or not outputs or not outputs[0]:
         raise InputError(f"is damaged: a {operator} has {len(inputs)} inputs and {len(outputs)} outputs")
     if unknown := [name for name in inputs if name and name not in known]:
         raise InputError(f"is damaged: a {operator} reads {printable(unknown[0])}, which no node before it computes")

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.inplace import join_and_activate
+from resnetlib.modules.inplace import ends_new, join_and_activate
 from resnetlib.modules.join import Join
 
 
@@ -42,10 +42,11 @@ class Block(nn.Module, ABC):
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:
         """Compute the equation."""
+        new = ends_new(self)
         if self.downsample is None and type(self).skip is Block.skip:
-            return join_and_activate(self, x, self.branch(self.pre(x)))  # with no name for h, the branch can free it
+            return join_and_activate(self, x, self.branch(self.pre(x)), new=new)  # with no name for h, the branch can free it
         h = self.pre(x)
-        return join_and_activate(self, self.skip(x, h), self.branch(h))
+        return join_and_activate(self, self.skip(x, h), self.branch(h), new=new)
 
     def pre(self, x: Tensor) -> Tensor:
         """Return the input of branch and projection: x, or in pre-activation blocks its activation."""

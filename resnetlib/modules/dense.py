@@ -84,7 +84,10 @@ class DenseLayer(Block):
 
     def steps(self) -> list[Step]:
         """Return norm-relu-conv, once or twice; nothing for a subclass, another join, or one that has hooks."""
-        if type(self) is not DenseLayer or type(self.join) is not Concat or not (is_unwatched(self) and is_unwatched(self.join)):
+        changed = {"pre", "skip", "branch", "out"} & vars(self).keys()
+        if type(self) is not DenseLayer or type(self.join) is not Concat or changed:
+            return []
+        if not (is_unwatched(self) and is_unwatched(self.join)):
             return []
         modules: list[tuple[Any, ...]] = [(self.norm1, self.relu1, self.conv1)]
         if self.has_bottleneck:
@@ -167,7 +170,9 @@ class Transition(Recomputing):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the modules; with checkpointing, the output of the relu is recomputed in the backward pass."""
+        if not self.recomputes or [*self._modules] != ["norm", "relu", "conv", "pool"]:
+            return super().forward(x)
         norm, relu, conv, pool = self.children()
         steps = [Step(norm, relu, conv)]  # type: ignore[arg-type]  # is_supported checks the types
-        x = pool(norm_relu_conv(steps, [x])) if self.recomputes and is_supported(steps, [x]) else super().forward(x)
+        x = pool(norm_relu_conv(steps, [x])) if is_supported(steps, [x]) else super().forward(x)
         return x

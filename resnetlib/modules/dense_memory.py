@@ -31,6 +31,7 @@ class Step(NamedTuple):
             all(type(module) is kind and is_unwatched(module) for module, kind in zip(self, _KINDS, strict=True))
             and norm.affine
             and norm.running_mean is not None
+            and norm.track_running_stats
             and norm.momentum is not None
             and conv.bias is None
             and conv.padding_mode == "zeros"
@@ -133,7 +134,8 @@ class _NormReluConv(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         n, (_, *needed) = len(ctx.steps), ctx.needs_input_grad
-        inputs, statistics = ctx.saved_tensors[: -2 * n], ctx.saved_tensors[-2 * n :]
+        saved = ctx.saved_tensors  # read once, as hooks on saved tensors may unpack them only once
+        inputs, statistics = saved[: -2 * n], saved[-2 * n :]
         again = torch.is_grad_enabled()  # create_graph=True
         if again:  # views, since one piece may depend on another
             inputs = tuple(tensor.view_as(tensor) for tensor in inputs)

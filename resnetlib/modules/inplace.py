@@ -22,6 +22,9 @@ _JOINS = (Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat)
 _NEW_OUTPUT = frozenset((*_CONVS, *_NORMS, *_JOINS))
 """Modules whose output is a new tensor. Subclasses are not meant: theirs may be a tensor that somebody keeps."""
 
+_RELU = nn.ReLU.forward
+"""The method as PyTorch has it; somebody may replace it."""
+
 _LAST: dict[Any, str] = {}
 """Names of the children that compute the last step of blocks' methods."""
 
@@ -38,33 +41,39 @@ def ends_with(child: str) -> Callable[[Method], Method]:
     return declare
 
 
-def activate(relu: nn.Module, x: Tensor, source: nn.Module | None) -> Tensor:
-    """Return `relu(x)`, computed in place if possible; call any other module. `source` is the module that computed `x`."""
-    if type(relu) is nn.ReLU and _is_unrecorded(x) and returns_new_tensor(source) and is_unwatched(relu):
+def activate(module: nn.Module, x: Tensor, *, new: bool) -> Tensor:
+    """Run a module; a ReLU works in place if `x` is `new`, a tensor that nobody else has."""
+    if new and type(module) is nn.ReLU and _is_unrecorded(x) and is_unwatched(module) and nn.ReLU.forward is _RELU:
         return x.relu_()
-    y: Tensor = relu(x)
+    y: Tensor = module(x)
     return y
 
 
 def chain(x: Tensor, *modules: nn.Module) -> Tensor:
     """Run modules one after the other; their ReLUs work in place if possible."""
-    before = None
+    new = False
     for module in modules:
-        x = activate(module, x, before)
-        before = module
+        following = returns_new_tensor(module)  # asked before the call, as a hook may remove itself
+        x = activate(module, x, new=new)
+        new = following
     return x
 
 
-def join_and_activate(block: Any, skip: Tensor, branch: Tensor) -> Tensor:
-    """Return `block.out(block.join(skip, branch))`, computed in place if possible."""
-    if not _is_unrecorded(branch):
-        return block.out(block.join(skip, branch))  # type: ignore[no-any-return]
+def ends_new(block: Any) -> bool:
+    """Return whether the branch of a block ends with a module that returns a new tensor; to be asked before the branch runs."""
+    return returns_new_tensor(_last_child(block, block.branch))
+
+
+def join_and_activate(block: Any, skip: Tensor, branch: Tensor, *, new: bool) -> Tensor:
+    """Return `block.out(block.join(skip, branch))`, computed in place if possible. `new` is what `ends_new` said."""
     join = block.join
-    adds = type(join) is Add and is_unwatched(join) and type(skip) is Tensor and _layout(skip) == _layout(branch)
-    in_place = adds and returns_new_tensor(_last_child(block, block.branch))
-    y = branch.add_(skip) if in_place else join(skip, branch)
+    if not _is_unrecorded(branch):
+        return block.out(join(skip, branch))  # type: ignore[no-any-return]
+    new_sum = returns_new_tensor(join)
+    adds = new and type(join) is Add and new_sum and type(skip) is Tensor and _layout(skip) == _layout(branch)
+    y = branch.add_(skip) if adds else join(skip, branch)
     relu = _last_child(block, block.out)
-    return block.out(y) if relu is None else activate(relu, y, join)
+    return block.out(y) if relu is None else activate(relu, y, new=new_sum)  # type: ignore[no-any-return]
 
 
 def _last_child(block: nn.Module, method: Any) -> nn.Module | None:
@@ -87,7 +96,6 @@ def _is_unrecorded(x: Tensor) -> bool:
         or torch._C._len_torch_dispatch_stack()
         or torch._C._functorch.maybe_current_level() is not None
         or forward_ad._current_level >= 0
-        or hooks._has_any_global_hook()
     )
 
 
@@ -99,4 +107,4 @@ def is_unwatched(module: nn.Module) -> bool:
 
 def returns_new_tensor(module: nn.Module | None) -> bool:
     """Return whether a module's output is a tensor that nobody else has, and that no hook has seen."""
-    return type(module) in _NEW_OUTPUT and is_unwatched(module)  # type: ignore[arg-type]
+    return type(module) in _NEW_OUTPUT and is_unwatched(module) and not hooks._has_any_global_hook()  # type: ignore[arg-type]

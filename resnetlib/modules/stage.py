@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from resnetlib.modules.arguments import explain_error
-from resnetlib.modules.inplace import activate, chain
+from resnetlib.modules.inplace import activate, chain, returns_new_tensor
 
 Parts = tuple[nn.Module, ...]
 """The modules of a section of a network: stem, stage or tail."""
@@ -25,14 +25,15 @@ def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
         for part in parts:
             x = part(x)
         return x
-    before = None
+    new = False
     for part in parts:
+        following = returns_new_tensor(part)
         try:
-            x = activate(part, x, before)
+            x = activate(part, x, new=new)
         except (RuntimeError, ValueError) as error:
             explain_error(error, part, x)
             raise
-        before = part
+        new = following
     return x
 
 

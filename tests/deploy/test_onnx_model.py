@@ -279,6 +279,8 @@ def changed(change: str) -> Any:
         next(each for each in graph.node[0].attribute if each.name == "strides").ints[0] = 0
     elif change == "pads":
         next(each for each in graph.node[0].attribute if each.name == "pads").ints[0] = 2**30
+    elif change == "missing input":
+        graph.node[1].CopyFrom(helper.make_node("Concat", ["maps", ""], ["means"], axis=0))
     elif change == "shape":
         graph.node[2].CopyFrom(helper.make_node("Reshape", ["means", "weight"], ["logits"]))
     elif change == "padding":
@@ -292,7 +294,7 @@ def changed(change: str) -> Any:
     [
         ("external", "holds weights in other files"),
         ("external in an attribute", "holds weights in other files"),
-        ("domain", r"uses the operator com\.evil\\x1b\[31m\.GlobalAveragePool, which is none of those of image classifiers"),
+        ("domain", r"uses the operator com\.evil\\x1b\[31m\.GlobalAveragePool, which is none of those of this library"),
         ("operator", "uses the operator Loop"),
         ("subgraph", "holds a graph inside a node"),
         ("function", "holds functions"),
@@ -312,6 +314,7 @@ def changed(change: str) -> Any:
         ("twice", "is damaged: maps is computed twice"),
         ("stride", r"has a Conv with strides of \[0, 1\], expected 1 to"),
         ("pads", "has a Conv with pads of"),
+        ("missing input", "is damaged: a Concat has 2 inputs and 1 outputs"),
         ("shape", "has a Reshape by weight, which does not hold integers"),
         ("padding", "has a Pad by"),
     ],

@@ -243,3 +243,26 @@ def test_the_input_of_a_stage_and_of_a_layer_stays() -> None:
     with torch.no_grad():
         DenseLayer(4, 2).eval()(y)  # an inference tensor, which cannot be written outside that mode
         BasicBlock(4, 4).eval()(y)
+
+
+@pytest.mark.parametrize("name", ["bn1", "layer1.0.bn1", "layer1.0.bn2", "layer1.0.join"])
+def test_a_hook_that_removes_itself_keeps_its_tensor(name: str) -> None:
+    net = network(FAMILIES["resnet"])
+    kept: list[Tensor] = []
+
+    def once(module: nn.Module, args: object, output: Tensor) -> None:
+        handle.remove()
+        kept.extend((output, output.clone()))
+
+    handle = net.get_submodule(name).register_forward_hook(once)
+    with torch.no_grad():
+        net(IMAGES)
+    assert torch.equal(*kept)
+
+
+def test_a_relu_that_somebody_replaced_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(FAMILIES["resnet"])
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: nn.functional.leaky_relu(x, 0.3))
+    expected = net(IMAGES)
+    with torch.no_grad():
+        torch.testing.assert_close(net(IMAGES), expected)

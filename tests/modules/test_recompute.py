@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
 
 from resnetlib import Backbone, Concat, Spec, build, create_model, freeze, recompute
 from resnetlib.modules.stage import Checkpointing
@@ -354,3 +355,39 @@ def test_a_wrong_number_of_channels_raises_an_error(mode: Checkpointing) -> None
     block = build(FAMILIES["densenet"], memory_efficient=mode).features.denseblock1
     with pytest.raises(RuntimeError, match="running_mean should contain"):
         block(torch.randn(2, block[0].in_channels + 1, 8, 8))
+
+
+@pytest.mark.parametrize("mode", [True, "max"])
+def test_a_dense_network_inside_a_checkpoint(mode: Checkpointing) -> None:
+    net, images = build(FAMILIES["densenet"], num_classes=5), torch.randn(2, 3, 32, 32)
+    net(images).sum().backward()
+    expected = [parameter.grad for parameter in net.parameters()]
+    net.zero_grad()
+    net.set_grad_checkpointing(mode)
+    checkpoint(net, images, use_reentrant=False).sum().backward()
+    assert_close([parameter.grad for parameter in net.parameters()], expected, 1e-3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_statistics_that_are_not_tracked_stay(mode: Checkpointing) -> None:
+    net = build(FAMILIES["densenet"], num_classes=5)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+    before = deepcopy(net.state_dict())
+    net.set_grad_checkpointing(mode)
+    net(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_a_changed_layer_or_transition_runs_as_it_is() -> None:
+    net, calls = build(FAMILIES["densenet"], num_classes=5), Counter[str]()
+    layer: Any = next(net.blocks())
+    branch, transition = layer.branch, net.get_submodule("features.transition1")
+    layer.branch = lambda h: (calls.update(["branch"]), branch(h))[1]
+    transition.add_module("extra", nn.Identity())
+    for mode in MODES:
+        net.set_grad_checkpointing(mode)
+        calls.clear()
+        net(torch.randn(2, 3, 32, 32)).sum().backward()
+        assert calls["branch"] >= 1
