@@ -181,7 +181,7 @@ def export(
     Example:
         >>> import tempfile
         >>> from resnetlib import ResNetSpec, build
-        >>> net = build(ResNetSpec(depths=(1,), widths=(8,), stem="cifar"), num_classes=2)
+        >>> net = build(ResNetSpec(block="basic", depths=(1,), widths=(8,), stem="cifar"), num_classes=2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report = export(net, f"{folder}/small.onnx")
         >>> report.input, report.deviation < 1e-4

@@ -73,7 +73,7 @@ def join_and_activate(block: Any, skip: Tensor, branch: Tensor, *, new: bool) ->
     adds = new and type(join) is Add and new_sum and type(skip) is Tensor and _layout(skip) == _layout(branch)
     y = branch.add_(skip) if adds else join(skip, branch)
     relu = _last_child(block, block.out)
-    return block.out(y) if relu is None else activate(relu, y, new=new_sum)  # type: ignore[no-any-return]
+    return block.out(y) if relu is None else activate(relu, y, new=new_sum)
 
 
 def _last_child(block: nn.Module, method: Any) -> nn.Module | None:
