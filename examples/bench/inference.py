@@ -52,7 +52,7 @@ def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
     calls, x, precision = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}
     for kind in ("float32", "int8"):
         path, int8 = f"{tempfile.mkdtemp()}/{kind}.onnx", kind == "int8"
-        resnetlib.export(net, path, int8=int8, calibration=[images] if int8 else None)
+        resnetlib.export(net, path, size=images.shape[-1], int8=int8, calibration=[images] if int8 else None, tolerance=1)
         session = onnxruntime.InferenceSession(path)
         calls[f"ONNX Runtime {kind}"] = partial(session.run, None, {session.get_inputs()[0].name: x})
         calls[f"OpenVINO {kind}"] = partial(openvino.Core().compile_model(path, "CPU", precision), x)

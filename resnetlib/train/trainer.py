@@ -43,8 +43,7 @@ class Trainer:
         self.iteration = 0
         self.steps = recipe.steps(len(data))
         self.steps_per_epoch = recipe.steps_per_epoch(len(data))
-        half = dtype == torch.float16  # on CPUs, the fused update does not skip gradients that are not finite
-        self.optimizer = make_optimizer(recipe, net, fused=processes.device.type == "cuda" or not half)
+        self.optimizer = make_optimizer(recipe, net)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=dtype == torch.float16)
         self._ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
         self._seed = seed
@@ -161,13 +160,13 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
 
 
-def make_optimizer(recipe: Recipe, net: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
+def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimizer for the groups of `resnetlib.parameter_groups`."""
     layer_decay = layer_decay_for(net, recipe.stem_lr_scale) if recipe.stem_lr_scale < 1 else 1.0
     groups = parameter_groups(
         net, lr=recipe.lr, weight_decay=recipe.weight_decay, layer_decay=layer_decay, decay_all=recipe.decay_all
     )
-    fused = fused and all(parameter.device.type in ("cpu", "cuda") for parameter in net.parameters())
+    fused = all(parameter.is_cuda for parameter in net.parameters())
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, recipe.lr, fused=fused)
     if recipe.optimizer != "lamb":

@@ -196,8 +196,3 @@ def test_the_average_includes_statistics(tmp_path: Any) -> None:
     first, averaged, plain = (nets[name].bn1.running_var for name in ("first", "all", "plain"))
     assert (averaged - first).abs().max() < 0.05 * (plain - first).abs().max()
     assert not torch.equal(averaged, first)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adamw"])
-def test_optimizers_update_all_weights_in_one_call(optimizer: str) -> None:
-    assert all(group["fused"] for group in trainer_of(Small(), optimizer=optimizer).optimizer.param_groups)
