@@ -65,7 +65,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def decode_image(file: BinaryIO, exif: bool = True) -> "Image":
-    """Decode an image as RGB, for `read_image`."""
+    """Decode an image file, and convert it to RGB."""
     from PIL import Image, UnidentifiedImageError
 
     with _pillow_warnings_ignored():
@@ -83,7 +83,7 @@ def decode_image(file: BinaryIO, exif: bool = True) -> "Image":
 
 @contextmanager
 def _pillow_warnings_ignored() -> Iterator[None]:
-    """Ignore Pillow's warnings, which do not name the file. Unlike `warnings.catch_warnings`, this works in several threads."""
+    """Ignore Pillow's warnings, which do not name the file. Safe in threads, unlike `warnings.catch_warnings`."""
     filters, ignore = cast("list[Any]", warnings.filters), ("ignore", None, Warning, re.compile(r"PIL\."), 0)
     filters.insert(0, ignore)
     try:
@@ -118,7 +118,7 @@ def open_image(image: object, *, exif: bool = True) -> Any:
 
 
 def count_workers(workers: int | None) -> int:
-    """Return a number of threads or processes that read images: by default one per core, up to 8.
+    """Return the number of workers that read images, by default one per core, up to 8.
 
     Raises ValueError unless `workers` is None or an int of at least 0.
     """

@@ -168,7 +168,7 @@ def test_landscape_benchmark(cifar10_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted({*EXAMPLES.rglob("*.py")} - {EXAMPLES / "clients.py"}), ids=lambda path: path.name)
 def test_examples_are_short(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= (130 if path.parent.name == "bench" else 100)
+    assert len(path.read_text().splitlines()) <= 100
 
 
 def test_beginnings(cifar10_folder: Path, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
     for dtype, layout in itertools.product(DTYPES, LAYOUTS):
         kind, x = f"{str(dtype)[6:]}, {layout}", images.to(dtype, memory_format=LAYOUTS[layout])
         for label, each in (nets | {"resnetlib": net}).items():
-            eager = copy.deepcopy(each).eval().to(images.device, dtype).to(memory_format=LAYOUTS[layout])
-            calls[f"{label}, {kind}"] = partial(eager, x)
+            eager = copy.deepcopy(each).eval().to(images.device, dtype)
+            calls[f"{label}, {kind}"] = partial(eager.to(memory_format=LAYOUTS[layout]), x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
     return calls | (runtimes(net, images) if not CUDA else {})
@@ -50,11 +50,10 @@ def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
     import openvino
 
     calls, x, precision = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}
-    for kind in ("float32", "int8"):
-        path, int8 = f"{tempfile.mkdtemp()}/{kind}.onnx", kind == "int8"
+    for kind, int8 in (("float32", False), ("int8", True)):
+        path = f"{tempfile.mkdtemp()}/{kind}.onnx"
         resnetlib.export(net, path, size=images.shape[-1], int8=int8, calibration=[images] if int8 else None, tolerance=1)
-        session = onnxruntime.InferenceSession(path)
-        calls[f"ONNX Runtime {kind}"] = partial(session.run, None, {session.get_inputs()[0].name: x})
+        calls[f"ONNX Runtime {kind}"] = partial(onnxruntime.InferenceSession(path).run, None, {"images": x})
         calls[f"OpenVINO {kind}"] = partial(openvino.Core().compile_model(path, "CPU", precision), x)
     return calls
 
@@ -64,13 +63,13 @@ def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str,
     calls = contestants(name, images)
     times, rows = {label: list[float]() for label in calls}, dict[str, dict[str, float]]()
     for i, (label, call) in itertools.product(range(-2, rounds), calls.items()):  # the first two rounds fill the caches
-        torch.cuda.reset_peak_memory_stats() if CUDA else None
         before = torch.cuda.memory_allocated() if CUDA else 0
         start = time.perf_counter()
         call()
         torch.cuda.synchronize() if CUDA else None
         times[label] += [time.perf_counter() - start] * (i >= 0)
         rows[label] = {"peak_mib": (torch.cuda.max_memory_allocated() - before) / 2**20} if CUDA else {}
+        torch.cuda.reset_peak_memory_stats() if CUDA else None
     for label, row in rows.items():
         first = next(other for other in calls if other.endswith(label.partition(", ")[2] or "float32, channels-last"))
         row["images_per_second"] = len(images) / statistics.median(times[label])
@@ -92,8 +91,8 @@ def main() -> None:
         images = torch.randn(batch if large else 1, 3, size, size, device="cuda" if CUDA else "cpu")
         results[f"{name}, batch {len(images)}"] = measure(name, images, args.rounds)
     device = torch.cuda.get_device_name() if CUDA else re.findall("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[:1]
-    how: Any = {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
-    how |= {"device": device, "threads": args.threads, "rounds": args.rounds, "size": args.size}
+    how: Any = {"device": device, "threads": args.threads, "rounds": args.rounds, "size": args.size}
+    how |= {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
     args.out.write_text(json.dumps({"how": how, "results": results}, indent=2) + "\n")
 
 

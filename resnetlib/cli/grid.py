@@ -145,7 +145,7 @@ def _progress(folder: Path) -> str:
 
 
 def _result_of(folder: Path, status: int) -> Result | str:
-    """Read the result of a training; if it failed, return the last line that it printed."""
+    """Return the result of a training, or the last line of its output if it failed."""
     if status == 0:
         return read_result(folder / "result.json", Result)[0]
     if status < 0:

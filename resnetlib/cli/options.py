@@ -26,7 +26,7 @@ class _Path(click.Path):
 
 
 class _Folder(_Path):
-    """A folder to write to; that it can be written is checked before the work starts."""
+    """An output folder, checked to be writable before the work starts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check that files can be written to the folder, or to where it would be created."""
@@ -39,7 +39,7 @@ class _Folder(_Path):
 
 
 class _NewFile(_Path):
-    """A file to write; that it can be written is checked before the work starts."""
+    """An output file, checked to be writable before the work starts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Create and delete a file next to it, as `write_atomically` will."""

@@ -31,7 +31,7 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d, FrozenSyncBatchNo
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, DilatedAvgPool2d)
 _IDENTITIES = (nn.Identity, nn.Dropout)
 _FINE = (nn.Linear, nn.ReLU, PadShortcut, *_POOLS)
-"""Modules with nothing to optimize."""
+"""Modules that stay as they are because there is nothing to gain."""
 
 _ABOUT = ("spec", "in_chans", "num_classes", "num_features", "smallest_input", "classes", "preprocess", "pretrained_cfg")
 """Attributes that an optimized network takes from the original."""
@@ -318,7 +318,7 @@ def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
 
 
 def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]") -> dict[str, str]:
-    """Let additions and ReLUs overwrite tensors that nothing reads afterwards; return the modules that are left, and why."""
+    """Make additions and ReLUs work in place where possible; return the modules that were not optimized, and why."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     left: dict[str, str] = {}
 

@@ -419,7 +419,7 @@ def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynami
 
 
 def _clean(model: "ModelProto") -> None:
-    """Remove the exporter's notes, which hold stack traces and paths of this computer."""
+    """Remove the exporter's debugging notes, which contain stack traces and local paths."""
     graph = model.graph
     graph.name, model.doc_string, graph.doc_string = "resnetlib", "", ""
     del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
@@ -429,7 +429,7 @@ def _clean(model: "ModelProto") -> None:
 
 
 def _quantize(path: Path, images: Tensor) -> None:
-    """Replace a file by its int8 version, with ranges from images."""
+    """Quantize a file to int8 in place, calibrated on images."""
     import onnx
     from onnxruntime import quantization
 

@@ -71,7 +71,7 @@ _FORBIDDEN = {
     ("tensor", 6): "tensors of text",
     ("tensor", 13): "weights in other files",
 }
-"""What fields that are not accepted are, for the error."""
+"""Names of the fields that are rejected, for error messages."""
 
 _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
@@ -135,7 +135,7 @@ def is_onnx(path: object) -> bool:
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
-    """Read an .onnx file with a single network for images, and check it.
+    """Read and check an .onnx file that holds an image classifier.
 
     Args:
         path: the file.

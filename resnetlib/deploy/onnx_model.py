@@ -1,4 +1,4 @@
-"""Run exported networks with onnxruntime or OpenVINO, without torch."""
+"""Run exported networks in onnxruntime or OpenVINO, without torch."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +167,7 @@ def choose_runtime(runtime: str | None = None) -> Runtime:
 
 
 class _Explained:
-    """Turn a runtime's exceptions, which are of many types, into a ValueError that names the file."""
+    """Convert any exception of a runtime to a ValueError that names the file."""
 
     def __init__(self, model: OnnxModel) -> None:
         self._what = f"{printable(model.path, 1000)}: {model.runtime} cannot run it"

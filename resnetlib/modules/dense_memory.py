@@ -171,7 +171,7 @@ def _convolve(conv: nn.Conv2d, h: Tensor, weight: Tensor) -> Tensor:
 
 
 def _normalize(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Run a norm; also return the mean, and the inverse deviation in training, else the variance."""
+    """Return a norm's output, mean, and spread: the inverse deviation in training, else the variance."""
     if not norm.training:
         return norm(x), norm.running_mean, norm.running_var  # type: ignore[return-value]
     if norm.num_batches_tracked is not None:

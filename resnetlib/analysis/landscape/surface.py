@@ -284,6 +284,8 @@ def landscape(
             if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # loss functions of one name look alike
                 raise InputError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
             timing = {"seconds": seconds, "every": every}
+            if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
+                stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
             return compute_points(
                 coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
             )
