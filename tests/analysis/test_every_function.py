@@ -223,9 +223,9 @@ OF_BLOCKS = [
     "lesion_many", "path_gradient", "path_gradients", "reorder", "signal_propagation", "residual_decomposition",
 ]  # fmt: skip
 UNSUITABLE = {
-    **dict.fromkeys(OF_BLOCKS, "Flatten has no blocks with joins: build it of resnetlib's blocks"),
-    "deepen": r"must be one of resnetlib's \(resnetlib.Backbone\).*, got Flatten",
-    "measure_cost": r"must be one of resnetlib's \(resnetlib.Backbone\).*, got Flatten",
+    **dict.fromkeys(OF_BLOCKS, "Flatten has no blocks with joins: build it from resnetlib's blocks"),
+    "deepen": r"must be a resnetlib.Backbone, got Flatten",
+    "measure_cost": r"must be a resnetlib.Backbone, got Flatten",
     "effective_rank": None,  # Flatten gives logits, whose gradients it can be asked for
     "gradient_autocorrelation": "the gradient is the same at all points",
     "filter_normalized_direction": "Flatten has no parameters",
