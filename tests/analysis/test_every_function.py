@@ -311,7 +311,7 @@ def test_norms_that_cannot_learn_since_they_were_made_in_inference_mode(name: st
     with torch.inference_mode():
         net = build(FAMILIES["resnet"], num_classes=5)
         call(name, net, BATCHES, tmp_path)
-    with pytest.raises(ValueError, match=r"made inside of torch.inference_mode\(\), and cannot be written to"):
+    with pytest.raises(ValueError, match=r"created in torch.inference_mode\(\), and cannot be written to"):
         call(name, net, BATCHES, tmp_path)
 
 
@@ -326,7 +326,7 @@ def test_a_deeper_network_can_be_trained_wherever_it_was_made(net: nn.Module) ->
 def test_a_network_that_can_have_no_gradients(name: str, tmp_path: Path) -> None:
     with torch.inference_mode():
         net = build(FAMILIES["resnet"], num_classes=5)
-        with pytest.raises(ValueError, match=r"conv1.weight .*made inside of torch.inference_mode\(\).* build or load the network"):
+        with pytest.raises(ValueError, match=r"conv1.weight .*created in torch.inference_mode\(\).* build or load the network"):
             call(name, net, BATCHES, tmp_path)
-    with pytest.raises(ValueError, match=r"made inside of torch.inference_mode"):
+    with pytest.raises(ValueError, match=r"created in torch.inference_mode"):
         call(name, net, BATCHES, tmp_path)

@@ -141,7 +141,7 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
                 was = f"has {tuple(state[name].shape)}" if name in state else "is missing"
-                raise InputError(f"a checkpoint belongs to another network: {name} must have shape {tuple(tensor.shape)}, {was}")
+                raise InputError(f"a checkpoint is not of this network: {name} must have shape {tuple(tensor.shape)}, and {was}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():
             raise InputError("a checkpoint, or the network itself, is not finite (NaN or infinite)")

@@ -329,7 +329,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(directions=[dx, dy, dx])
     with pytest.raises(ValueError, match="directions must be a sequence of one or two"):
         wrong(directions=dx)
-    with pytest.raises(ValueError, match=r"differs in \['conv1.weight'\]"):
+    with pytest.raises(ValueError, match=r"these names differ: \['conv1.weight'\]"):
         wrong(directions=[{name: d for name, d in dx.items() if name != "conv1.weight"}])
     with pytest.raises(ValueError, match=r"fc.bias is \(5,\), got \(1,\)"):
         wrong(directions=[dx | {"fc.bias": torch.zeros(1)}])
