@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import torch
 
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
 from resnetlib.train.data import Split, find_train_and_test
 from resnetlib.train.trainer import Precision
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["Degradation", "degradation"]
 
@@ -45,16 +43,7 @@ class Degradation(AnalysisResult):
     recipe: dict[str, object]
 
     def errors(self, family: str, depth: int, split: Split = "train") -> tuple[float, ...]:
-        """Return the errors of a network in percent, one per seed.
-
-        Args:
-            family: family of the network.
-            depth: number of layers.
-            split: "train" or "test".
-
-        Returns:
-            The errors.
-        """
+        """Return the errors of a network in percent, one per seed."""
         values = self.train_error if split == "train" else self.test_error
         return tuple(error for *net, error in zip(self.families, self.depths, values, strict=True) if net == [family, depth])
 
@@ -64,29 +53,15 @@ class Degradation(AnalysisResult):
     def degrades(self, family: str) -> bool:
         """Return whether the deepest network has a higher training error than the shallowest one with every seed.
 
-        Args:
-            family: family of the networks.
-
-        Returns:
-            Whether there is a degradation problem.
-
-        Raises:
-            ValueError: if the family was not trained at two depths.
+        Raise ValueError if the family was not trained at two depths.
         """
         depths = self._depths(family)
         if len(depths) < 2:
             raise InputError(f"{family} was trained at the depths {depths}: degradation needs two; there are {set(self.families)}")
         return min(self.errors(family, depths[-1])) > max(self.errors(family, depths[0]))
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Plot mean errors against depth, with a dash for each seed: training errors solid, test errors dashed.
-
-        Args:
-            ax: axes to draw on; None for new ones.
-
-        Returns:
-            The axes.
-        """
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot mean errors against depth, with a dash for each seed: training errors solid, test errors dashed."""
         ax = new_axes(ax)
         for family in dict.fromkeys(self.families):
             depths = self._depths(family)
@@ -138,31 +113,30 @@ def degradation(
     Source:
         arXiv 1512.03385, fig. 1, 4 and 6.
     """
-    if not (depths and families and seeds):
-        raise InputError("degradation needs depths, families and seeds, one of each at least")
     for what, values in (("depths", depths), ("families", families), ("seeds", seeds)):
-        if len(set(values)) < len(values):
-            raise InputError(f"{what} has a value twice: {list(values)}")
-    cells = [(family, depth, seed) for family in families for depth in depths for seed in seeds]
-    specs = {(family, depth): spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells}
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"{what} must be one or more different values, got {list(values)}")
+    cells = list(product(families, depths, seeds))
+    specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
     train, test = find_train_and_test(Path(data), images)
     results, failed = [], []
-    for family, depth, seed in cells:
+    for (family, depth, seed), spec in zip(cells, specs, strict=True):
         name = f"cifar_{family}{depth}-seed={seed}"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(specs[family, depth], num_classes=len(train.classes))
+            net = build(spec, num_classes=len(train.classes))
         try:
             results.append(fit(net, train, test, chosen, Path(out) / name, seed=seed, device=device, precision=precision))
         except (ValueError, OSError, ArithmeticError) as error:
             failed.append(f"{name}: {error}")
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(cells)} trainings failed, the others are kept:\n" + "\n".join(failed))
+    all_families, all_depths, all_seeds = zip(*cells, strict=True)
     return Degradation(
-        families=tuple(family for family, _, _ in cells),
-        depths=tuple(depth for _, depth, _ in cells),
-        seeds=tuple(seed for _, _, seed in cells),
+        families=all_families,
+        depths=all_depths,
+        seeds=all_seeds,
         train_error=tuple(result.train_error for result in results),
         test_error=tuple(result.test_error for result in results),
         images=images,

@@ -72,9 +72,9 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tmp_path: Path) -> Non
         (((21,),), "cifar_plain21"),
         (((20,), ("fancy",)), "cifar_fancy20"),
         (((20,), ("plain",), "nothing"), "nothing"),
-        (((20,), ("plain",), RECIPE, (0, 0)), "twice"),
-        (((20, 20), ("plain",)), "depths has a value twice"),
-        (((), ("plain",)), "one of each at least"),
+        (((20,), ("plain",), RECIPE, (0, 0)), r"seeds must be one or more different values, got \[0, 0\]"),
+        (((20, 20), ("plain",)), "depths must be one or more different values"),
+        (((), ("plain",)), "depths must be one or more different values"),
     ):
         with pytest.raises(ValueError, match=message):
             degradation(*arguments, data=tmp_path, out=out)

@@ -1,7 +1,7 @@
 """Check and convert the arguments of analyses: batches of images and labels, numbers, seeds."""
 
 from collections.abc import Iterable
-from math import inf, isfinite, nan
+from math import inf, isfinite
 from typing import SupportsFloat, SupportsIndex, TypeVar
 
 import torch
@@ -20,7 +20,7 @@ Batches = Tensor | Batch | Iterable[Tensor | Batch]
 """Images, or a pair of images and labels, or an iterable of such batches, for example a `DataLoader`."""
 
 _INTEGERS = (torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64, torch.int64)
-_WANTED = "batches must be tensors of images (N, C, H, W), or pairs of such and labels (N,)"
+_WANTED = "batches must be tensors of images (N, C, H, W), or pairs of images and labels (N,)"
 
 
 def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
@@ -52,7 +52,7 @@ def like_of(net: nn.Module) -> Tensor:
     """Return the first parameter, whose device and dtype inputs must have."""
     like = next(net.parameters(), torch.empty(0))
     if like.is_meta:
-        raise InputError(f"{type(net).__name__} is on the device meta: it has no numbers to compute with")
+        raise InputError(f"{type(net).__name__} is on the meta device: its parameters have no values")
     return like
 
 
@@ -137,11 +137,15 @@ def _described(value: object) -> str:
 def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float = -inf, fewest: int = 1) -> tuple[float, ...]:
     """Return numbers as floats; raise ValueError unless there are at least `fewest`, all finite and at least `least`."""
     given = as_tuple(numbers)
-    floats = [_as_float(number) for number in given or ()]
-    if given is None or len(floats) < fewest or not all(least <= number and isfinite(number) for number in floats):
+    try:
+        floats = tuple(float(number) for number in given or () if not isinstance(number, bool | str))
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        floats = ()
+    valid = all(least <= number and isfinite(number) for number in floats)
+    if given is None or len(floats) < max(fewest, len(given)) or not valid:
         accepted = "finite numbers" if least == -inf else f"finite numbers of at least {least:g}"
         raise InputError(f"{name} must be a sequence of {accepted}, {fewest} or more, got {numbers if given is None else given!r}")
-    return tuple(floats)
+    return floats
 
 
 def check_integers(
@@ -163,14 +167,6 @@ def as_tuple(values: Iterable[T]) -> tuple[T, ...] | None:
         return None if isinstance(values, str | bytes) else tuple(values)
     except TypeError:
         return None
-
-
-def _as_float(value: object) -> float:
-    """Return a number as a float, NaN for a bool and anything else."""
-    try:
-        return nan if isinstance(value, bool | str) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return nan
 
 
 def check_seed(seed: int) -> int:

@@ -16,7 +16,7 @@ from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, Stochas
 from resnetlib.modules.layers import Shift
 from resnetlib.modules.threads import in_use
 
-_UNLIKE_ITS_SPEC = "the network is not what its spec says (other blocks, joins, norms or head), so it cannot be deepened"
+_UNLIKE_ITS_SPEC = "the network does not match its spec (other blocks, joins, norms or head), so it cannot be deepened"
 
 
 def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = None) -> Backbone:
@@ -176,11 +176,8 @@ def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
 
 
 def _copy_dense(net: Backbone, deeper: Backbone) -> None:
-    """Copy the weights of a dense network to the right channels of the deeper one.
-
-    New layers keep their random weights; weights that read their outputs are zero. The other way round nothing would learn, since
-    the gradient of the ReLU in between is zero at zero.
-    """
+    """Copy the weights of a dense network to the right channels of the deeper one; weights that read new channels are zero."""
+    # the other way round, with new layers of zeros, nothing would learn: the gradient of the ReLU in between is zero at zero
     if net.num_classes == 0:
         raise InputError("a dense network without a classifier cannot be deepened: it would return more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):

@@ -1,10 +1,11 @@
-"""What each block adds to the feature, how strongly layers respond, and how the variance of the signal changes with depth."""
+"""Measure what each block adds to the feature, the responses of layers, and the variance of the signal by depth."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,20 +28,17 @@ from resnetlib.analysis.network import (
     spans_of,
     unwrapped,
 )
-from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.layers import Shift
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, Shift)
 """Norm layers, and the shift that stands in their place in Fixup networks."""
 
 
 class Moments:
-    """Mean and biased variance of columns whose rows come in batches; it merges squared deviations, so that nothing cancels.
+    """Mean and biased variance of columns, merged from batches of rows without cancellation.
 
     Source:
         Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979, eq. 1.5.
@@ -48,23 +46,18 @@ class Moments:
 
     def __init__(self) -> None:
         self.count = 0
-        self.mean = self._squares = torch.zeros((), dtype=torch.float64)
+        self.mean = self.variance = torch.zeros((), dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
         """Add a batch of rows `(n, columns)`."""
         rows = rows.detach().double()
         mean = rows.mean(0)
-        squares = (rows - mean).square().sum(0)
-        n, m = self.count, len(rows)
-        self.count = n + m
-        ours = self.mean.to(mean.device)
-        self.mean = ours + (mean - ours) * (m / self.count)
-        self._squares = self._squares.to(mean.device) + squares + (mean - ours).square() * (n * m / self.count)
-
-    @property
-    def variance(self) -> Tensor:
-        """Biased variance of each column."""
-        return self._squares / self.count
+        variance = (rows - mean).square().mean(0)
+        self.count += len(rows)
+        share = len(rows) / self.count
+        before = self.mean.to(mean.device)
+        self.mean = before.lerp(mean, share)
+        self.variance = self.variance.to(mean.device).lerp(variance, share) + share * (1 - share) * (mean - before).square()
 
 
 def channel_rows(x: Tensor) -> Tensor:
@@ -105,7 +98,7 @@ class ResidualDecomposition(AnalysisResult):
     share_of_skip: Tensor
     share_of_out: Tensor
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the shares of x_L as bars."""
         ax = new_axes(ax, width=8)
         ax.bar(range(len(self.blocks)), self.share.tolist(), color=style.FIRST, label="blocks, F(x_i)")
@@ -137,41 +130,46 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     chains = chains_of(net, inputs[0])
     blocks, images = blocks_in(net, chains), count_images(inputs)
     starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
-    terms: list[Tensor] = []  # of the current chain: x_l, then F and the change by `out` of each block
-    energies = [torch.zeros(2 * len(chain) + 1, dtype=torch.float64) for chain in chains]
-    dots = [torch.zeros(2 * len(chain) + 2, dtype=torch.float64) for chain in chains]  # with x_L; the last is <x_L, x_L>
+    terms: dict[tuple[str, str], Tensor] = {}  # of the current chain, by kind and block; the skip is that of the first block
+    energy: dict[tuple[str, str], float] = defaultdict(float)
+    dot: dict[tuple[str, str], float] = defaultdict(float)  # of each term and x_L
+    last_energy = torch.zeros(len(chains), dtype=torch.float64)
     largest = torch.zeros(3, len(chains), dtype=torch.float64)  # of |x_L| and of both deviations
-    joined = torch.empty(0)
 
     def meet(name: str, skip: Tensor, branch: Tensor) -> None:
-        nonlocal joined
         join = blocks[name].join
         added = _double(join.forward(torch.zeros_like(skip), branch))
         if name in starts:
-            terms[:] = [_double(skip) if join.uses_skip or skip.shape == branch.shape else torch.zeros_like(added)]
-        terms.append(added)
-        joined = _double(join.forward(skip, branch))
+            terms.clear()
+            keeps = join.uses_skip or skip.shape == branch.shape
+            terms["skip", name] = _double(skip) if keeps else torch.zeros_like(added)
+        terms["branch", name] = added
+        terms["out", name] = -_double(join.forward(skip, branch))  # the block's output is added when it is known
 
     def leave(name: str, y: Tensor) -> None:
-        terms.append(y.double() - joined)
-        if name in ends:
-            end_chain(ends[name], y.double())
-
-    def end_chain(i: int, last: Tensor) -> None:
+        last = y.double()
+        terms["out", name] += last
+        if name not in ends:
+            return
+        i = ends[name]
         added, changed = torch.zeros_like(last), torch.zeros_like(last)
-        for j, term in enumerate(terms):
+        for (kind, block), term in terms.items():
             channels = term.shape[1]  # fewer than those of x_L if later blocks concatenate
-            (changed if j and j % 2 == 0 else added)[:, :channels] += term
-            energies[i][j] += term.square().sum().cpu()
-            dots[i][j] += (term * last[:, :channels]).sum().cpu()
-        dots[i][-1] += last.square().sum().cpu()
+            (changed if kind == "out" else added)[:, :channels] += term
+            energy[kind, block] += float(term.square().sum())
+            dot[kind, block] += float((term * last[:, :channels]).sum())
+        last_energy[i] += last.square().sum().cpu()
         rest = last - added
         sizes = torch.stack([x.abs().max() for x in (last, rest, rest - changed)])
         largest[:, i] = largest[:, i].maximum(sizes.cpu())
 
+    def of_kind(sums: dict[tuple[str, str], float], kind: str) -> Tensor:
+        return torch.tensor([value for (each, _), value in sums.items() if each == kind], dtype=torch.float64)
+
     with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
         _run_all(net, blocks, inputs, "residual decomposition")
-    shares = [dot / dot[-1] for dot in dots]
+    lengths = [len(chain) for chain in chains]
+    last_of_block = last_energy.repeat_interleave(torch.tensor(lengths))
     sizes, *deviations = largest.tolist()
     without, with_out = (tuple(map(relative, deviation, sizes)) for deviation in deviations)
     return ResidualDecomposition(
@@ -180,12 +178,12 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
         images=images,
         deviation=without,
         deviation_with_out=with_out,
-        branch_energy=torch.cat([energy[1::2] for energy in energies]) / images,
-        out_energy=torch.cat([energy[2::2] for energy in energies]) / images,
-        skip_energy=torch.stack([energy[0] for energy in energies]) / images,
-        share=torch.cat([share[1:-1:2] for share in shares]),
-        share_of_skip=torch.stack([share[0] for share in shares]),
-        share_of_out=torch.stack([share[2:-1:2].sum() for share in shares]),
+        branch_energy=of_kind(energy, "branch") / images,
+        out_energy=of_kind(energy, "out") / images,
+        skip_energy=of_kind(energy, "skip") / images,
+        share=of_kind(dot, "branch") / last_of_block,
+        share_of_skip=of_kind(dot, "skip") / last_energy,
+        share_of_out=torch.stack([part.sum() for part in (of_kind(dot, "out") / last_of_block).split(lengths)]),
     )
 
 
@@ -210,7 +208,7 @@ class ResponseStd(AnalysisResult):
         """The median over layers."""
         return float(self.std.quantile(0.5))
 
-    def plot(self, ax: "Axes | None" = None, label: str | None = None, *, descending: bool = False) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None, *, descending: bool = False) -> Axes:
         """Plot the standard deviations by layer, or in descending order as in the lower half of the paper's figure."""
         return plot_curve(ax, self.std, label=label, name="std of the response", of="3x3 layer", descending=descending)
 
@@ -294,7 +292,7 @@ class BranchRatio(AnalysisResult):
         """The median over blocks, without NaN."""
         return float(self.ratio.nanquantile(0.5))
 
-    def plot(self, ax: "Axes | None" = None, label: str | None = None, *, descending: bool = False) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None, *, descending: bool = False) -> Axes:
         """Plot the ratios by block, or in descending order."""
         return plot_curve(ax, self.ratio, label=label, name="||F(x)|| / ||skip||", of="block", descending=descending)
 
@@ -356,7 +354,7 @@ class SignalPropagation(AnalysisResult):
     variance: Tensor
     branch_variance: Tensor
 
-    def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None) -> Axes:
         """Plot the three statistics by block: a signal propagation plot."""
         ax = new_axes(ax, width=8)
         prefix = "" if label is None else f"{label}: "

@@ -1,8 +1,8 @@
-"""How much of the gradient reaches each block, and how much of that comes through skip connections alone."""
+"""Measure how much of the gradient reaches each block, and how much of that comes through skip connections alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,8 @@ from resnetlib.analysis.network import (
     summed_loss,
     unwrapped,
 )
-from resnetlib.analysis.result import AnalysisResult, new_axes, plot_curve
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,9 +53,7 @@ class GradientFlow(AnalysisResult):
         """Norm at the first block's input / norm at the last block's output; gradients vanish if it is far below 1."""
         return float(self.feature_norm[0] / self.feature_norm[-1])
 
-    def plot(
-        self, ax: "Axes | None" = None, label: str | None = None, *, of: Literal["features", "parameters"] = "features"
-    ) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None, *, of: Literal["features", "parameters"] = "features") -> Axes:
         """Plot the norms of the gradient of features, or of parameters, by block on a logarithmic axis."""
         curves = {
             "features": (self.feature_norm, "norm of dE/dx, at the block's input"),
@@ -100,19 +95,21 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     data = gather(net, batches, labels)
     blocks = blocks_in(net, chains_of(net, data[0][0]))
     images, total = count_images(data), 0.0
-    features: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}  # a block enters twice under activation checkpointing: keep the first
     parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]
     every = [parameter for own in parameters for parameter in own]
-
-    def enter(name: str, x: Tensor) -> None:
-        features.setdefault(name, x)  # a block enters twice under activation checkpointing
+    last = dict(list(blocks.items())[-1:])
 
     def leave(name: str, y: Tensor) -> Tensor:
         features.setdefault("", y)
         return y.clone()  # the caller may write into it
 
-    last = list(blocks.items())[-1:]
-    with enable_gradients(net), norm_mode(net, training=training), hook_inputs(blocks, enter), hook_outputs(dict(last), leave):
+    with (
+        enable_gradients(net),
+        norm_mode(net, training=training),
+        hook_inputs(blocks, features.setdefault),
+        hook_outputs(last, leave),
+    ):
         squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
         sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
         for parameter in every:
@@ -122,18 +119,19 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
             with in_order(net, blocks):
                 loss = summed_loss(net, x.requires_grad_(), y)  # so that features have gradients even after a frozen stem
             gradients = torch.autograd.grad(loss, [*features.values(), *every], materialize_grads=True)
-            squares += torch.stack([gradient.double().square().sum().cpu() for gradient in gradients[: len(features)]])
+            squares += torch.stack([_energy(gradient).cpu() for gradient in gradients[: len(features)]])
             for summed, gradient in zip(sums, gradients[len(features) :], strict=True):
                 summed += gradient
             total += float(loss.detach())
-    energies = iter([float(summed.square().sum()) for summed in sums])
+    energies = torch.tensor([float(summed.square().sum()) for summed in sums], dtype=torch.float64)
+    by_block = [own.sum() for own in energies.split([len(own) for own in parameters])]
     return GradientFlow(
         blocks=tuple(blocks),
         images=images,
         training=bool(training),
         loss=total / images,
         feature_norm=(squares / images).sqrt(),
-        parameter_norm=torch.tensor([sum(next(energies) for _ in own) for own in parameters], dtype=torch.float64).sqrt() / images,
+        parameter_norm=torch.stack(by_block).sqrt() / images,
     )
 
 
@@ -170,7 +168,7 @@ class GradientDecomposition(AnalysisResult):
     survival: Tensor
     deviation: tuple[float, ...]
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the norms of both terms and of their sum, by block on a logarithmic axis."""
         ax = new_axes(ax, width=8)
         curves = {"dE/dx_l": self.norm, "through skips alone": self.skip_norm, "through branches": self.branch_norm}
@@ -217,9 +215,6 @@ def gradient_decomposition(
     joined: dict[str, tuple[Tensor, Tensor]] = {}
     outputs: dict[str, Tensor] = {}
 
-    def enter(name: str, x: Tensor) -> None:
-        inputs.setdefault(name, x)
-
     def meet(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
         views = skip.view_as(skip), branch.view_as(branch)  # so that gradients at them come through the join alone
         joined.setdefault(name, views)
@@ -239,7 +234,7 @@ def gradient_decomposition(
         whole = dict(zip(inputs, _grad(loss, list(inputs.values())), strict=True))
         ends = _grad(loss, [outputs[chain[-1]] for chain in chains])
         for i, (chain, end) in enumerate(zip(chains, ends, strict=True)):
-            last[i] += end.double().square().sum().cpu()
+            last[i] += _energy(end).cpu()
             term1, term2 = end, torch.zeros_like(end)
             for name in reversed(chain):
                 x, y, (skip, branch) = inputs[name], outputs[name], joined[name]
@@ -254,7 +249,7 @@ def gradient_decomposition(
     with (
         enable_gradients(net),
         norm_mode(net, training=training),
-        hook_inputs(blocks, enter),
+        hook_inputs(blocks, inputs.setdefault),
         hook_joins(blocks, meet),
         hook_outputs(blocks, leave),
     ):

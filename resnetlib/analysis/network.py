@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from itertools import accumulate
-from math import isfinite
 from threading import RLock
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
-from resnetlib.analysis.batches import Batch, Batches, gather_inputs
+from resnetlib.analysis.batches import Batches, gather_inputs
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
 from resnetlib.modules.frozen import has_running_stats
@@ -37,7 +36,7 @@ def as_backbone(net: nn.Module) -> Backbone:
     """Return the unwrapped network; raise ValueError if it is not a `Backbone`."""
     net = unwrapped(net)
     if not isinstance(net, Backbone):
-        raise InputError(f"the network must be one of resnetlib's (resnetlib.Backbone), not a wrapper, got {type(net).__name__}")
+        raise InputError(f"the network must be a resnetlib.Backbone, got {type(net).__name__}")
     return net
 
 
@@ -46,11 +45,10 @@ def as_backbone(net: nn.Module) -> Backbone:
 
 @contextmanager
 def preserve_state(net: nn.Module, *, training: bool = False) -> Iterator[None]:
-    """Set the mode of a network; on exit, restore everything that a forward or backward pass may change.
+    """Set the mode of a network; on exit, restore everything that a forward or backward pass may change, but not parameters.
 
-    This restores modes, buffers, gradients, `requires_grad`, checkpointing, and the random state of the CPU and of the network's
-    GPUs, but not parameters: change those with `torch.func.functional_call`. Compiled networks run eagerly inside, since compiled
-    code ignores new hooks. Raise RuntimeError if another thread uses the network.
+    Compiled networks run eagerly inside, since compiled code ignores new hooks. Raise RuntimeError if another thread uses the
+    network.
     """
     with in_use(net, alone=True, training=training), _module_state(net), _process_state(net):
         yield
@@ -110,7 +108,7 @@ def check_no_inference_tensors(net: nn.Module, consequence: str) -> None:
     """Raise ValueError if the network has inference tensors."""
     if made := [name for name, tensor in (*net.named_parameters(), *net.named_buffers()) if tensor.is_inference()]:
         raise InputError(
-            f"{made[0]} and perhaps other tensors of the network were made inside of torch.inference_mode(), and {consequence}: "
+            f"{made[0]} and perhaps other tensors of the network were created in torch.inference_mode(), and {consequence}: "
             "build or load the network outside of it"
         )
 
@@ -153,7 +151,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     inputs = gather_inputs(net, batches)
     with in_use(net, alone=True):
         estimates = _estimate_statistics(net, inputs)
-        before = [(buffer, buffer.clone()) for buffer, _ in estimates]
+        before = {buffer: buffer.clone() for buffer in estimates}
         try:
             _write(estimates)
             yield
@@ -162,32 +160,31 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _write(values: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, value in values:
+def _write(values: dict[Tensor, Tensor]) -> None:
+    for buffer, value in values.items():
         buffer.copy_(value)
 
 
-def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Return the buffers of unfrozen batch norms, each with its new value."""
+def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, Tensor]:
+    """Return the new value of each buffer of the unfrozen batch norms."""
     with norm_mode(net, training=True), torch.no_grad():
-        norms = [module for module in net.modules() if has_running_stats(module) and module.training]
-        momenta = [norm.momentum for norm in norms]
+        momenta = {norm: norm.momentum for norm in net.modules() if has_running_stats(norm) and norm.training}
         try:
-            for norm in norms:
+            for norm in momenta:
                 norm.reset_running_stats()
                 norm.momentum = None  # a cumulative mean over the batches
             for x in inputs:
                 run_finite(net, x)
         finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
+            for norm, momentum in momenta.items():
                 norm.momentum = momentum
-        return [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+        return {buffer: buffer.clone() for norm in momenta for buffer in norm.buffers()}
 
 
 # Hooks
 
 
-def hook_inputs(blocks: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> AbstractContextManager[None]:
+def hook_inputs(blocks: Mapping[str, nn.Module], see: Callable[[str, Tensor], object]) -> AbstractContextManager[None]:
     """Inside the context, call `see(name, x)` with the input of each block before it runs."""
 
     def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
@@ -257,7 +254,7 @@ def blocks_of(net: nn.Module) -> dict[str, Block]:
     net = unwrapped(net)
     blocks = {name: module for name, module in net.named_modules() if isinstance(module, Block)}
     if not blocks:
-        raise InputError(f"{type(net).__name__} has no blocks with joins: build it of resnetlib's blocks (resnetlib.Block)")
+        raise InputError(f"{type(net).__name__} has no blocks with joins: build it from resnetlib's blocks (resnetlib.Block)")
     joins: dict[nn.Module, str] = {}
     for name, block in blocks.items():
         if (other := joins.setdefault(block.join, name)) != name:
@@ -388,40 +385,13 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def summed_loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Run a network and return the cross-entropy, summed over images; raise ValueError if it is not finite.
-
-    Unlike with the mean, the gradient with respect to an image's features does not depend on the batch size.
-    """
+    """Run a network and return the cross-entropy, summed over images; raise ValueError if it is not finite."""
     loss = loss_of(check_logits(run(net, x), y), y)
     if not torch.isfinite(loss):
-        raise InputError(f"the loss is {float(loss.detach())}: the network's logits or the images are not finite")
+        raise InputError(f"the network's loss on these images must be a finite number, got {float(loss.detach())}")
     return loss
 
 
 def predictions(logits: Tensor) -> Tensor:
     """Return the predicted class of each row of logits, -1 if the row has a NaN."""
     return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
-
-
-def chance_error(classes: int) -> float:
-    """Return the error of guessing among equally frequent classes, in percent."""
-    return 100 * (1 - 1 / classes)
-
-
-def score(logits: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-    """Return the numbers of errors and of predictions that differ from `clean`, and the summed loss, `(3,)` in float64.
-
-    NaN logits count as errors.
-    """
-    predicted = predictions(logits)
-    counts = (predicted != labels).sum(), (predicted != clean).sum(), loss_of(logits, labels)
-    return torch.stack([count.double() for count in counts])
-
-
-def clean_logits(net: nn.Module, batches: list[Batch]) -> list[Tensor]:
-    """Return the logits of each batch; raise ValueError unless they are finite and fit the labels."""
-    outputs = [check_logits(run(net, x), y) for x, y in batches]
-    loss = float(sum(loss_of(logits, y).double() for logits, (_, y) in zip(outputs, batches, strict=True)))
-    if not isfinite(loss):
-        raise InputError(f"the network's loss on these images must be a finite number, got {loss}")
-    return outputs

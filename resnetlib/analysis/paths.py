@@ -1,10 +1,9 @@
-"""The gradient through single paths of a network, which take either the skip or the branch at each block with a skip."""
+"""Measure the gradient through single paths, which take either the skip or the branch at each block with a skip."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from resnetlib.analysis.batches import Batch, Batches, as_tuple, check_integers,
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,
-    clean_logits,
     enable_gradients,
     hook_joins,
     in_order,
@@ -23,13 +21,10 @@ from resnetlib.analysis.network import (
     summed_loss,
     unwrapped,
 )
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.arguments import as_integer, check_count
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
@@ -69,7 +64,7 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
     net = unwrapped(net)
     names = as_tuple(through)
     if names is None or not all(isinstance(name, str) for name in names):
-        raise InputError(f"through must be a list of names of blocks, got {through!r}")
+        raise InputError(f"through must be a list of block names, got {through!r}")
     data = gather(net, batch)
     if len(data) > 1:
         raise InputError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
@@ -78,8 +73,6 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
         raise InputError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
     with enable_gradients(net), preserve_state(net):
         skips = {name: torch.tensor(name not in names, device=data[0][0].device) for name in _forks(blocks)}
-        with torch.no_grad():
-            clean_logits(net, data)
         return next(_path_gradients(net, blocks, data[0], [skips]))
 
 
@@ -123,8 +116,7 @@ class PathGradients(AnalysisResult):
     def effective(self, share: float = 0.95) -> tuple[int, int]:
         """Return the effective lengths: the shortest range of lengths that contributes a share of the total.
 
-        The paper gives 5 to 17 for 54 blocks, without a rule. If norms fell by a constant factor with length, these 13 lengths
-        would contribute at most 97.6 % of the total; 95 % takes 12 of them.
+        The paper gives 5 to 17 for 54 blocks, without a rule; if norms fell by a constant factor with length, 95 % would take 12.
 
         Args:
             share: share of the total over `lengths`, above 0 and at most 1.
@@ -155,20 +147,19 @@ class PathGradients(AnalysisResult):
         plain = len(self.blocks) - self.forks
         return share_of_paths(self.forks, first - plain, last - plain)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot by length the norm through one path (left axis), and the shares of the gradient and of all paths (right axis)."""
         ax = new_axes(ax)
-        order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
-        lengths = [self.lengths[i] for i in order]
-        ax.plot(lengths, self.norm[order].tolist(), ".-", color=style.FIRST)
+        lengths, order = torch.tensor(self.lengths).sort()
+        ax.plot(lengths, self.norm[order], ".-", color=style.FIRST)
         if bool((self.norm > 0).any()):
             ax.set_yscale("log")
         ax.set_xlabel("length of the path (branches)")
         ax.set_ylabel("norm of the gradient through one path", color=style.FIRST)
         right = ax.twinx()
         contribution = self.contribution / self.contribution.sum()
-        right.plot(lengths, contribution[order].tolist(), "-", color=style.SECOND, label="gradient")
-        right.plot(lengths, self.paths[order].tolist(), ":", color=style.SECOND, label="paths")
+        right.plot(lengths, contribution[order], "-", color=style.SECOND, label="gradient")
+        right.plot(lengths, self.paths[order], ":", color=style.SECOND, label="paths")
         right.set_ylabel("share of the total", color=style.SECOND)
         right.legend()
         return ax
@@ -212,8 +203,6 @@ def path_gradients(
     norms: list[list[Tensor]] = [[] for _ in lengths]
     total = len(data) * len(lengths) * len(sources)
     with enable_gradients(net), preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
-        with torch.no_grad():
-            clean_logits(net, data)
         for x, y in data:
             # each draw ranks the forks; a path of length k takes the branches with the lowest ranks
             ranks = [torch.rand(len(x), len(forks), generator=source).argsort(1).to(x.device) for source in sources]
@@ -243,20 +232,16 @@ def _forks(blocks: dict[str, Block]) -> list[str]:
 
 
 def _path_gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, paths: Iterable[dict[str, Tensor]]) -> Iterator[Tensor]:
-    """Run the network once, and yield the gradient of each image's loss with respect to the image through each path.
-
-    A path maps each fork to whether it takes the skip: a boolean for all images, or one for each, `(N, 1, 1, 1)`.
-    """
-    takes_skip: dict[str, Tensor] = {}  # of the current path
-
-    def gate(x: Tensor, closed: Callable[[], Tensor]) -> Tensor:
-        x = x.view_as(x)  # mask only the gradient at the join: the skip may also be the branch's input
-        if x.requires_grad:
-            x.register_hook(lambda gradient: gradient.masked_fill(closed(), 0))
-        return x
+    """Run the network once, and yield the gradient of each image's loss with respect to the image through each path."""
+    takes_skip: dict[str, Tensor] = {}  # by fork, on the current path: for all images, or for each, `(N, 1, 1, 1)`
 
     def fork(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
-        return gate(skip, lambda: ~takes_skip[name]), gate(branch, lambda: takes_skip[name])
+        skip, branch = skip.view_as(skip), branch.view_as(branch)  # mask only gradients at the join: skip may be branch's input
+        if skip.requires_grad:
+            skip.register_hook(lambda gradient: gradient.masked_fill(~takes_skip[name], 0))
+        if branch.requires_grad:
+            branch.register_hook(lambda gradient: gradient.masked_fill(takes_skip[name], 0))
+        return skip, branch
 
     for parameter in net.parameters():
         parameter.requires_grad_(False)

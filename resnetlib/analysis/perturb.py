@@ -1,12 +1,12 @@
 """Perturb a trained network and evaluate it: delete, scale or reorder blocks, add noise to inputs, weights or branches."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, combinations, product
-from math import nan, prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,34 +18,33 @@ from resnetlib.analysis.batches import Batch, Batches, check_integers, check_num
 from resnetlib.analysis.network import (
     blocks_in,
     chains_of,
-    chance_error,
-    clean_logits,
+    check_logits,
     hook_joins,
     hook_outputs,
+    loss_of,
     predictions,
     preserve_state,
+    run,
     running_blocks,
-    score,
     unwrapped,
 )
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
 
-_TITLES = {
-    "lesion": "without one block",
-    "lesion_many": "without several blocks",
-    "reorder": "with swapped blocks",
-    "block_survival": "with scaled branches",
-    "branch_noise": "with noise on one branch",
+_LABELS = {
+    "lesion": ("block left out (orange: changes the shape)", "Error without one block"),
+    "lesion_many": ("blocks left out", "Error without several blocks"),
+    "reorder": ("Kendall's tau of the order", "Error with swapped blocks"),
+    "block_survival": ("factor of the branch", "Changed predictions with scaled branches"),
+    "branch_noise": ("block with noise", "Accuracy with noise on one branch"),
+    "input_noise": ("noise on the input", ""),
+    "weight_noise": ("noise on the weights", ""),
 }
-"""Kind of a perturbation -> how a network is changed. Figures of noise may show several networks, and have no title."""
+"""Kind of a perturbation -> label of the x axis, and title, which figures that may show several networks lack."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -86,7 +85,7 @@ class Perturbation(AnalysisResult):
     values: tuple[float, ...] = ()
     images: int
     clean_error: float
-    clean_loss: float = nan
+    clean_loss: float = math.nan
     chance_error: float
     error: Tensor
     loss: Tensor = _NOT_MEASURED
@@ -122,51 +121,46 @@ class Perturbation(AnalysisResult):
         """Return a quantile of the error over the draws; 0.5 for the median."""
         return self.error.quantile(q, dim=-1)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the error, for noise the accuracy, for `block_survival` the changed predictions."""
         ax = new_axes(ax, width=8 if self.kind in ("lesion", "branch_noise") else 6)
-        order = sorted(range(len(self.values)), key=self.values.__getitem__)
-        values = [self.values[i] for i in order]
-        noise = self.kind in ("input_noise", "weight_noise")  # their axes may hold the curves of several networks
+        xlabel, title = _LABELS[self.kind]
+        values, order = torch.tensor(self.values, dtype=torch.float64).sort()
         measure, clean, chance = "error (%)", self.clean_error, self.chance_error
-        if noise or self.kind == "branch_noise":
+        if "noise" in self.kind:
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
         colour: Any = "black"
         if self.kind == "lesion":
-            xlabel = "block left out (orange: changes the shape)"
             colours = [style.SECOND if changes else style.FIRST for changes in self.changes_shape]
             ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
-            style.label_blocks(ax, self.blocks)
         elif self.kind == "block_survival":
-            xlabel, measure = "factor of the branch", "changed predictions (%)"
-            rows = self.changed[:, order].T.tolist()
+            measure = "changed predictions (%)"
             labels = ["one block", *[None] * (len(self.blocks) - 1)]
-            ax.plot(values, rows, color=style.FIRST, alpha=0.4, linewidth=0.8, label=labels)
-            ax.plot(values, self.changed_all[order].tolist(), "o-", color=style.SECOND, label="all blocks")
-            ax.invert_xaxis()
+            ax.plot(values, self.changed[:, order].T.tolist(), color=style.FIRST, alpha=0.4, linewidth=0.8, label=labels)
+            ax.plot(values, self.changed_all[order], "o-", color=style.SECOND, label="all blocks")
         elif self.kind == "reorder":
-            xlabel = "Kendall's tau of the order"
-            ax.plot(self.tau.flatten().tolist(), self.error.flatten().tolist(), ".", label="reordered")
-            ax.invert_xaxis()
+            ax.plot(self.tau.flatten(), self.error.flatten(), ".", label="reordered")
         elif self.kind == "branch_noise":
-            xlabel = "block with noise"
-            ax.plot(self.mean_accuracy.tolist(), ".-", label=[f"noise of {value:g} of the branch" for value in self.values])
-            style.label_blocks(ax, self.blocks)
+            ax.plot(self.mean_accuracy, ".-", label=[f"noise of {value:g} of the branch" for value in self.values])
+        elif self.kind == "lesion_many":
+            (line,) = ax.plot(values, self.quantile(0.5)[order], ".-", label="median")
+            low, high = self.quantile(0.25)[order], self.quantile(0.75)[order]
+            ax.fill_between(values, low, high, color=line.get_color(), alpha=0.2, label="quartiles")
         else:
-            xlabel = "blocks left out" if self.kind == "lesion_many" else f"noise on the {self.kind.removesuffix('_noise')}"
-            middle = self.mean_accuracy if noise else self.quantile(0.5)
-            low, high = (self.accuracy.amin(1), self.accuracy.amax(1)) if noise else (self.quantile(0.25), self.quantile(0.75))
-            (line,) = ax.plot(values, middle[order].tolist(), ".-", label=None if noise else "median")
-            colour = line.get_color() if noise else colour
-            band = None if noise else "quartiles"
-            ax.fill_between(values, low[order].tolist(), high[order].tolist(), color=line.get_color(), alpha=0.2, label=band)
+            (line,) = ax.plot(values, self.mean_accuracy[order], ".-")
+            colour = line.get_color()
+            ax.fill_between(values, self.accuracy.amin(1)[order], self.accuracy.amax(1)[order], color=colour, alpha=0.2)
+        if self.kind in ("lesion", "branch_noise"):
+            step = math.ceil(len(self.blocks) / 30) or 1  # label at most 30 blocks
+            ax.set_xticks(range(0, len(self.blocks), step), self.blocks[::step], rotation=90, fontsize=8)
+        if self.kind in ("block_survival", "reorder"):
+            ax.invert_xaxis()
         if self.kind != "block_survival":
-            ax.axhline(clean, color=colour, linestyle=":" if noise else "-", linewidth=0.8, label="unchanged network")
+            ax.axhline(clean, color=colour, linestyle="-" if title else ":", linewidth=0.8, label="unchanged network")
             ax.axhline(chance, color=style.GREY, linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
-        if not noise:
-            what = measure.partition(" (")[0].capitalize()
-            ax.set_title(f"{what} {_TITLES[self.kind]}, on {self.images:,} images", fontsize="medium")
+        if title:
+            ax.set_title(f"{title}, on {self.images:,} images", fontsize="medium")
             ax.legend()
         return ax
 
@@ -181,32 +175,37 @@ Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
 def evaluate_under(
     net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
 ) -> Perturbation:
-    """Evaluate a network unchanged, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs.
-
-    `perturb` chooses its outer loop: over batches, to compute the layers before a perturbed block once; or over perturbations, to
-    draw noise on weights once.
-    """
+    """Evaluate a network unchanged, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs."""
     images = count_images(data)
     with preserve_state(net), torch.inference_mode():
-        clean = clean_logits(net, data)
+        clean = [check_logits(run(net, x), y) for x, y in data]
         predicted = [predictions(logits) for logits in clean]
-        unperturbed = sum(score(logits, y, before) for logits, (_, y), before in zip(clean, data, predicted, strict=True))
+        scores = [score(logits, y, before) for logits, (_, y), before in zip(clean, data, predicted, strict=True)]
+        clean_wrong, _, clean_loss = torch.stack(scores).sum(0).tolist()
+        if not math.isfinite(clean_loss):
+            raise InputError(f"the network's loss on these images must be a finite number, got {clean_loss}")
         sums = torch.zeros(*shape, 3, dtype=torch.float64, device=clean[0].device)
-        for index, batch, logits in tqdm(perturb([x for x, _ in data]), kind, prod(shape) * len(data), disable=None):
+        for index, batch, logits in tqdm(perturb([x for x, _ in data]), kind, math.prod(shape) * len(data), disable=None):
             sums[index] += score(clean[batch] if logits is None else logits, data[batch][1], predicted[batch])
     error, changed, loss = sums.cpu().unbind(-1)
-    clean_wrong, _, clean_loss = torch.as_tensor(unperturbed).tolist()
     return Perturbation(
         kind=kind,
         images=images,
         clean_error=100 * clean_wrong / images,
         clean_loss=clean_loss / images,
-        chance_error=chance_error(clean[0].shape[1]),
+        chance_error=100 * (1 - 1 / clean[0].shape[1]),
         error=100 * error / images,
         loss=loss / images,
         changed=100 * changed / images,
         **fields,
     )
+
+
+def score(logits: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
+    """Return the numbers of errors and of predictions that differ from `clean`, and the summed loss, `(3,)` in float64."""
+    predicted = predictions(logits)
+    counts = (predicted != labels).sum(), (predicted != clean).sum(), loss_of(logits, labels)
+    return torch.stack([count.double() for count in counts])
 
 
 def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iterator[tuple[int, str, Callable[[], Tensor]]]:
@@ -266,16 +265,9 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
                     logits = rest()
                 yield (number,), batch, logits
 
-    return evaluate_under(
-        net,
-        data,
-        "lesion",
-        (len(blocks),),
-        perturb,
-        blocks=tuple(blocks),
-        deleted_output=tuple(map(_deleted_output, blocks.values())),
-        changes_shape=tuple(map(_changes_shape, blocks.values())),
-    )
+    changes, outputs = tuple(map(_changes_shape, blocks.values())), tuple(map(_deleted_output, blocks.values()))
+    fields = {"blocks": tuple(blocks), "deleted_output": outputs, "changes_shape": changes}
+    return evaluate_under(net, data, "lesion", (len(blocks),), perturb, **fields)
 
 
 def lesion_many(
@@ -312,7 +304,7 @@ def lesion_many(
     blocks = running_blocks(net, data[0][0])
     names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
     if not names:
-        raise InputError(f"no block keeps its shape, of {', '.join(blocks)}: none can be deleted with which='same shape'")
+        raise InputError(f"no block keeps the shape of its input, so which='same shape' selects none of {', '.join(blocks)}")
     counts = check_integers("counts", range(1, min(20, len(names)) + 1) if counts is None else counts, 0, len(names))
     orders = [torch.randperm(len(names), generator=generator).tolist() for generator in generators(seed, draws)]
 
@@ -357,37 +349,30 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
                         logits = None if factor == 1 else rest()
                     yield (row, i), batch, logits
 
-    found = evaluate_under(
-        net,
-        data,
-        "block_survival",
-        (len(blocks) + 1, len(factors)),
-        perturb,
-        blocks=tuple(blocks),
-        values=factors,
-        deleted_output=tuple(map(_deleted_output, blocks.values())),
-    )
+    fields = {"blocks": tuple(blocks), "values": factors, "deleted_output": tuple(map(_deleted_output, blocks.values()))}
+    found = evaluate_under(net, data, "block_survival", (len(blocks) + 1, len(factors)), perturb, **fields)
     one = {name: getattr(found, name)[:-1] for name in ("error", "loss", "changed")}
     return replace(found, **one, error_all=found.error[-1], changed_all=found.changed[-1])
 
 
 def _scaled(blocks: dict[str, Block], names: Iterable[str], factor: float) -> AbstractContextManager[None]:
     """Scale the branches of some blocks; 0 deletes the block."""
-    return hook_joins({name: blocks[name] for name in names}, lambda name, *pair: _scale(name, blocks[name], *pair, factor=factor))
 
+    def scale(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+        block = blocks[name]
+        if factor == 1:
+            return skip, branch
+        if block.join.uses_skip:
+            return skip, torch.zeros_like(branch) if factor == 0 else factor * branch
+        rest = skip
+        if skip.shape != branch.shape and block.in_channels <= block.out_channels:
+            rest = PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
+        if rest.shape != branch.shape:
+            shapes = f"{tuple(skip.shape[1:])} to {tuple(branch.shape[1:])}"
+            raise InputError(f"block {name} has no skip, and shortcut A cannot replace it from {shapes}")
+        return skip, rest if factor == 0 else rest + factor * (branch - rest)
 
-def _scale(name: str, block: Block, skip: Tensor, branch: Tensor, *, factor: float) -> tuple[Tensor, Tensor]:
-    if factor == 1:
-        return skip, branch
-    if block.join.uses_skip:
-        return skip, torch.zeros_like(branch) if factor == 0 else factor * branch
-    rest = skip
-    if skip.shape != branch.shape and block.in_channels <= block.out_channels:
-        rest = PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
-    if rest.shape != branch.shape:
-        shapes = f"{tuple(skip.shape[1:])} to {tuple(branch.shape[1:])}"
-        raise InputError(f"block {name} has no skip, and shortcut A cannot stand in for it from {shapes}")
-    return skip, rest if factor == 0 else rest + factor * (branch - rest)
+    return hook_joins({name: blocks[name] for name in names}, scale)
 
 
 def _changes_shape(block: Block) -> bool:
@@ -581,7 +566,7 @@ def reorder(
     groups = _exchangeable(net, blocks, data[0][0])
     pairs = [pair for group in groups for pair in combinations(map(names.index, group), 2)]
     if not pairs:
-        raise InputError(f"no two of the {len(names)} blocks can be swapped: none have one structure and keep their shape")
+        raise InputError(f"no two of the {len(names)} blocks can be swapped: none have the same structure and keep the shape")
     orders: dict[tuple[int, int], list[int]] = {}
     tau = torch.zeros(len(swaps), len(sources), dtype=torch.float64)
     for j, source in enumerate(sources):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -20,17 +21,18 @@ from resnetlib.disk import read_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
+else:  # matplotlib is imported when something is plotted
+    Axes = Any
 
 R = TypeVar("R", bound="AnalysisResult")
 
 _KIND = "result"
-_LARGEST = 2 * 2**30
-"""Bytes of a saved result."""
+_MAX_BYTES = 2 * 2**30
 
 
 class AnalysisResult(ABC):
-    """A frozen dataclass of CPU tensors and plain data: numbers, strings, None, and tuples and dicts of them."""
+    """Base class of results: a frozen dataclass of CPU tensors and plain data (numbers, strings, None, tuples and dicts)."""
 
     def save(self, path: str | Path) -> None:
         """Write the result to a file atomically.
@@ -42,13 +44,11 @@ class AnalysisResult(ABC):
         path = Path(path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         values = {field.name: value for field, value in given if value is not field.default}  # loading restores defaults
-        is_json = path.suffix != ".safetensors"
-        tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and not is_json}
+        binary = path.suffix == ".safetensors"
+        tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and binary}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
-        if is_json:
-            write_atomically(path, (json.dumps(rest, indent=1, allow_nan=False) + "\n").encode())
-        else:
-            write_atomically(path, save_safetensors(tensors, metadata={_KIND: json.dumps(rest, allow_nan=False)}))
+        text = json.dumps(rest, indent=None if binary else 1, allow_nan=False)
+        write_atomically(path, save_safetensors(tensors, metadata={_KIND: text}) if binary else f"{text}\n".encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -60,14 +60,14 @@ class AnalysisResult(ABC):
         return read_result(path, {cls.__name__: cls})
 
     @abstractmethod
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the result on matplotlib axes (None for new ones) and return them; `.figure.savefig(path)` writes them to a file."""
 
 
 def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
     """Load a result of one of these classes; raise ValueError if the file is damaged or holds another."""
     path = Path(path)
-    content = read_file(path, _LARGEST)
+    content = read_file(path, _MAX_BYTES)
     try:
         if path.suffix == ".safetensors":
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -76,17 +76,17 @@ def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
             values = _decoded(json.loads(content))
         kind = values.pop(_KIND)
     except Exception as error:
-        raise InputError(f"{path} is no saved result, or damaged: {error}") from error
+        raise InputError(f"{path} is not a saved result, or is damaged: {error}") from error
     if not isinstance(kind, str):
-        raise InputError(f"{path} is no saved result, or damaged: its class is {kind!r}")
+        raise InputError(f"{path} is not a saved result, or is damaged: its class is {kind!r}")
     if kind not in kinds:
         raise InputError(f"{path} holds a {kind}: load it with {kind}.load")
-    expected = {field.name: field.default is MISSING for field in fields(kinds[kind])}  # type: ignore[arg-type]
-    if not values.keys() <= expected.keys() or any(required and name not in values for name, required in expected.items()):
-        raise InputError(f"{path} has {sorted(values)}, and a {kind} {sorted(expected)}: it is damaged, or of another version")
     hints = get_type_hints(kinds[kind])
-    if wrong := [name for name, value in values.items() if not _is_instance(value, hints[name])]:
-        raise InputError(f"{path} has {wrong[0]} of another type than its class has: it is damaged, or of another version")
+    missing = {field.name for field in fields(kinds[kind]) if field.default is MISSING} - values.keys()  # type: ignore[arg-type]
+    wrong = {name for name, value in values.items() if name not in hints or not _is_instance(value, hints[name])}
+    if missing or wrong:
+        names = ", ".join(sorted(missing | wrong))
+        raise InputError(f"{path} does not hold a valid {kind}: wrong or missing {names}; it is damaged, or from another version")
     return kinds[kind](**values)
 
 
@@ -104,7 +104,8 @@ def _is_instance(value: object, hint: Any) -> bool:
 def _encoded(value: Any) -> Any:
     """Return plain data as JSON data; tensors, NaN and infinities become dicts with a dtype."""
     if isinstance(value, Tensor):
-        return {"dtype": str(value.dtype).removeprefix("torch."), "data": _map(_finite_or_name, value.tolist())}
+        numbers = json.loads(json.dumps(value.tolist()), parse_constant=lambda name: str(float(name)))  # "nan", "inf", "-inf"
+        return {"dtype": str(value.dtype).removeprefix("torch."), "data": numbers}
     if isinstance(value, float) and not math.isfinite(value):
         return {"dtype": "float", "data": str(value)}
     if isinstance(value, dict):
@@ -116,20 +117,11 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {"dtype", "data"}:
         if value["dtype"] == "float":
             return float(value["data"])
-        numbers = _map(lambda number: float(number) if isinstance(number, str) else number, value["data"])
-        return torch.tensor(numbers, dtype=getattr(torch, value["dtype"]))
+        dtype: torch.dtype = getattr(torch, value["dtype"])
+        return torch.tensor(np.array(value["data"], float) if dtype.is_floating_point else value["data"], dtype=dtype)
     if isinstance(value, dict):
         return {key: _decoded(item) for key, item in value.items()}
     return tuple(map(_decoded, value)) if isinstance(value, list) else value
-
-
-def _map(function: Callable[[Any], Any], data: Any) -> Any:
-    """Apply a function to every item of nested lists."""
-    return [_map(function, item) for item in data] if isinstance(data, list) else function(data)
-
-
-def _finite_or_name(number: Any) -> Any:
-    return str(number) if isinstance(number, float) and not math.isfinite(number) else number
 
 
 def draw(result: AnalysisResult, path: str | Path) -> None:
@@ -141,7 +133,7 @@ def draw(result: AnalysisResult, path: str | Path) -> None:
     write_atomically(Path(path), content.getvalue())
 
 
-def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "Axes":
+def new_axes(ax: Axes | None, *, width: float = 6.0, height: float = 4.0) -> Axes:
     """Return the given axes, or new ones (sizes in inches) that need no display."""
     if ax is not None:
         return ax
@@ -151,8 +143,8 @@ def new_axes(ax: "Axes | None", *, width: float = 6.0, height: float = 4.0) -> "
 
 
 def plot_curve(
-    ax: "Axes | None", values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
-) -> "Axes":
+    ax: Axes | None, values: Tensor, *, label: str | None, name: str, of: str, descending: bool = False, style: str = "-"
+) -> Axes:
     """Plot a number for each layer against its index, or sorted without NaN; labels tell apart networks on the same axes."""
     ax = new_axes(ax)
     if descending:

@@ -1,9 +1,8 @@
-"""Whether gradients are shattered: the autocorrelation of input gradients, and the rank of their matrix (arXiv 1702.08591)."""
+"""Measure how shattered gradients are: the autocorrelation and the rank of input gradients (arXiv 1702.08591)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +19,9 @@ from resnetlib.analysis.batches import (
     seeded_generator,
 )
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss, unwrapped
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import as_integer, check_count
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +46,7 @@ class GradientAutocorrelation(AnalysisResult):
         """The mean over lines, `(lags + 1,)`."""
         return self.by_line.mean(0)
 
-    def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None) -> Axes:
         """Plot the autocorrelation by lag; on new axes, also those of white and brown noise."""
         ax = _plot_noise(new_axes(None), self.white, self.brown) if ax is None else ax
         ax.plot(range(len(self.mean)), self.mean.tolist(), marker=".", label=label or "gradients")
@@ -146,7 +142,7 @@ class ToyAutocorrelation(AnalysisResult):
     white: Tensor
     brown: Tensor
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the autocorrelation by lag, for each kind in a colour and for each depth in a shade."""
         ax = _plot_noise(new_axes(ax, width=8, height=4.5), self.white, self.brown)
         for i, (kind, curves) in enumerate(zip(self.kinds, self.acf, strict=True)):
@@ -259,13 +255,13 @@ def _white_and_brown(noise: Tensor, lags: int) -> Tensor:
 
 
 def _check_lags(points: int, lags: int) -> tuple[int, int]:
-    points, number = check_count("points", points, least=2), as_integer(lags)
-    if number is None or not 1 <= number < points:
-        raise InputError(f"lags must be an integer of at least 1, and below the number of points, {points}, got {lags!r}")
-    return points, number
+    points, lags = check_count("points", points, least=2), check_count("lags", lags, least=1)
+    if lags >= points:
+        raise InputError(f"lags must be below the number of points, {points}, got {lags}")
+    return points, lags
 
 
-def _plot_noise(ax: "Axes", white: Tensor, brown: Tensor) -> "Axes":
+def _plot_noise(ax: Axes, white: Tensor, brown: Tensor) -> Axes:
     ax.plot(range(len(white)), white.tolist(), color=style.GREY, linestyle=":", label="white noise")
     ax.plot(range(len(brown)), brown.tolist(), color=style.SECOND, linestyle=":", label="brown noise")
     ax.set(xlabel="lag, in points", ylabel="autocorrelation")
@@ -303,7 +299,7 @@ class EffectiveRank(AnalysisResult):
         """Effective rank / that of the Gaussian matrix."""
         return self.effective_rank / self.gaussian_effective_rank
 
-    def plot(self, ax: "Axes | None" = None, label: str | None = None) -> "Axes":
+    def plot(self, ax: Axes | None = None, label: str | None = None) -> Axes:
         """Plot the singular values divided by the largest; on new axes, also those of the Gaussian matrix."""
         own, gaussian = ((values / values[0]).tolist() for values in (self.singular_values, self.gaussian_singular_values))
         if ax is None:
@@ -352,21 +348,12 @@ def effective_rank(
         matrix = nn.functional.normalize(matrix)
     gaussian = torch.randn(matrix.shape, generator=seeded_generator(seed), dtype=torch.float64)
     own, other = torch.linalg.svdvals(matrix), torch.linalg.svdvals(gaussian)
-    return EffectiveRank(
-        shape=(matrix.shape[0], matrix.shape[1]),
-        unit_rows=bool(unit_rows),
-        stable_rank=_stable_rank(own),
-        effective_rank=_entropy_rank(own),
-        gaussian_stable_rank=_stable_rank(other),
-        gaussian_effective_rank=_entropy_rank(other),
-        singular_values=own,
-        gaussian_singular_values=other,
-    )
+    shape = matrix.shape[0], matrix.shape[1]
+    return EffectiveRank(shape, bool(unit_rows), *_ranks(own), *_ranks(other), own, other)
 
 
-def _stable_rank(singular_values: Tensor) -> float:
-    return float(singular_values.square().sum() / singular_values[0].square())
-
-
-def _entropy_rank(singular_values: Tensor) -> float:
-    return float(torch.special.entr(singular_values / singular_values.sum()).sum().exp())
+def _ranks(singular_values: Tensor) -> tuple[float, float]:
+    """Return the stable rank and the effective rank."""
+    stable = singular_values.square().sum() / singular_values[0].square()
+    effective = torch.special.entr(singular_values / singular_values.sum()).sum().exp()
+    return float(stable), float(effective)

@@ -1,11 +1,10 @@
-"""One look for all figures: colours that colour-blind readers can tell apart, the same for the same network everywhere.
+"""Colours, lines and markers of figures: distinct to colour-blind readers, and the same for the same network everywhere.
 
 A family has a hue, a line and a marker, so that figures can be read without colours too; more layers make the colour darker. The
 hues are those of Okabe and Ito, "Color Universal Design", 2008.
 """
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,12 +60,6 @@ def label_of(name: str) -> str:
         if found := re.search(rf"{word}[a-z_]*(\d+)", name):
             return f"{label}, {found[1]} layers"
     return name
-
-
-def label_blocks(ax: "Axes", names: Sequence[str], *, most: int = 30) -> None:
-    """Write blocks' names along the x axis: every n-th one, so that there are at most `most`."""
-    step = -(-len(names) // most) or 1
-    ax.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=8)
 
 
 def new_figure(panels: int = 1, *, width: float = 4.6, height: float = 3.5, sharey: bool = False) -> "tuple[Figure, list[Axes]]":

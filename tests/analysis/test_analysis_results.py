@@ -106,19 +106,19 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         ("none.json", b"{}"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match="is no saved result, or damaged"):
+        with pytest.raises(ValueError, match="is not a saved result, or is damaged"):
             Anything.load(tmp_path / name)
     (tmp_path / "kind.json").write_text('{"result": "ResidualDecomposition"}')
     with pytest.raises(ValueError, match=r"holds a ResidualDecomposition: load it with ResidualDecomposition\.load"):
         Anything.load(tmp_path / "kind.json")
     (tmp_path / "listed.json").write_text('{"result": [1]}')
-    with pytest.raises(ValueError, match=r"is no saved result, or damaged: its class is \(1,\)"):
+    with pytest.raises(ValueError, match=r"is not a saved result, or is damaged: its class is \(1,\)"):
         load_result(tmp_path / "listed.json")
     (tmp_path / "unknown.json").write_text('{"result": "Nothing"}')
     with pytest.raises(ValueError, match=r"holds a Nothing"):
         load_result(tmp_path / "unknown.json")
     (tmp_path / "less.json").write_text('{"result": "Anything", "limit": 1.0}')
-    with pytest.raises(ValueError, match="damaged, or of another version"):
+    with pytest.raises(ValueError, match="damaged, or from another version"):
         Anything.load(tmp_path / "less.json")
     with pytest.raises(FileNotFoundError):
         Anything.load(tmp_path / "nothing.json")
@@ -142,7 +142,7 @@ def test_values_of_another_type_are_refused(field: str, value: object, tmp_path:
     WHOLE.save(path)
     data = json.loads(path.read_text())
     path.write_text(json.dumps(data | {field: value}))
-    with pytest.raises(ValueError, match=f"has {field} of another type than its class has: it is damaged"):
+    with pytest.raises(ValueError, match=f"wrong or missing {field}; it is damaged"):
         Anything.load(path)
     path.write_text(json.dumps(data | {"limit": 3, "name": "x", "pairs": [], "table": {}}))
     assert Anything.load(path).limit == 3
@@ -262,7 +262,7 @@ def test_networks_that_cannot_be_measured() -> None:
     for net in (None, "resnet50", [NET]):
         with pytest.raises(ValueError, match=r"the network must be a torch\.nn\.Module, got (NoneType|str|list)"):
             residual_decomposition(net, IMAGES)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="ResNet is on the device meta: it has no numbers"):
+    with pytest.raises(ValueError, match="ResNet is on the meta device: its parameters have no values"):
         residual_decomposition(build(FAMILIES["resnet"], device="meta"), IMAGES)
     with pytest.raises(ValueError, match=r"batches must be tensors of images .* of shape \(\)$"):
         residual_decomposition(NET, torch.tensor(1.0))

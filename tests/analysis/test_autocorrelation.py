@@ -85,12 +85,12 @@ def test_what_is_wrong_is_said() -> None:
         gradient_autocorrelation(net, IMAGES[:3])
     with pytest.raises(ValueError, match="there are no images"):
         gradient_autocorrelation(net, IMAGES[:0])
-    with pytest.raises(ValueError, match="lags must be an integer of at least 1, and below the number of points, 8, got 8"):
+    with pytest.raises(ValueError, match="lags must be below the number of points, 8, got 8"):
         gradient_autocorrelation(net, IMAGES, points=8, lags=8)
     for number in (8.0, True, "8"):
         with pytest.raises(ValueError, match=f"points must be an integer of at least 2, got {number!r}"):
             gradient_autocorrelation(net, IMAGES, points=number)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match=f"lags must be an integer of at least 1, .* got {number!r}"):
+        with pytest.raises(ValueError, match=f"lags must be an integer of at least 1, got {number!r}"):
             gradient_autocorrelation(net, IMAGES, lags=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, got 0"):
         gradient_autocorrelation(net, IMAGES, batch_size=0)

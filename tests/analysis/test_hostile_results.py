@@ -68,7 +68,7 @@ def test_values_that_are_others(folder: Path, data: st.DataObject) -> None:
 @pytest.mark.parametrize("text", ["", "null", "[]", "3", '"x"', "[" * 100_000, '{"result": ["Landscape"]}', '{"result": 1e999}'])
 def test_other_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match="no saved result"):
+    with pytest.raises(ValueError, match="not a saved result"):
         load_result(tmp_path / "x.json")
 
 

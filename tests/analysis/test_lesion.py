@@ -13,7 +13,7 @@ from untouched import raises_inside, untouched
 
 from resnetlib import BasicBlock, Spec, build
 from resnetlib.analysis import Perturbation, blocks_of, lesion, lesion_many
-from resnetlib.analysis.network import score
+from resnetlib.analysis.perturb import score
 from resnetlib.modules import Block, PadShortcut, Replace
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -193,12 +193,10 @@ def test_what_is_wrong_is_said() -> None:
         lesion_many(net, DATA, which="some")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"counts must be a sequence .* got 3$"):
         lesion_many(net, DATA, 3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"no block keeps its shape, of 0: none can be deleted with which='same shape'"):
+    with pytest.raises(ValueError, match=r"no block keeps the shape of its input, so which='same shape' selects none of 0"):
         lesion_many(nn.Sequential(BasicBlock(3, 5, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), DATA, which="same shape")
     narrowing = nn.Sequential(BasicBlock(3, 2, join=Replace), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(
-        ValueError, match=r"block 0 has no skip, and shortcut A cannot stand in for it from \(3, 16, 16\) to \(2, 1"
-    ):
+    with pytest.raises(ValueError, match=r"block 0 has no skip, and shortcut A cannot replace it from \(3, 16, 16\) to \(2, 1"):
         lesion(narrowing, (IMAGES, torch.zeros(6, dtype=torch.long)))
 
 

@@ -199,14 +199,14 @@ def test_gradients_are_computed_also_where_the_caller_wants_none() -> None:
 def test_what_is_wrong_is_said() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
     for wrong in (None, 3, [None], [["layer1.0"]]):
-        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+        with pytest.raises(ValueError, match="through must be a list of block names, got"):
             path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
     chosen = ["layer1.0", "layer2.0"]
     assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"lengths must be a sequence of different integers from 0 to 3, 1 or more, got \(4,\)"):
         path_gradients(net, BATCH, [4])
     for wrong in (None, 3, [None], [["layer1.0"]]):
-        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+        with pytest.raises(ValueError, match="through must be a list of block names, got"):
             path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
     chosen = ["layer1.0", "layer2.0"]
     assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]
@@ -218,10 +218,10 @@ def test_what_is_wrong_is_said() -> None:
         path_gradients(net, BATCH, draws=0)
     with pytest.raises(ValueError, match=r"through must name blocks of the network, .*'layer1.0'.*, got \['layer9'\]"):
         path_gradient(net, BATCH, ["layer1.0", "layer9"])
-    with pytest.raises(ValueError, match=r"through must be a list of names of blocks, got 'layer1\.0'"):
+    with pytest.raises(ValueError, match=r"through must be a list of block names, got 'layer1\.0'"):
         path_gradient(net, BATCH, "layer1.0")
     for wrong in (None, 3, [None], [["layer1.0"]]):
-        with pytest.raises(ValueError, match="through must be a list of names of blocks, got"):
+        with pytest.raises(ValueError, match="through must be a list of block names, got"):
             path_gradient(net, BATCH, wrong)  # type: ignore[arg-type]
     chosen = ["layer1.0", "layer2.0"]
     assert torch.equal(path_gradient(net, BATCH, iter(chosen)), path_gradient(net, BATCH, chosen))  # type: ignore[arg-type]

@@ -59,5 +59,5 @@ def test_what_is_wrong_is_said() -> None:
         effective_rank(net, IMAGES)
     with pytest.raises(ValueError, match="there are no images"):
         effective_rank(net, IMAGES[:0], LABELS[:0])
-    with pytest.raises(ValueError, match="the loss is nan"):
+    with pytest.raises(ValueError, match="loss on these images must be a finite number, got nan"):
         effective_rank(net, IMAGES * torch.nan, LABELS)

@@ -142,7 +142,7 @@ def test_it_comes_back_also_when_it_fails_in_the_other_order() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     for key in ("densenet", "resnet-c", "resnet-bottleneck"):
-        with pytest.raises(ValueError, match="blocks can be swapped: none have one structure and keep their shape"):
+        with pytest.raises(ValueError, match="blocks can be swapped: none have the same structure and keep the shape"):
             reorder(build(FAMILIES[key], num_classes=5), DATA)
     net = build(FAMILIES["resnet"], num_classes=5)
     with pytest.raises(ValueError, match=r"swaps must be a sequence of different integers from 0 to 1000000, .* got \(-1,\)"):

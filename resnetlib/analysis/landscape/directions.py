@@ -90,7 +90,7 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
             raise InputError(f"a direction must be a mapping of parameter names to tensors, got {type(direction).__name__}")
         if direction.keys() != parameters.keys():
             odd = sorted(direction.keys() ^ parameters.keys())
-            raise InputError(f"a direction must have a tensor for each of the network's parameters, which differs in {odd[:5]}")
+            raise InputError(f"a direction must have a tensor for each of the network's parameters; these names differ: {odd[:5]}")
         for name, theta in parameters.items():
             if direction[name].shape != theta.shape:
                 was, wanted = tuple(direction[name].shape), tuple(theta.shape)
@@ -102,12 +102,8 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
 
 def cosine(one: Direction, other: Direction) -> float:
     """Return the cosine of the angle between two directions, summed in float64; NaN if one of them is zero."""
-
-    def dot(one: Direction, other: Direction) -> float:
-        return sum(float(one[name].double().flatten() @ other[name].double().flatten()) for name in one)
-
-    lengths = (dot(one, one) * dot(other, other)) ** 0.5
-    return dot(one, other) / lengths if lengths else float("nan")
+    a, b = (torch.cat([direction[name].double().flatten() for name in one]) for direction in (one, other))
+    return float(a @ b / (a.norm() * b.norm()))
 
 
 def _filter_norms(parameter: Tensor) -> Tensor:
@@ -116,10 +112,7 @@ def _filter_norms(parameter: Tensor) -> Tensor:
 
 
 def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[float, float], ...], list[Tensor], Tensor]:
-    """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest.
-
-    A single point is in the middle.
-    """
+    """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest."""
     if points**dimensions > _MAX_POINTS:
         raise InputError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
     ends = _ends(span, dimensions)

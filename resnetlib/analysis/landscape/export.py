@@ -27,9 +27,11 @@ def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
     """
     from matplotlib.figure import Figure
 
-    ax: Axes3D = Figure(figsize=(7, 6), layout="constrained").add_subplot(projection="3d")
-    columns, rows = np.meshgrid(surface.x.numpy(), _y_of(surface).numpy())
+    if surface.y is None:
+        raise InputError("this is a line, and has no surface: compute a plane (dimensions=2)")
+    columns, rows = np.meshgrid(surface.x.numpy(), surface.y.numpy())
     height = log10_clipped(surface.known("loss"), highest)
+    ax: Axes3D = Figure(figsize=(7, 6), layout="constrained").add_subplot(projection="3d")
     ax.plot_surface(columns, rows, height, cmap="coolwarm", rstride=1, cstride=1, linewidth=0, antialiased=True)
     finite = height[np.isfinite(height)]
     ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
@@ -49,7 +51,7 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
         import plotly  # noqa: F401
     except ImportError as error:
         raise MissingPackageError("pages need plotly: pip install 'resnetlib[landscape]'") from error
-    figure = _line_figure(surface) if surface.y is None else _plane_figure(surface, trajectory)
+    figure = _line_figure(surface) if surface.y is None else _plane_figure(surface, surface.y, trajectory)
     title = f"{surface.images:,} images, batch norm: {surface.batch_norm}, {surface.precision}"
     title += f"; at the centre: loss {surface.loss_at_centre:.4g}, accuracy {surface.accuracy_at_centre:.2f} %"
     figure.update_layout(title={"text": title, "font": {"size": 14}}, template="plotly_white")
@@ -107,12 +109,6 @@ def log10_clipped(loss: Tensor, highest: float = np.inf) -> np.ndarray:
     return loss.double().clamp(smallest, highest).log10().numpy()
 
 
-def _y_of(surface: Landscape) -> Tensor:
-    if surface.y is None:
-        raise InputError("this is a line, and has no surface: compute a plane (dimensions=2)")
-    return surface.y
-
-
 def _line_figure(surface: Landscape) -> Any:
     from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
@@ -126,16 +122,16 @@ def _line_figure(surface: Landscape) -> Any:
     return figure
 
 
-def _plane_figure(surface: Landscape, trajectory: Trajectory | None) -> Any:
+def _plane_figure(surface: Landscape, y: Tensor, trajectory: Trajectory | None) -> Any:
     from plotly.graph_objects import Contour, Scatter, Surface
     from plotly.subplots import make_subplots
 
     figure = make_subplots(1, 2, specs=[[{"type": "surface"}, {"type": "xy"}]], column_widths=[0.6, 0.4])
     loss = surface.known("loss")
     linear, logarithm = _as_list(loss), _as_list(log10_clipped(loss))
-    numbers = np.dstack([np.array(linear, dtype=object), np.array(_as_list(surface.known("accuracy")), dtype=object)]).tolist()
+    numbers = _as_list(torch.stack([loss, surface.known("accuracy")], -1))
     text = "x %{x:.3g}, y %{y:.3g}<br>loss %{customdata[0]:.4g}<br>accuracy %{customdata[1]:.2f} %<extra></extra>"
-    common = {"x": _as_list(surface.x), "y": _as_list(_y_of(surface)), "z": logarithm, "colorscale": "Viridis"}
+    common = {"x": _as_list(surface.x), "y": _as_list(y), "z": logarithm, "colorscale": "Viridis"}
     common |= {"customdata": numbers, "hovertemplate": text}
     figure.add_trace(Surface(showscale=False, **common), 1, 1)
     figure.add_trace(Contour(ncontours=25, colorbar={"title": "log10 loss"}, **common), 1, 2)
@@ -160,6 +156,5 @@ def _scale_buttons(method: str, **scales: Any) -> dict[str, Any]:
 
 def _as_list(values: Any) -> Any:
     """Return nested lists, with None for numbers that are not finite."""
-    array = np.asarray(values).astype(object)
-    array[~np.isfinite(np.asarray(values))] = None
-    return array.tolist()
+    array = np.asarray(values)
+    return np.where(np.isfinite(array), array, None).tolist()  # type: ignore[call-overload]

@@ -1,27 +1,26 @@
 """Maps of the extreme eigenvalues of the Hessian, which show where the loss is not convex."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.autograd.functional import vhp
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 
 from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
 from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_path, compute_points, fingerprint, load_checkpoint
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.distributed import process_group
 from resnetlib.errors import InputError, MissingPackageError
 from resnetlib.modules.arguments import check_count
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +52,7 @@ class HessianMap(AnalysisResult):
         unknown = (self.largest == NOT_COMPUTED) & (self.smallest == NOT_COMPUTED)
         return (self.smallest / self.largest).abs().masked_fill(unknown, torch.nan)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the map of `|smallest / largest|`, from 0 to 0.5 and above, as published."""
         ax = new_axes(ax, width=5.5, height=4.5)
         x, y, ratio = self.x.numpy(), self.y.numpy(), self.ratio.numpy()
@@ -78,10 +77,9 @@ def hessian_map(
     """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
 
     The Hessian is with respect to the parameters of more than one dimension, over all images, in evaluation mode, as published.
-    Two backward passes multiply by it. ARPACK finds the eigenvalue of largest magnitude, then the one at the other end, which has
-    the largest magnitude once the first is subtracted. (The published code subtracts 0.51 times the first, which finds the other
-    end only of Hessians that are not positive definite.) A point costs some tens of gradients over all images. Processes share the
-    points, and a file is resumed, as in `landscape`.
+    ARPACK finds the eigenvalue of largest magnitude, then the one at the other end (also of positive definite Hessians, unlike
+    the published code). A point costs some tens of gradients over all images. Processes share the points, and a file is resumed,
+    as in `landscape`.
 
     Args:
         net: any classifier.
@@ -126,7 +124,7 @@ def hessian_map(
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
-        if not evaluator.move_to(torch.zeros(2)):
+        if not evaluator.move_to((0.0, 0.0)):
             raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
         return compute_points(coordinates, values, [evaluator], processes, result, path, desc="Hessian eigenvalues")
 
@@ -137,46 +135,41 @@ class HessianEvaluator:
     def __init__(
         self, net: nn.Module, directions: Sequence[dict[str, Tensor]], batches: list[Batch], *, tolerance: float, seed: int
     ) -> None:
-        self.net, self.theta, self.directions, self.tolerance = copy.deepcopy(net), parameters_of(net), directions, tolerance
-        self.parameters = dict(self.net.named_parameters())
-        for parameter in self.parameters.values():
-            parameter.requires_grad_(parameter.ndim > 1)
-        matrices = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
-        self.matrices = list(matrices.values())
-        self.sizes = [parameter.numel() for parameter in self.matrices]
+        self.net, self.directions, self.batches, self.tolerance = net, directions, batches, tolerance
+        self.theta = self.parameters = parameters_of(net)
+        self.matrices = [name for name, parameter in self.theta.items() if parameter.ndim > 1]
+        self.sizes = [self.theta[name].numel() for name in self.matrices]
         if sum(self.sizes) < 2:
             raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken with respect to")
         self.start = torch.randn(sum(self.sizes), generator=seeded_generator(seed), dtype=torch.float64).numpy()
-        self.batches, self.images = batches, count_images(batches)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return the largest and the smallest, `(1, 2)`, at one point `(1, 2)`; NaN where the Hessian is not finite."""
-        if not self.move_to(points[0]):
+        if not self.move_to(points[0].tolist()):
             return torch.full((1, 2), torch.nan, dtype=torch.float64)
         return torch.tensor([extreme_eigenvalues(self.multiply, self.start, self.tolerance)], dtype=torch.float64)
 
-    def move_to(self, point: Tensor) -> bool:
+    def move_to(self, point: Sequence[float]) -> bool:
         """Move the parameters to a point; return whether the Hessian is finite there."""
-        (x, y), (dx, dy) = point.tolist(), self.directions
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(self.theta[name] + (x * dx[name] + y * dy[name]))
+        (x, y), (dx, dy) = point, self.directions
+        self.parameters = {name: theta + (x * dx[name] + y * dy[name]) for name, theta in self.theta.items()}
         return bool(np.isfinite(self.multiply(self.start)).all())
 
-    def multiply(self, v: Any) -> Any:
+    def multiply(self, vector: Any) -> Any:
         """Return the product of the Hessian, averaged over all images, with a vector (Pearlmutter 1994)."""
-        like = self.matrices[0]
-        parts = torch.from_numpy(v).flatten().to(like.device, like.dtype).split(self.sizes)
-        direction = [part.view_as(matrix) for part, matrix in zip(parts, self.matrices, strict=True)]
+        matrices = tuple(self.parameters[name] for name in self.matrices)
+        parts = torch.from_numpy(vector).flatten().to(matrices[0]).split(self.sizes)
+        direction = tuple(part.view_as(matrix) for part, matrix in zip(parts, matrices, strict=True))
         product = torch.zeros(len(self.start), dtype=torch.float64)
         for x, y in self.batches:
-            with torch.enable_grad():
-                loss = functional.cross_entropy(self.net(x), y)
-                gradient = torch.autograd.grad(loss, self.matrices, create_graph=True, materialize_grads=True)
-                slope = torch.stack([(g * d).sum() for g, d in zip(gradient, direction, strict=True)]).sum()
-                products = torch.autograd.grad(slope, self.matrices, materialize_grads=True)
-            product += torch.cat([part.flatten() for part in products]).double().cpu() * (len(x) / self.images)
-        return product.numpy()
+            _, products = vhp(partial(self.loss, x, y), matrices, direction)
+            product += torch.cat([part.flatten() for part in products]).double().cpu()
+        return product.numpy() / count_images(self.batches)
+
+    def loss(self, x: Tensor, y: Tensor, *matrices: Tensor) -> Tensor:
+        """Return the cross-entropy of a batch, summed over images, given the parameters of more than one dimension."""
+        parameters = self.parameters | dict(zip(self.matrices, matrices, strict=True))
+        return cross_entropy(functional_call(self.net, parameters, (x,)), y, reduction="sum")
 
 
 def extreme_eigenvalues(multiply: Callable[[Any], Any], start: Any, tolerance: float) -> tuple[float, float]:

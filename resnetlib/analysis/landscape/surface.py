@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from contextvars import copy_context
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -28,21 +28,16 @@ from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather
 from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import Processes, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.frozen import has_running_stats
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 BatchNorm = Literal["running", "recalibrated", "batch"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Evaluator = Callable[[Tensor], Tensor]
-"""Computes values `(P, K)` at points `(P, dimensions)`, in one thread."""
 
 R = TypeVar("R", bound=AnalysisResult)
 
@@ -103,7 +98,7 @@ class Landscape(AnalysisResult):
         values: Tensor = getattr(self, name)
         return values.masked_fill(self.accuracy == NOT_COMPUTED, torch.nan)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the contours of the loss, or its profile along a line.
 
         Contours are at 0.1, 0.6, 1.1 to 9.6, as published, and at powers of ten above.
@@ -117,13 +112,12 @@ class Landscape(AnalysisResult):
         if self.y is None:
             ax = new_axes(ax)
             ax.plot(self.x.numpy(), values, color=style.FIRST)
-            ax.set_xlabel("x")
+            ax.set(xlabel="x", yscale="log" if wide else "linear")
             ax.set_ylabel("loss", color=style.FIRST)
-            ax.set_yscale("log" if wide else "linear")
             other = ax.twinx()
             other.plot(self.x.numpy(), self.known("accuracy").numpy(), color=style.SECOND)
+            other.set(ylim=(0, 100))
             other.set_ylabel("accuracy, %", color=style.SECOND)
-            other.set_ylim(0, 100)
             return ax
         ax = new_axes(ax, width=5.5, height=4.5)
         ax.set(xlim=(float(self.x[0]), float(self.x[-1])), ylim=(float(self.y[0]), float(self.y[-1])), xlabel="x", ylabel="y")
@@ -237,6 +231,7 @@ def landscape(
     device = data[0][0].device
     threads = torch.get_num_threads()
     count = workers or (min(threads, os.cpu_count() or 1) if device.type == "cpu" else 1)
+    angle = cosine(*along) if len(along) == 2 else None
 
     def result(values: Tensor) -> Landscape:
         return Landscape(
@@ -246,7 +241,7 @@ def landscape(
             accuracy=values[:, 1].view(shape).clone(),
             loss_at_centre=float(centre[0, 0]),
             accuracy_at_centre=float(centre[0, 1]),
-            cosine=cosine(*along) if len(along) == 2 else None,
+            cosine=angle,
             images=count_images(data),
             batch_norm=batch_norm,
             precision=precision,
@@ -263,32 +258,31 @@ def landscape(
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        with (
-            torch.compiler.set_stance("default" if compile else "force_eager"),  # overrides `preserve_state`
-            torch._dynamo.config.patch(_COMPILE_CONFIG) if compile else nullcontext(),
-        ):
-            try:
-                for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
-                    start = time.perf_counter()
-                    centre = first(torch.zeros(1, len(along)))
-                    seconds = time.perf_counter() - start
-            except RuntimeError as error:
-                if not compile:
-                    raise
-                needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
-                raise RuntimeError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
-            if not centre.isfinite().all():
-                raise InputError(f"the loss of the network itself is {float(centre[0, 0])} on these images: nothing to draw")
-            values[(coordinates == 0).all(1)] = centre
-            before, now = None if checkpoint is None else checkpoint.loss_at_centre, float(centre[0, 0])
-            if before is not None and not math.isclose(before, now, rel_tol=1e-3):  # loss functions of one name look alike
-                raise InputError(f"{path} is of another call: its loss at the centre is {before}, here {now}. Give another file.")
-            timing = {"seconds": seconds, "every": every}
-            if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
-                stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
-            return compute_points(
-                coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
-            )
+        stack.enter_context(torch.compiler.set_stance("default" if compile else "force_eager"))  # overrides `preserve_state`
+        if compile:
+            stack.enter_context(torch._dynamo.config.patch(_COMPILE_CONFIG))
+        try:
+            for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
+                start = time.perf_counter()
+                centre = first(torch.zeros(1, len(along)))
+                seconds = time.perf_counter() - start
+        except RuntimeError as error:
+            if not compile:
+                raise
+            needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
+            raise RuntimeError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
+        now = float(centre[0, 0])
+        if not centre.isfinite().all():
+            raise InputError(f"the loss of the network itself is {now} on these images: nothing to draw")
+        if checkpoint and not math.isclose(before := checkpoint.loss_at_centre, now, rel_tol=1e-3):  # a loss of the same name
+            raise InputError(f"{path} belongs to another call: its loss at the centre is {before}, here {now}. Give another file.")
+        values[(coordinates == 0).all(1)] = centre
+        if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
+            stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
+        timing = {"seconds": seconds, "every": every}
+        return compute_points(
+            coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
+        )
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -316,16 +310,15 @@ class PointEvaluator:
         self.moving = [name for name in self.theta if any(direction[name].any() for direction in directions)]
         self.device = batches[0][0].device
         self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self.recalibrated: list[str] = []
         self.net.train()
-        norms = [(name, m) for name, m in self.net.named_modules() if has_running_stats(m) and m.training]
+        norms = {name: m for name, m in self.net.named_modules() if has_running_stats(m) and m.training}
         self.net.eval()  # after listing the norms, since frozen ones are those that stayed in evaluation mode
-        for name, norm in norms if batch_norm != "running" else ():
+        for norm in norms.values():
             if batch_norm == "batch":
                 norm.running_mean = norm.running_var = None  # a norm without running statistics uses those of the batch
-            else:
+            elif batch_norm == "recalibrated":
                 norm.num_batches_tracked = None
-                self.recalibrated.append(name)
+        self.recalibrated = list(norms) if batch_norm == "recalibrated" else []
         self.folded_net, self.pairs = fold_norms(self.net, batches[0][0][:2])
         self.buffers = {name: buffer.detach() for name, buffer in self.net.named_buffers()}
         uses_batch_statistics = any(isinstance(m, _BatchNorm) and m.running_mean is None for m in self.net.modules())
@@ -359,12 +352,13 @@ class PointEvaluator:
 
     def state_at(self, point: Sequence[float]) -> dict[str, Tensor]:
         """Return parameters and buffers at a point."""
-        moved = [self.theta[name] for name in self.moving]
+        state = self.theta | self.buffers
         for c, direction in zip(point, self.directions, strict=True):
-            moved = [theta + c * direction[name] for theta, name in zip(moved, self.moving, strict=True)]
-        statistics = [f"{norm}.{kind}".lstrip(".") for norm in self.recalibrated for kind in ("running_mean", "running_var")]
-        zeros = {name: torch.zeros_like(self.buffers[name]) for name in statistics}
-        return self.theta | dict(zip(self.moving, moved, strict=True)) | self.buffers | zeros
+            state |= {name: state[name] + c * direction[name] for name in self.moving}
+        for norm, kind in product(self.recalibrated, ("running_mean", "running_var")):
+            name = f"{norm}.{kind}".lstrip(".")
+            state[name] = torch.zeros_like(state[name])
+        return state
 
     def sums(self, state: dict[str, Tensor]) -> Tensor:
         """Return the summed loss and the number of correct predictions, given parameters and buffers."""
@@ -395,21 +389,19 @@ class PointEvaluator:
 
 
 def split_batch(x: Tensor, *, half: bool, compiled: bool) -> tuple[Tensor, ...]:
-    """Split a batch for a CPU's caches into parts of equal size, except for the last.
-
-    Half precision allows parts twice as large, and so does compiled code, which writes fewer feature maps. Since each size is
-    compiled separately, compiled code prefers a divisor of the batch size, if it is not much smaller.
-    """
-    most = max(1, CACHED_NUMEL * (2 if half else 1) * (2 if compiled else 1) // x[0].numel())
-    even = [size for size in range(most, most // 2, -1) if len(x) % size == 0] if compiled and len(x) > most else []
-    parts: tuple[Tensor, ...] = x.split(even[0] if even else math.ceil(len(x) / math.ceil(len(x) / most)))
+    """Split a batch for a CPU's caches into parts of equal size, except for the last."""
+    most = max(1, CACHED_NUMEL * (2 if half else 1) * (2 if compiled else 1) // x[0].numel())  # compiled code needs less memory
+    size = math.ceil(len(x) / math.ceil(len(x) / most))
+    if compiled and len(x) > most:  # each size is compiled separately: prefer a divisor, unless it is much smaller
+        size = next((divisor for divisor in range(most, most // 2, -1) if len(x) % divisor == 0), size)
+    parts: tuple[Tensor, ...] = x.split(size)
     return parts
 
 
 def compute_points(
     points: Tensor,
     values: Tensor,
-    evaluators: Sequence[Evaluator],
+    evaluators: Sequence[Callable[[Tensor], Tensor]],
     processes: Processes,
     result: Callable[[Tensor], R],
     path: Path | None,
@@ -419,10 +411,7 @@ def compute_points(
     every: float = 0.0,
     desc: str,
 ) -> R:
-    """Compute the missing rows of `values`, and return their result; each process has every n-th, and each evaluator a thread.
-
-    About every `every` seconds, given that a point takes `seconds`, processes exchange their values and the main one saves them.
-    """
+    """Compute the missing rows of `values` in processes and threads, save about every `every` seconds, and return the result."""
     missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
     own = missing[processes.rank :: processes.world_size]
     chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
@@ -499,10 +488,7 @@ def load_checkpoint(
     made_of: Mapping[str, str],
     processes: Processes,
 ) -> tuple[R | None, Tensor]:
-    """Load an unfinished result, if any, in the main process; return it and its fields as columns in all processes.
-
-    Raise ValueError in all of them if the file is damaged or of another call, or if the processes have different inputs.
-    """
+    """Return the unfinished result in a file, if any, and its fields as columns, in all processes; only the main one reads it."""
     if any(other != made_of for other in processes.gather(made_of)):
         raise InputError("the processes differ in their networks, images or arguments, and cannot share a surface")
     loaded: R | None = None
@@ -512,7 +498,7 @@ def load_checkpoint(
             loaded = kind.load(path)
             before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
             if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
-                error = f"{path} is of another call, which differs in {', '.join(other)}. Give another file, or remove it."
+                error = f"{path} belongs to another call, which differs in {', '.join(other)}. Give another file, or remove it."
             elif any((t := getattr(loaded, name)).shape != shape or t.dtype != torch.float64 for name in fields):
                 error = f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file."
         except ValueError as damaged:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +11,8 @@ from torch import Tensor, nn
 from resnetlib.analysis import style
 from resnetlib.analysis.batches import as_tuple
 from resnetlib.analysis.landscape.directions import Direction, check_directions, parameters_of
-from resnetlib.analysis.result import AnalysisResult, new_axes
+from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Checkpoint = nn.Module | Mapping[str, Tensor]
 """A network or its state dict, with or without the prefixes `module.` and `_orig_mod.` of DataParallel and torch.compile."""
@@ -56,7 +52,7 @@ class Trajectory(AnalysisResult):
         (x0, y0), (x1, y1) = (low - margin).tolist(), (high + margin).tolist()
         return (x0, x1), (y0, y1)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the path, for example on the axes of a landscape."""
         ax = new_axes(ax, width=5.5, height=4.5)
         x, y = torch.cat([self.coordinates, torch.zeros(1, 2, dtype=torch.float64)]).T.numpy()
@@ -95,7 +91,7 @@ def trajectory(
     if directions is not None:
         axes, explained = _flatten(check_directions(net, directions)), None
         if len(axes) != 2:
-            raise InputError(f"directions must be two, got {len(axes)}")
+            raise InputError(f"a trajectory needs two directions, got {len(axes)}")
     else:
         counted = torch.cat([torch.full((t.numel(),), t.ndim > 1 or not ignore_norms_and_biases) for t in theta.values()])
         axes, explained = _principal_components(steps * counted)
@@ -145,7 +141,7 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
                 was = f"has {tuple(state[name].shape)}" if name in state else "is missing"
-                raise InputError(f"a checkpoint is of another network: {name} must have shape {tuple(tensor.shape)}, and {was}")
+                raise InputError(f"a checkpoint is not of this network: {name} must have shape {tuple(tensor.shape)}, and {was}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():
             raise InputError("a checkpoint, or the network itself, is not finite (NaN or infinite)")

@@ -329,7 +329,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(directions=[dx, dy, dx])
     with pytest.raises(ValueError, match="directions must be a sequence of one or two"):
         wrong(directions=dx)
-    with pytest.raises(ValueError, match=r"differs in \['conv1.weight'\]"):
+    with pytest.raises(ValueError, match=r"these names differ: \['conv1.weight'\]"):
         wrong(directions=[{name: d for name, d in dx.items() if name != "conv1.weight"}])
     with pytest.raises(ValueError, match=r"fc.bias is \(5,\), got \(1,\)"):
         wrong(directions=[dx | {"fc.bias": torch.zeros(1)}])
@@ -337,7 +337,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"out must be a file that ends in .json or .safetensors"):
             wrong(out=tmp_path / out)
     (tmp_path / "found.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no saved result, or damaged"):
+    with pytest.raises(ValueError, match="is not a saved result, or is damaged"):
         wrong(out=tmp_path / "found.json")
     with pytest.raises(ValueError, match=r"has no parameters"):
         wrong(net=nn.Flatten(), batches=(torch.randn(2, 3), torch.tensor([0, 1])))

@@ -150,5 +150,5 @@ def test_what_is_wrong_is_said() -> None:
     for directions in ([along, along], [along, {"weight": torch.zeros(1, 2)}]):
         with pytest.raises(ValueError, match="the directions are zero or parallel"):
             project(net, states, directions)
-    with pytest.raises(ValueError, match="directions must be two, got 1"):
+    with pytest.raises(ValueError, match="a trajectory needs two directions, got 1"):
         trajectory(net, states, directions=[along])
