@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from resnetlib.analysis.style import new_figure, style_of
 
 STYLES = {"batch": "-", "group": "-.", "none": ":"}
 
@@ -35,11 +35,10 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the PNG")
     args = cli.parse_args()
     runs = chosen(json.loads(args.data.read_text())["runs"], args.models, args.seed)
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    errors, norms = figure.subplots(1, 2)
+    figure, (errors, norms) = new_figure(2, width=5.5, height=4.2)
     for name, run in runs.items():
         iterations = [record["iteration"] for record in run["log"]]
-        about = {"label": label(name, run), "color": f"C{args.models.index(name.split('-')[0])}"}
+        about = style_of(name) | {"label": label(name, run), "marker": ""}
         about |= {"linestyle": STYLES[run["network"]["norm"]], "linewidth": 1 + 8 * run["recipe"]["lr"]}
         errors.plot(iterations, [record["train_error"] for record in run["log"]], **about)
         norms.plot(iterations, [record["gradient_norm"] for record in run["log"]], **about)

@@ -5,17 +5,17 @@
 For each network, norm and seed: the norm of the gradient at the first block's input for each unit of it at the last block's
 output (below 1 it vanishes), the growth of the variance from the first block to the last, the autocorrelation of gradients between
 images at lag 1 (0 for white noise), and their stable rank as a share of a Gaussian matrix's. Norms use the images' own statistics,
-as in training. Writes OUT.json, and draws from it alone OUT.png.
+as in training. Writes OUT.json, from which examples/lecture.py draws.
 """
 
 import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 
 import resnetlib
 from resnetlib.analysis import effective_rank, gradient_autocorrelation, gradient_flow, recalibrated, signal_propagation
@@ -23,12 +23,7 @@ from resnetlib.data import cifar10
 from resnetlib.weights import Preprocessing
 
 NETWORKS = ("cifar_plain20", "cifar_plain56", "cifar_resnet20", "cifar_resnet56", "cifar_preact_resnet56", "cifar_densenet40_k12")
-MEASURES = {
-    "gradient_first_to_last": "gradient at the first block / at the last output",
-    "variance_last_to_first": "variance behind the last block / behind the first",
-    "autocorrelation_at_lag_1": "autocorrelation of gradients at lag 1",
-    "relative_stable_rank": "stable rank of gradients / of a Gaussian matrix",
-}
+MEASURES = ("gradient_first_to_last", "variance_last_to_first", "autocorrelation_at_lag_1", "relative_stable_rank")
 
 
 def measure(net: resnetlib.Backbone, x: torch.Tensor, y: torch.Tensor, points: int) -> dict[str, Any]:
@@ -46,45 +41,29 @@ def measure(net: resnetlib.Backbone, x: torch.Tensor, y: torch.Tensor, points: i
     }
 
 
-def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    for axes, (key, title) in zip(figure.subplots(2, 2).flat, MEASURES.items(), strict=True):
-        for i, found in enumerate(results.values()):
-            axes.plot([i] * len(found), [each[key] for each in found], "o", color="tab:red" if i % 2 else "tab:blue")
-        axes.set_xticks(range(len(results)), list(results), rotation=60, ha="right", fontsize="small")
-        axes.set_title(f"{title} (a point for each seed)", fontsize="medium")
-        axes.grid(alpha=0.3)
-        if key != "relative_stable_rank" and key != "autocorrelation_at_lag_1":
-            axes.set_yscale("log")
-    figure.savefig(path, dpi=90)
-
-
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--data", type=Path, help="the folder of CIFAR-10; without it, OUT.json is drawn again")
+    cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--networks", nargs="+", default=NETWORKS)
     cli.add_argument("--images", type=int, default=128)
     cli.add_argument("--points", type=int, default=128, help="on each line between two images")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
-    path = args.out.with_suffix(".json")
-    if args.data:
-        data = cifar10(args.data, "train").first(args.images)
-        x = Preprocessing.named("cifar10", resize=32, size=32)(data.images)
-        results: dict[str, Any] = {}
-        for name in args.networks:
-            for norm in ("batch", "none"):
-                results[f"{name.removeprefix('cifar_')}, norm {norm}"] = found = []
-                for seed in range(args.seeds):
-                    torch.manual_seed(seed)
-                    net = resnetlib.build(replace(resnetlib.spec_of(name), norm=norm))
-                    found.append(measure(net, x, data.labels, args.points))
-        path.write_text(json.dumps({"images": args.images, "points": args.points, "results": results}, indent=1) + "\n")
-    results = json.loads(path.read_text())["results"]
-    for name, found in results.items():
-        print(f"{name}: " + ", ".join(f"{key} {sorted(each[key] for each in found)[len(found) // 2]:.3g}" for key in MEASURES))
-    draw(results, args.out.with_suffix(".png"))
+    data = cifar10(args.data, "train").first(args.images)
+    x = Preprocessing.named("cifar10", resize=32, size=32)(data.images)
+    results: dict[str, Any] = {}
+    for name in args.networks:
+        for norm in ("batch", "none"):
+            label = f"{name.removeprefix('cifar_')}, norm {norm}"
+            results[label] = found = []
+            for seed in range(args.seeds):
+                torch.manual_seed(seed)
+                net = resnetlib.build(replace(resnetlib.spec_of(name), norm=norm))
+                found.append(measure(net, x, data.labels, args.points))
+            print(f"{label}: " + ", ".join(f"{key} {median(each[key] for each in found):.3g}" for key in MEASURES))
+    text = json.dumps({"images": args.images, "points": args.points, "results": results}, indent=1)
+    args.out.with_suffix(".json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 The copy is the solution by construction of arXiv 1512.03385, sec. 1: each stage gets blocks that are the identity. Then all train
 alike on the first --images: the copy, the shallow network itself, and the deep one from weights drawn at random. Errors are in
-evaluation. Writes OUT.json and OUT.png, and trains in --runs, where it goes on after an interruption.
+evaluation. Writes OUT.json, from which examples/lecture.py draws, and trains in --runs, where it goes on after an
+interruption.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 
 import resnetlib
 from resnetlib.analysis import deepen
@@ -32,16 +32,6 @@ def compare(net: resnetlib.Backbone, deeper: resnetlib.Backbone, data: LabelledI
         "other_predictions": sum(int((one.argmax(1) != other.argmax(1)).sum()) for one, other in logits),
         "test_error": round(100 - resnetlib.evaluate(net, batches).top1, 4),
     }
-
-
-def draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(5.5 * len(results), 4.2), layout="constrained")
-    for axes, (name, result) in zip(figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True):
-        for way, log in result["logs"].items():
-            axes.plot([r["iteration"] for r in log], [r["train_error"] for r in log], "o-", label=way)
-        axes.set(title=name, xlabel="iterations", ylabel="training error (%)", ylim=(0, None))
-        axes.legend()
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -80,7 +70,6 @@ def main() -> None:
         results[name] = {"copy": copy, "errors": errors, "logs": logs}
     about = {"images": args.images, "depths": args.depths, "recipe": json.loads(recipe.to_json()), "results": results}
     args.out.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
-    draw(results, args.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

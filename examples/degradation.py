@@ -11,15 +11,14 @@ import argparse
 import json
 import re
 import statistics
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-KINDS = {"cifar_plain": "plain", "cifar_resnet": "residual"}
-COLOURS = {20: "tab:orange", 32: "tab:cyan", 44: "tab:green", 56: "tab:red", 110: "black"}
+from resnetlib.analysis.style import label_of, new_figure, style_of
+
+KINDS = {"plain": "plain", "resnet": "residual"}
 Runs = dict[tuple[str, int], list[dict[str, Any]]]
 
 
@@ -36,31 +35,32 @@ def collect(folder: Path) -> dict[str, Any]:
 
 
 def by_network(runs: dict[str, Any]) -> Runs:
-    sorted_runs: Runs = defaultdict(list)
+    sorted_runs: Runs = {}
     for name, run in runs.items():
-        if found := re.match(r"([a-z_]+)(\d+)-seed", name):
-            sorted_runs[KINDS[found[1]], int(found[2])].append(run)
+        if found := re.match(r"cifar_(plain|resnet)(\d+)-seed", name):
+            sorted_runs.setdefault((found[1], int(found[2])), []).append(run)
     return dict(sorted(sorted_runs.items()))
 
 
 def draw_training(runs: Runs, axes: list[Axes]) -> None:
-    for panel, kind in zip(axes, KINDS.values(), strict=True):
+    for panel, (kind, title) in zip(axes, KINDS.items(), strict=True):
         for (_, depth), same in ((key, same) for key, same in runs.items() if key[0] == kind):
             for i, run in enumerate(same):
                 x = [record["iteration"] for record in run["log"]]
                 for key, width in (("train_error", 0.8), ("test_error", 2.0)):
-                    label = f"{kind}-{depth}" if width == 2.0 and i == 0 else None
-                    panel.plot(x, [r[key] for r in run["log"]], linewidth=width, color=COLOURS[depth], alpha=0.7, label=label)
-        panel.set(title=kind, xlabel="iterations", ylabel="error (%), training thin, test bold", ylim=(0, 80))
+                    label = f"{depth} layers" if width == 2.0 and i == 0 else None
+                    look = style_of(f"{kind}{depth}") | {"marker": "", "linewidth": width, "alpha": 0.7}
+                    panel.plot(x, [r[key] for r in run["log"]], label=label, **look)
+        panel.set(title=title, xlabel="iterations", ylabel="error (%), training thin, test bold", ylim=(0, 80))
         panel.legend()
 
 
 def draw_depth(runs: Runs, axes: list[Axes]) -> None:
     for panel, key in zip(axes, ("train_error", "test_error"), strict=True):
-        for kind, style in (("plain", "o--"), ("residual", "s-")):
+        for kind, label in KINDS.items():
             depths = sorted(depth for name, depth in runs if name == kind)
             means = [statistics.mean(run[key] for run in runs[kind, depth]) for depth in depths]
-            panel.plot(depths, means, style, label=kind)
+            panel.plot(depths, means, label=label, **style_of(f"{kind}44"))
             for depth in depths:
                 panel.plot([depth] * len(runs[kind, depth]), [run[key] for run in runs[kind, depth]], "k_", alpha=0.6)
         panel.set(title=key.replace("_", " "), xlabel="layers", ylabel="%; a dash for each seed", ylim=(0, None))
@@ -72,8 +72,8 @@ def draw_speed(runs: Runs, axes: list[Axes]) -> None:
     for (kind, depth), same in runs.items():
         reached = [[[r["iteration"] for r in run["log"] if r["error"] <= level] for run in same] for level in levels]
         points = [(level, statistics.median(map(min, its))) for level, its in zip(levels, reached, strict=True) if all(its)]
-        style = "--" if kind == "plain" else "-"
-        axes[0].plot([i for _, i in points], [e for e, _ in points], style, color=COLOURS[depth], label=f"{kind}-{depth}")
+        name = f"{kind}{depth}"
+        axes[0].plot([i for _, i in points], [e for e, _ in points], label=label_of(name), **style_of(name) | {"marker": ""})
     axes[0].set(xlabel="iterations until first reached (median of seeds)", ylabel="training error under augmentation (%)")
     axes[0].legend()
 
@@ -87,13 +87,13 @@ def main() -> None:
     args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     runs = by_network(data["runs"])
     for draw, panels, ending in ((draw_training, 2, ""), (draw_depth, 2, "-depth"), (draw_speed, 1, "-speed")):
-        figure = Figure(figsize=(5.5 * panels, 4.2), layout="constrained")
-        draw(runs, list(figure.subplots(1, panels, squeeze=False)[0]))
+        figure, axes = new_figure(panels, width=5.5, height=4.2, sharey=True)
+        draw(runs, axes)
         figure.savefig(args.out.with_name(args.out.name + ending + ".png"), dpi=110)
     for (kind, depth), same in runs.items():
         errors = ([run[key] for run in same] for key in ("train_error", "test_error"))
         train, test = (f"{statistics.mean(e):.2f} ({min(e):.2f} to {max(e):.2f})" for e in errors)
-        print(f"{kind}-{depth}: training error {train} %, test error {test} %, {len(same)} seeds")
+        print(f"{KINDS[kind]}-{depth}: training error {train} %, test error {test} %, {len(same)} seeds")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Fine-tune on real images of something new, from a folder to a saved model, and keep what the commands print.
+"""Fine-tune on real images of something new, from a folder to an exported model, and keep what the commands print.
 
-    pip install scikit-learn
+    pip install scikit-learn "resnetlib[onnx]"
     python examples/finetune_digits.py --work digits --out docs/results/finetune
 
-The images are scans of handwritten digits by 43 people, of 8 x 8 pixels, which scikit-learn has in its package; nothing is
-downloaded. The pretrained network has learned ten kinds of animals and vehicles, and no digit. A few images of each digit go to
-WORK/photos, the others to WORK/test. Writes OUT.txt, the commands with their output; OUT.json, the errors; OUT.png, the curves.
+The images are scans of handwritten digits by 43 people, of 8 x 8 pixels, from scikit-learn's package; nothing is downloaded. The
+pretrained network has learned ten kinds of animals and vehicles, and no digit. A few images of each digit go to WORK/photos, the
+others to WORK/test. Writes OUT.txt, the commands with their output; OUT.json, the errors; OUT.png, the curves.
 """
 
 import argparse
@@ -20,12 +20,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from resnetlib.analysis.style import FIRST, SECOND
+
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 WAYS = {"fine-tuned": "digits", "from scratch": "scratch"}
 COMMANDS = (
     "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
     "evaluate digits --data test --workers 0",
     "predict digits test/seven --top 2 --workers 0",
+    "export digits --out digits.int8.onnx --int8 --data photos",
+    "evaluate digits.int8.onnx --data test",
     "finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none --set lr=0.1 --workers 0",
     "evaluate scratch --data test --workers 0",
 )
@@ -44,9 +48,7 @@ def write_folders(work: Path, each: int, test: int) -> None:
 def run(command: str, work: Path, options: list[str]) -> str:
     """Run a command of the library, and return it with its output."""
     words = [*command.split(), *(options if command.startswith("finetune") else [])]
-    done = subprocess.run([sys.executable, "-m", "resnetlib", *words], cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        sys.exit(done.stderr)
+    done = subprocess.run([sys.executable, "-m", "resnetlib", *words], cwd=work, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     lines = done.stdout.splitlines()
     shown = lines if len(lines) <= 10 else [*lines[:8], f"... and {len(lines) - 8} more lines"]
     return "\n".join([f"$ resnetlib {' '.join(words)}", *shown]) + "\n"
@@ -69,7 +71,7 @@ def draw(work: Path, results: dict[str, Any], path: Path) -> None:
     left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
     left.set_title("three of the images of each class")
     left.axis("off")
-    for (way, result), colour in zip(results.items(), ("tab:blue", "tab:orange"), strict=True):
+    for (way, result), colour in zip(results.items(), (FIRST, SECOND), strict=True):
         log = result["log"]
         right.plot(log["epoch"], log["val_error"], color=colour, linewidth=2, label=f"{way}, validation images")
         right.plot(log["epoch"], log["train_error"], color=colour, linewidth=0.8, label=f"{way}, training images")
@@ -86,12 +88,12 @@ def main() -> None:
     cli.add_argument("--test", type=int, default=1000, help="the most test images of each class")
     args, options = cli.parse_known_args()  # other options go to `resnetlib finetune`
     write_folders(args.work, args.each, args.test)
-    said = [run(command, args.work, options) for command in COMMANDS]
-    args.out.with_suffix(".txt").write_text("\n".join(said))
+    said = "\n".join(run(command, args.work, options) for command in COMMANDS)
+    args.out.with_suffix(".txt").write_text(said)
     data = collect(args.work)
     args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     draw(args.work, data["results"], args.out.with_suffix(".png"))
-    print("\n".join(said))
+    print(said)
 
 
 if __name__ == "__main__":

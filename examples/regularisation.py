@@ -4,7 +4,8 @@
 
 Dropout stands between the two convolutions of each branch, as in wide residual networks (arXiv 1605.07146, sec. 2.4); stochastic
 depth leaves whole branches out, the last block's with the probability given (arXiv 1603.09382). The gap is test error less training
-error, both in evaluation. Writes OUT.json and OUT.png, and trains in --runs, where it goes on after an interruption.
+error, both in evaluation. Writes OUT.json, from which examples/lecture.py draws, and trains in --runs, where it goes on after an
+interruption.
 """
 
 import argparse
@@ -14,7 +15,6 @@ from statistics import mean
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch.nn import functional
 
 import resnetlib
@@ -33,21 +33,6 @@ def make(name: str, dropout: float, depth: float) -> resnetlib.Backbone:
         if dropout and isinstance(block, resnetlib.BasicBlock):
             block.relu1.register_forward_hook(lambda relu, _, y: functional.dropout(y, dropout, relu.training))
     return net
-
-
-def draw(results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for i, key in enumerate(("train_error", "test_error", "gap")):
-        heights = [mean(result[key]) for result in results.values()]
-        places = [place + 0.27 * i for place in range(len(results))]
-        axes.bar(places, heights, 0.25, label=key.replace("_", " "))
-        for place, result in zip(places, results.values(), strict=True):
-            axes.plot([place] * len(result[key]), result[key], "k_")
-    axes.set_xticks([place + 0.27 for place in range(len(results))], [name.replace(", ", "\n") for name in results])
-    axes.set(ylabel="%; a dash for each seed")
-    axes.legend()
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -84,7 +69,6 @@ def main() -> None:
             print(f"{name}, {way}: " + ", ".join(f"{key} {mean(values):.2f} %" for key, values in errors.items()))
     about = {"images": args.images, "dropout": args.dropout, "stochastic_depth": args.depth, "recipe": json.loads(recipe.to_json())}
     args.out.with_suffix(".json").write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
-    draw(results, args.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

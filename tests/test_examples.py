@@ -2,12 +2,15 @@
 
 import gzip
 import hashlib
+import io
 import json
+import runpy
 import shutil
-import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -25,10 +28,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run(name: str, *args: object) -> str:
-    command = [sys.executable, EXAMPLES / name, *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Run an example in this process, where PyTorch is imported already, and return what it prints."""
+    command, out = [str(EXAMPLES / name), *map(str, args)], io.StringIO()
+    with mock.patch.object(sys, "argv", command), mock.patch.object(sys, "path", [str(EXAMPLES), *sys.path]), redirect_stdout(out):
+        runpy.run_path(command[0], run_name="__main__")
+    return out.getvalue()
 
 
 def first(data: LabelledImages, n: int) -> LabelledImages:
@@ -98,7 +102,7 @@ def test_finetune_digits(tmp_path: Path) -> None:
     sizes = ("--each", 3, "--test", 2, "--set", "epochs=2", "--set", "batch_size=10", "--device", "cpu")
     said = run("finetune_digits.py", "--work", tmp_path / "work", "--out", tmp_path / "finetune", *sizes)
     assert [line.split()[2] for line in said.splitlines() if line.startswith("$")] == [
-        "finetune", "evaluate", "predict", "finetune", "evaluate",
+        "finetune", "evaluate", "predict", "export", "evaluate", "finetune", "evaluate",
     ]  # fmt: skip
     assert (tmp_path / "finetune.txt").read_text().strip() == said.strip()
     data = json.loads((tmp_path / "finetune.json").read_text())
@@ -119,7 +123,6 @@ def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
         assert errors["gap"] == pytest.approx(gaps)
     logs = [(tmp_path / "runs" / f"cifar_resnet20-{way}-0" / "log.jsonl").read_text() for way in ("neither", "dropout", "both")]
     assert len({json.loads(log)["loss"] for log in logs}) == 3  # each way trained otherwise
-    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
@@ -132,7 +135,6 @@ def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
     assert residual["copy"]["images"] == 20
     assert residual["errors"].keys() == residual["logs"].keys() == {"deepened", "shallow", "deep, from scratch"}
     assert len(residual["logs"]["deepened"]) == 1
-    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
@@ -176,9 +178,6 @@ def test_beginnings(cifar10_folder: Path, tmp_path: Path) -> None:
     said = run("beginnings.py", "--data", cifar10_folder, "--out", tmp_path / "table", *sizes)
     names = [f"{name}, norm {norm}" for name in ("plain20", "densenet40_k12") for norm in ("batch", "none")]
     assert [line.partition(":")[0] for line in said.splitlines()] == names
-    picture = (tmp_path / "table.png").read_bytes()
-    assert run("beginnings.py", "--out", tmp_path / "table") == said  # from the JSON alone
-    assert (tmp_path / "table.png").read_bytes() == picture
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     assert len(results["plain20, norm none"][0]["feature_norm"]) == 10
 

@@ -49,12 +49,12 @@ def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
     import onnxruntime
     import openvino
 
-    calls, x, precision = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}
+    calls, x, precision, core = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}, openvino.Core()
     for kind, int8 in (("float32", False), ("int8", True)):
         path = f"{tempfile.mkdtemp()}/{kind}.onnx"
         resnetlib.export(net, path, size=images.shape[-1], int8=int8, calibration=[images] if int8 else None, tolerance=1)
         calls[f"ONNX Runtime {kind}"] = partial(onnxruntime.InferenceSession(path).run, None, {"images": x})
-        calls[f"OpenVINO {kind}"] = partial(openvino.Core().compile_model(path, "CPU", precision), x)
+        calls[f"OpenVINO {kind}"] = partial(core.compile_model(path, "CPU", precision), x)
     return calls
 
 

@@ -7,14 +7,13 @@ A step is a forward and a backward pass. "live": the most bytes of tensors at a 
 
 import argparse
 import json
+import multiprocessing
 import resource
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -25,13 +24,15 @@ from torch.profiler import ProfilerActivity, profile
 
 import resnetlib
 
+SERVER = multiprocessing.get_context("forkserver")  # imports once, and forks a fresh process for each network
+SERVER.set_forkserver_preload(["torch", "torchvision", "timm", "resnetlib"])
 MODES: dict[str, Any] = {"plain": False, "memory_efficient=True": True, 'memory_efficient="max"': "max"}
 
 
 def contestants(name: str) -> dict[str, Any]:
     ours = {label: partial(resnetlib.create_model, name, memory_efficient=mode) for label, mode in MODES.items()}
-    theirs = partial(torchvision.models.get_model, name, weights=None, memory_efficient=True)
-    return {**ours, "torchvision": theirs, "timm": partial(timm.create_model, name, memory_efficient=True)}
+    theirs = {"torchvision": partial(torchvision.models.get_model, weights=None), "timm": timm.create_model}
+    return ours | {label: partial(make, name, memory_efficient=True) for label, make in theirs.items()}
 
 
 def step(net: torch.nn.Module, x: torch.Tensor) -> float:
@@ -52,40 +53,39 @@ def live_mib(net: torch.nn.Module, x: torch.Tensor) -> float:
     return float(max(total for _, total in marks) - marks[0][1]) / 2**20
 
 
-def measure(nets: dict[str, torch.nn.Module], x: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
+def resident_mib(name: str, label: str, layout: torch.memory_format, size: tuple[int, ...]) -> float:
+    net, x = contestants(name)[label]().to(memory_format=layout).train(), torch.randn(size).contiguous(memory_format=layout)
+    peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for i in range(4) if i == 0 or step(net, x)]
+    return (peaks[-1] - peaks[0]) / 2**10
+
+
+def measure(name: str, layout: torch.memory_format, x: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
+    nets = {label: make().to(memory_format=layout).train() for label, make in contestants(name).items()}
     rows = {label: {"live_mib": live_mib(net, x)} for label, net in nets.items()}
     turns = [{label: step(net, x) for label, net in nets.items()} for _ in range(rounds)]
     for label, row in rows.items():
-        process = subprocess.run([sys.executable, *sys.argv, "--alone", label], check=True, stdout=subprocess.PIPE)  # noqa: S603
-        row |= {"live_over_plain": row["live_mib"] / rows["plain"]["live_mib"], "resident_mib": float(process.stdout)}
-        row["seconds"] = statistics.median(turn[label] for turn in turns)
-        row["speed_over_plain"] = statistics.median(turn["plain"] / turn[label] for turn in turns)
+        with SERVER.Pool(1) as process:
+            row["resident_mib"] = process.apply(resident_mib, (name, label, layout, tuple(x.shape)))
+        row |= {"live_over_plain": row["live_mib"] / rows["plain"]["live_mib"], "seconds": median(turn[label] for turn in turns)}
+        row["speed_over_plain"] = median(turn["plain"] / turn[label] for turn in turns)
         print(label, json.dumps(row))
     return rows
 
 
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--model", default="densenet121")
-    for name, default in (("batch", 16), ("size", 224), ("rounds", 7), ("small-batch", 4)):
-        cli.add_argument(f"--{name}", type=int, default=default)
+    for name, default in {"model": "densenet121", "batch": 16, "size": 224, "rounds": 7, "small-batch": 4}.items():
+        cli.add_argument(f"--{name}", type=type(default), default=default)
     cli.add_argument("--depths", type=int, nargs="+", default=[40, 100, 190, 250])
     cli.add_argument("--channels-last", action="store_true")
     cli.add_argument("--out", type=Path, required=True)
-    cli.add_argument("--alone", help=argparse.SUPPRESS)
     args = cli.parse_args()
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     x = torch.randn(args.batch, 3, args.size, args.size).contiguous(memory_format=layout)
-    makes = {label: make for label, make in contestants(args.model).items() if args.alone in (None, label)}
-    nets = {label: make().to(memory_format=layout).train() for label, make in makes.items()}
-    if args.alone:
-        peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for i in range(4) if i == 0 or step(nets[args.alone], x)]
-        print((peaks[-1] - peaks[0]) / 2**10)
-        return
     cpu = next(line.strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
-    how = vars(args) | {"out": None, "alone": None, "threads": torch.get_num_threads(), "cpu": cpu}
+    how = vars(args) | {"out": None, "threads": torch.get_num_threads(), "cpu": cpu}
     how |= {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
-    report: dict[str, Any] = {"how": how, "results": measure(nets, x, args.rounds), "live_mib_by_depth": {}}
+    report: dict[str, Any] = {"how": how, "results": measure(args.model, layout, x, args.rounds), "live_mib_by_depth": {}}
     make, small = resnetlib.config.DenseNetSpec, torch.randn(args.small_batch, 3, 32, 32)
     specs = [make(growth=12, depths=((depth - 4) // 6,) * 3, stem_width=24, stem="cifar") for depth in args.depths]
     for label, mode in MODES.items():

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils.flop_counter import FlopCounterMode
 
 from resnetlib.analysis.network import as_backbone, enable_gradients
 from resnetlib.modules import Backbone, Block
@@ -105,11 +104,12 @@ def measure_cost(net: Backbone, size: int) -> Cost:
 
 def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWeakRef, Tensor]) -> tuple[PartCost, Tensor]:
     """Run two images through a part; return its cost for one, and its output. `kept` collects all tensors in memory."""
-    activations = saved = 0
+    activations = macs = saved = 0
 
-    def count_activations(module: nn.Module, args: object, output: Tensor) -> None:
-        nonlocal activations
+    def count_outputs(module: nn.Module, args: object, output: Tensor) -> None:
+        nonlocal activations, macs
         activations += output.numel()
+        macs += output.numel() * module.weight[0].numel()  # one for each weight of the output's channel
 
     def count_saved(tensor: Tensor) -> Tensor:
         nonlocal saved
@@ -121,15 +121,15 @@ def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWea
 
     for module in section.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count_activations)
-    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(count_saved, lambda tensor: tensor):
+            module.register_forward_hook(count_outputs)
+    with saved_tensors_hooks(count_saved, lambda tensor: tensor):
         x = section(x)
     part = PartCost(
         name=name,
         blocks=sum(isinstance(module, Block) for module in section.modules()),
         output=tuple(x.shape[1:]),
         params=sum(parameter.numel() for parameter in section.parameters()),
-        macs=flops.get_total_flops() // 4,  # two operations each, two images
+        macs=macs // 2,  # of two images
         activations=activations // 2,
         saved_bytes=saved // 2,
     )

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -199,13 +200,23 @@ def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run
     return lambda x: session.run(logits, {images: x})[0]
 
 
-def _start_openvino(file: OnnxFile, threads: int | None, precision: Precision) -> Run:
+@cache
+def _openvino_core() -> Any:
+    """Return the process's one OpenVINO core.
+
+    Each core gives the thread an alternate signal stack and frees it at its end. Of two cores, the second would restore the freed
+    stack of the first, and the next signal with a handler would crash the process.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _start_openvino(file: OnnxFile, threads: int | None, precision: Precision) -> Run:
     hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision)}
     if threads is not None:
         hints["INFERENCE_NUM_THREADS"] = threads
-    core = openvino.Core()
+    core = _openvino_core()
     compiled = core.compile_model(core.read_model(file.content), "CPU", hints)
     requests = threading.local()  # a request runs one batch at a time
 

@@ -90,7 +90,7 @@ def test_info(tiny: Path, tmp_path: Path) -> None:
     assert "preprocessing  unknown" in out
     odd = onnx_files.write(tmp_path / "odd.onnx", about=onnx_files.metadata(name="\x1b[2J", classes=["\r", "b", "c"]))
     assert right("info", odd).replace("\n", "").isprintable()
-    assert "--size is for networks" in wrong("info", tiny, "--size", 8)
+    assert "--size and --weights are for networks" in wrong("info", tiny, "--size", 8)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,21 @@ print([name for name in ("torch", "torchvision", "safetensors", "huggingface_hub
     assert out.split("\n")[:2] == ["3", "[]"]
 
 
+def test_signals_work_after_models_are_gone(tiny: Path) -> None:
+    """Two cores of OpenVINO would leave the process a freed signal stack, and the next handled signal would crash it."""
+    pytest.importorskip("openvino")
+    code = f"""
+import os, signal
+from resnetlib.deploy import OnnxModel
+first, second = (OnnxModel({str(tiny)!r}, runtime="openvino") for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "handled\n"  # noqa: S603
+
+
 def test_a_missing_runtime_is_said_in_a_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "find_spec", lambda _: None)
     with pytest.raises(ImportError) as caught:

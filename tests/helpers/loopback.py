@@ -146,6 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         if send is None:
             self.send_answer(answer)
         else:
+            answer.headers["Connection"] = "close"  # or a client could send its next request before it sees the end
             send(self, answer, faults[-1])
             self.close_connection = True
 

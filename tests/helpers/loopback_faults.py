@@ -121,7 +121,7 @@ def _reset(handler: Handler, answer: Answer, fault: Fault) -> None:
 
 def _endless(handler: Handler, answer: Answer, fault: Fault) -> None:
     handler.send_response(answer.status)
-    for key, value in {"Connection": "close", **answer.headers}.items():
+    for key, value in answer.headers.items():
         handler.send_header(key, value)
     handler.end_headers()
     while handler.command != "HEAD" and not handler.server.closed.wait(0.01):
