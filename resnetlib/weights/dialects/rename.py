@@ -307,7 +307,7 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
     family: Family = "densenet" if isinstance(spec, DenseNetSpec) else "preact" if spec.order == "pre" else "resnet"
     problems: list[list[str]] = []
     for table in (table for table in DIALECTS[name] if table.family == family):
-        found: list[str] = [
+        found = [
             f"{field} must be {' or '.join(map(repr, accepted))}, got {getattr(spec, field)!r}"
             for field, accepted in table.limits.items()
             if not any(_may_be(spec, field, value) for value in accepted)
@@ -318,7 +318,8 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
         problems.append(found)
     if not problems:
         return f"{name} has no network of this family, {family}"
-    return f"{name} has no such network: {'; '.join(min(problems, key=len))}"
+    fewest = min(problems, key=len)
+    return f"{name} has no such network: {'; '.join(fewest)}"
 
 
 def _may_be(spec: Spec, field: str, value: object) -> bool:
