@@ -17,7 +17,7 @@ from uuid import uuid4
 from resnetlib.errors import InputError
 
 _PATIENCE = 10.0
-"""Seconds to wait for another process that writes to the folder; after that both write, each its own temporary files."""
+"""Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,23 +33,22 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
     A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
     """
-    with _alone(folder) as alone:
-        old = [path for name in contents for path in unfinished(folder, name)] if alone else []
-        temporaries = {name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}
+    with _lock(folder) as locked:
+        old = [path for name in contents for path in unfinished(folder, name)] if locked else []
+        temporaries = {folder / name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}
         try:
-            for name, content in contents.items():
-                target = folder / name
+            for (target, temporary), content in zip(temporaries.items(), contents.values(), strict=True):
                 if target.is_dir():
                     raise IsADirectoryError(f"{target} is a folder: give the name of a file")
                 if target.exists() and not target.is_file():
                     raise InputError(f"{target} is a pipe, a socket or a device, which would be replaced: give another name")
-                _write(temporaries[name], content)
+                _write(temporary, content)
                 if target.is_file():
-                    temporaries[name].chmod(stat.S_IMODE(target.stat().st_mode))
-            for name, temporary in temporaries.items():
-                temporary.replace(folder / name)
+                    temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            for target, temporary in temporaries.items():
+                temporary.replace(target)
         except BaseException:
-            if temporaries[next(iter(contents))].exists():  # otherwise the first one is renamed, and the others are needed
+            if next(iter(temporaries.values())).exists():  # otherwise the first one is renamed, and the others are needed
                 for temporary in temporaries.values():
                     temporary.unlink(missing_ok=True)
             raise
@@ -63,8 +62,7 @@ def check_writable(folder: Path) -> None:
     if not place.is_dir():
         raise NotADirectoryError(f"{place} is a file, so {folder} cannot be a folder")
     try:
-        with tempfile.TemporaryFile(dir=place):
-            return
+        tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise type(error)(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -75,33 +73,30 @@ def unfinished(folder: Path, name: str) -> list[Path]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), "wb") as file:
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
+def _lock(folder: Path) -> Iterator[bool]:
     """Lock a folder against other writers; yield False if there are no locks, or another process keeps its lock."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
+    locked = False
     with ExitStack() as stack:
-        alone = False
-        with suppress(OSError):  # a file system without locks
+        with suppress(ImportError, OSError):  # Windows; a file system without locks
+            import fcntl
+
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             end = time.monotonic() + _PATIENCE
-            while not alone and time.monotonic() < end:
+            while not locked and time.monotonic() < end:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    alone = True
+                    locked = True
                 except BlockingIOError:
                     time.sleep(0.02)
-        yield alone
+        yield locked
 
 
 def open_file(path: str | Path) -> BufferedReader:
@@ -127,7 +122,7 @@ def read_file(path: str | Path, limit: int) -> bytes:
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise InputError(f"{path} is larger than {limit:,} bytes, the most that is read of such a file")
+        raise InputError(f"{path} is larger than {limit:,} bytes, the limit for such a file")
     return content
 
 

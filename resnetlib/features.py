@@ -19,7 +19,7 @@ Format = Literal["dict", "list"]
 
 
 class Pyramid(nn.Module):
-    """The part of a network that computes the maps of some stages; made by `pyramid`.
+    """The part of a network that computes the maps of some stages; `pyramid` creates it.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, channels[i], H / strides[i], W / strides[i])` for each map.
@@ -114,8 +114,7 @@ def _register(root: nn.Module, path: str, module: nn.Module) -> None:
     """Register a module under a dotted name; create the containers in between."""
     *containers, name = path.split(".")
     for container in containers:
-        if container not in dict(root.named_children()):
-            root.add_module(container, nn.Module())
-            root.get_submodule(container).training = root.training
+        if container not in root._modules:
+            root.add_module(container, nn.Module().train(root.training))
         root = root.get_submodule(container)
     root.add_module(name, module)

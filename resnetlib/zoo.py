@@ -158,8 +158,7 @@ def create_model(
         [256, 2048]
     """
     if name is None:
-        hint = "load_file(path) creates the network that a file of weights belongs to"
-        raise InputTypeError(f"create_model needs a name, such as 'resnet50'; {hint}")
+        raise InputTypeError("create_model needs a name, such as 'resnet50'; load_file(path) creates a network from its weights")
     check_keywords("create_model", str(name), foreign, KEYWORDS)
     if not isinstance(pretrained, bool):
         raise InputTypeError(f"pretrained must be True or False, got {pretrained!r:.200}: name weights with weights=")
@@ -180,28 +179,19 @@ def create_model(
         "memory_efficient": memory_efficient,
         "output_stride": output_stride,
     }
-    make: Callable[..., Backbone] = partial(
-        build, **{key: value for key, value in options.items() if value is not None}
-    )  # None is the default, as in timm
+    options = {key: value for key, value in options.items() if value is not None}  # None is the default, as in timm
     if found.file is not None:
-        new_head = num_classes is not None
-        net = _load(found, make, new_head=new_head, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
-        net = _dress(net, num_classes, device, channels_last, global_pool)
+        make = partial(build, **options)
+        net = _load(found, make, new_head=num_classes is not None, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if prefix is not None:
             raise InputError(f"prefix={prefix!r} is for files of weights, and {name} has none")
         if input_rule is not None:
             raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
-        net = make(
-            found.spec,
-            num_classes=num_classes,
-            in_chans=3 if in_chans is None else in_chans,
-            global_pool="avg" if global_pool is None else global_pool,
-            device=device,
-            dtype=dtype,
-        )
-        net = _dress(net, None, None, channels_last)
+        in_chans = 3 if in_chans is None else in_chans
+        net = build(found.spec, num_classes=num_classes, in_chans=in_chans, device=device, dtype=dtype, **options)
+    net = _dress(net, num_classes, device, channels_last, global_pool)
     if features_only:
         stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
         return pyramid(net, stages, output="list")
@@ -249,7 +239,7 @@ def get_model_weights(name: str) -> Mapping[str, PretrainedConfig]:
     """
     kind, network = resolve(name)
     if kind != "network":
-        raise InputError(f"{name!r} is not the name of a network: see list_models()")
+        raise InputError(f"{name!r} is not the name of a network; list_models() lists them")
     return {tag: describe(f"{network}.{tag}") for tag in tags_of(network)}
 
 
@@ -343,7 +333,7 @@ def load_file(
         Linear(in_features=64, out_features=3, bias=True)
     """
     _check_not_meta(device)
-    found = replace(find(Path(path), None, dialect=dialect, mmap=mmap), prefix=prefix)
+    found = replace(find(Path(path), dialect=dialect, mmap=mmap), prefix=prefix)
     net = _load(found, build, spec=spec, new_head=num_classes is not None, in_chans=in_chans, dtype=dtype)
     return _dress(net, num_classes, device, channels_last)
 
@@ -351,8 +341,8 @@ def load_file(
 def _check_not_meta(device: torch.device | str | int | None) -> None:
     if device is not None:
         check_device(device)
-    if torch.device("cpu" if device is None else device).type == "meta":
-        raise InputError("weights cannot be loaded on device='meta', which holds shapes alone")
+        if torch.device(device).type == "meta":
+            raise InputError("weights cannot be loaded on device='meta', which holds only shapes")
 
 
 def _load(
@@ -365,7 +355,7 @@ def _load(
     input_rule: InputRule | None = None,
     dtype: torch.dtype | None,
 ) -> Backbone:
-    """Build the network of some weights on the meta device, assign them, and set its pretrained config."""
+    """Build the network on the meta device, assign the weights, and set its pretrained config."""
     assert found.file is not None  # noqa: S101 - for mypy
     weights, spec = recognize(found, spec)
     if new_head:
@@ -397,7 +387,7 @@ def _dress(
     channels_last: bool,
     global_pool: GlobalPool | None = None,
 ) -> Backbone:
-    """Replace the classifier and the pooling, move the network, and change its memory format, as requested."""
+    """Replace the classifier and the pooling, move the network to a device, and set its memory format."""
     num_classes = net.num_classes if num_classes is None else num_classes
     if num_classes != net.num_classes or global_pool not in (None, net.global_pool):
         net.reset_classifier(num_classes, global_pool)

@@ -238,7 +238,7 @@ def test_a_near_miss_names_what_was_meant(typed: str, meant: str) -> None:
         (lambda: create_model("resnet50", weights=True), "got bool: write pretrained=True"),  # type: ignore[call-overload]
         (lambda: create_model("resnet50", weights=3), "got int"),  # type: ignore[call-overload]
         (lambda: create_model("org/name"), "no file and no folder org/name; .* Hub, write 'hf-hub:org/name'"),
-        (lambda: create_model("resnet50", weights="org/name"), "there is no file org/name; .* write 'hf-hub:org/name'"),
+        (lambda: create_model("resnet50", weights="org/name"), "there is no file org/name: .* write 'hf-hub:org/name'"),
         (lambda: create_model("timm/resnet50.zz_in1k"), "no weights named 'resnet50.zz_in1k'"),
         (lambda: create_model("./org"), "no file and no folder org$"),
         (lambda: create_model("r56.safetensors"), "there is no file and no folder r56.safetensors"),
@@ -246,7 +246,7 @@ def test_a_near_miss_names_what_was_meant(typed: str, meant: str) -> None:
         (lambda: create_model(weights="r56.th"), r"create_model needs a name, .*load_file\(path\)"),  # type: ignore[call-overload]
         (lambda: create_model("resnet50", weights="IMAGENET1K_V9"), "or torchvision's 'IMAGENET1K_V1', 'IMAGENET1K_V2', 'DEFAULT'"),
         (lambda: create_model("resnet50", weights="a.pth", checkpoint_path="a.pth"), "weights and checkpoint_path both name"),
-        (lambda: create_model("resnet50.tv_in1k", checkpoint_path="a.pth"), "names its weights itself"),
+        (lambda: create_model("resnet50.tv_in1k", checkpoint_path="a.pth"), "already names its weights"),
         (lambda: create_model("resnet50", out_indices=(1,)), r"out_indices=\(1,\) is for features_only=True"),  # type: ignore[call-overload]
     ],
 )
@@ -298,7 +298,7 @@ def test_urls_that_tell_their_hash(hub: Hub, tmp_path: Path) -> None:
     content = (tmp_path / "m" / "model.safetensors").read_bytes()
     whole = hub.put(f"whole-{hashlib.sha256(content).hexdigest()[:8]}.safetensors", content)
     assert create_model(whole).classes == ("a", "b", "c")
-    with pytest.raises(ValueError, match=r"other.pth does not tell the SHA-256 of the file: append it, as in '.*#sha256="):
+    with pytest.raises(ValueError, match=r"other.pth has no SHA-256 of the file: append it, as in '.*#sha256="):
         create_model("cifar_resnet20", weights=plain)
     with pytest.raises(ValueError, match="expected 01234567"):
         create_model("cifar_resnet20", weights=hub.put("wrong-01234567.pth", content))

@@ -33,7 +33,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error!r:.200}") from error
+        raise InputError(f"{path} is not JSON: {error!r:.200}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a JSON object, got {type(values).__name__}")
     return values
@@ -56,8 +56,8 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
     except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise InputError(f"config.json cannot be understood: {error!r}") from error
     raise InputError(
-        f"config.json is neither ours (key {OURS!r}) nor timm's (key 'architecture') nor transformers' (model_type 'resnet'); its "
-        f"keys are {sorted(map(str, config))[:8]}"
+        f"config.json is of an unknown format: expected the key {OURS!r}, timm's 'architecture', or transformers' model_type "
+        f"'resnet', got the keys {sorted(map(str, config))[:8]}"
     )
 
 
@@ -67,13 +67,9 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
     first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
     if architecture is not None and architecture.startswith("resnetv2"):
         first_conv, classifier = "stem.conv", "head.fc"
-    pretrained: dict[str, Any] = {
-        "tag": cfg.tag,
-        "num_classes": num_classes,
-        "first_conv": first_conv,
-        "classifier": classifier,
-        "license": cfg.license or None,
-    }
+    pretrained: dict[str, Any] = {"tag": cfg.tag, "num_classes": num_classes, "first_conv": first_conv, "classifier": classifier}
+    if cfg.license:
+        pretrained["license"] = cfg.license
     if (steps := cfg.preprocess) is not None:
         pretrained |= {
             "input_size": [in_chans, steps.size, steps.size],
@@ -89,7 +85,7 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
         "num_features": num_features,
         "global_pool": "avg",
         "model_args": {"in_chans": in_chans} if in_chans != 3 else {},
-        "pretrained_cfg": {key: value for key, value in pretrained.items() if value is not None},
+        "pretrained_cfg": pretrained,
         OURS: json.loads(cfg.to_json()),
     }
     if cfg.classes is not None:
@@ -106,11 +102,9 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     architecture = config["architecture"]
     name, pretrained = TIMM_NAMES.get(architecture, architecture), config.get("pretrained_cfg", config)
     if name not in SPECS:
-        raise InputError(f"timm's {architecture!r} is none of the networks here: {', '.join(TIMM_NAMES)}")
+        raise InputError(f"timm's {architecture!r} is not built here; those that are: {', '.join(TIMM_NAMES)}")
     arguments = config.get("model_args") or {}
-    foreign = {key: value for key, value in arguments.items() if key not in _HARMLESS_ARGS}
-    pool = arguments.get("global_pool", "avg")
-    if foreign or pool != "avg":
+    if arguments.keys() - _HARMLESS_ARGS or arguments.get("global_pool", "avg") != "avg":
         raise InputError(f"this {architecture} was changed, and is not built here: model_args {dict(arguments)}")
     names = config.get("label_names") or pretrained.get("label_names")
     descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
@@ -138,16 +132,15 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
 
 
 def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> PretrainedConfig:
-    """Read transformers' config.json, with its defaults for missing keys, and its preprocessor_config.json."""
+    """Read transformers' config.json, with its defaults for missing keys, and preprocessor_config.json."""
     block = config.get("layer_type", "bottleneck")
     hidden = config.get("hidden_sizes", [256, 512, 1024, 2048])
     depths = config.get("depths", [3, 4, 6, 3])
     if not isinstance(hidden, list) or not all(isinstance(size, int) and size % 4 == 0 for size in hidden):
         raise InputError(f"hidden_sizes must be a list of multiples of 4, got {hidden!r}")
     widths = tuple(size if block == "basic" else size // 4 for size in hidden)
-    fixed = {"hidden_act": "relu", "downsample_in_first_stage": False, "embedding_size": widths[0]}
-    for key, needed in fixed.items():
-        default = 64 if key == "embedding_size" else needed
+    fixed = (("hidden_act", "relu", "relu"), ("downsample_in_first_stage", False, False), ("embedding_size", 64, widths[0]))
+    for key, default, needed in fixed:
         if config.get(key, default) != needed:
             raise InputError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
     v1 = block == "bottleneck" and config.get("downsample_in_bottleneck", False)
@@ -163,7 +156,7 @@ def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any])
 
 
 def _preprocess_of_transformers(config: Mapping[str, Any]) -> Preprocessing | None:
-    """Read a preprocessor_config.json of ConvNeXT's kind below 384 pixels (resize to size / crop_pct, crop); None for others."""
+    """Read ConvNeXT's preprocessor_config.json for less than 384 pixels (resize to size / crop_pct, crop); None for others."""
     interpolations: dict[object, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
     interpolation = interpolations.get(config.get("resample", 3))
     size = config.get("size")

@@ -49,7 +49,7 @@ def convert_file(
         ['classifier.1.bias', 'classifier.1.weight']
     """
     if Path(target).exists() and not overwrite:
-        raise ExistingFileError(f"{target} is there already: give another name, or say that it may be replaced")
+        raise ExistingFileError(f"{target} exists already: give another name, or overwrite=True (--overwrite)")
     file, label = read_weights(source), str(source)
     known = file.pretrained_cfg.spec if file.pretrained_cfg else None
     found, spec = recognize(Found(label=label, spec=known, file=file, dialect=dialect, prefix=prefix), spec)

@@ -5,12 +5,13 @@ import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.errors import ResnetlibError
 from resnetlib.text import printable
 
-DISK_ERRORS = {
+_DISK_ERRORS = {
     "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"
 }  # fmt: skip
 
@@ -20,7 +21,7 @@ class FetchError(ResnetlibError):
 
 
 class NotFoundError(FetchError, FileNotFoundError):
-    """The server says that it does not have the file. Never raised for a server that cannot be reached."""
+    """The server does not have the file. Never raised for a server that cannot be reached."""
 
 
 class DownloadError(FetchError, OSError):
@@ -32,12 +33,12 @@ class DamagedFileError(FetchError, ValueError):
 
 
 def no_such_file(source: HubFile) -> NotFoundError:
-    """Return the error for a file that the hub says a repository does not have."""
+    """Return the error for a file that is not in a repository, as the hub says."""
     return NotFoundError(f"There is no file {source.file} in hf-hub:{source.repo} at revision {source.revision!r}.")
 
 
 def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, variable: str) -> BaseException:
-    """Return the error of this library for one of the client, or an unforeseen error as it is."""
+    """Return this library's error for one of the client; other errors are returned as they are."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import constants, errors
 
@@ -49,17 +50,17 @@ def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, var
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error, source, server)
     if isinstance(error, errors.FileMetadataError):
-        return DownloadError(f"{server} answers, but not as a hub does. Check HF_ENDPOINT and the network's proxy.")
+        return DownloadError(f"{server} does not answer as a hub does. Check HF_ENDPOINT and the network's proxy.")
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | ConnectionError):
         place = Path(error.filename) if isinstance(error.filename, str) else folder
         above = error.errno == errno.ENOTDIR and folder.is_relative_to(place.parent)  # a file, where a folder should be
-        if errno.errorcode.get(error.errno or 0) in DISK_ERRORS and (place.is_relative_to(folder) or above):
+        if errno.errorcode.get(error.errno or 0) in _DISK_ERRORS and (place.is_relative_to(folder) or above):
             reason = error.strerror or printable(error)
-            found = DownloadError(f"Cannot write to {folder}: {reason}. Make room there, or set {variable} to another folder.")
-            found.errno = error.errno
-            return found
+            failure = DownloadError(f"Cannot write to {folder}: {reason}. Make room there, or set {variable} to another folder.")
+            failure.errno = error.errno
+            return failure
         if type(error) is OSError and error.errno is None:
-            return DamagedFileError(f"The download of {source} has another size than {server} announced.")
+            return DamagedFileError(f"The download of {source} does not have the size that {server} announced.")
     if isinstance(error, HTTPError | InvalidURL | OSError | RuntimeError | ValueError | ImportError):
         return DownloadError(
             f"{source} cannot be downloaded from {server}: {shown(error).rstrip('.')}. Try again, or check the network, its proxy, "
@@ -68,29 +69,25 @@ def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, var
     return error
 
 
-def _answered(error: Exception, source: HubFile | UrlFile, server: str) -> FetchError:
-    """Return the error for an HTTP status."""
+def _answered(error: Any, source: HubFile | UrlFile, server: str) -> FetchError:
+    """Return the error for an HfHubHTTPError, by its status."""
     from huggingface_hub import errors
 
-    response = error.response  # type: ignore[attr-defined] # of an HfHubHTTPError
-    status = response.status_code
-    answer = f"{server} answered {status}"
+    status = error.response.status_code
+    refused = f"{source} cannot be downloaded: {server} answered {status}."
     if status in (408, 425, 429) or status >= 500:
-        return DownloadError(f"{source} cannot be downloaded: {answer}. Try again later.")
+        return DownloadError(f"{refused} Try again later.")
     if isinstance(source, UrlFile):
         if status in (404, 410):
-            return NotFoundError(f"{source} is not there: {answer}.")
-        return DownloadError(f"{source} cannot be downloaded: {answer}. It may have moved, or be open to another network only.")
+            return NotFoundError(f"{source} is not there: {server} answered {status}.")
+        return DownloadError(f"{refused} The file may have moved, or the server may not serve this network.")
     if isinstance(error, errors.GatedRepoError):
         return DownloadError(f"hf-hub:{source.repo} is gated: accept its terms on {server}/{source.repo}, and set HF_TOKEN.")
     if isinstance(error, errors.RevisionNotFoundError):
         return DownloadError(f"There is no revision {source.revision!r} of hf-hub:{source.repo}.")
-    if isinstance(error, errors.RemoteEntryNotFoundError) and response.request.method == "HEAD":
+    if isinstance(error, errors.RemoteEntryNotFoundError) and error.response.request.method == "HEAD":
         return no_such_file(source)
-    return DownloadError(
-        f"{source} cannot be downloaded: {answer}. Check its name; if it is private, set HF_TOKEN to a token that may read "
-        f"{source.repo}."
-    )
+    return DownloadError(f"{refused} Check its name; if it is private, set HF_TOKEN to a token that may read {source.repo}.")
 
 
 def shown(error: BaseException) -> str:

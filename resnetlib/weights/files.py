@@ -43,7 +43,7 @@ _FOREIGN: Mapping[bytes, str] = {
     rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)": "is a web page, such as an error or a login page: download the file itself",
     rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!": "is a compressed archive: unpack it first",
     rb"\x89HDF": "is an HDF5 file, as Keras writes them: convert it to safetensors first",
-    rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF": "is a picture or a document, and no file of weights",
+    rb"\x89PNG|\xff\xd8\xff|GIF8|%PDF": "is a picture or a document, not a file of weights",
 }
 """Pattern of a file's first bytes -> what it is."""
 
@@ -51,7 +51,7 @@ _LOADING = threading.Lock()
 """Held while torch.load knows the placeholders, which it keeps for the whole process."""
 
 _COUNTERS = ("n_averaged",)  # torch.optim.swa_utils.AveragedModel
-_MAX_DEPTH, _MAX_NAME, _MAX_DIMENSIONS = 8, 1000, 16
+_MAX_DEPTH, _MAX_NAME, _MAX_DIMENSIONS = 8, 1000, 16  # of wrappers in each other, of a name, and of a tensor
 
 _FLOATS = frozenset(
     {torch.float64, torch.float32, torch.float16, torch.bfloat16}
@@ -94,14 +94,15 @@ def read_weights(path: str | Path, *, mmap: bool = False, prefix: str | None = N
         raise MissingFileError(f"there is no file {path}") from None
     if start[8:9] == b"{":
         file = _read_safetensors(path, mmap)
-        return replace(file, state=select_prefix(file.state, prefix, source=str(path)))
-    if start[257:262] == b"ustar":
+    elif start[257:262] == b"ustar":
         raise InputError(
             f"{path} is a tar file, as PyTorch wrote them before 0.4: reading it would run code. If you trust it, read it with "
             "torch.load(path, weights_only=False), and save its state dict as safetensors."
         )
-    check_not_exported(path)
-    return WeightsFile(select_prefix(_read_pickle(path), prefix, source=str(path)), None)
+    else:
+        check_not_exported(path)
+        file = WeightsFile(_read_pickle(path), None)
+    return replace(file, state=select_prefix(file.state, prefix, source=str(path)))
 
 
 def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dtype: torch.dtype | None = None) -> None:
@@ -152,8 +153,8 @@ def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = Non
     for key, tensor in state.items():
         if tensor.is_floating_point():
             tensor = tensor.to(dtype or tensor.dtype)
-            if not (tensor.float() if tensor.itemsize == 1 else tensor).isfinite().all():
-                raise InputError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
+        if not is_finite(tensor):
+            raise InputError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
     content = safetensors.torch.save(separate(plain), metadata)
@@ -162,6 +163,15 @@ def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = Non
     text = json.dumps({**header, "__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[end:]))
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor holds no NaN and no infinity."""
+    if not tensor.is_floating_point():
+        return True
+    if tensor.itemsize == 1:
+        tensor = tensor.float()  # torch has no sum of float8
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())  # the sum is fast, but can overflow
 
 
 def check_state(state: Mapping[str, Tensor]) -> None:
@@ -175,25 +185,21 @@ def check_state(state: Mapping[str, Tensor]) -> None:
         if not isinstance(tensor, Tensor):
             raise InputError(f"{shown} must be a tensor, got {type(tensor).__name__}")
         if tensor.is_meta:
-            raise InputError(f"{shown} is on the meta device, which holds shapes alone: it is no plain tensor of numbers")
+            raise InputError(f"{shown} is on the meta device, which holds only shapes: it is not a plain tensor of numbers")
         if tensor.layout != torch.strided or tensor.is_nested or tensor.dtype not in _DTYPES:
             kind = "nested, " if tensor.is_nested else ""
-            raise InputError(f"{shown} is no plain tensor of numbers: {kind}{tensor.dtype}, {tensor.layout}")
+            raise InputError(f"{shown} is not a plain tensor of numbers: {kind}{tensor.dtype}, {tensor.layout}")
 
 
 def unwrap(checkpoint: object) -> dict[str, Tensor]:
-    """Return the state dict in a checkpoint, without prefixes of wrappers; raise ValueError unless it holds plain tensors alone.
+    """Return the state dict in a checkpoint, without prefixes of wrappers; raise ValueError unless it holds only plain tensors.
 
     Several state dicts (`{"student": ..., "teacher": ...}`) become one, with their keys as prefixes.
     """
+    if not isinstance(checkpoint, Mapping):
+        raise InputError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__.lstrip('_')}")
     for _ in range(_MAX_DEPTH):
-        if not isinstance(checkpoint, Mapping):
-            raise InputError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__.lstrip('_')}")
-        inner = next((checkpoint[key] for key in _WRAPPERS if isinstance(checkpoint.get(key), Mapping)), None)
-        if inner is None:
-            break
-        checkpoint = inner
-    assert isinstance(checkpoint, Mapping)  # noqa: S101 - for mypy
+        checkpoint = next((checkpoint[key] for key in _WRAPPERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
     state = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
     parts = {key: value for key, value in checkpoint.items() if isinstance(value, Mapping) and _is_state(value)}
     nested = {f"{key}.{name}": tensor for key, part in parts.items() for name, tensor in part.items()}
@@ -201,19 +207,18 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
         state = nested
     elif not state or len(state) < len(checkpoint):
         other = [printable(key, 80) for key, value in checkpoint.items() if not isinstance(value, Tensor)]
-        raise InputError(f"expected a state dict of tensors alone, got {len(state)} tensors and the keys {other[:5]}")
+        raise InputError(f"expected a state dict with tensors only, got {len(state)} tensors and the keys {other[:5]}")
     check_state(state)
     for key, tensor in state.items():
         if not key.isprintable() or len(key) > _MAX_NAME or tensor.ndim > _MAX_DIMENSIONS:
             raise InputError(
-                f"{printable(key, 80)}, of {tensor.ndim} dimensions, is no network's: a name has at most {_MAX_NAME} "
+                f"{printable(key, 80)}, of {tensor.ndim} dimensions, cannot be a network's: a name has at most {_MAX_NAME} "
                 f"characters, all printable, and a tensor at most {_MAX_DIMENSIONS} dimensions"
             )
         if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
-            raise InputError(f"{printable(key, 80)} says that it is {tuple(tensor.shape)}, and holds fewer numbers")
+            raise InputError(f"{printable(key, 80)} holds fewer numbers than its shape, {tuple(tensor.shape)}")
     state = {key: tensor for key, tensor in state.items() if key not in _COUNTERS} or state
-    for _ in range(_MAX_DEPTH):
-        prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), "")
+    while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), ""):
         state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return state
 
@@ -238,7 +243,7 @@ def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     """Raise ValueError if a pretrained config does not describe a network."""
     check_network(net, compiled=False)
     if cfg.spec != net.spec:
-        raise InputError(f"the pretrained config is another network's:\n  {cfg.spec}\n  {net.spec}")
+        raise InputError(f"the pretrained config describes another network:\n  {cfg.spec}\n  {net.spec}")
     if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):
         raise InputError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
     if cfg.classes is not None and len(cfg.classes) != net.num_classes:
@@ -264,8 +269,8 @@ def _read_start(path: Path) -> bytes:
             entries = (start[8:] + file.read(size)).count(b"{") if size <= MAX_HEADER else 0
             if size > MAX_HEADER or entries > MAX_ENTRIES:
                 raise InputError(
-                    f"{path} is damaged, or not a network's: its header has {size:,} bytes and {entries:,} entries; at most "
-                    f"{MAX_HEADER:,} and {MAX_ENTRIES:,} are read"
+                    f"{path} is damaged, or not a network's: its header has {size:,} bytes and {entries:,} entries; the limits are "
+                    f"{MAX_HEADER:,} and {MAX_ENTRIES:,}"
                 )
     return start
 

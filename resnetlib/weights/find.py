@@ -38,7 +38,7 @@ WeightsLike = str | os.PathLike[str] | UrlFile | HubFile | Enum
 Kind = Literal["network", "weights", "place"]
 
 _TORCHVISION_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
-"""torchvision's name of weights -> the tag of the same file."""
+"""torchvision's name of weights -> the tag of the same file; DEFAULT is the last one."""
 
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.")
 """The hash in the name of a file, as torch.hub has it: resnet18-f37072fd.pth."""
@@ -60,7 +60,7 @@ class Found:
     prefix: str | None = None  # of the network's names, if the file holds several networks
     known: bool = False  # from the catalogue, so that dialect and spec need no check
     pinned: bool = False  # the catalogue has the hash of their content
-    by_name: bool = False  # only the name that the user gave with a file tells the spec
+    by_name: bool = False  # the spec is known only from the name that the user gave with a file
 
 
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
@@ -69,22 +69,17 @@ def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
     The catalogue comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
     path. As in timm, `timm/` before a name of the catalogue is ignored.
     """
-    if not isinstance(name, str):
-        path = os.fspath(name) if isinstance(name, os.PathLike) else name
-        if not isinstance(path, str):
-            raise InputTypeError(f"name must be a str or a Path, got {type(path).__name__}{_decoded(path)}")
-        return "place", path
-    if name.startswith((*HUB, LOCAL, *URL)):
-        return "place", name
+    if not isinstance(name, str) or name.startswith((*HUB, LOCAL, *URL)):
+        return "place", _text_of(name, "name must be a str or a Path")
     network, dot, tag = (name if _exists(name) else name.removeprefix("timm/")).partition(".")
     known = TIMM_NAMES.get(network, network) + dot + tag
     if known in SPECS:
         return "network", known
     if dot and known in pretrained_configs():
         return "weights", known
-    if "/" in known or os.sep in known or name.lower().endswith(_ENDINGS) or _exists(name):
-        return "place", name
-    raise _unknown(known)
+    if "/" not in known and os.sep not in known and not name.lower().endswith(_ENDINGS) and not _exists(name):
+        (describe if dot else spec_of)(known)  # raises ValueError with the nearest names
+    return "place", name
 
 
 def find(
@@ -100,11 +95,11 @@ def find(
         resolve_dialect(dialect)
     kind, text = resolve(name)
     if kind == "network" and weights is None and pretrained:
-        weights = default_tag(text)
+        weights = _default_tag(text)
     if kind == "network" and weights is not None:
         return _with_given_weights(text, weights, dialect, mmap)
     if weights is not None:
-        raise InputError(f"{text!r} names its weights itself: leave out weights=, or give the bare name of a network")
+        raise InputError(f"{text!r} already names its weights: leave out weights=, or give only the name of a network")
     if kind == "place":
         return _read(text, dialect, mmap)
     if dialect is not None:
@@ -116,41 +111,25 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
     """Return the tensors under canonical names, and the spec: given, known, or inferred. Raise ValueError if they contradict."""
     assert found.file is not None  # noqa: S101 - for mypy
     if spec is not None and found.spec is not None and not same_network(found.spec, spec):
-        raise InputError(f"{found.label} says that it is of another network:\n  {found.spec}\n  {spec}")
+        raise InputError(f"{found.label} is for another network, according to its config:\n  {found.spec}\n  {spec}")
+    spec = spec or found.spec
     with naming(found.label):
-        state, spec = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix), spec or found.spec
+        state = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix)
         if not state.state:
-            raise InputError(
-                f"it holds no network of this library: its {len(state.unknown)} names begin {state.unknown[:3]!r:.200}"
-            )
+            raise InputError(f"it holds no network of this library: its tensors are {state.unknown[:3]!r:.200} ...")
         if spec is None:
             return state, infer_spec(state).spec
-    if not found.known:
-        if sum(spec.depths) > len(state.state):  # before a network of that size is built
-            count = len(state.state)
-            raise InputError(
-                f"{found.label} holds {count} tensors that are known, too few for the {sum(spec.depths):,} blocks of {spec}"
-            )
-        check_dialect(state, spec, source=found.label, by_name=found.by_name)
+        if not found.known:
+            blocks, tensors = sum(spec.depths), len(state.state)
+            if blocks > tensors:  # before a network of that size is built
+                raise InputError(f"it holds {tensors} tensors with known names, too few for the {blocks:,} blocks of {spec}")
+            check_dialect(state, spec, source=found.label, by_name=found.by_name)
     return state, spec
 
 
-def _unknown(name: str) -> ValueError:
-    """Return the error for a name that is not in the catalogue, with the nearest ones."""
-    try:
-        (describe if "." in name else spec_of)(name)
-    except ValueError as error:
-        return error
-    raise AssertionError(name)
-
-
-def _decoded(path: object) -> str:
-    return f": write {path.decode(errors='replace')!r}" if isinstance(path, bytes) else ""
-
-
 def _exists(text: str) -> bool:
-    """Return whether there is a file or folder; False for what is no path."""
-    with suppress(OSError, ValueError, InputError):
+    """Return whether there is a file or folder with this path; False if the text is not a path."""
+    with suppress(OSError, ValueError):
         return bool(text) and _path_of(text).exists()
     return False
 
@@ -177,16 +156,13 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
         if dialect is not None:
             raise InputError(f"dialect={dialect!r} is for files, and {weights!r} is a tag, whose dialect is known")
         return _in_catalogue(f"{name}.{tag}", mmap)
-    place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights)
+    place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights, "weights must be a tag, a path or a URL")
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
-        tags = tags_of(name)
-        known = f"the tags {', '.join(map(repr, tags))}{_torchvision_names(tags)}" if tags else "no tags"
-        raise InputError(f"{name} has {known}, and there is no file {place}{_hub_advice(place)}")
+        raise InputError(f"{name} has no weights {place!r}, and there is no file {place}: {_choices(name)}{_hub_advice(place)}")
     found, spec = _read(place, dialect, mmap), spec_of(name)
     if found.spec is not None and not same_network(found.spec, spec):
-        cfg = found.file.pretrained_cfg if found.file else None
-        kind = cfg.name if cfg is not None and cfg.name else "network without a name"
-        raise InputError(f"{weights} holds a {kind}, not a {name}:\n  {found.spec}\n  {spec}")
+        kind = found.file and found.file.pretrained_cfg and found.file.pretrained_cfg.name
+        raise InputError(f"{weights} holds a {kind or 'network without a name'}, not a {name}:\n  {found.spec}\n  {spec}")
     return replace(found, spec=spec, by_name=found.spec is None)
 
 
@@ -202,66 +178,65 @@ def _tag(name: str, weights: WeightsLike) -> str | None:
     if isinstance(weights, str) and member not in (*_TORCHVISION_TAGS, "DEFAULT"):
         return None
     if owner and owner.removesuffix("_Weights").lower() != name:
-        raise InputError(f"{text} is not for {name}: {_choices(name, tags)}")
-    wanted = reversed(_TORCHVISION_TAGS.values()) if member == "DEFAULT" else [_TORCHVISION_TAGS.get(member)]
-    found = [tag for tag in wanted if tag in tags]
-    if member == "DEFAULT" and not found:
-        return default_tag(name)
-    if not found:
-        raise InputError(f"{name} has no weights {text!r}: {_choices(name, tags)}")
-    return found[0]
+        raise InputError(f"{text} is not for {name}: {_choices(name)}")
+    if member == "DEFAULT":
+        return next((tag for tag in reversed(_TORCHVISION_TAGS.values()) if tag in tags), None) or _default_tag(name)
+    tag = _TORCHVISION_TAGS.get(member)
+    if tag not in tags:
+        raise InputError(f"{name} has no weights {text!r}: {_choices(name)}")
+    return tag
 
 
-def default_tag(name: str) -> str:
+def _default_tag(name: str) -> str:
     """Return the tag that `pretrained=True` takes, and log it; raise ValueError for a network without weights."""
     tags = tags_of(name)
     if not tags:
-        raise InputError(f"{name} has no pretrained weights: {_choices(name, tags)}")
+        raise InputError(f"{name} has no pretrained weights: {_choices(name)}")
     logger.info("%s: loading the default weights, %s.%s", name, name, tags[0])
     return tags[0]
 
 
-def _choices(name: str, tags: list[str]) -> str:
-    if tags:
-        return f"its tags are {', '.join(tags)}{_torchvision_names(tags)}"
-    return "give a file as weights; list_pretrained() lists the networks that have some"
+def _choices(name: str) -> str:
+    """Say which weights a network has."""
+    tags = tags_of(name)
+    if not tags:
+        return "give a file as weights; list_pretrained() lists the networks that have some"
+    torchvisions = [*(known for known, tag in _TORCHVISION_TAGS.items() if tag in tags), "DEFAULT"]
+    return f"its tags are {', '.join(tags)} (or torchvision's {', '.join(map(repr, torchvisions))})"
 
 
-def _torchvision_names(tags: list[str]) -> str:
-    """Return the names that torchvision has for some of the tags, in brackets."""
-    names = [*(name for name, tag in _TORCHVISION_TAGS.items() if tag in tags), "DEFAULT"]
-    return f" (or torchvision's {', '.join(map(repr, names))})"
-
-
-def _text_of(weights: object) -> str:
-    text = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
+def _text_of(place: object, expected: str) -> str:
+    """Return a str or path object as a str; raise TypeError, with what is expected, for anything else."""
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if isinstance(text, str):
         return text
-    hint = _decoded(text)
-    if isinstance(weights, Mapping):
+    hint = ""
+    if isinstance(text, bytes):
+        hint = f": write {text.decode(errors='replace')!r}"
+    elif isinstance(text, Mapping):
         hint = ": create the network first, then load_state(net, state) of resnetlib.weights"
-    elif isinstance(weights, bool):
-        hint = f": write pretrained={weights}"
-    elif isinstance(weights, type) and issubclass(weights, Enum):
-        hint = f": choose a member, such as {weights.__name__}.DEFAULT"
-    raise InputTypeError(f"weights must be a tag, a path or a URL, got {type(text).__name__}{hint}")
+    elif isinstance(text, bool):
+        hint = f": write pretrained={text}"
+    elif isinstance(text, type) and issubclass(text, Enum):
+        hint = f": choose a member, such as {text.__name__}.DEFAULT"
+    raise InputTypeError(f"{expected}, got {type(text).__name__}{hint}")
 
 
 def _hub_advice(place: str) -> str:
-    """Return the advice for what may be a repository of the hub."""
+    """Suggest `hf-hub:` for a path that could be the name of a repository."""
     repo = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place)
     return f"; for the repository on the Hugging Face Hub, write 'hf-hub:{place}'" if repo and place[0] not in "./~" else ""
 
 
 def _url_file(url: str) -> UrlFile:
-    """Return the source for a URL, which must tell the hash: `name-<hash>.pth`, or `name.pth#sha256=<hash>`."""
+    """Return the source for a URL with a hash: `name-<hash>.pth` or `name.pth#sha256=<hash>`."""
     address, _, fragment = url.partition("#")
     named = _HASH.search(address.partition("?")[0].rpartition("/")[2])
     sha256 = fragment.removeprefix("sha256=").lower() or (named[1] if named else "")
     if not sha256:
         raise InputError(
-            f"{address} does not tell the SHA-256 of the file: append it, as in '{address}#sha256=0123abcd...', or download the "
-            "file and give its path"
+            f"{address} has no SHA-256 of the file: append it, as in '{address}#sha256=0123abcd...', or download the file and give "
+            "its path"
         )
     return UrlFile(url=address, sha256=sha256)
 
@@ -293,7 +268,7 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
 
 
 def _read_file(path: Path, mmap: bool) -> WeightsFile:
-    """Read a file; one of the catalogue, by its name and SHA-256, has the catalogue's config."""
+    """Read a file; one with the name and SHA-256 of a file of the catalogue gets the catalogue's config."""
     file = read_weights(path, mmap=mmap)
     if file.pretrained_cfg is None and _HASH.search(path.name):
         for cfg in pretrained_configs().values():
@@ -315,7 +290,7 @@ def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
 
 
 def _read_hub(text: str, mmap: bool) -> WeightsFile:
-    """Read a repository of the hub, all of its files at one commit."""
+    """Read a repository of the hub, with all files from the same commit."""
     from resnetlib.weights.hub import fetch
 
     repo, _, revision = text.partition("@")
@@ -357,7 +332,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
             return file
         if OURS in config:
             ours, theirs = printable(cfg, 2000), printable(header, 2000)
-            raise InputError(f"{label} contradicts itself: {CONFIG} and weights say different things:\n  {ours}\n  {theirs}")
+            raise InputError(f"{label}: {CONFIG} and the header of the weights differ:\n  {ours}\n  {theirs}")
     return replace(file, pretrained_cfg=cfg)
 
 

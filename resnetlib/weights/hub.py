@@ -32,10 +32,8 @@ from resnetlib.weights.hub_guard import LIBRARY, guarded, is_commit, is_content_
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
 
-_ELSEWHERE = (
-    "run `resnetlib weights fetch NAME` on a computer with a network, and copy the cache from there; or pass the path of a file."
-)
-OFFLINE_ADVICE = f"HF_HUB_OFFLINE forbids to download it: unset it; or {_ELSEWHERE}"
+_ELSEWHERE = "run `resnetlib weights fetch NAME` on a computer with a network, and copy its cache; or pass the path of a file."
+_OFFLINE_ADVICE = f"HF_HUB_OFFLINE forbids downloads: unset it; or {_ELSEWHERE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,7 @@ def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
             return _check(source, cached, ask=not offline, accept_unknown=True)
         except DamagedFileError as error:
             if offline:
-                raise DamagedFileError(f"{error} {OFFLINE_ADVICE}") from None
+                raise DamagedFileError(f"{error} {_OFFLINE_ADVICE}") from None
     if offline:
         raise _missing_offline(source)
     try:
@@ -106,16 +104,15 @@ def find_cached(source: HubFile | UrlFile) -> Path | None:
     """Return the path of a file in the cache, without a request or a check; None if it is not there."""
     from huggingface_hub import hf_hub_download
 
-    try:
+    if not isinstance(source, HubFile | UrlFile):
+        raise InputTypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
+    with suppress(OSError, UnicodeError):
         if isinstance(source, UrlFile):
             path = _url_path(source)
-        elif isinstance(source, HubFile):
-            path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_files_only=True))
         else:
-            raise InputTypeError(f"source must be a HubFile or a UrlFile, got {type(source).__name__}")
+            path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, local_files_only=True))
         return path if path.is_file() else None
-    except (OSError, UnicodeError):
-        return None
+    return None
 
 
 def check_cached(source: HubFile | UrlFile) -> Fetched | None:
@@ -128,7 +125,7 @@ def check_cached(source: HubFile | UrlFile) -> Fetched | None:
 
 
 def is_offline() -> bool:
-    """Return whether HF_HUB_OFFLINE forbids requests, to URLs too."""
+    """Return whether HF_HUB_OFFLINE forbids requests, including those to URLs."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE) or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
@@ -141,7 +138,7 @@ def cache_dir() -> Path:
         if folder:
             return Path(folder).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnetlib"
-    except RuntimeError:  # no home folder: nothing can be written there, so that nothing is remembered
+    except RuntimeError:  # no home folder: a folder in which no note can be written
         return Path(os.devnull) / "resnetlib"
 
 
@@ -278,7 +275,7 @@ def _check(
 
 
 def _hashes_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
-    """Return the expected hash of a file that is no link to a blob, from the blobs or the hub; [] to accept the file."""
+    """Return the expected hash of a file that is not a link to a blob, from the blobs or the hub; [] to accept the file."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     snapshot = _snapshot_of(source, path)
@@ -359,6 +356,7 @@ def _identity(stat: os.stat_result) -> list[int]:
 
 
 def _note_path(path: Path) -> Path:
+    """Return the path of the note on a checked file."""
     place = os.fsencode(Path(os.path.realpath(path.parent)) / path.name)
     return cache_dir() / "checked" / f"{hashlib.sha256(place).hexdigest()[:32]}.json"
 
@@ -383,4 +381,4 @@ def _missing_offline(source: HubFile | UrlFile) -> FetchError:
             known = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
             if known is not None and not isinstance(known, str):
                 return no_such_file(source)
-    return DownloadError(f"{source} is not in the cache, {_cache_of(source)[0]}. {OFFLINE_ADVICE}")
+    return DownloadError(f"{source} is not in the cache, {_cache_of(source)[0]}. {_OFFLINE_ADVICE}")

@@ -16,7 +16,7 @@ from resnetlib.modules.backbone import check_network
 from resnetlib.weights.dialects.compare import listed, misfits
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
-from resnetlib.weights.files import check_state
+from resnetlib.weights.files import check_state, is_finite
 
 InputRule = Literal["sum", "repeat", "zeros"] | Callable[[Tensor, int], Tensor]
 """How to adapt a first convolution to another number of input channels; a function takes the weight and this number."""
@@ -36,7 +36,7 @@ def load_state(
     """Copy a state dict into a network.
 
     Floating tensors are converted to the network's dtype. Missing `num_batches_tracked`, as in old files, become 0. The network's
-    `pretrained_cfg` becomes empty, and `classes` None unless the classifier is kept: they describe the weights before.
+    `pretrained_cfg` becomes empty, and `classes` None unless the classifier is kept: they described the previous weights.
 
     Args:
         net: the network, which is changed only if everything fits.
@@ -57,8 +57,8 @@ def load_state(
     own = net.state_dict()
     with naming(source):
         if dialect is None and prefix is None and own.keys() == state.keys():  # whatever its classifier is made of
-            family: Literal["densenet", "resnet"] = "densenet" if net.spec.family == "densenet" else "resnet"
-            found = RecognizedState(dialects=(), family=family, state=dict(state), unknown=())
+            dense = net.spec.family == "densenet"
+            found = RecognizedState(dialects=(), family="densenet" if dense else "resnet", state=dict(state), unknown=())
         else:
             found = recognize_dialect(state, dialect=dialect, prefix=prefix)
             check_dialect(found, net.spec, source=source)
@@ -68,7 +68,7 @@ def load_state(
         own_head = {key: tensor for key, tensor in own.items() if key.startswith(head)}
         found = replace(found, state=body | own_head, head=())
     given = fit_state(net, found, source=source)
-    check_finite(given, source)
+    _check_finite(given, source)
     net.load_state_dict(given)
     net.pretrained_cfg = PretrainedConfig(name="", tag="", spec=net.spec)
     if not keep_head:
@@ -83,12 +83,10 @@ def assign_state(
     `trusted` weights are known to be finite. No two of the tensors may share memory.
     """
     dtype = dtype or torch.get_default_dtype()
-    given = {
-        key: tensor.to(dtype) if tensor.is_floating_point() else tensor
-        for key, tensor in fit_state(net, found, source=source).items()
-    }
+    fitted = fit_state(net, found, source=source)
+    given = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in fitted.items()}
     if not trusted:
-        check_finite(given, source)
+        _check_finite(given, source)
     for prefix, module in net.named_modules():  # several times as fast as load_state_dict(assign=True)
         path = f"{prefix}." if prefix else ""
         for name, parameter in module._parameters.items():
@@ -129,16 +127,10 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
     return given
 
 
-def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
     """Raise ValueError with the names of tensors that hold NaN or infinity."""
-    if broken := [key for key, tensor in state.items() if not _is_finite(tensor)]:
+    if broken := [key for key, tensor in state.items() if not is_finite(tensor)]:
         raise InputError("\n".join([f"{source} hold numbers that are not finite:", *listed("with NaN or infinity", broken)]))
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    if tensor.is_floating_point() and tensor.itemsize == 1:
-        tensor = tensor.float()  # torch has no sum of float8
-    return not tensor.is_floating_point() or bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) -> Tensor:

@@ -23,7 +23,7 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two of the five pickles in a file written before PyTorch 1.6."""
 
 _COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch.* (?!Tensor$)\w+Tensor")
-"""Globals that `torch.load` accepts, but that no network needs, and that turn small objects into large ones."""
+"""Globals that `torch.load` accepts, and that turn small objects into large ones; no network needs them."""
 
 _TYPES = {
     "argparse": "Namespace",
@@ -57,7 +57,7 @@ _TYPES = {
 """Modules and types that training scripts save beside the weights. None of them is created: see `PLACEHOLDERS`."""
 
 _PYTHON_3 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Protocol 2 writes the names that modules had in Python 2."""
+"""Python 2's names of modules, which protocol 2 writes -> Python 3's."""
 
 _MODIFIERS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD"}
 """Opcodes that leave the object they change on the stack."""
@@ -66,27 +66,24 @@ _OBJECTS = {"REDUCE", "NEWOBJ", "BINPERSID", "GLOBAL", "EMPTY_LIST", "EMPTY_DICT
 
 
 class _Ignored:
-    """Stands for an object that is not needed: takes any arguments and any state, and keeps none."""
+    """An object that takes any arguments and any state, and keeps none."""
 
     def __new__(cls, *_: object, **__: object) -> Self:
         return super().__new__(cls)
-
-    def __init__(self, *_: object) -> None:
-        pass
 
     def __setstate__(self, _: object) -> None:
         pass
 
 
 class _Dict:
-    """Stands for a subclass of dict: creates a plain one, whatever the arguments."""
+    """A type that creates a plain dict, whatever the arguments, in place of a subclass of dict."""
 
     def __new__(cls, *_: object) -> dict[Any, Any]:  # type: ignore[misc]
         return {}
 
 
 class _List:
-    """Stands for a subclass of list, or a deque: creates a plain list, whatever the arguments."""
+    """A type that creates a plain list, whatever the arguments, in place of a subclass of list or a deque."""
 
     def __new__(cls, *_: object) -> list[Any]:  # type: ignore[misc]
         return []
@@ -97,14 +94,14 @@ _KINDS = {"defaultdict": _Dict, "AttributeDict": _Dict, "ConfigDict": _Dict, "de
 PLACEHOLDERS: Mapping[str, type] = {
     f"{module}.{name}": _KINDS.get(name, _Ignored) for module, names in _TYPES.items() for name in names.split()
 }
-"""Full name of a harmless type -> what is created in its place while a file is read, since only the tensors are needed."""
+"""Full name of a harmless type -> the type of the empty object that is created in its place while a file is read."""
 
 
 @dataclass(slots=True, eq=False)
 class _Object:
-    """A stand-in for an object of a pickle, with the steps that it takes to visit it and its parts."""
+    """A stand-in for an object of a pickle."""
 
-    steps: int
+    steps: int  # to visit it and its parts
     kind: str  # "scalar", "tuple" or "object"
 
 
@@ -121,16 +118,16 @@ def check_pickle(path: Path) -> list[str]:
             if start == b"PK\3\4":
                 for pickled in _pickles_in_zip(file):
                     names |= _check_steps(BytesIO(pickled))
-                return sorted(names)
-            for expected in (_MAGIC, _PROTOCOL):
-                values = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
-                if values != [expected]:
-                    raise InputError("it does not begin as a file of torch.save does")
-            for _ in range(3):
-                names |= _check_steps(file)
-            return sorted(names)
+            else:
+                for expected in (_MAGIC, _PROTOCOL):
+                    values = [arg for opcode, arg, _ in pickletools.genops(file) if opcode.name not in ("PROTO", "STOP")]
+                    if values != [expected]:
+                        raise InputError("it does not begin as a file of torch.save does")
+                for _ in range(3):
+                    names |= _check_steps(file)
         except LookupError as error:
             raise InputError("its pickle uses an object that is not there") from error
+    return sorted(names)
 
 
 def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
@@ -195,9 +192,9 @@ def _check_steps(stream: BinaryIO) -> set[str]:
         name = opcode.name
         if name == "PROTO" and arg != 2:
             raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
-        if name == "GLOBAL" and _COPIES.fullmatch(arg):
-            raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
         if name == "GLOBAL":
+            if _COPIES.fullmatch(arg):
+                raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
             module, _, attribute = arg.partition(" ")
             names.add(f"{_PYTHON_3.get(module, module)}.{attribute}")
         steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)

@@ -57,7 +57,7 @@ _HUB_LICENSES = {
 _FORMS = {
     "PeftModel": "merge the adapters, save_model(model.merge_and_unload(), folder), or keep them alone with model.save_pretrained",
     "FullyShardedDataParallel": "call save_model(fsdp.module, folder) on all processes within FSDP.summon_full_params(fsdp)",
-    "GraphModule": "it is traced, and perhaps quantised: keep it with torch.export.save(torch.export.export(net, inputs), path)",
+    "GraphModule": "it is traced, and perhaps quantised: save it with torch.export.save(torch.export.export(net, inputs), path)",
 }
 """Name of a class -> how to save a network in it."""
 
@@ -108,7 +108,7 @@ def save_model(
     net = unwrapped(net)
     cfg, files = _encode(net, classes, pretrained_cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    write_together(folder, files | {CARD: _card(net, cfg, f"./{folder.name}")})
+    write_together(folder, files | {CARD: model_card(cfg, f"./{folder.name}", num_classes=net.num_classes)})
 
 
 def push_to_hub(
@@ -154,7 +154,7 @@ def push_to_hub(
         with tempfile.TemporaryDirectory() as folder, guarded():
             repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
             place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
-            write_together(Path(folder), files | {CARD: _card(net, cfg, place)})
+            write_together(Path(folder), files | {CARD: model_card(cfg, place, num_classes=net.num_classes)})
             if revision != "main":
                 api.create_branch(repo, branch=revision, exist_ok=True)
             commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
@@ -174,7 +174,7 @@ def _encode(
 ) -> tuple[PretrainedConfig, dict[str, bytes]]:
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
     if isinstance(classes, str):
-        raise InputError(f"classes must be a sequence of names, got the one str {classes!r}")
+        raise InputError(f"classes must be a sequence of names, got the str {classes!r}")
     with in_use(net, alone=False):
         _check_tensors(net)
         linear = _linear(net.get_classifier())
@@ -198,13 +198,8 @@ def _encode(
     return cfg, {WEIGHTS_NAMES[0]: weights, CONFIG: (json.dumps(config, indent=2) + "\n").encode()}
 
 
-def _card(net: Backbone, cfg: PretrainedConfig, place: str) -> bytes:
-    card = model_card(cfg, place, num_classes=net.num_classes, in_timm=timm_name(net.spec) is not None)
-    return card.encode(errors="backslashreplace")
-
-
-def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int, in_timm: bool) -> str:
-    """Return the card as Markdown with the hub's header; `place` is the argument of `create_model`."""
+def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int) -> bytes:
+    """Return the card, Markdown with the hub's header; `place` is the argument of `create_model`."""
     rows = {
         "spec": f"`{cfg.spec}`",
         "classes": f"{num_classes:,}",
@@ -225,17 +220,18 @@ def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int, in_timm: 
     table = [f"| {what} | {text if what == 'spec' else _cell(text)} |" for what, text in rows.items() if text]
     license_ = cfg.license.lower() if cfg.license.lower() in _HUB_LICENSES else "other"
     header = _HEADER.format(
-        timm="- timm\n" if in_timm else "",
+        timm="" if timm_name(cfg.spec) is None else "- timm\n",
         license=f"license: {license_}\n" if cfg.license else "",
         title=_cell(cfg.full_name or "A network of resnetlib"),
     )
     predict = "predictions = resnetlib.classify(net, [image])  # a PIL image\n" if cfg.preprocess is not None else ""
     use = _USE.format(place=json.dumps(printable(place, 1000), ensure_ascii=False), predict=predict)
-    return header + "\n".join(["| | |", "|-|-|", *table]) + "\n" + use
+    card = header + "\n".join(["| | |", "|-|-|", *table]) + "\n" + use
+    return card.encode(errors="backslashreplace")
 
 
 def _cell(text: str) -> str:
-    """Escape an untrusted text, so that a table's cell shows it literally."""
+    """Escape an untrusted text, so that the cell of a table shows it literally."""
     return re.sub(r"([\\|\[\]`])", r"\\\1", escape(printable(" ".join(text.split()), 2000), quote=False))
 
 
@@ -257,9 +253,9 @@ def _default_config(net: Backbone) -> PretrainedConfig:
 def unwrapped(net: nn.Module) -> Backbone:
     """Return the network in a wrapper; raise InputTypeError for a wrapper that holds it in another form, and for other modules."""
     wrapper = type(net).__name__
-    kind = next((base.__name__ for base in type(net).__mro__ if base.__name__ in _FORMS), None)
-    if kind is not None:
-        raise InputTypeError(f"a {wrapper} cannot be saved as it is: {_FORMS[kind]}")
+    for base in type(net).__mro__:
+        if base.__name__ in _FORMS:
+            raise InputTypeError(f"a {wrapper} cannot be saved as it is: {_FORMS[base.__name__]}")
     inner = getattr(net, "_modules", {}).get("_orig_mod" if wrapper == "OptimizedModule" else "module")
     if inner is not None and not isinstance(net, Backbone):
         return unwrapped(inner)
@@ -280,7 +276,7 @@ def _check_tensors(net: Backbone) -> None:
             )
         if kind is not torch.Tensor:
             raise InputError(
-                f"{name} is a {kind.__name__}, as in a quantised network: keep it with torch.save(net.state_dict(), path), and "
+                f"{name} is a {kind.__name__}, as in a quantised network: save it with torch.save(net.state_dict(), path), and "
                 "load it with build(spec, device='meta') and load_state_dict(state, assign=True)"
             )
 
@@ -298,7 +294,7 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     """
     built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(built) is not type(net):
-        raise InputError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it could not be rebuilt")
+        raise InputError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it cannot be rebuilt")
     head = net.classifier_name
     ours, theirs = dict(net.named_modules()), dict(built.named_modules())
     if linear is not ours[head]:
@@ -306,28 +302,26 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     for name in filter(None, theirs | ours):  # without the network itself, whose type was compared
         a, b = _described(ours.get(name)), _described(theirs.get(name))
         if a != b:
-            raise InputError(
-                f"the network was changed: {name} is {a}, and the spec says {b}. It could not be rebuilt: {_keeping(net)}"
-            )
+            raise InputError(f"the network was changed: {name} is {a}, but {b} in its spec. To keep the change, {_keeping(net)}")
 
 
 def _keeping(net: Backbone) -> str:
     """Say how to save a network that was changed."""
     names = [name for name, _ in net.named_parameters()]
     if any(name.endswith("_orig") for name in names):
-        return "torch.nn.utils.prune.remove(module, 'weight') makes the pruning permanent, and then the network is saved"
+        return "make the pruning permanent with torch.nn.utils.prune.remove(module, 'weight'), and save the network again"
     if any(".parametrizations." in name for name in names):
-        return "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') makes it a plain network, which is saved"
-    makers = {type(module).__module__ for module in net.modules()}
-    if any(maker.startswith("peft.") for maker in makers):
+        return "make it plain with torch.nn.utils.parametrize.remove_parametrizations(module, 'weight'), and save it again"
+    origins = {type(module).__module__ for module in net.modules()}
+    if any(origin.startswith("peft.") for origin in origins):
         return "merge the adapters with merge_and_unload() of the PeftModel, and save the network that it returns"
-    if any(maker.startswith(("torch.ao.", "torchao.")) for maker in makers):
-        return "it is quantised: save its state_dict, and quantise another network in the same way to load it"
+    if any(origin.startswith(("torch.ao.", "torchao.")) for origin in origins):
+        return "save the state_dict of the quantised network, and quantise another one in the same way to load it"
     return "save all of it with torch.save(net, path), which torch.load(path, weights_only=False) reads, or save its state_dict"
 
 
 def _described(module: nn.Module | None) -> str:
-    """Describe what a module computes in evaluation, and the shapes of its parameters."""
+    """Describe a module's type, its options in evaluation, and the shapes of its parameters."""
     if module is None:
         return "missing"
     kind = type(module).__name__.removeprefix("Stochastic").removeprefix("Frozen")

@@ -109,7 +109,7 @@ def test_convert(tmp_path: Path) -> None:
     run("convert", tmp_path / "hf.safetensors", tmp_path / "back.safetensors", "--to", "torchvision")
     back = read_weights(tmp_path / "back.safetensors").state
     assert all(torch.equal(back[key], tensor) for key, tensor in net.state_dict().items())
-    assert "is there already" in run("convert", tmp_path / "w.pth", tmp_path / "back.safetensors", "--to", "timm", code=1)
+    assert "exists already" in run("convert", tmp_path / "w.pth", tmp_path / "back.safetensors", "--to", "timm", code=1)
     run("convert", tmp_path / "w.pth", tmp_path / "back.safetensors", "--to", "timm", "--overwrite")
     assert "dialect must be one of" in run("convert", tmp_path / "w.pth", tmp_path / "x.safetensors", "--to", "keras", code=1)
     torch.save(create_model("resnet50", num_classes=2).state_dict(), tmp_path / "50.pth")

@@ -195,9 +195,9 @@ def test_embedded_weights_are_described_by_their_file() -> None:
         assert (cfg.name, cfg.tag) == (name, tag)
         assert describe(f"{name}.{tag}") == replace(cfg, sources=(source,))
         assert tags_of(name)[0] == tag
-    with pytest.raises(ValueError, match=r"no weights 'akamaster_c10' for cifar_resnet20, but \['resnetlib_c10'\]"):
+    with pytest.raises(ValueError, match=r"no weights 'akamaster_c10' for cifar_resnet20; it has \['resnetlib_c10'\]"):
         read_embedded("cifar_resnet20", "akamaster_c10")
-    with pytest.raises(ValueError, match="no weights 'x' for resnet50, but none"):
+    with pytest.raises(ValueError, match="no weights 'x' for resnet50; it has none"):
         read_embedded("resnet50", "x")
 
 

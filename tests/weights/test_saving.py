@@ -155,7 +155,7 @@ def test_a_given_pretrained_config_is_written(tmp_path: Path) -> None:
 def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
     net = create_model("cifar_plain20")
     other = PretrainedConfig(name="cifar_resnet20", tag="", spec=create_model("cifar_resnet20", device="meta").spec)
-    with pytest.raises(ValueError, match="the pretrained config is another network's"):
+    with pytest.raises(ValueError, match="the pretrained config describes another network"):
         save_model(net, tmp_path / "w", pretrained_cfg=other)
     with pytest.raises(ValueError, match="there are 2 classes, and the network has 10 logits"):
         save_model(net, tmp_path / "w", classes=["a", "b"])
@@ -175,7 +175,7 @@ def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
 
 CHANGES: dict[str, Callable[[Any], object]] = {
     "layer1": lambda net: net.layer1.append(nn.Conv2d(16, 16, 1)),
-    r"layer2.1.join is Replace\(\), and the spec says Add": lambda net: setattr(net.layer2[1], "join", Replace()),
+    r"layer2.1.join is Replace\(\), but Add": lambda net: setattr(net.layer2[1], "join", Replace()),
     "relu is SiLU": lambda net: setattr(net, "relu", nn.SiLU()),
     "avgpool is AdaptiveMaxPool2d": lambda net: setattr(net, "avgpool", nn.AdaptiveMaxPool2d(1)),
     "bn1 is .*eps=0.01": lambda net: setattr(net.bn1, "eps", 1e-2),
@@ -280,8 +280,8 @@ OTHER_FORMS: dict[str, tuple[Callable[[Backbone], nn.Module], str]] = {
     "pruned": (pruned, r"prune.remove\(module, 'weight'\)"),
     "parametrized": (parametrized, "remove_parametrizations"),
     "narrowed": (narrowed, r"layer1.0.conv1 is .* save all of it with torch.save\(net, path\)"),
-    "quantized": (quantized, "it is quantised: save its state_dict"),
-    "torchao": (quantized_by_torchao, r"quantised network: keep it with torch.save\(net.state_dict\(\), path\)"),
+    "quantized": (quantized, "save the state_dict of the quantised network"),
+    "torchao": (quantized_by_torchao, r"quantised network: save it with torch.save\(net.state_dict\(\), path\)"),
     "peft": (adapted, r"save_model\(model.merge_and_unload\(\), folder\)"),
     "within peft": (lambda net: adapted(net).base_model.model, r"merge_and_unload\(\) of the PeftModel"),
     "exported": (lambda net: torch.export.export(net.eval(), (torch.zeros(1, 3, 32, 32),)).module(), r"torch.export.save\("),
@@ -579,7 +579,7 @@ def test_a_folder_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     save_model(net, tmp_path)
     cfg = json.loads((tmp_path / "config.json").read_text())["resnetlib"]
     edited(tmp_path, resnetlib={**cfg, "spec": {**cfg["spec"], "join": "add"}})
-    with pytest.raises(ValueError, match="contradicts itself"):
+    with pytest.raises(ValueError, match=r"config.json and the header of the weights differ"):
         create_model(tmp_path)
 
 

@@ -18,18 +18,18 @@ def test_wrappers_and_prefixes_come_off_in_any_order() -> None:
     assert unwrap({"state_dict_ema": {"a": torch.ones(1)}, "state_dict": state}).keys() == {"a"}
     endless: dict[str, object] = {}
     endless["model"] = endless
-    with pytest.raises(ValueError, match="expected a state dict of tensors alone"):
+    with pytest.raises(ValueError, match="expected a state dict with tensors only"):
         unwrap(endless)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (torch.zeros(1).expand(10**9), "says that it is .1000000000,., and holds fewer numbers"),
-        (torch.zeros(2, dtype=torch.complex64), "no plain tensor of numbers"),
-        (torch.zeros(2).to_sparse(), "no plain tensor of numbers"),
-        (torch.zeros(2, device="meta"), "no plain tensor of numbers"),
-        ("text", "tensors alone, got 1 tensors and the keys"),
+        (torch.zeros(1).expand(10**9), "holds fewer numbers than its shape, .1000000000,."),
+        (torch.zeros(2, dtype=torch.complex64), "not a plain tensor of numbers"),
+        (torch.zeros(2).to_sparse(), "not a plain tensor of numbers"),
+        (torch.zeros(2, device="meta"), "not a plain tensor of numbers"),
+        ("text", "tensors only, got 1 tensors and the keys"),
     ],
 )
 def test_what_is_no_tensor_of_numbers_is_refused(value: object, message: str) -> None:

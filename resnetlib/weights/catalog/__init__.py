@@ -12,7 +12,7 @@ from types import MappingProxyType
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
 from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select, timm_advice
-from resnetlib.weights.catalog.tables import builders, default_tag
+from resnetlib.weights.catalog.tables import builders, timm_default_tag
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
@@ -80,7 +80,7 @@ def describe(full_name: str) -> PretrainedConfig:
         The pretrained config.
 
     Raises:
-        ValueError: if there are no such weights; the message lists the closest names, or the tags of a network.
+        ValueError: if there are no such weights; the message lists the closest names, or the network's tags.
         TypeError: if the name is not a str.
 
     Example:
@@ -94,13 +94,14 @@ def describe(full_name: str) -> PretrainedConfig:
         raise InputTypeError(f"the weights' full name must be a str, got {type(full_name).__name__}")
     if full_name in pretrained_configs():
         return pretrained_configs()[full_name]
+    network = full_name.partition(".")[0]
+    tags = tags_of(network)
     if full_name in SPECS:
-        tags = tags_of(full_name)
         if not tags:
             raise InputError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
         raise InputError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
     check_not_exported(full_name)
-    own = [f"{network}.{tag}" for network in [full_name.partition(".")[0]] for tag in tags_of(network)]
+    own = [f"{network}.{tag}" for tag in tags]
     near = nearest(full_name, own or pretrained_configs()) or own or ["see list_pretrained()"]
     raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}{'' if own else timm_advice(full_name)}")
 
@@ -124,7 +125,7 @@ def tags_of(name: str) -> list[str]:
     """
     names = (full_name.partition(".") for full_name in pretrained_configs())
     tags = natural_order(tag for network, _, tag in names if network == name)
-    default = default_tag(name)
+    default = timm_default_tag(name)
     return sorted(tags, key=lambda tag: (tag != default, (name, tag) not in EMBEDDED))
 
 
@@ -143,7 +144,7 @@ def read_embedded(name: str, tag: str) -> WeightsFile:
     """
     if (name, tag) not in EMBEDDED:
         own = [tag for network, tag in EMBEDDED if network == name]
-        raise InputError(f"the package has no weights {tag!r} for {name}, but {own or 'none'}")
+        raise InputError(f"the package has no weights {tag!r} for {name}; it has {own or 'none'}")
     source = EMBEDDED[name, tag]
     with as_file(_resource(source.file)) as path:
         if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:

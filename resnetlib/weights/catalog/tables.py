@@ -12,7 +12,7 @@ from importlib.resources import files
 from math import floor
 from typing import Any, cast
 
-from resnetlib.config import HubFile, Preprocessing, PretrainedConfig, Source, UrlFile
+from resnetlib.config import MEAN_STD, HubFile, Preprocessing, PretrainedConfig, Source, UrlFile
 from resnetlib.models.catalog import SPECS
 
 Row = dict[str, str]
@@ -40,19 +40,21 @@ def builders() -> dict[str, Callable[[], PretrainedConfig]]:
     return {f"{row['name']}.{row['tag']}": partial(build, row) for table, build in tables.items() for row in _rows(f"{table}.tsv")}
 
 
-def default_tag(name: str) -> str:
-    """Return timm's default tag for a network, which its package publishes for ImageNet names alone; "" for others."""
+def timm_default_tag(name: str) -> str:
+    """Return timm's default tag for a network with an ImageNet name; "" for others."""
     return _row("networks.tsv", name).get("default", "")
 
 
+@cache
 def imagenet_classes() -> tuple[str, ...]:
     """Return the 1000 class names in the order of the logits, in torchvision's wording."""
-    return _imagenet_columns()[1]
+    return tuple(line.split("\t")[1] for line in _lines("imagenet_classes.tsv"))
 
 
+@cache
 def imagenet_ids() -> tuple[str, ...]:
     """Return the 1000 WordNet identifiers in the order of the logits; they are also the names of the data set's folders."""
-    return _imagenet_columns()[0]
+    return tuple(line.split("\t")[0] for line in _lines("imagenet_classes.tsv"))
 
 
 @cache
@@ -62,7 +64,7 @@ def sha256_sums() -> dict[str, str]:
 
 
 def url_file(url: str, *, dialect: str, mib: float | None = None) -> UrlFile:
-    """Return the source for a URL `.../name-xxxxxxxx.ext`, with its full SHA-256 if known, otherwise the digits in its name."""
+    """Return the source for a URL `.../name-xxxxxxxx.ext`, with its full SHA-256 if known, or else the digits in its name."""
     file = url.rpartition("/")[2]
     return UrlFile(url=url, sha256=sha256_sums().get(file) or file.rpartition("-")[2].partition(".")[0], mib=mib, dialect=dialect)
 
@@ -105,12 +107,11 @@ def _torchvision(row: Row) -> PretrainedConfig:
 
 
 def _timm(row: Row) -> PretrainedConfig:
-    """`size` is timm's `input_size`; some weights have a larger `test_input_size` too."""
-    name, tag, size = row["name"], row["tag"], int(row["size"])
-    preprocess = Preprocessing.named("imagenet", resize=floor(size / float(row["crop_pct"])), size=size)
-    preprocess = replace(preprocess, interpolation=cast("Any", row["interpolation"]))
-    if row["mean_std"] == "half":
-        preprocess = replace(preprocess, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    name, tag, size = row["name"], row["tag"], int(row["size"])  # timm's input_size; some have a larger test_input_size too
+    mean, std = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)) if row["mean_std"] == "half" else MEAN_STD["imagenet"]
+    interpolation = cast("Any", row["interpolation"])
+    resize = floor(size / float(row["crop_pct"]))
+    preprocess = Preprocessing(resize=resize, size=size, mean=mean, std=std, interpolation=interpolation)
     dialect = "timm-resnetv2" if name.startswith("preact_") else "timm"
     sources: list[Source] = [HubFile(repo=f"timm/{name.replace('preact_resnet', 'resnetv2_')}.{tag}", dialect=dialect)]
     if row["url"]:
@@ -121,15 +122,14 @@ def _timm(row: Row) -> PretrainedConfig:
 
 
 def _transformers(row: Row) -> PretrainedConfig:
-    """Microsoft's weights, which Hugging Face converted from timm's; their preprocessor_config.json is ConvNeXT's."""
-    preprocess = replace(Preprocessing.named("imagenet", resize=256, size=224), interpolation="bicubic")
+    preprocess = replace(Preprocessing.named("imagenet", resize=256, size=224), interpolation="bicubic")  # as for ConvNeXT
     source = HubFile(repo=row["repo"], file=row["file"], dialect="transformers")
     origin = "timm, converted by Hugging Face"
     return _imagenet(row, preprocess, "transformers", license=row["license"], origin=origin, sources=(source,))
 
 
 def _imagenet(row: Row, preprocess: Preprocessing, by: str, **described: Any) -> PretrainedConfig:
-    """Build the config of weights for ImageNet-1k; `by` is who measured the accuracy."""
+    """Build the config of weights for ImageNet-1k, whose accuracy was measured by `by`."""
     top1, size = _float(row.get("top1")), preprocess.size
     network = _row("networks.tsv", row["name"])
     return PretrainedConfig(
@@ -150,12 +150,6 @@ def _imagenet(row: Row, preprocess: Preprocessing, by: str, **described: Any) ->
 
 def _float(text: str | None) -> float | None:
     return float(text) if text else None
-
-
-@cache
-def _imagenet_columns() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    ids, names = zip(*(line.split("\t") for line in _lines("imagenet_classes.tsv")), strict=True)
-    return ids, names
 
 
 @cache

@@ -67,7 +67,7 @@ def infer_compression(pairs: Iterable[tuple[int, int]]) -> float:
 
 @cache
 def _names() -> Mapping[Spec, str]:
-    return {canonical_spec(spec): name for name, spec in reversed(list(SPECS.items()))}
+    return {canonical_spec(spec): name for name, spec in reversed(list(SPECS.items()))}  # of two names, the first
 
 
 def name_of(spec: Spec) -> str:
@@ -81,14 +81,12 @@ def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], unknown: Seq
     `num_batches_tracked` may be missing, as in old files.
     """
     both = [(key, own[key], given[key]) for key in own if key in given]
+    integers = [f"{key} ({b.dtype})" for key, a, b in both if a.is_floating_point() and not b.is_floating_point()]
     return [
         *listed("missing", [key for key in own if key not in given and not key.endswith("num_batches_tracked")]),
         *listed("unexpected", [*unknown, *(key for key in given if key not in own)]),
         *listed("of another shape", [f"{key} {tuple(b.shape)}, not {tuple(a.shape)}" for key, a, b in both if a.shape != b.shape]),
-        *listed(
-            "no floating numbers",
-            [f"{key} ({b.dtype})" for key, a, b in both if a.is_floating_point() and not b.is_floating_point()],
-        ),
+        *listed("not floating", integers),
     ]
 
 

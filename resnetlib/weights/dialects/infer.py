@@ -65,12 +65,12 @@ def infer_spec(state: RecognizedState | Mapping[str, Tensor], *, dialect: str | 
     if dialect is not None:
         wanted = resolve_dialect(dialect)
         if wanted not in found.dialects:
-            raise InputError(f"these are the names of {' or '.join(found.dialects)}, and not of dialect={dialect!r}")
+            raise InputError(f"these are the names of {' or '.join(found.dialects)}, not of dialect={dialect!r}")
         found = replace(found, dialects=(wanted,))
     specs = fitting_specs(found)
     if len(specs) > 1:
         raise InputError(_choices(specs, found.dialects))
-    return Inferred(spec=specs[0], num_classes=found.num_classes, in_chans=found.in_chans)
+    return Inferred(specs[0], found.num_classes, found.in_chans)
 
 
 def fitting_specs(found: RecognizedState) -> list[Spec]:
@@ -82,7 +82,7 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
         raise InputError(f"no known network has more than {_MOST_TENSORS} tensors, got {len(found.state)}")
     specs = _candidates(found)
     if wrong := misfits(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
-        raise InputError("\n".join([f"these tensors come nearest to those of {specs[0]}, but do not fit:", *wrong]))
+        raise InputError("\n".join([f"the tensors resemble those of {specs[0]}, but do not fit:", *wrong]))
     fitting = _of_dialects(specs, found.dialects)
     if not fitting:
         raise InputError(unsupported_reason(specs[0], found.dialects[0]))
@@ -91,11 +91,9 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
 
 def nearest_name(found: RecognizedState) -> str | None:
     """Return the name of the known network with these blocks, even if other tensors are missing; None if there is none."""
-    try:
-        specs = _candidates(found)
-    except ValueError:
-        return None
-    return next(filter(None, map(name_of, _of_dialects(specs, found.dialects))), None)
+    with suppress(ValueError):
+        return next(filter(None, map(name_of, _of_dialects(_candidates(found), found.dialects))), None)
+    return None
 
 
 def _of_dialects(specs: Iterable[Spec], dialects: Sequence[str]) -> list[Spec]:
@@ -152,7 +150,7 @@ def _resnet_specs(shapes: Shapes) -> list[Spec]:
     stem_norms = (False, True) if norm == "none" else ("bn1.weight" in shapes and orders == ["pre"],)
     strides: tuple[StrideIn, ...] = ("3x3", "1x1") if bottleneck else ("3x3",)
     joins = _joins_and_shortcuts(shapes, depths, bottleneck=bottleneck, fixup=fixup)
-    base = ResNetSpec(
+    base = ResNetSpec(  # its errors, unlike those of the variants, are reported
         block="bottleneck" if bottleneck else "basic",
         depths=depths,
         widths=widths,
@@ -252,9 +250,5 @@ def _choices(specs: Sequence[Spec], dialects: Sequence[str]) -> str:
         settling = [repr(dialect) for dialect in dialects if _of_dialects(specs, [dialect]) == [spec]]
         how = "; ".join(filter(None, (name_of(spec), f"dialect={' or '.join(settling)}" if settling else "")))
         lines.append("  " + ", ".join(f"{name}={getattr(spec, name)!r}" for name in differ) + (f" ({how})" if how else ""))
-    return "\n".join(
-        [
-            *lines,
-            "Say which one it is: give its name, with the file as weights= or --weights, or its spec, or a dialect.",
-        ]
-    )
+    lines.append("Say which one it is: give its name, with the file as weights= or --weights, or its spec, or a dialect.")
+    return "\n".join(lines)

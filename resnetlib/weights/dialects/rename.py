@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product, takewhile
+from itertools import product
 
 from torch import Tensor
 
@@ -40,17 +40,12 @@ class RecognizedState:
     @property
     def num_classes(self) -> int:
         """Number of logits; 0 without a classifier."""
-        weight = self.state.get(f"{self.classifier}.weight")
+        weight = self.state.get(f"{_classifier_of(self.family)}.weight")
         if weight is None:
             return 0
         if weight.ndim != 2 or not len(weight):
             raise InputError(f"the classifier must be a matrix (classes, features), got {tuple(weight.shape)}")
         return len(weight)
-
-    @property
-    def classifier(self) -> str:
-        """Name of the classifier."""
-        return classifier_of(self.family)
 
     @property
     def first_conv(self) -> str:
@@ -64,26 +59,24 @@ class RecognizedState:
         return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
 
 
-def classifier_of(family: Family) -> str:
-    """Return the canonical name of a family's classifier."""
+def _classifier_of(family: Family) -> str:
     return "classifier" if family == "densenet" else "fc"
 
 
 @cache
 def _compile(rules: tuple[Rule, ...], backwards: bool) -> list[tuple[re.Pattern[str], str, dict[str, int]]]:
-    """Return each rule as a pattern, a format string for the new name, and what to add to each number."""
+    """Return each rule as a pattern, a format string for the new name, and the shift of each number that changes."""
     compiled = []
     for rule in rules:
         source, target = reversed(rule) if backwards else rule
-        offsets, shifts, pattern, end = {}, {}, "", 0
+        offsets, pattern, end = {}, "", 0
         for field in _FIELD.finditer(source):
             letter, literal = field[1], re.escape(source[end : field.start()])
             group = f"(?P={letter})" if letter in offsets else f"(?P<{letter}>{_LEAF if letter == 'p' else _NUMBER})"
             pattern, end = pattern + literal + group, field.end()
             offsets[letter] = int(field[2] or 0)
-        for field in _FIELD.finditer(target):
-            if shift := int(field[2] or 0) - offsets[field[1]]:
-                shifts[field[1]] = shift
+        shifts = {field[1]: int(field[2] or 0) - offsets[field[1]] for field in _FIELD.finditer(target)}
+        shifts = {letter: shift for letter, shift in shifts.items() if shift}
         compiled.append((re.compile(pattern + re.escape(source[end:])), _FIELD.sub(r"{\1}", target), shifts))
     return compiled
 
@@ -140,14 +133,13 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
     for name in DIALECTS if dialect is None else [resolve_dialect(dialect)]:
         for table in DIALECTS[name]:
             tables.setdefault(table.rules, []).append((name, table))
-    state = selected = select_prefix(state, prefix)
-    networks = _network_prefixes(state, tables)
+    selected = select_prefix(state, prefix)
+    networks = _network_prefixes(selected, tables)
     if prefix is not None and "" in networks:
         networks = [""]
     if len(networks) > 1:
         raise InputError(f"it holds {len(networks)} networks: choose one, prefix={' or '.join(map(repr, networks))}")
-    if networks:
-        state = {key: tensor for key, tensor in state.items() if key.startswith(networks[0])}
+    state = {key: tensor for key, tensor in selected.items() if key.startswith(networks[0] if networks else "")}
     best: list[str | None] = [None] * len(state)
     owners: list[tuple[str, Table]] = []
     shared = ""
@@ -166,52 +158,48 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
     if table.conv_head and (weight := canonical.get("fc.weight")) is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
         canonical["fc.weight"] = weight[:, :, 0, 0]
     unknown = [key for key, name in zip(state, best, strict=True) if name is None]
-    classifier = classifier_of(table.family)
-    head = _sequential_head(unknown, table, shared) if f"{classifier}.weight" not in canonical else {}
-    linear = linear_in({key: state[name] for key, name in head.items()})
-    ignored = {key: tensor for key, tensor in selected.items() if key not in state}
-    if not head and f"{classifier}.weight" not in canonical:
-        linear = _head_beside(ignored, max((len(tensor) for tensor in canonical.values() if tensor.ndim == 1), default=0))
-    canonical |= {f"{classifier}.{leaf}": tensor for leaf, tensor in linear.items()}
+    ignored = [key for key in selected if key not in state]
+    classifier = _classifier_of(table.family)
+    head: dict[str, str] = {}  # what follows the classifier's name, such as "1.weight" -> name
+    linear: dict[str, str] = {}
+    if f"{classifier}.weight" not in canonical:
+        if weight_name := rename(f"{classifier}.weight", table.rules, backwards=True):
+            base = shared + weight_name.removesuffix("weight")
+            head = {key[len(base) :]: key for key in unknown if key.startswith(base)}
+        linear = _linear_in(head, selected) if head else _linear_beside(ignored, selected, canonical)
+        canonical |= {f"{classifier}.{leaf}": selected[key] for leaf, key in linear.items()}
+    taken = {*head.values(), *linear.values()}
     return RecognizedState(
         dialects=tuple(dict.fromkeys(name for name, _ in owners)),
         family=table.family,
         state=canonical,
-        unknown=tuple(key for key in unknown if key not in head.values()),
-        ignored=tuple(key for key, tensor in ignored.items() if not any(tensor is taken for taken in linear.values())),
+        unknown=tuple(key for key in unknown if key not in taken),
+        ignored=tuple(key for key in ignored if key not in taken),
         head=() if linear else tuple(head.values()),
     )
 
 
-def _sequential_head(unknown: Iterable[str], table: Table, shared: str) -> dict[str, str]:
-    """Return the unknown names within a dialect's classifier, by what follows the classifier's name: `1.weight`."""
-    weight = rename(f"{classifier_of(table.family)}.weight", table.rules, backwards=True)
-    if weight is None:
+def _linear_in(head: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return "weight" and "bias" -> name for the only linear layer of a `Sequential`; {} if there are other tensors."""
+    layers = {key.partition(".")[0] for key in head}
+    found = {key.partition(".")[2]: name for key, name in head.items()}
+    if len(layers) > 1 or not layers.pop().isdecimal() or not {"weight"} <= found.keys() <= {"weight", "bias"}:
         return {}
-    base = shared + weight.removesuffix("weight")
-    return {key[len(base) :]: key for key in unknown if key.startswith(base)}
+    return found if state[found["weight"]].ndim == 2 else {}
 
 
-def _head_beside(ignored: Mapping[str, Tensor], features: int) -> dict[str, Tensor]:
-    """Return weight and bias of a linear layer for this number of features, if it stands beside `backbone.`; else {}."""
-    for name in ("head", "fc", "classifier", "linear"):
-        found = {key.partition(".")[2]: tensor for key, tensor in ignored.items() if key.partition(".")[0] == name}
-        if found.keys() == {"weight", "bias"} and found["weight"].ndim == 2 and found["weight"].shape[1] == features:
+def _linear_beside(ignored: Iterable[str], state: Mapping[str, Tensor], body: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return "weight" and "bias" -> name for a linear layer that takes the features of a network under `backbone.`; else {}."""
+    features = max((len(tensor) for tensor in body.values() if tensor.ndim == 1), default=0)
+    for layer in ("head", "fc", "classifier", "linear"):
+        found = {key.partition(".")[2]: key for key in ignored if key.partition(".")[0] == layer}
+        if found.keys() == {"weight", "bias"} and state[found["weight"]].shape[1:] == (features,):
             return found
     return {}
 
 
-def linear_in(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weight and bias of the only linear layer among the tensors of a `Sequential`; {} if there are others."""
-    layers = {key.partition(".")[0] for key in head}
-    weight = head.get(f"{next(iter(layers), '')}.weight")
-    if len(layers) != 1 or weight is None or weight.ndim != 2 or any(not re.fullmatch(r"\d+\.(weight|bias)", key) for key in head):
-        return {}
-    return {key.partition(".")[2]: tensor for key, tensor in head.items()}
-
-
 def _network_prefixes(state: Mapping[str, Tensor], tables: Iterable[tuple[Rule, ...]]) -> list[str]:
-    """Return the prefixes under which there are a first convolution and the first block's, by the names of any dialect."""
+    """Return the prefixes of a first convolution and the first block's, by the names of any dialect."""
     prefixes: dict[str, str] = {}  # name of the first convolution -> shortest prefix
     for rules, (first, block) in product(tables, _FIRST_TENSORS):
         stem, inside = rename(first, rules, backwards=True), rename(block, rules, backwards=True)
@@ -240,9 +228,9 @@ def select_prefix(state: Mapping[str, Tensor], prefix: str | None, *, source: st
 
 def _prefixes(keys: Collection[str]) -> list[str]:
     """Return the prefixes that all names share, such as "", "model." and "model.encoder.", the shortest first."""
-    ends = [key.split(".", _MAX_PREFIX)[:-1] for key in (min(keys), max(keys))]
-    parts = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*ends, strict=False))]
-    return ["".join(f"{part}." for part in parts[:n]) for n in range(len(parts) + 1)]
+    first, last = min(keys), max(keys)
+    prefixes = [first[: dot.end()] for dot in re.finditer(r"\.", first)][:_MAX_PREFIX]
+    return ["", *(prefix for prefix in prefixes if last.startswith(prefix))]
 
 
 def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[str, Tensor]:
@@ -286,7 +274,7 @@ def unsupported_reason(spec: Spec, dialect: str) -> str | None:
 def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: bool = False) -> None:
     """Raise ValueError if none of a state dict's dialects has the network that it is loaded into.
 
-    `by_name` means that only a name tells what network it is. This is not enough if the bottlenecks of a dialect can have their
+    `by_name` means that the spec is known from a name only. This is not enough if the bottlenecks of a dialect can have their
     stride in either convolution.
     """
     if found.unknown:
@@ -300,8 +288,8 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
     both = [dialect for dialect in found.dialects if unsupported_reason(other, dialect) is None]
     if both:
         raise InputError(
-            f"{source} have the names of {both[0]}, whose networks take the stride in the 3x3 or in the 1x1 convolution, and "
-            "nothing tells which: say it with load_file(path, spec=...), stride_in='3x3' or stride_in='1x1' in the spec"
+            f"{source} have the names of {both[0]}, whose networks take the stride in the 3x3 or in the 1x1 convolution, and it is "
+            "unknown which: use load_file(path, spec=...), with stride_in='3x3' or stride_in='1x1' in the spec"
         )
 
 
@@ -318,17 +306,16 @@ def _table_for(spec: Spec, dialect: str) -> Table | str:
     name = resolve_dialect(dialect)
     family: Family = "densenet" if isinstance(spec, DenseNetSpec) else "preact" if spec.order == "pre" else "resnet"
     problems: list[list[str]] = []
-    for table in DIALECTS[name]:
-        if table.family == family:
-            found: list[str] = [
-                f"{field} must be {' or '.join(map(repr, accepted))}, got {getattr(spec, field)!r}"
-                for field, accepted in table.limits.items()
-                if not any(_may_be(spec, field, value) for value in accepted)
-            ]
-            found += filter(None, [table.check(spec)])
-            if not found:
-                return table
-            problems.append(found)
+    for table in (table for table in DIALECTS[name] if table.family == family):
+        found = [
+            f"{field} must be {' or '.join(map(repr, accepted))}, got {getattr(spec, field)!r}"
+            for field, accepted in table.limits.items()
+            if not any(_may_be(spec, field, value) for value in accepted)
+        ]
+        found += filter(None, [table.check(spec)])
+        if not found:
+            return table
+        problems.append(found)
     if not problems:
         return f"{name} has no network of this family, {family}"
     fewest = min(problems, key=len)

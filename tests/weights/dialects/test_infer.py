@@ -116,7 +116,7 @@ def test_what_is_ambiguous_and_what_settles_it() -> None:
     theirs = to_dialect(padded, spec_of("cifar_resnet20"), "akamaster")
     assert infer_spec(theirs).spec == spec_of("cifar_resnet20")
     assert nearest_name(recognize_dialect(theirs)) == "cifar_resnet20"
-    with pytest.raises(ValueError, match="these are the names of resnetlib, and not of dialect='akamaster'"):
+    with pytest.raises(ValueError, match="these are the names of resnetlib, not of dialect='akamaster'"):
         infer_spec(recognize_dialect(known_state("preact_resnet18")), dialect="akamaster")
 
 

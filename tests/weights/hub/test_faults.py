@@ -38,14 +38,14 @@ HUB = [
     ("reset", "GET", DownloadError, "cannot be downloaded from http"),
     ("half", "GET", DownloadError, "cannot be downloaded from http"),
     ("redirect", "HEAD", DownloadError, "redirects"),
-    ("no-hub", "HEAD", DownloadError, "answers, but not as a hub does. Check HF_ENDPOINT"),
+    ("no-hub", "HEAD", DownloadError, "does not answer as a hub does. Check HF_ENDPOINT"),
     ("huge", "HEAD", DownloadError, "has more than 8,589,934,592 bytes"),
     ("flip", "GET", DamagedFileError, "A second download did not help: report it to the publisher"),
     ("truncate", "GET", DamagedFileError, "A second download did not help"),
-    ("short", "GET", DamagedFileError, "has another size than .* announced. A second download did not help"),
+    ("short", "GET", DamagedFileError, "does not have the size that .* announced. A second download did not help"),
 ]
 URL = [
-    ("401", DownloadError, "the server answered 401. It may have moved"),
+    ("401", DownloadError, "the server answered 401. The file may have moved"),
     ("403", DownloadError, "the server answered 403"),
     ("404", NotFoundError, "is not there: the server answered 404"),
     ("410", NotFoundError, "is not there: the server answered 410"),

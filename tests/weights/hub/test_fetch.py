@@ -171,7 +171,7 @@ def test_offline_a_missing_file_is_named_with_the_way_to_get_it(
         message = str(caught.value)
         assert remote.part in message
         assert str(remote.folder / ("hf/hub" if remote.kind == "hub" else "torch/hub/checkpoints")) in message
-        assert "HF_HUB_OFFLINE forbids to download it" in message
+        assert "HF_HUB_OFFLINE forbids downloads" in message
         assert "`resnetlib weights fetch NAME`" in message
         assert "pass the path of a file" in message
     assert remote.hub.seen == []
@@ -181,7 +181,7 @@ def test_offline_a_damaged_file_is_rejected(remote: Remote, offline: pytest.Monk
     path = fetch(remote.source).path
     path.write_bytes(bytes(len(remote.content)))
     offline.go(True)  # type: ignore[attr-defined]
-    with pytest.raises(DamagedFileError, match=r"is damaged in .* HF_HUB_OFFLINE forbids to download it"):
+    with pytest.raises(DamagedFileError, match=r"is damaged in .* HF_HUB_OFFLINE forbids downloads"):
         fetch(remote.source)
 
 
