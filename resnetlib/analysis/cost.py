@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def _measure(name: str, section: nn.Sequential, x: Tensor, kept: dict[StorageWea
     """Run two images through a part; return its cost for one, and its output. `kept` collects all tensors in memory."""
     activations = macs = saved = 0
 
-    def count_outputs(module: nn.Module, args: object, output: Tensor) -> None:
+    def count_outputs(module: Any, args: object, output: Tensor) -> None:
         nonlocal activations, macs
         activations += output.numel()
         macs += output.numel() * module.weight[0].numel()  # one for each weight of the output's channel

@@ -4,11 +4,13 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import call, right, wrong
 from PIL import Image
 
@@ -139,16 +141,17 @@ def test_files_that_cannot_be_used(photos: Path, tmp_path: Path) -> None:
     assert "the preprocessing is unknown" in wrong("evaluate", foreign, "--data", photos)
 
 
-def bench(*arguments: object) -> str:
-    """Run `resnetlib bench` in a process of its own, since it sets the number of threads."""
-    command = [sys.executable, "-m", "resnetlib", "bench", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode in (0, 1), done.stderr
-    return done.stdout if done.returncode == 0 else done.stderr
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restore the number of threads, which `resnetlib bench` sets."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
+@pytest.mark.usefixtures("threads")
 def test_bench_of_a_file(tiny: Path, tmp_path: Path) -> None:
-    out = bench(tiny, "--rounds", 2, "--batch", "1,3", "--threads", 1, "--out", tmp_path / "bench.json")
+    out = right("bench", tiny, "--rounds", 2, "--batch", "1,3", "--threads", 1, "--out", tmp_path / "bench.json")
     header, *lines = out.splitlines()
     assert header.split()[:4] == ["network", "by", "img/s", "at"]
     assert [line.split()[:2] for line in lines[: len(RUNTIMES)]] == [["cifar_resnet20", runtime] for runtime in RUNTIMES]
@@ -164,18 +167,20 @@ def test_bench_of_a_file(tiny: Path, tmp_path: Path) -> None:
         assert row["peak_mib"] is None or 10 < row["peak_mib"] < 1000
 
 
+@pytest.mark.usefixtures("threads")
 def test_bench_says_what_fails(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "wrong.onnx", weight=np.ones((3, 4, 1, 1), np.float32))  # for four channels
-    assert f"{RUNTIMES[0]} cannot run {path}: " in bench(path)
+    assert f"{RUNTIMES[0]} cannot run {path}: " in wrong("bench", path)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("threads")
 def test_bench_of_a_network_beside_torchvisions(tmp_path: Path) -> None:
     from resnetlib import spec_of
 
     about = onnx_files.metadata(name="resnet18", spec=json.loads(spec_of("resnet18").to_json()))
     same = onnx_files.write(tmp_path / "same.onnx", about=about)
-    bench("resnet18", same, "--rounds", 1, "--batch", "1", "--out", tmp_path / "bench.json")
+    right("bench", "resnet18", same, "--rounds", 1, "--batch", "1", "--out", tmp_path / "bench.json")
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
     kinds = [row["by"] for row in rows if row["by"] != "optimize"]
     assert kinds == ["torchvision", "eager", *RUNTIMES]
