@@ -14,7 +14,7 @@ from resnetlib.config import spec_from_dict
 from resnetlib.data import is_cifar10
 from resnetlib.disk import read_file
 from resnetlib.distributed import is_main_process
-from resnetlib.errors import InputError, naming
+from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
 from resnetlib.train.data import find_train_and_test
@@ -46,8 +46,10 @@ def read_recipe(name: str, changes: dict[str, Any]) -> Recipe:
     """Return a recipe by its name or from a JSON file, with changes."""
     if name in RECIPES or not Path(name).exists():
         return recipe_of(name, **changes)
-    with naming(name):
-        return change_recipe(recipe_from_json(read_file(name, 2**20).decode(errors="replace")), **changes)
+    try:
+        return change_recipe(recipe_from_json(read_file(name, 2**20).decode()), **changes)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
