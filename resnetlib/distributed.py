@@ -1,4 +1,4 @@
-"""Share work among the processes that torchrun started, or run in this one alone."""
+"""Share work among the processes of torchrun, or work alone in this process."""
 
 import os
 from collections.abc import Iterator
@@ -37,10 +37,6 @@ class Processes:
             dist.all_reduce(total)
         return total.to(values.device)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the elementwise mean over the processes."""
-        return self.sum(values) / self.world_size
-
     def gather(self, value: T) -> list[T]:
         """Return the value of each process, in order of rank."""
         values = [value] * self.world_size
@@ -62,10 +58,10 @@ class Processes:
 
 @contextmanager
 def process_group(device: torch.device, backend: str | None = None) -> Iterator[Processes]:
-    """Join the existing process group, or create the one that torchrun asks for; without either, work alone.
+    """Join the existing process group, or under torchrun create one; without either, work alone.
 
     Under torchrun, a process that uses CUDA takes the GPU of its local rank. The backend of a new group is by default NCCL on CUDA
-    and Gloo elsewhere. The block ends a group that was created here.
+    and Gloo elsewhere. A group that was created here ends with the block.
     """
     exists = dist.is_available() and dist.is_initialized()
     if not exists and not (dist.is_available() and dist.is_torchelastic_launched()):

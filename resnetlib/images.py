@@ -27,12 +27,8 @@ T = TypeVar("T")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 """torchvision's list of image files, and GIF, JFIF and AVIF."""
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""The accepted formats, besides AVIF where Pillow has it, whatever a file's name is. Pillow has others, one of which starts a
-program."""
-
-_MAX_RATIO = 100
-"""The largest ratio of an image's sides: preprocessing enlarges the shorter one to a fixed size."""
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has others, one of which starts a program
+_MAX_RATIO = 100  # of an image's sides: preprocessing enlarges the shorter one to a fixed size
 
 
 def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
@@ -117,14 +113,15 @@ def open_image(image: object, *, exif: bool = True) -> Any:
         raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
 
 
-def count_workers(workers: int | None) -> int:
-    """Return the number of workers that read images, by default one per core, up to 8.
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Raises ValueError unless `workers` is None or an int of at least 0.
-    """
+
+def count_workers(workers: int | None) -> int:
+    """Return the number of workers that read images, by default one per core, up to 8; raise ValueError for other types."""
     if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(8, cores)
+        return min(8, count_cores())
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
         raise InputError(f"workers must be None or an int, 0 or more, got {workers!r}")
     return workers

@@ -34,8 +34,7 @@ Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 Model = Network | OnnxModel | str | Path
 
-_BATCH = 32
-"""Images in a batch of `classify`."""
+_BATCH = 32  # images in a batch of `classify`
 
 
 def transform_for(net: Network, *, exif: bool = True) -> "Compose":
@@ -117,11 +116,13 @@ def classify(
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, least=1)
+    options = {"exif": exif} if isinstance(preprocess, Preprocessing) else {}
     several, alone = as_sequence(images)
     like, predictions = next(net.parameters()), list[list[Prediction]]()
     with evaluating(net):
         for start in range(0, len(several), _BATCH):
-            x = torch.stack([_as_input(preprocess, image, exif) for image in several[start : start + _BATCH]])
+            batch = several[start : start + _BATCH]
+            x = torch.stack([preprocess(open_image(image, exif=exif), **options) for image in batch])
             predictions += rank(net(x.to(like.device, like.dtype)).float().cpu().numpy(), net.classes, top)
     return predictions[0] if alone else predictions
 
@@ -130,14 +131,6 @@ def _check(net: object) -> None:
     """Raise TypeError for anything but a network, optimized or not."""
     if not isinstance(net, OptimizedNetwork):
         check_network(net)
-
-
-def _as_input(preprocess: Callable[..., Tensor], image: object, exif: bool) -> Tensor:
-    """Return a network's input for an image of any kind."""
-    image = open_image(image, exif=exif)
-    if isinstance(preprocess, Preprocessing):
-        return preprocess(image, exif=exif)  # type: ignore[arg-type]
-    return preprocess(image)
 
 
 def evaluate(
@@ -157,7 +150,7 @@ def evaluate(
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if there are no images, a label has no logit, or inputs are plainly pixels that were not preprocessed.
+        ValueError: if there are no images, a label has no logit, or inputs are pixels that were not preprocessed.
         TypeError: if `net` is not a network, or `batches` is a path.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
@@ -197,12 +190,12 @@ def evaluate(
 
 
 def _exported(model: OnnxModel | str | Path) -> OnnxModel:
-    """Open an .onnx file, unless it is open already."""
+    """Return an exported network; open it if it is a path."""
     if isinstance(model, OnnxModel):
         return model
     if not is_onnx(model):
         what = f"expected a network of this library, got {type(model).__name__}"
-        raise InputTypeError(f"{what}: of paths only that of an .onnx file can take its place, got {printable(model)}")
+        raise InputTypeError(f"{what}: a path must be that of an .onnx file, got {printable(model)}")
     return OnnxModel(model)
 
 
@@ -223,11 +216,11 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()
-    raise InputError("batches must be pairs of inputs (N, C, H, W) and labels (N,), with as many integers")
+    raise InputError("batches must be pairs of inputs (N, C, H, W) and integer labels (N,)")
 
 
 def _check_preprocessed(steps: object, x: Tensor) -> None:
-    """Raise ValueError for images whose values are those of pixels, from 0 to 255, instead of those of normalized ones."""
+    """Raise ValueError for images that look like pixels from 0 to 255, or from 0 to 1, instead of normalized ones."""
     if x.ndim != 4 or not x.numel():
         return
     mean, std = (steps.mean, steps.std) if isinstance(steps, Preprocessing) else MEAN_STD["imagenet"]
@@ -242,6 +235,6 @@ def _check_preprocessed(steps: object, x: Tensor) -> None:
 
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
-    """Use a network in eval mode, without gradients. Its modules return to their own modes once no thread uses it."""
+    """Use a network in eval mode, without gradients. Its modules return to their modes when no thread uses it any more."""
     with in_use(net, alone=False, training=False), torch.inference_mode():
         yield

@@ -46,15 +46,9 @@ class Evaluation:
 
 
 def rank(logits: "NDArray[Any]", classes: Sequence[str] | None, top: int) -> list[list[Prediction]]:
-    """Return the most probable classes of each image, the most probable first.
+    """Return the `top` most probable classes of each image, the most probable first, from logits `(N, classes)`.
 
-    Args:
-        logits: `(N, classes)`.
-        classes: names of the classes; ignored if they are not as many as the logits.
-        top: number of predictions per image.
-
-    Returns:
-        A list for each image.
+    The names of the classes are ignored if they are not as many as the logits.
     """
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The command line, `resnetlib`. A command's module is imported when the command is called."""
+"""The command line, `resnetlib`. Calling a command imports its module."""
 
 import gc
 import logging
@@ -34,10 +34,9 @@ _MAX_ERROR_LENGTH = 4_000
 
 
 class _Echo(logging.Handler):
-    """Print the library's messages, such as which weights it takes, on standard error."""
+    """Print the library's log messages, such as which weights it loads, on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a message, in the first process alone."""
         if os.environ.get("RANK", "0") == "0":
             tqdm.write(printable(record.getMessage(), _MAX_ERROR_LENGTH), file=sys.stderr)  # above a progress bar
             sys.stderr.flush()
@@ -52,7 +51,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 
 
 class _Commands(click.Group):
-    """A group that imports commands on demand, and reports the library's errors and Ctrl-C without a traceback."""
+    """A group that imports commands when they are called, and prints the library's errors and Ctrl-C without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -71,7 +70,6 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command."""
         logger = logging.getLogger("resnetlib")
         logger.addHandler(_ECHO)
         logger.setLevel(logging.INFO)
@@ -80,7 +78,7 @@ class _Commands(click.Group):
                 warnings.showwarning = _show_warning  # type: ignore[assignment]
                 return super().invoke(ctx)
         except BrokenPipeError as error:  # the reader of the output has ended, as in `resnetlib list | head -1`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail
             raise click.exceptions.Exit(141) from error  # the status that shells report for SIGPIPE
         except (ResnetlibError, OSError) as error:  # any other exception is a bug, and keeps its traceback
             raise click.ClickException(printable(error, _MAX_ERROR_LENGTH, lines=True)) from error

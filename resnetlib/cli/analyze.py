@@ -35,7 +35,7 @@ def analyze() -> None:
 
 
 def measurement(measure: Callable[..., Results]) -> click.Command:
-    """Turn a function `measure(net, batches, **options)` into a command that writes each result as JSON and PNG when it is yielded.
+    """Turn a function `measure(net, batches, **options)` into a command that writes each result that it yields as JSON and PNG.
 
     `measure` gets seed, out and precision if it has such parameters; without precision, it runs under autocast.
     """
@@ -51,13 +51,13 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
     @wraps(measure)
     def command(name: str, data: Path, batch: int, untrained: bool, **options: Any) -> None:
         out, wanted = options["out"], measure.__annotations__
-        weights, normalize, device = (options[key] for key in ("weights", "normalize", "device"))
+        network = {key: options[key] for key in ("weights", "normalize", "device", "prefix")}
         if not untrained:
-            net, _ = load(name, weights, normalize, device, options["prefix"])
-        elif weights:
-            raise InputError(f"--untrained and --weights {weights} exclude each other: give one of them")
+            net, _ = load(name, **network)
+        elif network["weights"]:
+            raise InputError(f"--untrained and --weights {network['weights']} exclude each other: give one of them")
         else:
-            net = _untrained_network(name, data, options["split"], normalize, device, options["seed"])
+            net = _untrained_network(name, data, options["split"], network["normalize"], network["device"], options["seed"])
         reading = {key: options[key] for key in ("split", "images", "workers", "exif")}
         batches = list(read_batches(net, data, batch, **reading)[1])
         out.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
 def _untrained_network(
     name: str, data: Path, split: str, normalize: Normalization | None, device: str | None, seed: int
 ) -> Backbone:
-    """Create a network with random weights, for the classes of these images."""
+    """Create a network with random weights for the classes of the images."""
     classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(evaluation_folder(data, split)[0]).classes
     torch.manual_seed(seed)
     net = create_model(name, num_classes=len(classes)).to(choose_device(device))
@@ -84,7 +84,7 @@ def _untrained_network(
 
 
 def _require_fp32(precision: str) -> None:
-    """Raise ValueError unless the precision is fp32, for analyses that compare a sum with its terms."""
+    """Raise ValueError unless the precision is fp32. Sums are compared with their terms."""
     if precision != "fp32":
         raise InputError(f"--precision {precision} would measure rounding errors: use fp32")
 
@@ -216,7 +216,7 @@ def shattered(net: Backbone, batches: Batches, seed: int) -> Results:
     """Do the gradients of NAME look like white noise? Their autocorrelation from image to image, and the rank of their matrix."""
     images = torch.cat([x for x, _ in batches])[:8]
     if len(images) < 2:
-        raise InputError("lines go from one image to the next: give two --images at least")
+        raise InputError("gradients are measured on lines between two images: set --images to 2 or more")
     lines = analysis.gradient_autocorrelation(net, images[: len(images) // 2 * 2], seed=seed)  # a line for each pair
     mean = lines.by_line.mean(0)
     click.echo(f"autocorrelation at lag 1: {mean[1]:.3f}; white noise {lines.white[1]:.3f}, brown {lines.brown[1]:.3f}")

@@ -1,4 +1,4 @@
-"""`resnetlib bench`: measure the speed, the memory and the cold start of networks. Exported ones are run without torch."""
+"""`resnetlib bench`: measure the speed, memory and cold start of networks. Exported networks run without torch."""
 
 import json
 import os
@@ -8,11 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
+from timeit import timeit
 from typing import Any, get_args
 
 import click
@@ -26,11 +28,10 @@ from resnetlib.deploy.onnx_file import is_onnx, read_onnx
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
+from resnetlib.images import count_cores
 from resnetlib.text import printable
 
-_SHORTEST = 0.02
-"""Seconds of a measurement: a network that takes less is run several times."""
-
+_SHORTEST = 0.02  # seconds of a measurement; a network that takes less runs several times
 _ANSWER = "from resnetlib.cli.bench import answer; answer()"
 
 Run = Callable[[], object]
@@ -38,31 +39,21 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contestant:
-    """Something that classifies images.
+    """A network and its runtime."""
 
-    Args:
-        network: name of the network, which contestants are compared by.
-        by: "torchvision", "eager", "optimize", or a runtime of .onnx files.
-        source: name of the network or of weights, or the path of an .onnx file.
-        shape: channels, height and width of the images.
-    """
-
-    network: str
-    by: str
-    source: str
-    shape: tuple[int, int, int]
+    network: str  # contestants with one name are compared
+    by: str  # "torchvision", "eager", "optimize", or a runtime of .onnx files
+    source: str  # the name of a network or of weights, or the path of an .onnx file
+    shape: tuple[int, int, int]  # channels, height and width of the images
 
     def prepare(self, threads: int) -> Callable[[int], Run]:
         """Load the network; return a function from the size of a batch to one that classifies such a batch of noise."""
-        noise = np.random.default_rng(0)
+        run, noise = self._load(threads), np.random.default_rng(0)
+        return lambda batch: partial(run, noise.standard_normal((batch, *self.shape), np.float32))
+
+    def _load(self, threads: int) -> Callable[[Any], object]:
         if self.by in get_args(Runtime):
-            model = OnnxModel(self.source, runtime=self.by, threads=threads)  # type: ignore[arg-type]
-
-            def exported(batch: int) -> Run:
-                x = noise.standard_normal((batch, *self.shape), np.float32)
-                return lambda: model(x)
-
-            return exported
+            return OnnxModel(self.source, runtime=self.by, threads=threads)  # type: ignore[arg-type]
         import torch
 
         torch.set_num_threads(threads)
@@ -79,16 +70,11 @@ class Contestant:
                 net = optimize(net)
         net.eval()
 
-        def eager(batch: int) -> Run:
-            x = torch.from_numpy(noise.standard_normal((batch, *self.shape), np.float32))
+        @torch.inference_mode()
+        def run(x: Any) -> object:
+            return net(torch.from_numpy(x))
 
-            @torch.inference_mode()
-            def run() -> object:
-                return net(x)
-
-            return run
-
-        return eager
+        return run
 
 
 @click.command()
@@ -101,18 +87,19 @@ def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, o
     """Measure how fast networks, weights and exported networks (.onnx files) classify, on noise and on the CPU.
 
     A network is measured as `create_model` returns it and as `optimize` does; an .onnx file in each runtime that is installed. If
-    torchvision has the network too, its speed is 1. The peak of the memory, and the time to the first answer, are those of a new
-    process for each.
+    torchvision has the network too, its speed is 1. The peak memory and the time to the first answer are those of a new process
+    for each.
     """
     batches = read_batches(batch)
-    threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    threads = threads or count_cores()
     contestants = find_contestants(what)
     with tqdm(total=len(contestants) * (1 + rounds * len(batches)), disable=None, unit="run") as progress:
         starts = [first_answer(each, threads, max(batches), progress) for each in contestants]
         seconds = time_in_turns(contestants, batches, rounds, threads, progress)
     rows = []
-    for i, each in enumerate(contestants):
-        twin = next((j for j, other in enumerate(contestants) if (other.by, other.network) == ("torchvision", each.network)), None)
+    twins = {each.network: i for i, each in enumerate(contestants) if each.by == "torchvision"}
+    for i, (each, (start, peak)) in enumerate(zip(contestants, starts, strict=True)):
+        twin = twins.get(each.network)
         speeds = {}
         for size in batches:
             own = seconds[size][i]
@@ -122,21 +109,19 @@ def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, o
                 "ms_per_image": 1000 * median(own) / size,
                 "over_torchvision": ratio,
             }
-        start, peak = starts[i]
-        rows.append(
-            {"network": each.network, "by": each.by, "source": each.source, "batches": speeds}
-            | {"cold_start_seconds": start, "peak_mib": peak}
-        )
-    about = {"processor": processor(), "threads": threads, "rounds": rounds, "versions": versions()}
+        figures = {"batches": speeds, "cold_start_seconds": start, "peak_mib": peak}
+        rows.append({"network": each.network, "by": each.by, "source": each.source, **figures})
+    found = versions()
+    about = {"processor": processor(), "threads": threads, "rounds": rounds, "versions": found}
     click.echo(table(rows, batches))
-    click.echo(f"\n{threads} threads of {about['processor']}; {', '.join(f'{k} {v}' for k, v in versions().items())}")
+    click.echo(f"\n{threads} threads of {about['processor']}; {', '.join(f'{k} {v}' for k, v in found.items())}")
     if out is not None:
         write_atomically(out, (json.dumps({**about, "rows": rows}, indent=1) + "\n").encode())
         click.echo(f"wrote {printable(out)}")
 
 
 def read_batches(text: str) -> list[int]:
-    """Return the sizes of batches in an option, each once."""
+    """Parse the sizes of batches; return each once."""
     try:
         sizes = list(dict.fromkeys(map(int, text.split(","))))
     except ValueError:
@@ -147,15 +132,12 @@ def read_batches(text: str) -> list[int]:
 
 
 def find_contestants(what: Sequence[str]) -> list[Contestant]:
-    """Return what is measured for these names and files, torchvision's network first."""
-    found: dict[Contestant, None] = {}
+    """Return the contestants for these names and files, each once, and one of torchvision for each network."""
+    found: dict[object, Contestant] = {}
     for name in what:
-        for contestant in _exported(name) if is_onnx(name) else _eager(name):
-            if contestant.by != "torchvision" or not any(
-                (each.by, each.network) == ("torchvision", contestant.network) for each in found
-            ):
-                found[contestant] = None
-    return list(found)
+        for each in _exported(name) if is_onnx(name) else _eager(name):
+            found.setdefault(("torchvision", each.network) if each.by == "torchvision" else each, each)
+    return [*found.values()]
 
 
 def _exported(path: str) -> Iterator[Contestant]:
@@ -199,7 +181,7 @@ def _twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Con
 def time_in_turns(
     contestants: Sequence[Contestant], batches: Sequence[int], rounds: int, threads: int, progress: Any
 ) -> dict[int, list[list[float]]]:
-    """Return the seconds for a batch of each size, of each contestant in each round."""
+    """Return the seconds for a batch: by its size, a list for each contestant with one entry per round."""
     prepared = [each.prepare(threads) for each in contestants]
     seconds: dict[int, list[list[float]]] = {}
     for size in batches:
@@ -207,29 +189,21 @@ def time_in_turns(
         repeats = []
         for run in runs:
             run()
-            repeats.append(max(1, round(_SHORTEST / _time(run, 1))))
+            repeats.append(max(1, round(_SHORTEST / timeit(run, number=1))))
         seconds[size] = [[] for _ in runs]
         for _ in range(rounds):
             for i, (run, times) in enumerate(zip(runs, repeats, strict=True)):
                 progress.set_description(f"{contestants[i].network}, {contestants[i].by}, batch {size}")
-                seconds[size][i].append(_time(run, times))
+                seconds[size][i].append(timeit(run, number=times) / times)
                 progress.update()
     return seconds
 
 
-def _time(run: Run, times: int) -> float:
-    start = time.perf_counter()
-    for _ in range(times):
-        run()
-    return (time.perf_counter() - start) / times
-
-
 def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
-    """Return the seconds until a new process has classified an image, and its peak of memory after a large batch, in MiB."""
+    """Return the seconds until a new process has classified an image, and its peak memory after a large batch, in MiB."""
     progress.set_description(f"{contestant.network}, {contestant.by}, cold start")
-    fields = [getattr(contestant, name) for name in ("network", "by", "source", "shape")]
     start = time.perf_counter()
-    command = [sys.executable, "-P", "-c", _ANSWER, json.dumps([fields, threads, batch])]
+    command = [sys.executable, "-P", "-c", _ANSWER, json.dumps([asdict(contestant), threads, batch])]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     with (
@@ -248,9 +222,9 @@ def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any
 
 
 def answer() -> None:
-    """Classify an image, and print a line; classify a batch, and print the peak of this process's memory, in MiB."""
-    (network, by, source, shape), threads, batch = json.loads(sys.argv[1])
-    prepare = Contestant(network=network, by=by, source=source, shape=tuple(shape)).prepare(threads)
+    """Classify an image, and print a line; classify a batch, and print this process's peak memory in MiB."""
+    fields, threads, batch = json.loads(sys.argv[1])
+    prepare = Contestant(**fields).prepare(threads)
     prepare(1)()
     print("answered", flush=True)
     prepare(batch)()
@@ -259,7 +233,7 @@ def answer() -> None:
 
 def peak_memory() -> float:
     """Return the largest resident memory of this process so far, in MiB; 0 where it is unknown."""
-    try:  # not of getrusage: its peak begins with that of the process that started this one
+    try:  # the peak of `getrusage` would include that of the parent process
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
     except (OSError, StopIteration):
@@ -282,7 +256,7 @@ def table(rows: Sequence[Any], batches: Sequence[int]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what was measured, where it is installed."""
+    """Return the versions of the installed packages that run networks."""
     found = {"resnetlib": __version__}
     for package in ("torch", "torchvision", "onnxruntime", "openvino"):
         try:

@@ -24,16 +24,11 @@ from resnetlib.data import (
 )
 from resnetlib.deploy import OnnxModel
 from resnetlib.distributed import choose_device
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, naming
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
-from resnetlib.weights.catalog import EMBEDDED, pretrained_configs
+from resnetlib.weights.catalog import pretrained_configs
 from resnetlib.zoo import create_model
-
-
-def embedded_tags(name: str) -> list[str]:
-    """Return the tags of a network's weights in the package."""
-    return [tag for network, tag in EMBEDDED if network == name]
 
 
 def load(
@@ -58,7 +53,7 @@ def preprocessing_for(net: Backbone, normalize: Normalization | None = None) -> 
 
 
 def find_labelled(data: Path, split: Literal["train", "test"], *, exif: bool = True) -> LabelledImages | ImageFiles:
-    """Find the images to measure on: CIFAR-10's, or those in a folder with a subfolder per class, or in its val/ or test/."""
+    """Find the images to measure on: CIFAR-10's, or those in a folder with a subfolder per class or with val/ or test/."""
     if is_cifar10(data):
         return cifar10(data, split)
     folder, note = evaluation_folder(data, split)
@@ -68,7 +63,7 @@ def find_labelled(data: Path, split: Literal["train", "test"], *, exif: bool = T
 
 
 def label_for(net: Backbone | OnnxModel, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
-    """Give images the labels of the network's classes, by their names; raise ValueError if it does not know one of them."""
+    """Change the labels of images to those of the network; raise ValueError if the network has no such class."""
     names, count = found.classes, net.num_classes
     if net.classes is not None:
         if isinstance(net, Backbone):
@@ -76,10 +71,8 @@ def label_for(net: Backbone | OnnxModel, found: LabelledImages | ImageFiles, dat
         else:
             config = pretrained_configs().get(net.metadata["weights"] or "") if net.metadata else None
         ids = config.class_ids if config is not None and config.classes == net.classes else None
-        try:
+        with naming(data):
             labels = match_classes(names, net.classes, ids)
-        except InputError as error:
-            raise InputError(f"{data}: {error}") from error
     elif len(names) == count and not all(name.isdecimal() for name in names):
         labels = list(range(count))
     elif all(name.isdecimal() for name in names) and {int(name) for name in names} <= set(range(count)):
@@ -117,7 +110,9 @@ def read_batches(
     """
     preprocess = net.preprocess if isinstance(net, Backbone) else net.preprocessing
     if preprocess is None:
-        raise InputError("the preprocessing is unknown, so that images cannot be evaluated")
+        raise InputError(
+            "the preprocessing is unknown, since another library exported the network: export it with `resnetlib export`"
+        )
     found = label_for(net, find_labelled(data, split, exif=exif), data)
     count = min(images or len(found), len(found))
     if isinstance(found, LabelledImages):

@@ -9,9 +9,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.cli.common import load, read_batches
-from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, check_no_runtime, open_exported
+from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, open_exported
 from resnetlib.deploy import OnnxModel, optimize
-from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
 from resnetlib.inference import Evaluation
@@ -19,11 +18,8 @@ from resnetlib.inference import evaluate as measure
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
 
-_TOLERANCE = 0.02
-"""Percentage points: rounding differs between processors, which can change two predictions in 10,000."""
-
-_MAX_NAMES, _MAX_NUMBERS = 60, 25
-"""A confusion matrix shows names, and counts, of at most so many classes."""
+_TOLERANCE = 0.02  # percentage points: rounding differs between processors, and can change two predictions in 10,000
+_MAX_NAMES, _MAX_NUMBERS = 60, 25  # classes up to which a confusion matrix shows names, and counts
 
 
 @click.command()
@@ -32,14 +28,7 @@ _MAX_NAMES, _MAX_NUMBERS = 60, 25
 @RUNTIME
 @click.option("--confusion", type=NEW_FILE, help="Draw the confusion matrix to this PNG.")
 def evaluate(
-    name: str,
-    data: Path,
-    batch: int,
-    confusion: Path | None,
-    workers: int | None,
-    exif: bool,
-    runtime: str | None,
-    **network: Any,
+    name: str, data: Path, batch: int, confusion: Path | None, workers: int | None, exif: bool, runtime: str | None, **network: Any
 ) -> None:
     """Measure the accuracy of the network NAME, or of an exported one in the file NAME.onnx, on the images in a folder.
 
@@ -49,12 +38,7 @@ def evaluate(
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
         raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")
-    net: Backbone | OnnxModel
-    if is_onnx(name):
-        net = open_exported(name, runtime, **network)
-    else:
-        check_no_runtime(runtime, name)
-        net, _ = load(name, **network)
+    net = open_exported(name, runtime, **network) or load(name, **network)[0]
     result = _evaluate(net, data, batch, confusion=confusion is not None, workers=workers, exif=exif)
     click.echo(f"top-1 {result.top1:.2f} %, top-5 {result.top5:.2f} %, loss {result.loss:.4f}, on {result.images:,} images")
     if confusion is not None and result.confusion is not None:

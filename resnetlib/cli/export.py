@@ -12,23 +12,17 @@ from resnetlib.deploy.onnx_export import export as export_network
 from resnetlib.errors import InputError
 from resnetlib.text import printable
 
-_BATCH, _COMPARED = 32, 64
-"""Images in a batch, and images to compare on in fp32."""
+_BATCH = 32
+_COMPARED = 64  # images on which an fp32 file is compared with the network
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """A number of pixels, or "dynamic"."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["dynamic"]:
-        """Convert the text."""
-        if value == "dynamic":
-            return "dynamic"
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of pixels nor dynamic", param, ctx)
+def _read_size(text: str) -> int | Literal["dynamic"]:
+    if text == "dynamic":
+        return "dynamic"
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number of pixels nor dynamic") from None
 
 
 @click.command()
@@ -42,7 +36,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     "itself or in train/.",
 )
 @click.option(
-    "--size", type=_Size(), metavar="N|dynamic", help="Height and width of the input.", show_default="that of the preprocessing"
+    "--size", type=_read_size, metavar="N|dynamic", help="Height and width of the input.", show_default="that of the preprocessing"
 )
 @READING
 def export(

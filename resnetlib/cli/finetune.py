@@ -34,7 +34,7 @@ def finetune(
 
     NAME is that of weights (`resnet50.tv2_in1k`), a folder or a file; or that of a network, for its default weights.
 
-    At first only the classifier is trained, then all layers, with lower learning rates for early ones; the weights with the lowest
+    The classifier is trained first, then all layers, with lower learning rates for early ones. The weights with the lowest
     validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
     images: Any = data

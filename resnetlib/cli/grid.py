@@ -17,12 +17,11 @@ from tqdm import tqdm
 
 from resnetlib.disk import read_file, write_atomically
 from resnetlib.errors import InputError
+from resnetlib.images import count_cores
 from resnetlib.train import Result
 from resnetlib.train.metrics import read_result
 
-_PARENT = "RESNETLIB_GRID"
-"""Environment variable that tells a training the process id of its grid."""
-
+_PARENT = "RESNETLIB_GRID"  # environment variable with the process id of the grid that started a training
 _POLL_SECONDS = 0.5
 
 
@@ -33,7 +32,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     out.mkdir(parents=True, exist_ok=True)
     waiting, status = list(trainings), dict[str, int]()
     running: dict[str, subprocess.Popen[bytes]] = {}
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the trainings end first
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # reaches `finally`, and ends the trainings
     try:
         with tqdm(total=len(trainings), unit="training", disable=None) as bar:
             while waiting or running:
@@ -115,7 +114,7 @@ def _common_arguments(context: click.Context) -> list[str]:
 
 def _start(arguments: list[str], folder: Path, jobs: int) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    threads = str(max(1, count_cores() // jobs))
     command = [sys.executable, "-m", "resnetlib", "train", *arguments, "--out", str(folder)]
     environment = {"OMP_NUM_THREADS": threads, **os.environ, _PARENT: str(os.getpid())}
     with (folder / "output.txt").open("wb") as output:
@@ -125,7 +124,7 @@ def _start(arguments: list[str], folder: Path, jobs: int) -> "subprocess.Popen[b
 
 
 def exit_with_grid() -> None:
-    """Exit when the grid that started this process does, even if it is killed."""
+    """Exit when the grid that started this process ends, even if it is killed."""
 
     def watch(parent: int) -> None:
         while os.getppid() == parent:
@@ -140,7 +139,7 @@ def _progress(folder: Path) -> str:
     try:
         record = json.loads(read_file(folder / "log.jsonl", 2**28).splitlines()[-1])
         return f"(epoch {record['epoch']:g}, error {record['error']:.1f} %)"
-    except (LookupError, ValueError, TypeError, OSError):  # not there yet, or not written to its end
+    except (LookupError, ValueError, TypeError, OSError):  # missing or incomplete
         return "(begins)"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from resnetlib.analysis import Cost, measure_cost
+from resnetlib.cli.options import echo_table
 from resnetlib.deploy.onnx_file import OnnxFile, is_onnx, read_onnx
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
@@ -31,7 +32,7 @@ def info(name: str, weights: str | None, size: int | None) -> None:
     if is_onnx(name):
         if size is not None or weights is not None:
             raise InputError(f"--size and --weights are for networks, and {name} is exported: leave them out")
-        click.echo(describe_exported(read_onnx(name)))
+        show_exported(read_onnx(name))
         return
     kind, name = resolve(name)
     if weights is not None:
@@ -56,30 +57,28 @@ def info(name: str, weights: str | None, size: int | None) -> None:
     click.echo(cost_table(net, cost))
 
 
-def describe_exported(file: OnnxFile) -> str:
-    """Return what an .onnx file says about its network, a line for each fact."""
-    about, steps = file.metadata, file.preprocessing
+def show_exported(file: OnnxFile) -> None:
+    """Show what an .onnx file says about its network, a line for each fact."""
+    about, steps, path = file.metadata, file.preprocessing, printable(file.path, 1000)
     if about is None:
-        lines = [f"{printable(file.path, 1000)}: a network that another library exported"]
+        click.echo(f"{path}: a network that another library exported")
     else:
-        lines = [f"{printable(file.path, 1000)}: {printable(about['name'])}, exported by resnetlib {printable(about['version'])}"]
-        lines += [f"  {field:14} {printable(value)}" for field, value in about["spec"].items()]
-        lines += [
-            f"  {'weights':14} {printable(about['weights'] or 'unknown')}",
-            f"  {'their SHA-256':14} {about['weights_sha256']}",
-        ]
-        lines += [f"  {'int8':14} {'yes' if about['int8'] else 'no'}"]
+        click.echo(f"{path}: {printable(about['name'])}, exported by resnetlib {printable(about['version'])}")
+        echo_table(*((field, printable(value)) for field, value in about["spec"].items()))
+        echo_table(("weights", printable(about["weights"] or "unknown")), ("their SHA-256", about["weights_sha256"]))
+        echo_table(("int8", "yes" if about["int8"] else "no"))
     names = (about or {}).get("classes") or []
     shown = f" ({', '.join(printable(name, 40) for name in names[:3])}{' ...' if len(names) > 3 else ''})" if names else ""
     shape = ", ".join(str(side or "any") for side in file.input_shape)
-    lines += [f"  {'classes':14} {file.num_classes:,}{shown}", f"  {'input':14} (N, {shape})"]
-    if steps is None:
-        lines += [f"  {'preprocessing':14} unknown"]
-    else:
-        crop = f"{steps.size} x {steps.size}"
-        lines += [f"  {'preprocessing':14} resize to {steps.resize} ({steps.interpolation}), crop {crop}"]
-        lines += [f"  {'mean':14} {steps.mean}", f"  {'deviation':14} {steps.std}"]
-    return "\n".join([*lines, f"  {'size':14} {mebibytes(len(file.content))}"])
+    crop = steps and f"resize to {steps.resize} ({steps.interpolation}), crop {steps.size} x {steps.size}"
+    echo_table(
+        ("classes", f"{file.num_classes:,}{shown}"),
+        ("input", f"(N, {shape})"),
+        ("preprocessing", crop or "unknown"),
+        ("mean", steps and steps.mean),
+        ("deviation", steps and steps.std),
+        ("size", mebibytes(len(file.content))),
+    )
 
 
 def cost_table(net: Backbone, cost: Cost) -> str:

@@ -2,8 +2,8 @@
 
 import click
 
-from resnetlib.cli.common import embedded_tags
 from resnetlib.text import printable
+from resnetlib.weights.catalog import EMBEDDED
 from resnetlib.zoo import list_models
 
 
@@ -18,5 +18,5 @@ def list_(pattern: str) -> None:
     if not names:
         raise click.ClickException(f"no network's name matches '{printable(pattern)}'; `resnetlib list` shows all")
     for name in names:
-        click.echo(" ".join([f"{name:24}", *embedded_tags(name)]).rstrip())
+        click.echo(" ".join([f"{name:24}", *(tag for network, tag in EMBEDDED if network == name)]).rstrip())
     click.echo("`resnetlib weights list NAME` lists all weights of a network", err=True)

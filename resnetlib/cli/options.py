@@ -1,13 +1,15 @@
-"""Options that several commands share. This module and `resnetlib predict FILE.onnx`, which uses it, do not import torch."""
+"""Options and output that several commands share. `resnetlib predict FILE.onnx` uses this module without importing torch."""
 
 import os
 import tempfile
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import click
 
+from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import check_writable
 from resnetlib.errors import InputError
@@ -16,58 +18,44 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Path(click.Path):
-    """A path that is not empty, since an unset shell variable would mean the current folder."""
+    """A path that is not empty, as from an unset shell variable, and passes a check that may raise OSError."""
+
+    def __init__(self, path_type: type = Path, *, check: Callable[[Path], None] | None = None, **accepted: bool) -> None:
+        super().__init__(path_type=path_type, **accepted)
+        self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Reject an empty path."""
         if not os.fspath(value):
             self.fail("the path is empty; the current folder is .", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class _Folder(_Path):
-    """An output folder, checked to be writable before the work starts."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check that files can be written to the folder, or to where it would be created."""
-        path = super().convert(value, param, ctx)
+        path: Any = super().convert(value, param, ctx)
         try:
-            check_writable(path)
+            if self._check is not None:
+                self._check(path)
         except OSError as error:
             self.fail(str(error), param, ctx)
         return path
 
 
-class _NewFile(_Path):
-    """An output file, checked to be writable before the work starts."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Create and delete a file next to it, as `write_atomically` will."""
-        path = super().convert(value, param, ctx)
-        if path.exists() and not path.is_file():
-            self.fail(f"{value!r} is a pipe, a socket or a device, expected a file", param, ctx)
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-                return path
-        except OSError as error:
-            self.fail(f"{value!r} cannot be written: {error.strerror}", param, ctx)
+def _check_new_file(path: Path) -> None:
+    """Create and delete a file next to a path, as `write_atomically` does."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"'{path}' is a pipe, a socket or a device, expected a file")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            return
+    except OSError as error:
+        raise OSError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
-PATH = _Path(path_type=Path)
-FOLDER = _Folder(path_type=Path, file_okay=False)
-NEW_FILE = _NewFile(path_type=Path, dir_okay=False, writable=True)
-PATTERN = _Path(path_type=str)
+PATH = _Path()
+PATTERN = _Path(str)
+FOLDER = _Path(check=check_writable, file_okay=False)  # checked before the work starts
+NEW_FILE = _Path(check=_check_new_file, dir_okay=False, writable=True)
 
 
 def options(*decorators: Decorator) -> Decorator:
     """Combine decorators that add options to a command."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
+    return lambda command: reduce(lambda decorated, decorator: decorator(decorated), reversed(decorators), command)
 
 
 DEVICE = click.option("--device", help="Device to compute on.", show_default="cuda if there is one, else cpu")
@@ -82,10 +70,8 @@ PRETRAINED = options(
     ),
     click.option("--prefix", help="Prefix of the network's tensors in a file of several networks, such as encoder_q."),
 )
-"""The arguments of `load`, without the device."""
-
 NETWORK = options(PRETRAINED, DEVICE)
-"""The arguments of `load`."""
+"""The arguments of `cli.common.load`; `PRETRAINED` leaves out the device."""
 
 RUNTIME = click.option(
     "--runtime",
@@ -100,7 +86,6 @@ READING = options(
     ),
     click.option("--exif/--no-exif", default=True, help="Turn images upright by their EXIF orientation."),
 )
-"""How images are read."""
 
 IMAGES = options(
     click.option(
@@ -114,16 +99,21 @@ IMAGES = options(
 )
 
 
-def open_exported(path: str, runtime: Any, **network: Any) -> OnnxModel:
-    """Open an .onnx file; raise ValueError if there are options for networks."""
-    if given := [f"--{option.replace('_', '-')}" for option, value in network.items() if value is not None]:
+def open_exported(name: str, runtime: Any, **network: Any) -> OnnxModel | None:
+    """Open an .onnx file, or return None for a network; raise ValueError for options of the other kind."""
+    if not is_onnx(name):
+        if runtime is not None:
+            raise InputError(f"--runtime {runtime} is for .onnx files, and {name} is none: export it first, or leave out --runtime")
+        return None
+    if given := [f"--{option}" for option, value in network.items() if value is not None]:
         raise InputError(
-            f"{path} is an exported network, which has its own weights and runs on the CPU: leave out {' '.join(given)}"
+            f"{name} is an exported network, which has its own weights and runs on the CPU: leave out {' '.join(given)}"
         )
-    return OnnxModel(path, runtime=runtime)
+    return OnnxModel(name, runtime=runtime)
 
 
-def check_no_runtime(runtime: str | None, name: str) -> None:
-    """Raise ValueError if a runtime is given for a network that torch runs."""
-    if runtime is not None:
-        raise InputError(f"--runtime {runtime} is for .onnx files, and {name} is none: export it first, or leave out --runtime")
+def echo_table(*rows: tuple[str, object]) -> None:
+    """Print names and values in two columns, without empty values."""
+    for name, value in rows:
+        if value not in (None, "", ()):
+            click.echo(f"  {name:14} {value}")

@@ -14,22 +14,16 @@ import click
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from resnetlib.cli.options import NETWORK, NEW_FILE, PATTERN, READING, RUNTIME, check_no_runtime, open_exported
-from resnetlib.deploy.onnx_file import is_onnx
+from resnetlib.cli.options import NETWORK, NEW_FILE, PATTERN, READING, RUNTIME, open_exported
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
 from resnetlib.images import ENDINGS, read_ahead, read_image
 from resnetlib.predictions import Prediction
 from resnetlib.text import printable
 
-_IMAGES, _PIXELS = 64, 2**28
-"""Images, and approximate pixels, to hold in memory at a time."""
-
-_MAX_PATH = 4_000
-"""Maximum number of characters of a path to print."""
-
-_SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5
-"""Layout of a contact sheet: pixels of a thumbnail, of a line of text and between them; images per row."""
+_IMAGES, _PIXELS = 64, 2**28  # images, and approximate pixels, in memory at a time
+_MAX_PATH = 4_000  # characters of a path to print
+_SIDE, _TEXT, _GAP, _COLUMNS = 128, 22, 10, 5  # of a contact sheet: thumbnail, line of text and gap in pixels; images per row
 
 
 @click.command()
@@ -90,10 +84,9 @@ def predict(
 
 
 def _classifier(name: str, runtime: str | None, network: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return the function that classifies images; torch is imported for networks alone."""
-    if is_onnx(name):
-        return open_exported(name, runtime, **network).classify
-    check_no_runtime(runtime, name)
+    """Return the function that classifies images. An .onnx file needs no torch."""
+    if model := open_exported(name, runtime, **network):
+        return model.classify
     from resnetlib.cli.common import load
     from resnetlib.inference import classify
 

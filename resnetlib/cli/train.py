@@ -3,7 +3,7 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import torch
@@ -20,6 +20,7 @@ from resnetlib.train import Recipe, fit
 from resnetlib.train.data import find_train_and_test
 from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, recipe_of
 from resnetlib.train.run import check_out
+from resnetlib.train.trainer import Precision
 
 
 def training_options(recipe: str, changeable: str) -> Decorator:
@@ -32,9 +33,7 @@ def training_options(recipe: str, changeable: str) -> Decorator:
         ),
         click.option("--seed", default=0, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
         DEVICE,
-        click.option(
-            "--precision", default="auto", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Precision of convolutions."
-        ),
+        click.option("--precision", default="auto", type=click.Choice(get_args(Precision)), help="Precision of convolutions."),
         click.option("--compile/--no-compile", "compiled", default=False, help="Compile the network first."),
         click.option(
             "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="an epoch's"
@@ -44,7 +43,7 @@ def training_options(recipe: str, changeable: str) -> Decorator:
 
 
 def read_recipe(name: str, changes: dict[str, Any]) -> Recipe:
-    """Return a recipe by its name or from a JSON file, with some fields changed."""
+    """Return a recipe by its name or from a JSON file, with changes."""
     if name in RECIPES or not Path(name).exists():
         return recipe_of(name, **changes)
     try:
@@ -54,7 +53,7 @@ def read_recipe(name: str, changes: dict[str, Any]) -> Recipe:
 
 
 def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
-    """Parse FIELD=VALUE; values are JSON, or else text."""
+    """Parse FIELD=VALUE; a value is JSON or, if it is not, text."""
     values: dict[str, Any] = {}
     for change in changes:
         field, equals, text = change.partition("=")
@@ -104,12 +103,12 @@ def train(
         raise InputError(f"give one network, or --grid and its axes, got {' '.join(what)}")
     exit_with_grid()
     spec, values = spec_of(what[0]), read_changes(changes)
-    ours = {field.name for field in fields(spec)}
-    if unknown := sorted(set(values) - ours - {field.name for field in fields(Recipe)}):
-        recipes, specs = (", ".join(field.name for field in fields(kind)) for kind in (Recipe, spec))
-        raise InputError(f"no recipe and no spec has {', '.join(unknown)}; the recipe has {recipes}; the spec has {specs}")
-    chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in ours})
-    spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in ours})
+    in_recipe, in_spec = ([field.name for field in fields(kind)] for kind in (Recipe, spec))
+    if unknown := sorted(set(values).difference(in_recipe, in_spec)):
+        accepted = f"the recipe has {', '.join(in_recipe)}; the spec has {', '.join(in_spec)}"
+        raise InputError(f"no recipe and no spec has {', '.join(unknown)}; {accepted}")
+    chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in in_spec})
+    spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in in_spec})
     check_out(out, *([] if is_cifar10(data) else [data]))
     training, test = find_train_and_test(data, images, exif=exif)
     torch.manual_seed(settings["seed"])

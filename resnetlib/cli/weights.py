@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import torch
 
-from resnetlib.cli.options import PATH
+from resnetlib.cli.options import PATH, echo_table
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
@@ -48,7 +48,7 @@ def show(name: str) -> None:
     cfg = describe(name)
     steps, classes = cfg.preprocess, cfg.classes or ()
     click.echo(cfg.full_name)
-    _echo_table(
+    echo_table(
         ("spec", cfg.spec),
         ("parameters", cfg.params and f"{cfg.params:,}"),
         ("MACs", cfg.gmacs and f"{cfg.gmacs:.3f} G"),
@@ -64,11 +64,11 @@ def show(name: str) -> None:
         ("origin", cfg.origin),
     )
     for source in cfg.sources:
-        _echo_table(("source", source))
+        echo_table(("source", source))
         if not isinstance(source, EmbeddedFile):
             size = f"{source.mib:g} MiB" if isinstance(source, UrlFile) and source.mib else None
             sha256 = f"{source.sha256}{'...' * (len(source.sha256) < 64)}" if source.sha256 else "announced by the hub"
-            _echo_table(("  dialect", source.dialect), ("  size", size), ("  sha256", sha256), ("  cached", find_cached(source)))
+            echo_table(("  dialect", source.dialect), ("  size", size), ("  sha256", sha256), ("  cached", find_cached(source)))
 
 
 @weights.command()
@@ -139,7 +139,7 @@ def _matching(patterns: Iterable[str]) -> list[str]:
         if not names and not set(pattern) & set("*?["):
             describe(pattern)  # an error that names the nearest
         if not names:
-            raise InputError(f"no weights' name matches {pattern!r}; `resnetlib weights list` shows all")
+            raise InputError(f"no weights match {pattern!r}; `resnetlib weights list` shows all")
         found.update(names)
     return natural_order(found)
 
@@ -201,10 +201,3 @@ def _check_weights(cfg: PretrainedConfig) -> str:
         if cfg.params is not None and params != cfg.params:
             raise InputError(f"{params:,} parameters, not {cfg.params:,}")
     return f"ok, {', '.join(said for _, said in nets)}"
-
-
-def _echo_table(*rows: tuple[str, object]) -> None:
-    """Print names and values in two columns, without empty values."""
-    for name, value in rows:
-        if value not in (None, "", ()):
-            click.echo(f"  {name:14} {value}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from resnetlib.disk import read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -49,7 +52,7 @@ class LabelledImages:
 
     Raises:
         TypeError: for arguments of other types.
-        ValueError: if images are no integers from 0 to 255, labels are none of the classes, or the shapes do not match.
+        ValueError: if images are not integers from 0 to 255, labels are not indices of the classes, or the shapes do not match.
 
     Example:
         >>> LabelledImages(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([1, 0]), ["cat", "dog"]).classes
@@ -61,7 +64,6 @@ class LabelledImages:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check types, dtypes, shapes and values, and convert them."""
         images, labels = _to_tensor("images", self.images), _to_tensor("labels", self.labels)
         if not _is_integer(labels):
             raise InputError(f"labels must be integers, got {labels.dtype}: convert them with .to(torch.int64)")
@@ -75,7 +77,7 @@ class LabelledImages:
             raise InputTypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
         classes = tuple(map(str, self.classes))
         if twice := sorted({name for name in classes if classes.count(name) > 1}):
-            raise InputError(f"classes must differ, and {', '.join(twice)} is there several times")
+            raise InputError(f"classes must be unique, got {', '.join(twice)} several times")
         labels = labels.long()
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
             raise InputError(
@@ -128,7 +130,7 @@ def _is_integer(tensor: Tensor) -> bool:
 
 
 def _to_bytes(images: Tensor) -> Tensor:
-    """Convert images to uint8; raise ValueError if they are no integers from 0 to 255."""
+    """Convert images to uint8; raise ValueError if they are not integers from 0 to 255."""
     if images.dtype == torch.uint8:
         return images
     wanted = f"images must be torch.uint8, got {images.dtype}"
@@ -151,7 +153,7 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
         folder: `cifar-10-batches-bin` or `cifar-10-batches-py`, as published, or their parent folder.
         split: "train" (50,000 images) or "test" (10,000).
         verify: compare the checksums of the binary files with the published ones. Those of the pickled files are always compared,
-            since unpickling other bytes could run code.
+            since unpickling could run code.
 
     Returns:
         The images, in the order of the files.
@@ -187,13 +189,18 @@ def samples() -> LabelledImages:
         >>> found.images.shape, found.classes[found.labels[0]]
         (torch.Size([10, 3, 32, 32]), 'cat')
     """
+    names, images = zip(*sample_images(), strict=True)
+    labels = [CIFAR10_CLASSES.index(name.removesuffix(".png").rpartition("_")[2]) for name in names]
+    pixels = np.stack([np.asarray(image) for image in images])
+    return LabelledImages(torch.from_numpy(pixels).movedim(3, 1), torch.tensor(labels), CIFAR10_CLASSES)
+
+
+def sample_images() -> list[tuple[str, "Image"]]:
+    """Return the file names of the ten images in the package, such as "test_0_cat.png", and the images."""
     from PIL import Image
 
-    folder = files("resnetlib.data").joinpath("samples")
-    found = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
-    images = [np.asarray(Image.open(io.BytesIO(file.read_bytes())).convert("RGB")) for file in found]
-    labels = [CIFAR10_CLASSES.index(file.name.removesuffix(".png").rpartition("_")[2]) for file in found]
-    return LabelledImages(torch.from_numpy(np.stack(images)).movedim(3, 1), torch.tensor(labels), CIFAR10_CLASSES)
+    found = sorted(files("resnetlib.data").joinpath("samples").iterdir(), key=lambda file: file.name)
+    return [(each.name, Image.open(io.BytesIO(each.read_bytes())).convert("RGB")) for each in found if each.name.endswith(".png")]
 
 
 def is_cifar10(folder: str | Path) -> bool:
@@ -215,7 +222,7 @@ def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
     try:
         content = read_file(path, _MAX_BYTES)
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path} is not there, though other files of CIFAR-10 are: unpack the archive again") from error
+        raise MissingFileError(f"{path} is missing, though other files of CIFAR-10 are there: unpack the archive again") from error
     binary = path.suffix == ".bin"
     if verify or not binary:
         digest = hashlib.new("sha256" if binary else "md5", content, usedforsecurity=False).hexdigest()

@@ -5,11 +5,10 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,14 +18,11 @@ from tqdm import tqdm
 from resnetlib.disk import open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError
-from resnetlib.images import ENDINGS, decode_image, read_image
+from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
 from resnetlib.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -34,11 +30,9 @@ _SPLITS = {
     "test": ("test", "testing"),
     "unlabelled": ("pred", "predict"),
 }
-"""Names of the folders of a data set that is split already; `seg_` before and `_set` after them are ignored."""
+"""Names of the folders of a split data set; `_split_of` knows their variants."""
 
-_MAX_NAMES = 12
-"""Names of folders or classes to print in an error."""
-
+_MAX_NAMES = 12  # folders or classes that an error lists
 _NOT_AN_IMAGE = "no images by their names"
 
 
@@ -50,10 +44,10 @@ class ImageFiles:
         root: the folder.
         classes: the names of the labels: the subfolders, sorted.
         samples: for each image its path from `root`, and its label.
-        passed_over: paths in the folder that are not used, and reasons.
+        passed_over: paths of skipped files, and reasons.
         digest: hash of the contents of all images; "" before `try_images`.
         stamp: hash of the names, sizes and times of the files; "" before `try_images`.
-        exif: whether the images are turned upright by their EXIF orientation when they are read.
+        exif: whether to turn images upright by their EXIF orientation when they are read.
     """
 
     root: Path
@@ -74,7 +68,7 @@ class ImageFiles:
 
     @property
     def report(self) -> str:
-        """A list of the skipped files, with one line per reason."""
+        """The skipped files as text, with one line per reason."""
         reasons: dict[str, list[str]] = {}
         for path, why in self.passed_over:
             reasons.setdefault(why.partition(":")[0], []).append(path)
@@ -92,7 +86,7 @@ def find_images(root: str | Path, *, exif: bool = True) -> ImageFiles:
 
     Args:
         root: the folder.
-        exif: whether the images shall be turned upright by their EXIF orientation when they are read.
+        exif: whether to turn images upright by their EXIF orientation when they are read.
 
     Returns:
         The paths of the images; no file is opened.
@@ -149,17 +143,17 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 def _check_levels(root: Path, classes: Sequence[str]) -> None:
     """Raise ValueError if all folders hold the same two or more subfolders, and no images beside them."""
-    inner = [_subfolders(root / name) for name in classes]
-    same = {tuple(path.name for path in folders) for folders in inner}
-    names = same.pop()
-    if len(classes) > 1 and not same and len(names) > 1 and not any(_holds_images(root / name) for name in classes):
-        parts = all(_split_of(name) for name in names)
-        advice = f"a folder whose subfolders are the classes, such as {root / classes[0]}"
-        advice = f"move the images to {root / names[0] / classes[0]} and so on" if parts else f"give {advice}"
-        raise InputError(
-            f"{root} has the folders {_listed(classes)}, and all of them hold the folders {_listed(names)}: which are the classes? "
-            f"{advice[0].upper()}{advice[1:]}"
-        )
+    inner = {tuple(path.name for path in _subfolders(root / name)) for name in classes}
+    names = next(iter(inner))
+    if len(classes) < 2 or len(inner) > 1 or len(names) < 2 or any(_holds_images(root / name) for name in classes):
+        return
+    advice = f"Give a folder whose subfolders are the classes, such as {root / classes[0]}"
+    if all(map(_split_of, names)):
+        advice = f"Move the images to {root / names[0] / classes[0]} and so on"
+    raise InputError(
+        f"{root} has the folders {_listed(classes)}, and all of them hold the folders {_listed(names)}: which are the classes? "
+        f"{advice}"
+    )
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -177,14 +171,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def split_folders(root: str | Path) -> dict[str, Path]:
-    """Find the parts of a data set that is split already, such as `train/`, `valid/` and `test/`.
+    """Find the parts of a split data set, such as `train/`, `valid/` and `test/`.
 
     Args:
         root: the folder.
 
     Returns:
-        The folders of "train", "val" and "test" that are there, and "unlabelled" for test images without folders of classes. It is
-        empty if the folder is not split, but has a subfolder per class.
+        The folders of "train", "val", "test" and, for test images without folders of classes, "unlabelled", as far as they exist.
+        Empty if the folder is not split, but has a subfolder per class.
 
     Raises:
         ValueError: if a part has two folders, or there are other folders beside the parts.
@@ -198,25 +192,25 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         [('train', 'Training'), ('test', 'test')]
     """
     root = Path(root)
+    inside = {path: _subfolders(path) for path in _subfolders(root)} if root.is_dir() else {}
+    parts = {path: part for path in inside if (part := _split_of(path.name)) is not None}
+    if len(parts) == len(inside) > 1 and not any(inside.values()):
+        raise InputError(
+            f"{root} has the folders {_listed([path.name for path in inside])}, which hold no folder for each class: it must look "
+            f"like {next(iter(inside)) / 'cat' / 'photo.jpg'}"
+        )
+    several = len({part for path, part in parts.items() if inside[path]}) > 1
     found: dict[str, list[Path]] = {}
     others = []
-    folders = _subfolders(root) if root.is_dir() else []
-    parts = {path: part for path in folders if (part := _split_of(path.name)) is not None}
-    several = len({part for path, part in parts.items() if _subfolders(path)}) > 1
-    if len(parts) == len(folders) > 1 and not any(_subfolders(path) for path in folders):
-        raise InputError(
-            f"{root} has the folders {_listed([path.name for path in folders])}, which hold no folder for each class: it must look "
-            f"like {folders[0] / 'cat' / 'photo.jpg'}"
-        )
-    for path in folders:
-        part, inner = parts.get(path), _subfolders(path)
-        holds_images = _holds_images(path) and not (inner and several)  # images beside the folders of classes are left aside
+    for path, folders in inside.items():
+        part = parts.get(path)
+        holds_images = _holds_images(path) and not (folders and several)  # images beside the folders of classes are skipped
         if part in ("test", "unlabelled") and holds_images:
             found.setdefault("unlabelled", []).append(path)
         elif part is None or holds_images:
             others.append(path.name)
         else:  # some archives have train/train/
-            found.setdefault(part, []).append(inner[0] if [each.name for each in inner] == [path.name] else path)
+            found.setdefault(part, []).append(folders[0] if [each.name for each in folders] == [path.name] else path)
     if not {"train", "val"} & set(found) and (others or "test" not in found):
         return {}
     if others:
@@ -229,7 +223,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
 
 
 def _split_of(name: str) -> str | None:
-    """Return the part of a data set that a folder's name stands for, such as "val" for "Valid_set" or "val2017"; or None."""
+    """Return the part of a data set that a folder's name means, such as "val" for "Valid_set" or "val2017"; or None."""
     found = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|images))?(?:[ _-]?(?:19|20)[0-9]{2})?", name.casefold())
     return next((part for part, names in _SPLITS.items() if found and found[1] in names), None)
 
@@ -241,7 +235,7 @@ def training_folders(root: str | Path) -> tuple[list[Path], str]:
         root: a folder with a subfolder per class, or with parts as for `split_folders`.
 
     Returns:
-        The folders: of the training and the validation images, or only the first; and what to tell the user about them, or "".
+        The folders of the training and, if there are any, the validation images; and a note for the user, or "".
 
     Raises:
         ValueError: if the folder is split, but has no part to train on, and as `split_folders` does.
@@ -254,9 +248,9 @@ def training_folders(root: str | Path) -> tuple[list[Path], str]:
         raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
     validation = next((part for part in ("val", "test") if part in parts), None)
     aside = [printable(path, 1000) for part, path in parts.items() if part not in ("train", validation)]
-    notes = [f"{', '.join(aside)} is left aside"] if aside else []
+    notes = [f"{', '.join(aside)} is not used"] if aside else []
     if validation == "test":
-        chosen = "the best weights may be chosen by it, so its error is not that of unseen images"
+        chosen = "if the best weights are chosen by it, its error is not that of unseen images"
         notes.insert(0, f"there is no val/, and {printable(parts['test'], 1000)} is used for validation: {chosen}")
     return [parts["train"], *([parts[validation]] if validation else [])], "; ".join(notes)
 
@@ -266,10 +260,10 @@ def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]
 
     Args:
         root: a folder with a subfolder per class, or with parts as for `split_folders`.
-        split: "test" for its validation images, or else its test images; "train" for its training images.
+        split: "test" for the validation images, or without these the test images; "train" for the training images.
 
     Returns:
-        The folder, and what to tell the user about it, or "".
+        The folder, and a note for the user, or "".
 
     Raises:
         ValueError: if the folder is split, but has no such part, and as `split_folders` does.
@@ -296,7 +290,7 @@ def match_classes(names: Sequence[str], classes: Sequence[str], ids: Sequence[st
         The index in `classes` of each name.
 
     Raises:
-        ValueError: if a name is none of the classes, or several.
+        ValueError: if a name matches no class, or several.
 
     Example:
         >>> match_classes(["Fire-Truck", "dog"], ("cat", "dog", "fire truck"))
@@ -378,8 +372,8 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
             )
         count = min(len(places) - 1, max(1, round(share * len(places))))
         held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
-    first, second = (tuple(each for i, each in enumerate(files.samples) if (i in held) is part) for part in (False, True))
-    return replace(files, samples=first), replace(files, samples=second, passed_over=())
+    training = tuple(sample for i, sample in enumerate(files.samples) if i not in held)
+    return replace(files, samples=training), replace(files, samples=tuple(files.samples[i] for i in sorted(held)), passed_over=())
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -402,15 +396,15 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
-    """Read every image once, so that an unreadable one does not stop a training later.
+    """Read every image once, so that no unreadable image stops a training later.
 
     Args:
         files: the images.
         known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
-        processes: processes that share the work; None for this one alone.
+        processes: processes that share the work; None for only this one.
 
     Returns:
-        The readable images, with the hash of their contents; the others are in `passed_over`.
+        The readable images, with the hash of their contents, and the others in `passed_over`.
 
     Raises:
         ValueError: if no image of a class can be read.
@@ -424,7 +418,9 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
             good = tuple(sample for sample in files.samples if sample[0] not in skipped)
             return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
     rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
-    own = _try_all([files.root / path for path, _ in files.samples[rank::world]])
+    paths = [files.root / path for path, _ in files.samples[rank::world]]
+    results = read_ahead(_try, paths, min(32, 2 * (os.cpu_count() or 1)))
+    own = list(tqdm(results, total=len(paths), desc="reading", unit="image", disable=None))
     parts = processes.gather(own) if processes else [own]
     read = [parts[i % world][i // world] for i in range(len(files))]
     good = tuple(sample for sample, (_, error) in zip(files.samples, read, strict=True) if error is None)
@@ -439,7 +435,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
 
 
 def _stamp_of(files: ImageFiles) -> str:
-    """Hash the names, sizes and times of files; a file whose content changes gets another ctime."""
+    """Hash the names, sizes and times of files. A change of the content changes the ctime."""
     digest = hashlib.sha256()
     for path, label in files.samples:
         times = "missing"
@@ -448,15 +444,6 @@ def _stamp_of(files: ImageFiles) -> str:
             times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
         digest.update(os.fsencode(path) + f" {label} {times}\n".encode())
     return digest.hexdigest()
-
-
-def _try_all(paths: list[Path]) -> list[tuple[bytes, str | None]]:
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        try:
-            return list(tqdm(pool.map(_try, paths), total=len(paths), desc="reading", unit="image", disable=None))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _try(path: Path) -> tuple[bytes, str | None]:

@@ -51,7 +51,7 @@ def finetune(
 
     Args:
         name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
-            weights, the first of `resnetlib.weights.tags_of(name)`, and the log says which these are.
+            weights, the first of `resnetlib.weights.tags_of(name)`, which are logged.
         data: a folder with a subfolder of images per class, or with `train/` and `val/` like that (see
             `resnetlib.data.split_folders`), or training and validation images in memory. Images that cannot be read are skipped
             and reported.
@@ -102,13 +102,14 @@ def finetune(
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
-    if isinstance(data, str | Path):
-        if data == "":
-            raise InputError("data must name a folder, got ''")
-    elif not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data):
+    if data == "":
+        raise InputError("data must name a folder, got ''")
+    if not isinstance(data, str | Path) and (
+        not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data)
+    ):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
-    with process_group(device) as processes:  # all that follows may need the other processes
+    with process_group(device) as processes:  # the steps below may need the other processes
         if isinstance(data, tuple):
             parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
         else:
@@ -127,33 +128,19 @@ def finetune(
                 in_chans=in_chans,
                 input_rule=input_rule,
             )
-            if net.classes != classes:  # other classes of the same number
+            if net.classes != classes:  # as many classes, but others
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess
         if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
             preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
         start = hash_tensors(*net.state_dict().values())
-        return run_training(
-            FinetuneResult,
-            net,
-            parts[0],
-            parts[1],
-            recipe,
-            out,
-            seed,
-            preprocess,
-            start,
-            device,
-            precision,
-            compiled,
-            every,
-            sample,
-            workers,
-        )
+        train, val = parts
+        settings = (seed, preprocess, start, device, precision, compiled, every, sample, workers)
+        return run_training(FinetuneResult, net, train, val, recipe, out, *settings)
 
 
 def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | None) -> None:
-    """Raise ValueError unless there are weights to start from, or random ones are asked for."""
+    """Raise ValueError unless there are weights to start from, or the start is random."""
     kind, text = resolve(name)
     if weights is not None and from_scratch:
         raise InputError(f"from_scratch starts from random weights, and weights={weights!r} names others: give one of them")
@@ -181,12 +168,12 @@ def find_split(
 
     Args:
         data: the folder; `train/` and `val/` in it are the two parts, or `train/` and `test/` if there is no `val/`. Other names
-            and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is left aside.
+            and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is not used.
         validation: without such parts, the fraction of each class for validation.
         seed: seed of the split.
         known: as in `resnetlib.data.try_images`.
         processes: as in `resnetlib.data.try_images`.
-        exif: whether the images shall be turned upright by their EXIF orientation when they are read.
+        exif: whether to turn images upright by their EXIF orientation when they are read.
 
     Returns:
         The training images and the validation images.
@@ -208,7 +195,7 @@ def find_split(
 
 
 def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
-    """Return what an earlier call noted in this folder about the images; nothing if run.json is missing or damaged."""
+    """Return the checks of images in run.json by an earlier call; nothing if the file is missing or damaged."""
     with suppress(OSError, ValueError):
         checked = read_run(out / RUN).get("checked")
         keys = {"stamp", "digest", "passed_over"}

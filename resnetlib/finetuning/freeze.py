@@ -1,8 +1,7 @@
 """Freeze and unfreeze parts of a network."""
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
 from uuid import uuid4
 
 from torch import nn
@@ -15,13 +14,13 @@ from resnetlib.modules.frozen import freeze_module_, has_running_stats, unfreeze
 from resnetlib.modules.threads import changing
 
 
-class Frozen:
+class Frozen(AbstractContextManager["Frozen"]):
     """Handle of frozen modules, which unfreezes them at the end of a `with` block or by `remove()`.
 
     Args:
         net: the network.
         modules: the modules to freeze.
-        names: names of the modules.
+        names: names of the frozen layers, blocks or batch norms.
     """
 
     def __init__(self, net: nn.Module, modules: Iterable[nn.Module], names: Iterable[str]) -> None:
@@ -37,12 +36,7 @@ class Frozen:
             for module in self._modules:
                 unfreeze_module_(module, self._holder, training=self._net.training)
 
-    def __enter__(self) -> Self:
-        """Return the handle."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Call `remove`."""
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
 

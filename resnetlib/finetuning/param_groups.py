@@ -112,10 +112,8 @@ def _depths(net: nn.Module) -> tuple[Mapping[str, int], list[str]]:
     assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
     stem = set(net.stem())
     labels = ["stem", *(name for name, layer in layers if layer not in stem), "head"]
-    depth_of = {name: 0 if layer in stem else labels.index(name) for name, layer in layers}
-    head = len(labels) - 1
-    depths = {
-        name: next((depth for layer, depth in depth_of.items() if name.startswith(f"{layer}.")), head)
-        for name, _ in net.named_parameters()
-    }
+    depths = {name: len(labels) - 1 for name, _ in net.named_parameters()}
+    for name, layer in layers:
+        depth = 0 if layer in stem else labels.index(name)
+        depths |= {f"{name}.{parameter}": depth for parameter, _ in layer.named_parameters()}
     return depths, labels

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, and run.json, which records the training that a folder belongs to."""
+"""Checkpoints of a training, and run.json, which identifies the training in a folder."""
 
 import hashlib
 import io
@@ -16,44 +16,41 @@ import torch
 from resnetlib import __version__
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import open_file, read_file, write_atomically
-from resnetlib.distributed import Processes
 from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Loader
 from resnetlib.train.recipe import Recipe
+from resnetlib.train.trainer import Trainer, cpu_capabilities
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
-
-State = dict[str, Any]
-
-Identity = dict[str, Any]
-"""JSON values that must not change when a training continues."""
 
 _NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
 
 
 class Checkpoints:
-    """The folder of a training's newest checkpoints. File names hold the iteration and a hash of the content."""
+    """The newest checkpoints of a training, in a folder. File names hold the iteration and a hash of the content."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
 
-    def save(self, iteration: int, state: State) -> Path:
-        """Write a checkpoint, then delete older ones."""
+    def save(self, iteration: int, state: dict[str, Any]) -> Path:
+        """Write a checkpoint, and delete older ones."""
         content = io.BytesIO()
         torch.save(state, content)
         digest = hashlib.sha256(content.getbuffer()).hexdigest()
         path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
-        twins = [twin for twin in self.folder.glob(f"{iteration:09d}-*.pt") if twin != path]
-        for old in [*twins, *[old for old in self.newest_first() if old not in twins][self.keep :]]:
+        for twin in self.folder.glob(f"{iteration:09d}-*.pt"):
+            if twin != path:
+                twin.unlink(missing_ok=True)
+        for old in self.newest_first()[self.keep :]:
             old.unlink(missing_ok=True)
         return path
 
-    def load(self) -> tuple[State | None, list[str]]:
-        """Load the newest undamaged checkpoint onto the CPU, if there are any, and rename damaged ones to `*.damaged`.
+    def load(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Load the newest undamaged checkpoint onto the CPU, if there is any, and rename damaged ones to `*.damaged`.
 
-        Return the state and a message per damaged checkpoint; raise ValueError if all are damaged or the newest is no checkpoint.
+        Returns the state, and a message for each damaged checkpoint.
         """
         messages: list[str] = []
         damaged = sorted(path.name for path in self.folder.glob("*.damaged"))
@@ -67,7 +64,7 @@ class Checkpoints:
             path.rename(path.with_suffix(".damaged"))
         if messages or damaged:
             found = messages or [f"{', '.join(damaged)} are damaged"]
-            raise InputError("\n".join([*found, f"No checkpoint in {self.folder} is whole: delete the folder to start again."]))
+            raise InputError("\n".join([*found, f"No checkpoint in {self.folder} is intact: delete the folder to start again."]))
         return None, []
 
     def clean(self) -> None:
@@ -80,18 +77,18 @@ class Checkpoints:
         return sorted((path for path in self.folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def _load_state(file: BinaryIO, path: Path) -> State:
+def _load_state(file: BinaryIO, path: Path) -> dict[str, Any]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling can raise anything
-        raise InputError(f"{path} is no checkpoint, or holds more than tensors and plain data; nothing in it was run") from error
+        raise InputError(f"{path} is no checkpoint, or holds more than tensors and plain data; none of its code was run") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
     return state
 
 
-def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str = "") -> Identity:
-    """Return the identity of a training."""
+def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str) -> dict[str, Any]:
+    """Return the JSON values that must stay the same when a training continues."""
     config = net.pretrained_cfg
     random = config == PretrainedConfig(name=config.name, tag="", spec=config.spec)
     weights = "" if random else config.full_name
@@ -109,10 +106,10 @@ def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str 
     }
 
 
-def check_folder(path: Path, identity: Identity, *, finished: bool) -> None:
-    """Raise ValueError if run.json is another training's, and FileExistsError if there is another network.
+def check_folder(path: Path, identity: dict[str, Any], *, finished: bool) -> None:
+    """Raise ValueError if run.json is another training's, and FileExistsError if the folder holds another network.
 
-    `identity` may be a part of the training's; `finished` tells that the network in the folder is this training's.
+    `identity` may be a part of the training's. `finished` says that the network in the folder is this training's.
     """
     if os.path.lexists(path):
         run = read_run(path)
@@ -130,47 +127,39 @@ def check_folder(path: Path, identity: Identity, *, finished: bool) -> None:
         raise ExistingFileError(f"{path.parent} holds {', '.join(foreign)}, which would be overwritten: give another folder")
 
 
-def claim_folder(path: Path, identity: Identity, *, finished: bool) -> None:
-    """Write run.json if there is none, after `check_folder`."""
-    check_folder(path, identity, finished=finished)
-    if not os.path.lexists(path):
-        _write_run(path, {**identity, "sessions": []})
-
-
-def begin_session(
-    path: Path, iteration: int, processes: Processes, dtype: torch.dtype, compiled: bool, checked: list[dict[str, Any]]
-) -> None:
+def begin_session(path: Path, trainer: Trainer) -> None:
     """Add a session to run.json: the hardware and software on which the training continues, and which images are readable."""
+    processes = trainer.processes
     if processes.device.type == "cuda":
         hardware = torch.cuda.get_device_name(processes.device)
     else:
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
-        name = capabilities.get("cpu_name") or platform.processor() or platform.machine()
+        name = cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine()
         hardware = f"{name}, {torch.get_num_threads()} threads"
     session = {
-        "from": iteration,
-        "precision": str(dtype).removeprefix("torch."),
-        "compiled": compiled,
+        "from": trainer.iteration,
+        "precision": str(trainer.dtype).removeprefix("torch."),
+        "compiled": trainer.compiled,
         "processes": processes.world_size,
         "hardware": hardware,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "resnetlib": __version__},
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119 - it may be a flag, such as -c
     }
     run = read_run(path)
-    _write_run(path, {**run, "sessions": [*run["sessions"], session], "checked": checked})
+    write_run(path, {**run, "sessions": [*run["sessions"], session], "checked": trainer.data.checked})
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return the content of run.json; raise ValueError if it is damaged."""
+    """Read run.json; raise ValueError if it is damaged."""
     try:
         run = json.loads(read_file(path, 2**26))
         if not isinstance(run, dict) or not isinstance(run.get("sessions"), list):
             raise InputError("it must be an object with a list of sessions")
     except (ValueError, RecursionError) as error:
-        how = f"Delete it to go on from the checkpoints, or {path.parent} to start again."
+        how = f"Delete it to continue from the checkpoints, or {path.parent} to start again."
         raise InputError(f"{path} cannot be read: {error}. {how}") from error
     return run
 
 
-def _write_run(path: Path, run: dict[str, Any]) -> None:
+def write_run(path: Path, run: dict[str, Any]) -> None:
+    """Write run.json."""
     write_atomically(path, (json.dumps(run, indent=2) + "\n").encode())

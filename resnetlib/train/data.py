@@ -1,4 +1,4 @@
-"""Load batches of training images, from memory or from folders, in an order that the seed fixes.
+"""Load batches of training images from memory or from folders.
 
 The order, the crops and all other random numbers depend only on the seed, the epoch and the position in it. A training can
 therefore continue at any iteration, and the augmented images do not depend on the number of worker processes or GPUs.
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from resnetlib.config import Preprocessing
 from resnetlib.data import (
+    ImageDataset,
     ImageFiles,
     LabelledImages,
     check_same_classes,
@@ -32,7 +33,6 @@ from resnetlib.data import (
     draw_crops,
     find_images,
     is_cifar10,
-    read_image,
     training_folders,
 )
 from resnetlib.distributed import Processes, is_main_process
@@ -54,12 +54,11 @@ SHARED_MEMORY = (
     "them (--workers 0, or workers=0), or give the container more (docker run --shm-size=2g)"
 )
 
-ORDER, CROPS, STEP = range(3)
-"""Uses of random numbers, each with its own generators."""
+ORDER, CROPS, STEP = range(3)  # uses of random numbers, each with its own generators
 
 
 def derive_seed(*numbers: int) -> int:
-    """Hash nonnegative numbers to a 32-bit seed, so that neighbouring ones give unrelated random numbers."""
+    """Hash nonnegative numbers to a 32-bit seed, so that consecutive numbers give unrelated random numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
@@ -89,7 +88,7 @@ class MemoryLoader:
         preprocess: Preprocessing | None = None,
     ) -> None:
         if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
-            raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none': the rest is for folders of images")
+            raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none'; the others are for folders of images")
         if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
             raise InputError("training and test images must be of one size, and have the same classes")
         if not len(train) or not len(test):
@@ -110,7 +109,6 @@ class MemoryLoader:
         self._mean, self._std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in statistics)
 
     def __len__(self) -> int:
-        """Return the number of training images."""
         return len(self._train[1])
 
     def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
@@ -160,14 +158,14 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 class FolderLoader:
-    """Loads images in folders with a subfolder per class, read and augmented by worker processes."""
+    """Loads images from folders with a subfolder per class; worker processes read and augment them."""
 
     eval_batch_size = 100
 
     def __init__(
         self,
-        train: Path | ImageFiles,
-        test: Path | ImageFiles,
+        train: ImageFiles,
+        test: ImageFiles,
         recipe: Recipe,
         seed: int,
         processes: Processes,
@@ -180,28 +178,27 @@ class FolderLoader:
             raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
         size = recipe.train_size if preprocess is None else preprocess.size
         self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
-        self._train, self._test = (each if isinstance(each, ImageFiles) else find_images(each) for each in (train, test))
-        check_same_classes(self._train, self._test)
+        check_same_classes(train, test)
+        self._train, self._test = train, test
         self._recipe, self._seed, self._processes = recipe, seed, processes
-        self.classes = self._train.classes
-        self.checked = [files.check_result for files in (self._train, self._test) if files.stamp]
+        self.classes = train.classes
+        self.checked = [files.check_result for files in (train, test) if files.stamp]
         self.augmentation = _augmentation(recipe, self.preprocess, size)
-        self.digest = _hash_files(self._train, self._test)
+        self.digest = _hash_files(train, test)
         may_start = not multiprocessing.current_process().daemon  # the processes of a pool may not start others
         self._workers = count_workers(workers) if may_start else 0
         self._context = _forkserver() if processes.world_size > 1 and self._workers else None
 
     def __len__(self) -> int:
-        """Return the number of training images."""
         return len(self._train)
 
     def train_batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
         """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
-        size, count = self._recipe.batch_size, self._recipe.steps_per_epoch(len(self)) * self._recipe.batch_size
+        rank, world, size = self._processes.rank, self._processes.world_size, self._recipe.batch_size
+        count = self._recipe.steps_per_epoch(len(self)) * size
         order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[:count]
-        rank, world = self._processes.rank, self._processes.world_size
-        places = (range(i + rank, i + size, world) for i in range(first * size, count, size))
-        batches = (list(zip(order[part.start : part.stop : world].tolist(), part, strict=True)) for part in places)
+        parts = (slice(start + rank, start + size, world) for start in range(first * size, count, size))
+        batches = (list(zip(order[part].tolist(), range(count)[part], strict=True)) for part in parts)
         return self._load(self._train, self.augmentation, batches, seed=(self._seed, CROPS, epoch))
 
     def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
@@ -221,7 +218,7 @@ class FolderLoader:
             except RuntimeError as error:
                 raise InputError(f"{SHARED_MEMORY}: {str(error).splitlines()[0]}") from error
         loader = DataLoader(
-            _ImageReader(files, transform, seed, stop),
+            _ImageReader(ImageDataset(files, transform), seed, stop),
             batch_size=None,  # the reader returns batches
             sampler=batches,
             worker_init_fn=_start_worker,
@@ -249,8 +246,8 @@ class FolderLoader:
 class _ImageReader(Dataset[Any]):
     """Reads batches of (image number, position in the epoch); the position seeds the transform."""
 
-    def __init__(self, files: ImageFiles, transform: Any, seed: tuple[int, ...] | None, stop: Tensor) -> None:
-        self.files, self.transform, self.seed, self.stop = files, transform, seed, stop
+    def __init__(self, images: ImageDataset, seed: tuple[int, ...] | None, stop: Tensor) -> None:
+        self.images, self.seed, self.stop = images, seed, stop
 
     def __getitem__(self, items: list[tuple[int, int]]) -> Any:
         """Read a batch, or return an error as text, since a DataLoader would raise it with the worker's traceback."""
@@ -258,18 +255,16 @@ class _ImageReader(Dataset[Any]):
         for number, place in items:
             if self.stop.item():
                 return "stopped"
-            path, label = self.files.samples[number]
             try:
-                image = read_image(self.files.root / path, exif=self.files.exif)
                 with torch.random.fork_rng(devices=[]):
                     if self.seed is not None:
                         torch.manual_seed(derive_seed(*self.seed, place))
-                    batch.append((self.transform(image), label))
+                    batch.append(self.images[number])
             except (ValueError, OSError) as error:
                 return str(error)
         try:
             collated = default_collate(batch)
-            if get_worker_info() is not None:  # here, since an error later, in the thread that sends them, would be lost
+            if get_worker_info() is not None:  # an error later, in the thread that sends them, would be lost
                 collated = [tensor.share_memory_() for tensor in collated]
             return collated
         except RuntimeError as error:
@@ -280,26 +275,25 @@ class _ImageReader(Dataset[Any]):
 
 def _start_worker(number: int) -> None:
     """Leave Ctrl-C to the main process, and exit when it ends, even if it is killed."""
+
+    def exit_with_parent() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
 def _forkserver() -> BaseContext:
-    """Return a context that does not fork a process with threads of gloo or nccl."""
+    """Return a context that starts workers without forking a process that has threads of Gloo or NCCL."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "torchvision.transforms.v2", "PIL.Image"])
     return context
 
 
 def _hash_files(*folders: ImageFiles) -> str:
-    """Hash names and sizes, and contents where `try_images` has read them: reading all of a large folder would take too long."""
+    """Hash the names and sizes of files, and their contents if `try_images` has read them."""
     digest = hashlib.sha256()
     for files in folders:
         digest.update(files.digest.encode() if files.exif else f"{files.digest} without EXIF orientation".encode())
@@ -309,7 +303,6 @@ def _hash_files(*folders: ImageFiles) -> str:
 
 
 def _augmentation(recipe: Recipe, preprocess: Preprocessing, size: int) -> Any:
-    """Return the transform of a training image."""
     if recipe.augmentation == "none":
         return preprocess
     from torchvision.transforms import v2
@@ -341,19 +334,17 @@ def make_loader(
     preprocess: Preprocessing | None = None,
     workers: int | None = None,
 ) -> Loader:
-    """Return the loader for images in memory or in folders."""
+    """Return the loader for images in memory, or for those that `find_images` found in folders."""
     if recipe.batch_size % processes.world_size:
         raise InputError(f"a batch of {recipe.batch_size} cannot be shared equally among {processes.world_size} processes")
     if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
         return MemoryLoader(train, test, recipe, seed, processes, preprocess)
-    kinds = type(train).__name__, type(test).__name__
+    if isinstance(train, ImageFiles) and isinstance(test, ImageFiles):
+        return FolderLoader(train, test, recipe, seed, processes, preprocess, workers)
+    kinds = f"{type(train).__name__}, {type(test).__name__}"
     if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
-        raise InputTypeError(f"train and test must both be in memory or both in folders, got {', '.join(kinds)}")
-    for each, kind in zip((train, test), kinds, strict=True):
-        if not isinstance(each, str | Path | ImageFiles):
-            raise InputTypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kind}")
-    ours, others = (each if isinstance(each, ImageFiles) else Path(each) for each in (train, test))
-    return FolderLoader(ours, others, recipe, seed, processes, preprocess, workers)
+        raise InputTypeError(f"train and test must both be in memory or both in folders, got {kinds}")
+    raise InputTypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kinds}")
 
 
 def find_train_and_test(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class _State(threading.local):  # of each thread, since only the main thread receives signals
+class _State(threading.local):  # only the main thread receives signals
     received = False
     deferred = 0
 

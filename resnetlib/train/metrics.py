@@ -21,7 +21,7 @@ from resnetlib.train.data import Batch
 from resnetlib.train.interrupts import check_interrupt
 
 _MAX_LOSS = 1e4  # nats; guessing among a million classes costs 14
-_MAX_SKIPPED = 20  # nonfinite gradients in a row are divergence in fp16 too, although its loss scale halves at each
+_MAX_SKIPPED = 20  # nonfinite gradients in a row; in fp16, each halves the loss scale
 
 
 class DivergenceError(ResnetlibError, ArithmeticError):
@@ -36,42 +36,30 @@ class StepMeans(NamedTuple):
     gradient_norm: float
 
 
-class StepMetrics:
-    """Collects the metrics of iterations on the device, and reads them only now and then, since each read makes a GPU wait.
+def check_steps(rows: Tensor, iteration: int, *, skips_steps: bool) -> None:
+    """Raise DivergenceError if one of the last iterations diverged; `rows` are their losses, errors and gradient norms.
 
     With `skips_steps`, as in fp16, the optimizer skips steps with a nonfinite gradient, so a few of them are not a divergence.
     """
+    finite = rows[:, 2].isfinite()
+    good = rows[:, 0].isfinite() & (rows[:, 0] < _MAX_LOSS)
+    if not skips_steps or (len(rows) >= _MAX_SKIPPED and not finite.any()):
+        good &= finite
+    if not good.all():
+        at = int(good.logical_not().nonzero()[0])
+        where = f"in iteration {iteration - len(rows) + at + 1}"
+        raise DivergenceError(f"the training diverged {where}: loss {rows[at, 0]:g}, norm of the gradient {rows[at, 2]:g}")
 
-    def __init__(self, processes: Processes, *, skips_steps: bool) -> None:
-        self._processes, self._skips_steps = processes, skips_steps
-        self._new: list[Tensor] = []
-        self._read: list[Tensor] = []
 
-    def add(self, values: Tensor) -> None:
-        """Add the loss, the error (from 0 to 1) and the gradient norm of an iteration, `(3,)`."""
-        self._new.append(values)
-
-    def read(self, iteration: int) -> StepMeans:
-        """Return the means over all iterations added; raise DivergenceError if one of them diverged."""
-        rows = self._processes.mean(torch.stack(self._new)).cpu()
-        self._new.clear()
-        finite = rows[:, 2].isfinite()
-        good = rows[:, 0].isfinite() & (rows[:, 0] < _MAX_LOSS)
-        if not self._skips_steps or (len(rows) >= _MAX_SKIPPED and not finite.any()):
-            good &= finite
-        if not good.all():
-            at = int(good.logical_not().nonzero()[0])
-            where = f"in iteration {iteration - len(rows) + at + 1}"
-            raise DivergenceError(f"the training diverged {where}: loss {rows[at, 0]:g}, norm of the gradient {rows[at, 2]:g}")
-        self._read.append(rows)
-        everything = torch.cat(self._read)
-        norms = everything[:, 2][everything[:, 2].isfinite()]
-        loss, error, _ = everything.mean(0).tolist()
-        return StepMeans(loss, 100 * error, norms.mean().item() if len(norms) else 0.0)
+def mean_steps(rows: Tensor) -> StepMeans:
+    """Return the means over iterations, without nonfinite gradient norms."""
+    loss, error, _ = rows.mean(0).tolist()
+    norms = rows[:, 2][rows[:, 2].isfinite()]
+    return StepMeans(loss, 100 * error, norms.mean().item() if len(norms) else 0.0)
 
 
 def evaluate_distributed(net: Backbone, batches: Generator[Batch, None, None], processes: Processes) -> Evaluation:
-    """Evaluate a network on the batches of all processes; one of them may have none."""
+    """Evaluate a network on the batches of all processes; a process may have none."""
     with closing(batches):
         first = next(batches, None)
         own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, _interruptible(chain([first], batches)))
@@ -149,7 +137,7 @@ def read_result(path: Path, kind: type[AnyResult]) -> tuple[AnyResult, dict[str,
         if not isinstance(hashes, dict) or content.keys() != names or not all(type(x) in (int, float) for x in content.values()):
             raise InputError("it is not the result of a training")
         if hashes.pop("rest", None) != hash_json({**content, "sha256": hashes}):
-            raise InputError("its contents are not those that were written")
+            raise InputError("its content has changed since it was written")
         return kind(**content), hashes
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from error

@@ -15,8 +15,7 @@ Schedule = Literal["steps", "one_cycle", "cosine"]
 Augmentation = Literal["none", "pad_crop_flip", "resized_crop_flip"]
 Loss = Literal["cross_entropy", "binary_cross_entropy"]
 
-_ONE_CYCLE_RISE = 0.2
-"""Fraction of the one-cycle schedule in which the learning rate rises."""
+_ONE_CYCLE_RISE = 0.2  # fraction of the one-cycle schedule in which the learning rate rises
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("batch_size", "lr", "train_size", "test_size", "test_resize"), lambda value: value > 0, "above 0"),

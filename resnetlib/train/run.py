@@ -25,7 +25,7 @@ from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
-from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, claim_folder, identify, read_run
+from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
 from resnetlib.train.data import Images, Split, make_loader
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import (
@@ -52,16 +52,11 @@ from resnetlib.zoo import create_model
 
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
-_FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)
-"""The files of a training, besides its checkpoints."""
-
-_STATE = ("seconds", "best", "best_at", "best_net", "best_config", "stale", "log")
-"""Attributes of `Run` that a checkpoint holds, besides the trainer's state."""
+_FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)  # of a training, besides its checkpoints
+_STATE = ("seconds", "best", "best_at", "best_net", "best_config", "stale", "log")  # attributes of `Run` in a checkpoint
+_DRAW_SECONDS = 20.0  # at least, between two drawings of the curves
 
 logger = logging.getLogger("resnetlib")
-
-_DRAW_SECONDS = 20.0
-"""The curves are drawn at most this often."""
 
 
 def fit(
@@ -151,11 +146,10 @@ def run_training(
     workers: int | None,
     keep: int = 2,
 ) -> AnyResult:
-    """Run `fit` or `finetune`, which return different kinds of results."""
+    """Train as `fit` or `finetune` does, and return a result of this kind."""
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=folders)
-    if not isinstance(keep, int) or not 1 <= keep < 2**63:
-        raise InputError(f"keep must be an int, 1 or more, got {keep!r}")
+    _check_int("keep", keep, least=1)
     check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
@@ -185,7 +179,7 @@ def run_training(
 
 
 def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
-    """Return the recipe with batches no larger than the training set, and say so if they shrink."""
+    """Return the recipe with a batch size no larger than the training set, and print a note if it is smaller."""
     images = len(train) if isinstance(train, LabelledImages | ImageFiles) else recipe.batch_size
     size = images - images % processes.world_size
     if not 0 < size < recipe.batch_size:
@@ -198,20 +192,24 @@ def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
 def check_arguments(
     recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int, workers: int | None, folders: Sequence[object]
 ) -> None:
-    """Check the arguments of `fit` and `finetune` before images are read."""
+    """Check the arguments of `fit` and `finetune` before any image is read."""
     if not isinstance(recipe, Recipe):
         raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-            raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
+        _check_int(name, value, least=0)
     count_workers(workers)
     check_out(out, *folders)
     if is_main_process():
         known = {"seed": seed, "recipe": json.loads(recipe.to_json())}
-        with suppress(OSError, ValueError, LookupError, TypeError):  # it may have been made smaller
+        with suppress(OSError, ValueError, LookupError, TypeError):  # `_fit_batch` may have made it smaller
             known["recipe"]["batch_size"] = read_run(Path(out) / RUN)["recipe"]["batch_size"]
         with _locked(Path(out)) if (Path(out) / LOCK).exists() else nullcontext():
             check_folder(Path(out) / RUN, known, finished=(Path(out) / RESULT).exists())
+
+
+def _check_int(name: str, value: object, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
+        raise InputError(f"{name} must be an int, {least} or more, got {value!r}")
 
 
 def check_out(out: str | Path, *folders: object) -> None:
@@ -230,9 +228,10 @@ def check_out(out: str | Path, *folders: object) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Lock a folder against other trainings."""
+    """Create a folder, and lock it against other trainings."""
     from filelock import FileLock, Timeout
 
+    out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK, blocking=False):
             yield
@@ -241,7 +240,7 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 class Run:
-    """A training in its folder. A `Result` calls the evaluation images "test", a `FinetuneResult` calls them "val"."""
+    """A training in its folder. The evaluation images are "test" in a `Result`, and "val" in a `FinetuneResult`."""
 
     def __init__(
         self, kind: type[Any], trainer: Trainer, out: Path, identity: dict[str, Any], every: int, sample: int, keep: int
@@ -261,7 +260,7 @@ class Run:
     def complete(self) -> None:
         """Train from the newest checkpoint to the end, and save the network."""
         try:
-            with interrupts(), self._lock():
+            with interrupts(), _locked(self._out) if self._processes.is_main else nullcontext():
                 if self._processes.is_main:
                     self._claim_folder()
                 self._processes.barrier()
@@ -275,7 +274,7 @@ class Run:
             saved = self._checkpoints.newest_first()
             where = f"iteration {int(saved[0].name[:9])}" if saved else "the beginning"
             raise KeyboardInterrupt(
-                f"interrupted after iteration {self.trainer.iteration}; run the same again to go on from {where}"
+                f"interrupted after iteration {self.trainer.iteration}; run the same again to continue from {where}"
             ) from error
         except (RuntimeError, EOFError, ConnectionError) as error:  # the latter two from the pipe of a killed worker
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
@@ -288,19 +287,9 @@ class Run:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            newest = next(iter(self._checkpoints.newest_first()), None)
-            left = "there is no checkpoint yet" if newest is None else f"{newest} is intact"
+            saved = self._checkpoints.newest_first()
+            left = f"{saved[0]} is intact" if saved else "there is no checkpoint yet"
             raise OSError(error.errno, f"the disk is full; {left}. Free some space, and run the same again: {error}") from error
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Create the folder, and lock it against other trainings."""
-        if not self._processes.is_main:
-            yield
-            return
-        self._out.mkdir(parents=True, exist_ok=True)
-        with _locked(self._out):
-            yield
 
     def _claim_folder(self) -> None:
         """Write run.json, and delete files that a killed process did not finish writing."""
@@ -310,13 +299,15 @@ class Run:
         finished = False
         with suppress(OSError, ValueError):
             finished = read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
-        claim_folder(self._out / RUN, self._identity, finished=finished)
+        check_folder(self._out / RUN, self._identity, finished=finished)
+        if not os.path.lexists(self._out / RUN):
+            write_run(self._out / RUN, {**self._identity, "sessions": []})
         self._checkpoints.clean()
         for path in (path for name in _FILES for path in unfinished(self._out, name)):
             path.unlink()
 
     def _is_finished(self) -> bool:
-        """Return whether there is a result, and the files that belong to it are undamaged."""
+        """Return whether the folder holds the training's result, and undamaged files."""
         path = self._out / RESULT
         if not os.path.lexists(path):
             return False
@@ -324,7 +315,7 @@ class Run:
         try:
             hashes = read_result(path, self._kind)[1]
             if hashes.pop("training", None) != self._training:
-                raise InputError(f"{path} is another training's")
+                raise InputError(f"{path} belongs to another training")
             optional = [name for name in (BEST, LOG) if not (self._out / name).exists()]
             changed = changed_files(self._out, {name: digest for name, digest in hashes.items() if name not in optional})
             if changed:
@@ -355,17 +346,16 @@ class Run:
             raise InputError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
         if is_main:
             for message in messages:
-                tqdm.write(f"{message}; going on from iteration {trainer.iteration}")
+                tqdm.write(f"{message}; continuing from iteration {trainer.iteration}")
             self._write_log()
             if self.best_net is not None:
                 write_state(self.best_net, self._out / BEST, pretrained_config_from_json(self.best_config))
-            checked = trainer.data.checked
-            begin_session(self._out / RUN, trainer.iteration, self._processes, trainer.dtype, trainer.compiled, checked)
+            begin_session(self._out / RUN, trainer)
 
     def _load_state_dict(self, state: dict[str, Any], path: Path) -> None:
         if state.get("training") != self._training:
             what = "the seed, the network, the recipe, the images or the first weights"
-            raise InputError(f"{path} is another training's, which differs in {what}: give another folder, or delete it")
+            raise InputError(f"{path} belongs to another training, which differs in {what}: give another folder, or delete it")
         try:
             for name in _STATE:
                 setattr(self, name, state[name])
@@ -405,11 +395,7 @@ class Run:
             "epoch": round(trainer.iteration / trainer.steps_per_epoch, 4),
             "lr": trainer.lr,
             **means._asdict(),
-            "train_loss": seen.loss,
-            "train_error": error_of(seen),
-            f"{self._split}_loss": test.loss,
-            f"{self._split}_error": error_of(test),
-            "seconds": round(self.seconds, 3),
+            **self._figures(seen, test),
             "images_per_second": round(images_per_second, 1),
         }
         logger.info(
@@ -435,37 +421,38 @@ class Run:
             nn.Module.load_state_dict(net, self.best_net)
             iteration = self.best_at
             if self._processes.is_main:
-                early = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "
-                early = early if trainer.iteration < trainer.steps else ""
-                logger.info(
-                    "%sthe weights of iteration %s are kept, which had the lowest %s error", early, iteration, self._measured
-                )
+                stopped = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "
+                kept = f"the weights of iteration {iteration} are kept, which had the lowest {self._measured} error"
+                logger.info("%s%s", stopped if trainer.iteration < trainer.steps else "", kept)
         seen, test = self._evaluate(0)
         if not self._processes.is_main:
             return
         self._draw()
         self._write_log()
         save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, seen, test), overwrite=True)
-        values: dict[str, Any] = {
-            "iterations": trainer.iteration,
-            "train_error": error_of(seen),
+        best = {f"best_{self._split}_error": min(self.best, error_of(test))}
+        result = self._kind(iterations=trainer.iteration, **self._figures(seen, test), **best)
+        write_result(self._out / RESULT, result, self._training, (WEIGHTS_NAMES[0], BEST, LOG))
+
+    def _figures(self, seen: Evaluation, test: Evaluation) -> dict[str, float]:
+        """Return the errors, the losses and the time, as the log and the result name them."""
+        return {
             "train_loss": seen.loss,
-            f"{self._split}_error": error_of(test),
+            "train_error": error_of(seen),
             f"{self._split}_loss": test.loss,
-            f"best_{self._split}_error": min(self.best, error_of(test)),
+            f"{self._split}_error": error_of(test),
             "seconds": round(self.seconds, 3),
         }
-        write_result(self._out / RESULT, self._kind(**values), self._training, (WEIGHTS_NAMES[0], BEST, LOG))
 
     def _evaluate(self, images: int) -> list[Evaluation]:
-        """Evaluate the network on training and test images, each process on its part."""
+        """Evaluate the network on training and test images; each process evaluates its part."""
         trainer, net = self.trainer, self.trainer.result
         self._processes.broadcast_buffers(net)
         evaluations = [
             evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes) for split in get_args(Split)
         ]
         for evaluation, name in zip(evaluations, ("train", self._split), strict=True):
-            if not isfinite(evaluation.loss):  # fresh running statistics can make it so
+            if not isfinite(evaluation.loss):  # running statistics of few iterations can cause this
                 where = f"after iteration {trainer.iteration}: loss {evaluation.loss:g} on {name} images"
                 raise DivergenceError(f"the training diverged {where}")
         return evaluations
@@ -473,9 +460,7 @@ class Run:
     def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
         """Return the config of the weights of an iteration; their license is that of the initial weights."""
         trainer, data, initial = self.trainer, self.trainer.data, self._identity["weights"]
-        chosen = "test images" if self._split == "test" else "validation images"
-        if trainer.recipe.patience:
-            chosen = "held-out images, by which the weights were chosen"
+        chosen = "held-out images, by which the weights were chosen" if trainer.recipe.patience else f"{self._measured} images"
         return PretrainedConfig(
             name=name_of(trainer.result.spec),
             tag="",

@@ -15,18 +15,17 @@ from resnetlib.finetuning import Frozen, freeze, layer_decay_for, parameter_grou
 from resnetlib.modules import Backbone
 from resnetlib.train.data import STEP, Loader, derive_seed
 from resnetlib.train.interrupts import check_interrupt
-from resnetlib.train.metrics import StepMeans, StepMetrics
+from resnetlib.train.metrics import StepMeans, check_steps, mean_steps
 from resnetlib.train.recipe import Recipe, learning_rate
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """auto: bf16 where the hardware supports it natively, on GPUs and on CPUs (AMX, AVX-512 BF16), else fp32."""
 
-_READ_EVERY = 50
-"""Iterations between two reads of the metrics: each makes a GPU wait."""
+_READ_EVERY = 50  # iterations between two reads of the metrics, each of which waits for the GPU
 
 
 class Trainer:
-    """Trains a network in place by a recipe. All random numbers depend on the seed and the iteration alone."""
+    """Trains a network in place by a recipe. All random numbers depend only on the seed and the iteration."""
 
     def __init__(
         self,
@@ -54,8 +53,8 @@ class Trainer:
         self._frozen: Frozen | None = None
 
     def train_until(self, stop: int) -> Iterator[tuple[int, StepMeans]]:
-        """Train to iteration `stop`. Now and then, and at the end, yield the number of new iterations and the means of all."""
-        metrics, reported = StepMetrics(self.processes, skips_steps=self.dtype == torch.float16), self.iteration
+        """Train to iteration `stop`; yield the number of new iterations and the means of all, at times and at the end."""
+        new, rows = list[Tensor](), torch.empty(0, 3)  # metrics of iterations: on the device, and read
         self.net.train()
         while self.iteration < stop:
             epoch, first = divmod(self.iteration, self.steps_per_epoch)
@@ -65,11 +64,14 @@ class Trainer:
                     torch.manual_seed(derive_seed(self._seed, STEP, self.iteration, self.processes.rank))
                     self._freeze_or_thaw()
                     lr = learning_rate(self.recipe, self.iteration, self.steps)
-                    metrics.add(self.step(x.contiguous(memory_format=torch.channels_last), labels, lr))
+                    new.append(self.step(x.contiguous(memory_format=torch.channels_last), labels, lr))
                     self.iteration += 1
                     if self.iteration % _READ_EVERY == 0 or self.iteration == stop:
-                        yield self.iteration - reported, metrics.read(self.iteration)
-                        reported = self.iteration
+                        read = (self.processes.sum(torch.stack(new)) / self.processes.world_size).cpu()
+                        check_steps(read, self.iteration, skips_steps=self.dtype == torch.float16)
+                        rows = torch.cat([rows, read])
+                        yield len(new), mean_steps(rows)
+                        new.clear()
                     if self.iteration == stop:
                         break
 
@@ -111,7 +113,7 @@ class Trainer:
             self._frozen = freeze(self.net)
         forward: Any = self.net
         on_gpu, distributed = self.processes.device.type == "cuda", self.processes.world_size > 1
-        if distributed:  # which looks only once at what is frozen
+        if distributed:  # DistributedDataParallel checks only once which parameters are frozen
             ids = [self.processes.device.index] if on_gpu else None
             forward = nn.parallel.DistributedDataParallel(self.net, device_ids=ids)
         if self.compiled:
@@ -119,7 +121,7 @@ class Trainer:
         self._forward, self._wrapped = forward, True
 
     def thaw(self) -> None:
-        """Undo the freezing in the first part of the training."""
+        """Undo the freezing of `_freeze_or_thaw`."""
         if self._frozen is not None:
             self._frozen.remove()
             self._frozen = None
@@ -141,7 +143,7 @@ class Trainer:
         return not self.iteration <= self.recipe.head_only_steps(self.steps) < self.steps
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the training, which needs no random number generator."""
+        """Return the state of the training. It needs no random number generators."""
         return {
             "iteration": self.iteration,
             "net": self.net.state_dict(),
@@ -180,7 +182,7 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
 
 
 def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return the recipe's mixup, CutMix or a random choice of both, or the identity."""
+    """Return the recipe's mixup, CutMix, a random choice of both, or the identity."""
     if not recipe.mixup and not recipe.cutmix:
         return lambda x, labels: (x, labels)
     from torchvision.transforms import v2
@@ -190,6 +192,12 @@ def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tupl
     return lambda x, labels: mix(x, labels)
 
 
+def cpu_capabilities() -> dict[str, Any]:
+    """Return the CPU's capabilities and name; nothing before PyTorch 2.11."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities
+
+
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """Return the dtype for autocast; float32 turns it off."""
     if precision not in get_args(Precision):
@@ -197,8 +205,7 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if device.type == "cpu":
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.11
-        native = any(capabilities.get(unit) for unit in ("amx_bf16", "avx512_bf16"))
+        native = any(cpu_capabilities().get(unit) for unit in ("amx_bf16", "avx512_bf16"))
     else:
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if native else torch.float32

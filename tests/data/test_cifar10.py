@@ -113,7 +113,7 @@ def test_missing_files(folder: Path, tmp_path: Path) -> None:
         cifar10(tmp_path / "empty", "test")
     next(folder.glob("data_batch_3*")).unlink()
     assert len(cifar10(folder, "test", verify=False)) == 3
-    with pytest.raises(FileNotFoundError, match=r"data_batch_3.* is not there, though other files"):
+    with pytest.raises(FileNotFoundError, match=r"data_batch_3.* is missing, though other files"):
         cifar10(folder, "train", verify=False)
     with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'val'"):
         cifar10(folder, "val")  # type: ignore[arg-type]
@@ -256,7 +256,7 @@ def test_labelled_images_of_other_kinds_are_refused() -> None:
         (TypeError, "classes must be a sequence of names, got 'ab'", {"classes": "ab"}),
         (TypeError, r"classes must be a sequence of names, got \(1, 2\)", {"classes": (1, 2)}),
         (TypeError, "classes must be a sequence of names, got None", {"classes": None}),
-        (ValueError, "classes must differ, and a is there several times", {"classes": ["a", "b", "a"]}),
+        (ValueError, "classes must be unique, got a several times", {"classes": ["a", "b", "a"]}),
     ):
         with pytest.raises(error, match=message):
             LabelledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]

@@ -33,8 +33,8 @@ def make(root: Path, *names: str) -> Path:
         (("train", "valid"), "train", "valid", ""),
         (("train", "test"), "train", "test", "test is used for validation"),
         (("Training", "Testing"), "Training", "Testing", "Testing is used for validation"),
-        (("train", "val", "test"), "train", "val", "test is left aside"),
-        (("train", "valid", "test"), "train", "valid", "test is left aside"),
+        (("train", "val", "test"), "train", "val", "test is not used"),
+        (("train", "valid", "test"), "train", "valid", "test is not used"),
         (("seg_train", "seg_test"), "seg_train", "seg_test", "seg_test is used for validation"),
         (("training_set", "test_set"), "training_set", "test_set", "test_set is used for validation"),
         (("seg_train/seg_train", "seg_test/seg_test"), "seg_train/seg_train", "seg_test/seg_test", "is used for validation"),
@@ -56,7 +56,7 @@ def test_parts_of_any_name(names: tuple[str, ...], train: str, validation: str, 
 
 def test_what_is_left_aside_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_split(make(tmp_path, "train", "val", "test"))
-    assert f"{tmp_path / 'test'} is left aside" in "".join(capsys.readouterr())
+    assert f"{tmp_path / 'test'} is not used" in "".join(capsys.readouterr())
 
 
 def test_test_images_without_labels_are_left_aside(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_test_images_without_labels_are_left_aside(tmp_path: Path) -> None:
     (tmp_path / "red").rename(tmp_path / "test")
     folders, said = training_folders(tmp_path)
     assert [folder.name for folder in folders] == ["train", "valid"]
-    assert f"{tmp_path / 'test'} is left aside" in said
+    assert f"{tmp_path / 'test'} is not used" in said
 
 
 def test_without_a_part_to_train_on(tmp_path: Path) -> None:

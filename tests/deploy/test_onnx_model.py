@@ -94,7 +94,7 @@ def test_images_of_all_kinds_are_classified(tiny: Path, tmp_path: Path, runtime:
         model.classify(5)
     with pytest.raises(ValueError, match=r"a tensor must be a uint8 image .* got torch.uint8 of \(7, 9, 9\)"):
         model.classify(torch.zeros(7, 9, 9, dtype=torch.uint8))
-    with pytest.raises(TypeError, match=r"expected a network of this library, got str: of paths only that of an \.onnx file"):
+    with pytest.raises(TypeError, match=r"expected a network of this library, got str: a path must be that of an \.onnx file"):
         resnetlib.classify("resnet50", red)
 
 

@@ -136,7 +136,7 @@ def test_other_json(text: str, whole: Path, tmp_path: Path) -> None:
         read_result(tmp_path / "result.json", Result)
     out = copy(whole, "out", tmp_path)
     (out / "run.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"run.json cannot be read: .* Delete it to go on"):
+    with pytest.raises(ValueError, match=r"run.json cannot be read: .* Delete it to continue"):
         train(out)
 
 
@@ -205,7 +205,7 @@ def test_checkpoints_of_another_training_are_refused(other: dict[str, Any], half
     out, theirs = copy(half, "out", tmp_path), stop(tmp_path / "theirs", 6, **other)
     shutil.rmtree(out / "checkpoints")
     shutil.copytree(theirs / "checkpoints", out / "checkpoints")
-    with pytest.raises(ValueError, match=r"000000006-\w+.pt is another training's"):
+    with pytest.raises(ValueError, match=r"000000006-\w+.pt belongs to another training"):
         train(out)
 
 
@@ -214,7 +214,7 @@ def test_the_result_of_another_training_is_refused(whole: Path, tmp_path: Path) 
     train(out, seed=1)
     shutil.rmtree(out / "checkpoints")
     shutil.copy(whole / "run.json", out)
-    with pytest.raises(ValueError, match=r"result.json is another training's"):
+    with pytest.raises(ValueError, match=r"result.json belongs to another training"):
         train(out)
 
 

@@ -8,7 +8,7 @@ import tiny
 import torch
 from PIL import Image
 
-from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, pad_crop_flip
+from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, find_images, pad_crop_flip
 from resnetlib.distributed import Processes
 from resnetlib.train import recipe_of
 from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measure_preprocessing, seeded_generator, spread
@@ -147,7 +147,8 @@ def folder(tmp_path: Path) -> Path:
 
 def folders(path: Path, *, workers: int = 0, rank: int = 0, size: int = 1) -> FolderLoader:
     recipe = recipe_of("rsb_a3", batch_size=4, train_size=16, test_size=16, test_resize=18)
-    return FolderLoader(path / "train", path / "val", recipe, seed=5, processes=Processes(rank, size, CPU, CPU), workers=workers)
+    parts = [find_images(path / part) for part in ("train", "val")]
+    return FolderLoader(*parts, recipe, seed=5, processes=Processes(rank, size, CPU, CPU), workers=workers)
 
 
 def test_folders_draw_the_same_whoever_reads_them(folder: Path) -> None:
@@ -190,7 +191,8 @@ def test_folders_flip_and_change_images(folder: Path) -> None:
     kinds = {type(step) for step in folders(folder).augmentation.transforms}
     assert {v2.RandomResizedCrop, v2.RandomHorizontalFlip, v2.RandAugment} <= kinds
     recipe = recipe_of("he2015_imagenet", batch_size=4, train_size=16)
-    plain = FolderLoader(folder / "train", folder / "val", recipe, seed=0, processes=Processes(0, 1, CPU, CPU), workers=0)
+    parts = [find_images(folder / part) for part in ("train", "val")]
+    plain = FolderLoader(*parts, recipe, seed=0, processes=Processes(0, 1, CPU, CPU), workers=0)
     assert v2.RandAugment not in {type(step) for step in plain.augmentation.transforms}
 
 

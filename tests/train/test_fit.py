@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert f"{newest.name} is damaged" in said.out + said.err
     assert newest.with_suffix(".damaged").exists()
     assert [session["from"] for session in json.loads((tmp_path / "parts" / "run.json").read_text())["sessions"]] == [0, 12]
-    assert "going on from iteration 12" in said.out + said.err
+    assert "continuing from iteration 12" in said.out + said.err
     assert older.name.startswith("000000012-")
 
 
@@ -203,7 +203,7 @@ def test_only_damaged_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for path in (tmp_path / "checkpoints").glob("*.pt"):
         path.write_bytes(path.read_bytes()[:-100])
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"No checkpoint in .* is whole: delete the folder to start again"):
+        with pytest.raises(ValueError, match=r"No checkpoint in .* is intact: delete the folder to start again"):
             train(tmp_path)
 
 

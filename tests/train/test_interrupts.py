@@ -98,7 +98,7 @@ def test_ctrl_c_at_any_moment_reaches_the_caller(
     with pytest.raises(KeyboardInterrupt) as caught:  # with the traceback and all that its frames hold
         train(data, tmp_path / "out")
     if moment != "hashing the images":
-        assert "; run the same again to go on from " in str(caught.value)
+        assert "; run the same again to continue from " in str(caught.value)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert multiprocessing.active_children() == []
 
@@ -153,7 +153,7 @@ def test_ctrl_c_on_the_command_line(
     assert "ignored" not in said
     last = said.splitlines()[-1]
     assert last.startswith("interrupted after iteration ")
-    assert "; run the same again to go on from " in last
+    assert "; run the same again to continue from " in last
     assert wait_for(lambda: not members(process.pid), 10)
 
 
