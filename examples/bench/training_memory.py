@@ -31,7 +31,7 @@ MODES: dict[str, Any] = {"plain": False, "memory_efficient=True": True, 'memory_
 
 def contestants(name: str) -> dict[str, Any]:
     ours = {label: partial(resnetlib.create_model, name, memory_efficient=mode) for label, mode in MODES.items()}
-    theirs = {"torchvision": partial(torchvision.models.get_model, weights=None), "timm": timm.create_model}
+    theirs: dict[str, Any] = {"torchvision": partial(torchvision.models.get_model, weights=None), "timm": timm.create_model}
     return ours | {label: partial(make, name, memory_efficient=True) for label, make in theirs.items()}
 
 
