@@ -309,7 +309,7 @@ def changed(change: str) -> Any:
     [
         ("external", "holds weights in other files"),
         ("external in an attribute", "holds weights in other files"),
-        ("domain", r"uses the operator com\.evil\\x1b\[31m\.GlobalAveragePool, expected one of AveragePool, "),
+        ("domain", r"uses the operator com\.evil\\x1b\[31m\.GlobalAveragePool, expected one of Add, AveragePool"),
         ("operator", "uses the operator Loop"),
         ("subgraph", "holds a graph inside a node"),
         ("function", "holds functions"),
