@@ -391,7 +391,7 @@ def check_global_pool(global_pool: GlobalPool, num_classes: int) -> GlobalPool:
         raise InputError(f"global_pool must be 'avg', or '' for no pooling, got {global_pool!r}")
     if not global_pool and num_classes:
         raise InputError(
-            f"global_pool='' returns the last feature map, and needs num_classes=0, got {num_classes} "
+            f"global_pool='' returns the last feature map, and has no classifier: set num_classes=0, got {num_classes} "
             "(for a classifier, set global_pool='avg')"
         )
     return global_pool
