@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from resnetlib.config.preprocess import MEAN_STD, Preprocessing
-from resnetlib.config.spec import Spec, Stem, spec_from_dict
+from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, spec_from_dict
 from resnetlib.errors import InputError
 from resnetlib.text import printable
 
@@ -18,13 +18,13 @@ _REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-
 LONGEST_NAME = 200
 MOST_STAGES = 32
 
-_USUAL: Mapping[Stem, Preprocessing] = {
+USUAL: Mapping[Stem, Preprocessing] = {
     "imagenet": Preprocessing(
         resize=256, size=224, mean=MEAN_STD["imagenet"][0], std=MEAN_STD["imagenet"][1], interpolation="bicubic"
     ),
     "cifar": Preprocessing.named("cifar10", resize=32, size=32),
 }
-"""What timm's tools assume for each stem if the preprocessing of the weights is unknown."""
+"""The usual preprocessing for each stem, which timm's tools assume if that of the weights is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class HubFile:
         if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo):
             raise InputError(f"a repository of the hub is called org/name, got {printable(repr(self.repo), 200)}")
         if not _is_relative(self.file):
-            raise InputError(f"a file of a repository has a path inside it, got {self.file!r}")
+            raise InputError(f"a file of a repository must have a path inside it, got {self.file!r}")
         if not _is_relative(self.revision):
             raise InputError(f"a revision is a branch, a tag or a commit, got {self.revision!r}")
         _check_hash(self.sha256)
@@ -95,7 +95,7 @@ class UrlFile:
 
     def __post_init__(self) -> None:
         if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
-            raise InputError("a URL must be without a user's name and a password, since error messages would show them")
+            raise InputError("a URL must not contain a user name or a password, since error messages would show them")
         if not self.url.startswith(("https://", "http://")):
             raise InputError(f"a URL must begin with https:// or http://, got {self.url!r}")
         _check_hash(self.sha256)
@@ -110,7 +110,7 @@ Source = EmbeddedFile | HubFile | UrlFile
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainedConfig(Mapping[str, Any]):
-    """The description of a set of weights. None and "" mean that a value is unknown.
+    """A description of weights. None and "" mean that a value is unknown.
 
     It is also a read-only mapping with the keys of timm's `pretrained_cfg` (`input_size`, `mean`, `crop_pct`, `classifier` ...), so
     that timm's tools understand it. Where the preprocessing is unknown, the mapping has the usual one for the network's stem.
@@ -158,7 +158,8 @@ class PretrainedConfig(Mapping[str, Any]):
             raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
         if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
             raise InputError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
-        self._check("name tag", f"a str of at most {LONGEST_NAME} printable characters", _is_short)  # they appear in messages
+        short = f"a str of at most {LONGEST_NAME} printable characters"  # they appear in messages
+        self._check("name tag", short, lambda v: isinstance(v, str) and v.isprintable() and len(v) <= LONGEST_NAME)
         self._check("evaluated_on recipe license origin", "a str", lambda v: isinstance(v, str))
         self._check("classes class_ids", "a tuple of strs or None", lambda v: v is None or _is_tuple_of(str, v))
         self._check("params", "an int above 0 or None", lambda v: v is None or (isinstance(v, int) and v > 0))
@@ -168,7 +169,9 @@ class PretrainedConfig(Mapping[str, Any]):
         )
         self._check("sources", "a tuple of sources", lambda v: _is_tuple_of(Source, v))
         if self.class_ids is not None and len(self.class_ids) != len(self.classes or ()):
-            raise InputError(f"class_ids must be as many as classes, got {len(self.class_ids)} and {len(self.classes or ())}")
+            raise InputError(
+                f"class_ids and classes must have the same length, got {len(self.class_ids)} and {len(self.classes or ())}"
+            )
 
     def _check(self, names: str, expected: str, valid: Callable[[Any], bool]) -> None:
         for name in names.split():
@@ -188,7 +191,7 @@ class PretrainedConfig(Mapping[str, Any]):
         >>> cfg["input_size"], cfg["crop_pct"], cfg["classifier"]
         ((3, 32, 32), 1.0, 'fc')
         """
-        steps = self.preprocess or _USUAL[self.spec.stem]
+        steps = self.preprocess or USUAL[self.spec.stem]
         stride = (4 if self.spec.stem == "imagenet" else 1) * 2 ** (len(self.spec.depths) - 1)
         dense = self.spec.family == "densenet"
         return {
@@ -201,7 +204,7 @@ class PretrainedConfig(Mapping[str, Any]):
             "crop_mode": "center",
             "mean": steps.mean,
             "std": steps.std,
-            "num_classes": len(self.classes) if self.classes else {"imagenet": 1000, "cifar": 10}[self.spec.stem],
+            "num_classes": len(self.classes) if self.classes else NUM_CLASSES[self.spec.stem],
             "pool_size": (-(-steps.size // stride),) * 2,
             "first_conv": "features.conv0" if dense else "conv1",
             "classifier": "classifier" if dense else "fc",
@@ -256,16 +259,12 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
-def _is_short(name: object) -> bool:
-    return isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME
-
-
 def _is_tuple_of(kind: Any, values: object) -> bool:
     return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _is_relative(path: object) -> bool:
-    """Tell whether a path stays inside its folder, on every operating system."""
+    """Return whether a path stays inside its folder, on every operating system."""
     if not isinstance(path, str) or not path or "\\" in path or ":" in path or not path.isprintable():
         return False
     return all(part not in ("", ".", "..") for part in path.split("/"))

@@ -10,6 +10,9 @@ from resnetlib.errors import InputError
 Stem = Literal["imagenet", "cifar"]
 """imagenet: a 7x7 convolution and max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
 
+NUM_CLASSES: Mapping[Stem, int] = {"imagenet": 1000, "cifar": 10}
+"""The default number of classes for each stem."""
+
 Norm = Literal["batch", "group", "none"]
 """none: no norm layers, but convolutions with biases."""
 
@@ -78,7 +81,7 @@ class ResNetSpec:
     def __post_init__(self) -> None:
         _check_types(self)
         if len(self.depths) != len(self.widths):
-            raise InputError(f"depths and widths must be equally many, got {self.depths} and {self.widths}")
+            raise InputError(f"depths and widths must have the same length, got {self.depths} and {self.widths}")
         if self.block == "basic" and (self.groups, self.base_width, self.stride_in) != (1, 64, "3x3"):
             raise InputError(
                 f"groups, base_width and stride_in are options of block='bottleneck', got groups={self.groups}, "

@@ -33,9 +33,6 @@ _IDENTITIES = (nn.Identity, nn.Dropout)
 _FINE = (nn.Linear, nn.ReLU, PadShortcut, *_POOLS)
 """Modules that stay as they are because there is nothing to gain."""
 
-_ABOUT = ("spec", "in_chans", "num_classes", "num_features", "smallest_input", "classes", "preprocess", "pretrained_cfg")
-"""Attributes that an optimized network takes from the original."""
-
 
 class FusedConv2d(nn.Module):
     """relu(conv(x) + other), where relu and addition are optional, with oneDNN's own layout of the weights where that is available.
@@ -66,16 +63,18 @@ class FusedConv2d(nn.Module):
         options = self.bias, self.padding, self.stride, self.dilation, self.groups
         packed = self._packed(x)
         if packed is None:
-            y = torch.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            y: Tensor = torch.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
             y = y if other is None else y.add_(other)
             return y.relu_() if self.relu else y
-        if other is None:
-            relu = "relu" if self.relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(x, packed, *options, relu, [], "")  # type: ignore[no-any-return]
+        operators: Any = torch.ops.mkldnn
         end: tuple[Any, ...] = ("add", 1.0, "relu" if self.relu else None, [], None)
-        if self.overwrites:
-            return torch.ops.mkldnn._convolution_pointwise_.binary(other, x, packed, *options, *end)  # type: ignore[no-any-return]
-        return torch.ops.mkldnn._convolution_pointwise.binary(x, other, packed, *options, *end)  # type: ignore[no-any-return]
+        if other is None:
+            y = operators._convolution_pointwise(x, packed, *options, "relu" if self.relu else "none", [], "")
+        elif self.overwrites:
+            y = operators._convolution_pointwise_.binary(other, x, packed, *options, *end)
+        else:
+            y = operators._convolution_pointwise.binary(x, other, packed, *options, *end)
+        return y
 
     def _packed(self, x: Tensor) -> Tensor | None:
         """Return the weights in oneDNN's layout for the size of `x`; None for the plain convolution.
@@ -85,7 +84,7 @@ class FusedConv2d(nn.Module):
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return None
         size = tuple(x.shape[2:]) if self.weight.shape[2:].numel() > 1 else ()
-        if size not in self.packs and len(self.packs) < _SIZES and _can_pack(self.weight):
+        if size not in self.packs and len(self.packs) < _SIZES and self.weight.is_cpu and _operators_work(self.weight.dtype):
             self.packs[size] = self._pack(x)
         return self.packs.get(size)
 
@@ -94,7 +93,7 @@ class FusedConv2d(nn.Module):
         return torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *options)  # type: ignore[no-any-return]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles hold: tensors in oneDNN's layout can be neither copied nor saved."""
+        """Leave out tensors in oneDNN's layout, which can be neither copied nor saved."""
         return {**vars(self), "packs": {}}
 
     def extra_repr(self) -> str:
@@ -107,7 +106,7 @@ class FusedConv2d(nn.Module):
 
 
 class FusedNorm2d(nn.Module):
-    """relu(scale * x + shift), where the relu is optional: a batch norm that no convolution can take in."""
+    """relu(scale * x + shift), where the relu is optional: a batch norm that cannot be folded into a convolution."""
 
     def __init__(self, norm: nn.BatchNorm2d, *, relu: bool) -> None:
         super().__init__()
@@ -141,8 +140,7 @@ class OptimizedNetwork(nn.Module):
         left: names of the modules that run as in the original, and why.
 
     Attributes:
-        left: names of the modules that run as in the original, and why.
-        dtype: dtype of the weights and the output.
+        left, dtype: the arguments.
         classes, preprocess, num_classes, pretrained_cfg, spec, in_chans, num_features, smallest_input: the original's.
     """
 
@@ -158,7 +156,7 @@ class OptimizedNetwork(nn.Module):
     def __init__(self, network: fx.GraphModule, original: Backbone, dtype: torch.dtype, left: dict[str, str]) -> None:
         super().__init__()
         self.network, self.dtype, self.left = network, dtype, left
-        for name in _ABOUT:
+        for name in OptimizedNetwork.__annotations__:
             setattr(self, name, getattr(original, name))
         for name in (name for name in vars(original) if "_hooks" in name):  # those on the network itself
             setattr(self, name, copy.copy(getattr(original, name)))
@@ -190,7 +188,7 @@ class OptimizedNetwork(nn.Module):
         if (moved.dtype, moved.device) != (sample.dtype, sample.device):
             raise InputError(
                 f"an optimized network stays {self.dtype} on {sample.device}: move the network that it was made from, and "
-                "optimize that, with dtype= if it shall be another"
+                "optimize that, with dtype= for another dtype"
             )
         return self
 
@@ -203,8 +201,8 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
     """Return a copy of a network that is faster in inference.
 
     It folds each batch norm that follows a convolution into it, turns the others into a multiply-add, applies ReLUs in place, and
-    works channels-last. On a CPU, convolutions also apply the ReLU and the addition that follow, by PyTorch's oneDNN operators, if
-    these are there. Outputs are those of the network in evaluation mode, up to rounding.
+    works channels-last. On a CPU, convolutions also apply the ReLU and the addition that follow, by PyTorch's oneDNN operators if
+    they are available. Outputs are those of the network in evaluation mode, up to rounding.
 
     Modules with hooks stay as they are, and so do group norms, parametrized and quantized layers, and modules of other libraries;
     `left` lists them.
@@ -264,9 +262,9 @@ def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
 
     def called(node: fx.Node, *kinds: type[nn.Module]) -> Any:
         """Return the module that a node calls, if it is of one of these types, runs once and has no hooks."""
-        module = modules[str(node.target)] if node.op == "call_module" and calls[node.target] == 1 else None
-        wanted = type(module) in kinds and is_unwatched(module)  # type: ignore[arg-type]
-        return module if wanted and (type(module) not in _NORMS or has_running_stats(module)) else None  # type: ignore[arg-type]
+        module: Any = modules[str(node.target)] if node.op == "call_module" and calls[node.target] == 1 else None
+        wanted = type(module) in kinds and is_unwatched(module)
+        return module if wanted and (type(module) not in _NORMS or has_running_stats(module)) else None
 
     def only_user(node: fx.Node) -> fx.Node | None:
         return next(iter(node.users)) if len(node.users) == 1 else None
@@ -352,14 +350,9 @@ def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]
     return left
 
 
-def _can_pack(weight: Tensor) -> bool:
-    """Return whether PyTorch's oneDNN operators take these weights."""
-    return weight.device.type == "cpu" and _operators_work(weight.dtype)
-
-
 @cache
 def _operators_work(dtype: torch.dtype) -> bool:
-    """Return whether the oneDNN operators, which are private to PyTorch, are there, and right, for a dtype on this processor."""
+    """Return whether PyTorch's private oneDNN operators exist, and are right, for a dtype on this processor."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
@@ -375,7 +368,7 @@ def _operators_work(dtype: torch.dtype) -> bool:
         found = [fused(x), fused(x, other)]
         fused.overwrites = True
         found.append(fused(x, other))
-    except (AttributeError, RuntimeError, TypeError):  # not there, with other arguments, or not for this processor
+    except (AttributeError, RuntimeError, TypeError):  # missing, with other arguments, or not for this processor
         return False
     close = 1e-5 if dtype == torch.float32 else 5e-2
     return all(torch.allclose(a, b, rtol=close, atol=close) for a, b in zip(found, [*wanted, wanted[1]], strict=True))

@@ -23,6 +23,7 @@ from torch.nn import functional
 from resnetlib import __version__
 from resnetlib.config import Preprocessing
 from resnetlib.config.preprocess import LARGEST
+from resnetlib.config.pretrained import USUAL
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, write_atomically
@@ -249,7 +250,7 @@ def _check_packages() -> None:
 
 
 def _check_path(path: Path) -> None:
-    """Raise an error now rather than after the work, if the file cannot be written."""
+    """Raise an error before the work if the file cannot be written."""
     if path.suffix.lower() != ".onnx":
         raise InputError(f"the file must end in .onnx, got {str(path)!r}")
     if path.is_dir():
@@ -263,14 +264,12 @@ def _check_exportable(net: Backbone) -> None:
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     if next(net.parameters()).is_meta:
-        raise InputError("this network is on the device meta, and has no weights: create it with weights, or load a state")
+        raise InputError("this network is on the device meta, and has no weights: create it with weights")
     if net.classes is not None and len(net.classes) != net.num_classes:
         raise InputError(f"net.classes has {len(net.classes)} names, and the network {net.num_classes} logits")
     size = 4 * sum(parameter.numel() for parameter in net.parameters())
     if size > _MOST_BYTES:
-        raise InputError(
-            f"the network has {size:,} bytes of weights in fp32: an ONNX file holds 2 GiB, that is {_MOST_BYTES:,} bytes"
-        )
+        raise InputError(f"the network has {size:,} bytes of weights in fp32: an ONNX file holds 2 GiB, at most {_MOST_BYTES:,}")
 
 
 def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[int, Preprocessing | None]:
@@ -278,9 +277,8 @@ def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[i
     preprocess = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
     if preprocess is not None and preprocess.channels != net.in_chans:
         raise InputError(f"net.preprocess makes {preprocess.channels} channels, and the network takes {net.in_chans}")
-    usual = preprocess.size if preprocess else _usual(net).size
     if size is None or size == "dynamic":
-        return usual, preprocess
+        return (preprocess or USUAL[net.spec.stem]).size, preprocess
     pixels = as_integer(size)
     if pixels is None or not net.smallest_input <= pixels <= LARGEST:
         raise InputError(f"size must be 'dynamic', or an integer from {net.smallest_input} to {LARGEST:,}, got {size!r}")
@@ -290,18 +288,10 @@ def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[i
     return pixels, preprocess
 
 
-def _usual(net: Backbone) -> Preprocessing:
-    """Return the usual preprocessing for the network's stem."""
-    if net.spec.stem == "imagenet":
-        return Preprocessing.named("imagenet", resize=256, size=224)
-    return Preprocessing.named("cifar10", resize=32, size=32)
-
-
 def _gather(what: str, batches: Iterable[Any], channels: int, pixels: int | None) -> Tensor:
     """Return the first images of preprocessed batches, with or without labels, in one tensor."""
-    expected = (
-        f"{what} must be batches of preprocessed images ({channels} channels{f' of {pixels} x {pixels}' * (pixels is not None)})"
-    )
+    of_size = "" if pixels is None else f" of {pixels} x {pixels}"
+    expected = f"{what} must be batches of preprocessed images ({channels} channels{of_size})"
     if isinstance(batches, Tensor):
         batches = [batches]
     if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Mapping):
@@ -331,7 +321,7 @@ def _samples(net: Backbone, preprocess: Preprocessing | None, pixels: int) -> tu
     if net.in_chans != 3:
         noise = torch.randn(10, net.in_chans, pixels, pixels, generator=torch.Generator().manual_seed(0))
         return noise, f"noise, as there are no sample images of {net.in_chans} channels"
-    steps = preprocess or replace(_usual(net), resize=pixels, size=pixels)
+    steps = preprocess or replace(USUAL[net.spec.stem], resize=pixels, size=pixels)
     with as_file(files("resnetlib.data") / "samples") as folder:
         samples = [steps(read_image(file)) for file in sorted(folder.glob("*.png"))]
     return torch.stack(samples), "ten test images of CIFAR-10"
@@ -357,7 +347,7 @@ def _describe(net: Backbone, preprocess: Preprocessing | None, int8: bool) -> tu
         what = "no preprocessing" if net.preprocess is None else "a preprocessing of another type"
         notes.append(f"the network has {what}, so the file has none: set net.preprocess to a resnetlib.weights.Preprocessing first")
     if net.classes is None:
-        notes.append("the network does not know the names of its classes, and so does the file: set net.classes first")
+        notes.append("the network has no names of classes, so the file has none: set net.classes first")
     if any(module._forward_hooks or module._forward_pre_hooks for module in net.modules()):
         notes.append("the network has hooks, which are not exported")
     if next(net.parameters()).dtype != torch.float32:
@@ -433,20 +423,18 @@ def _quantize(path: Path, images: Tensor) -> None:
     import onnx
     from onnxruntime import quantization
 
-    class _Images(quantization.CalibrationDataReader):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            self._batches = iter(images.split(_BATCH))
+    batches = ({"images": x.numpy()} for x in images.split(_BATCH))
 
+    class Images(quantization.CalibrationDataReader):  # type: ignore[misc, unused-ignore]
         def get_next(self) -> "dict[str, NDArray[np.float32]] | None":
-            """Return the next batch."""
-            x = next(self._batches, None)
-            return None if x is None else {"images": x.numpy()}
+            """Return the next batch, or None at the end."""
+            return next(batches, None)
 
     with _EXPORTING, _quiet():
         quantization.quantize_static(
             onnx.load(path),
             path,
-            _Images(),
+            Images(),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -457,7 +445,7 @@ def _quantize(path: Path, images: Tensor) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what the exporter and the quantizer log, which concerns them alone."""
+    """Drop the log messages of the exporter and the quantizer."""
     root, names, nothing = logging.getLogger(), ("torch.onnx", "onnxscript", "onnx_ir"), logging.NullHandler()
     loggers = [root, *map(logging.getLogger, names)]
     root.addHandler(nothing)  # logging.warning would add one for good
@@ -507,7 +495,7 @@ def _check(path: Path, runtime: Runtime, batches: Sequence[Tensor], expected: Se
 
 
 def _failure(check: RuntimeCheck, int8: bool, bound: float, notes: Sequence[str]) -> str:
-    """Say what is wrong with a file, and what to do."""
+    """Return the error message for a file that fails the check."""
     figures = (
         f"in {check.runtime}, the largest difference of logits is {check.deviation:.2g} of the largest logit, and "
         f"{check.agreement:.1%} of the images have the same top-1 class"

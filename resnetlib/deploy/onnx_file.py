@@ -30,7 +30,7 @@ _MOST_FIELDS = 2_000_000
 """A file of many tiny fields would take long to read. The largest network here has some 100,000."""
 
 _MOST_PADDING, _MOST_CHANNELS = 64, 2**14
-"""The most pixels, and channels, that a node may add on each side."""
+"""The most pixels, and channels, that a node may pad on each side."""
 
 _LONGEST_METADATA, _LONGEST_TEXT = 2**24, 200
 
@@ -56,7 +56,7 @@ _MESSAGES: Mapping[str, Mapping[int, str]] = {
 """The accepted fields of ONNX's messages, by their numbers, and their kinds; a star for those that may be repeated."""
 
 _LARGEST_FIELD = 30
-"""ONNX's messages have no larger number of a field; other files seem to."""
+"""The largest number of a field in ONNX's messages. Read as protobuf, files of other formats seem to have larger ones."""
 
 _WIRE_TYPES = {"int": (0,), "float": (5,), "bytes": (2,), "data": (0, 1, 2, 5)}
 
@@ -71,7 +71,7 @@ _FORBIDDEN = {
     ("tensor", 6): "tensors of text",
     ("tensor", 13): "weights in other files",
 }
-"""Names of the fields that are rejected, for error messages."""
+"""Descriptions of rejected fields, for error messages."""
 
 _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
@@ -94,28 +94,28 @@ _INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "
 """Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
 
 _CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
-"""Operators whose output is of another type than their first input."""
+"""Operators whose output may have another type than their first input."""
 
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a number, by ONNX's number of its data type: floats, 8-bit, 32-bit and 64-bit integers, and booleans."""
 
-_FLOAT, _INT64, _NOT_ONNX = 1, 7, "is no ONNX model, or is damaged or cut short"
+_FLOAT, _INT64, _NOT_ONNX = 1, 7, "is not an ONNX model, or is damaged or truncated"
 _DIVISORS = frozenset({"kernel_shape", "strides", "dilations", "group", "num_groups", "num_outputs"})
 """Attributes that must be above 0; runtimes divide by some of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxFile:
-    """The content of an .onnx file that was checked.
+    """The content of a checked .onnx file.
 
     Args:
         path: the file.
-        content: its bytes, which a runtime gets instead of the path, so that they are those that were checked.
+        content: its bytes. A runtime reads these, not the path, since the file may change after the check.
         input: name of the input.
         input_shape: channels, height and width of the input; None for a height or width that is not fixed.
         output: name of the output.
         num_classes: number of logits.
-        metadata: what `export` wrote about the network, or None if it did not write the file.
+        metadata: the description of the network that `export` wrote; None for other files.
         preprocessing: the preprocessing in the metadata, or None.
     """
 
@@ -145,24 +145,26 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no regular file, damaged, or anything but a network from one batch of images to one of logits: with
-            operators of other domains, subgraphs, or weights in other files, for example.
+        ValueError: if it is not a regular file, is damaged, or holds anything but a network from a batch of images to a batch of
+            logits: operators of other domains, subgraphs, or weights in other files, for example.
     """
     path = Path(path)
     with open_file(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > _MOST_BYTES:
-            raise InputError(f"{path} is larger than {_MOST_BYTES:,} bytes, the most that is read of an .onnx file")
+            raise InputError(f"{path} is larger than {_MOST_BYTES:,} bytes, the limit for an .onnx file")
         content = file.read(size)
     with naming(printable(path, 1000)):
         model = _Reader().read(memoryview(content), "model")
         if 7 not in model:
             raise InputError(_NOT_ONNX)
-        constants = {_text(tensor.get(8, b"")): tensor for tensor in model[7].get(5, ())}
-        known = {_text(value.get(1, b"")): False for value in model[7].get(11, ())}
+        graph = model[7]
+        constants = {_text(tensor.get(8, b"")): tensor for tensor in graph.get(5, ())}
+        known = {_text(value.get(1, b"")): False for value in graph.get(11, ())}
         known |= {name: tensor.get(2) == _INT64 for name, tensor in constants.items()}
-        for node in model[7].get(1, ()):
+        for node in graph.get(1, ()):
             known |= _check_node(node, known, constants)
-        (images, shape), (logits, out) = (_single(model[7].get(field, ()), what) for field, what in ((11, "input"), (12, "output")))
+        images, shape = _single(graph.get(11, ()), "input")
+        logits, out = _single(graph.get(12, ()), "output")
         if len(shape) != 4 or not shape[1] or len(out) != 2 or not out[1]:
             raise InputError(f"must have an input (N, C, H, W) and logits (N, classes), got {_sizes(shape)} and {_sizes(out)}")
         channels, (height, width), num_classes = shape[1], shape[2:], out[1]
@@ -195,9 +197,9 @@ class _Reader:
         for number, wire, value in self._fields(data):
             expected = _MESSAGES[kind].get(number)
             if expected is None:
-                what = _FORBIDDEN.get((kind, number), f"the unknown field {number} of a {kind}")
                 if number not in range(1, _LARGEST_FIELD + 1):
                     raise InputError(_NOT_ONNX)
+                what = _FORBIDDEN.get((kind, number), f"the unknown field {number} of a {kind}")
                 raise InputError(f"holds {what}, which is not accepted in an .onnx file")
             values = self._values(expected, wire, value)
             if expected.endswith("*"):
@@ -215,7 +217,7 @@ class _Reader:
         if expected == "int*" and wire == 2:
             return list(self._packed(value))
         if wire not in _WIRE_TYPES.get(single, (2,)):
-            raise InputError(f"is damaged: a number or a text is stored in place of a {single}")
+            raise InputError(f"is damaged: it has a value of another type in place of a {single}")
         return [self.read(value, single) if single in _MESSAGES else value]
 
     def _count(self) -> None:
@@ -273,7 +275,7 @@ def _text(data: Any) -> str:
 
 
 def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
-    """Raise ValueError if a tensor has another number of elements than its shape says, or is none of numbers in this file."""
+    """Raise ValueError unless a tensor holds the numbers that its shape says, in the file itself."""
     dims, dtype = tensor.get(1, []), tensor.get(2)
     if dtype not in _ITEM_BYTES:
         raise InputError(f"holds a tensor of ONNX's data type {dtype}, which is not accepted in an .onnx file")
@@ -288,14 +290,12 @@ def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
 def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: dict[str, Mapping[int, Any]]) -> dict[str, bool]:
     """Return a node's outputs; raise ValueError unless it is an operator of this library's networks, and reads known values.
 
-    `known` and the outputs say of each value whether it holds 64-bit integers.
+    `known` and the returned dictionary map the name of each value to whether it holds 64-bit integers.
     """
     domain, operator = _text(node.get(7, b"")), _text(node.get(4, b""))
     if domain not in ("", "ai.onnx") or operator not in _INPUTS:
         full = printable(f"{domain}.{operator}" if domain else operator)
-        raise InputError(
-            f"uses the operator {full}, which is none of those of this library's networks: {', '.join(sorted(_INPUTS))}"
-        )
+        raise InputError(f"uses the operator {full}, expected one of {', '.join(sorted(_INPUTS))}")
     inputs, outputs = ([_text(name) for name in node.get(field, ())] for field in (1, 2))
     least, most = _INPUTS[operator]
     required = inputs if operator == "Concat" else inputs[:least]
@@ -323,7 +323,7 @@ def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: d
 
 
 def _check_padding(sizes: Mapping[int, Any]) -> None:
-    """Raise ValueError unless the sizes of a padding are constant and small: they could exhaust the memory."""
+    """Raise ValueError unless the sizes of a padding are constant and small: large ones could exhaust the memory."""
     values = sizes.get(7) or (np.frombuffer(sizes[9], "<i8").tolist() if sizes.get(2) == _INT64 and 9 in sizes else [])
     sides = len(values) // 2
     most = [_MOST_CHANNELS if i % sides == 1 else _MOST_PADDING for i in range(len(values))] if sides else []
@@ -332,7 +332,7 @@ def _check_padding(sizes: Mapping[int, Any]) -> None:
 
 
 def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[int | None]]:
-    """Return the name and the shape of the only input or output; raise ValueError unless it is one of floats."""
+    """Return the name and the shape of the only input or output; raise ValueError if there are several, or it has no floats."""
     if len(values) != 1:
         raise InputError(f"has {len(values)} {what}s, expected one")
     tensor = values[0].get(2, {}).get(1, {})
@@ -349,7 +349,7 @@ def _sizes(sizes: Sequence[int | None]) -> str:
 
 
 def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tuple[Mapping[str, Any] | None, Preprocessing | None]:
-    """Return what `export` wrote, and the preprocessing in it; raise ValueError for any other content of its key."""
+    """Return the metadata that `export` wrote, and the preprocessing in it; raise ValueError if they are malformed."""
     texts = [entry.get(2, b"") for entry in entries if bytes(entry.get(1, b"")) == KEY.encode()]
     if not texts:
         return None, None
@@ -376,7 +376,7 @@ def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tu
 
 
 def _no_number(text: str) -> None:
-    raise InputError(f"{text} is no number")
+    raise InputError(f"{text} is not a number")
 
 
 def _is_text(value: object) -> bool:
@@ -394,4 +394,4 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "weights_sha256": ("64 hexadecimal digits", lambda v: isinstance(v, str) and bool(re.fullmatch("[0-9a-f]{64}", v))),
     "int8": ("true or false", lambda v: isinstance(v, bool)),
 }
-"""The fields of the metadata: what they must be, for errors, and a check."""
+"""The fields of the metadata: a description for errors, and a check."""

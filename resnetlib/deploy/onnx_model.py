@@ -1,7 +1,8 @@
 """Run exported networks in onnxruntime or OpenVINO, without torch."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,7 @@ class OnnxModel:
         runtime: "onnxruntime" or "openvino"; None for OpenVINO where it is installed, else onnxruntime.
         threads: number of threads; None for the runtime's choice.
         precision: "fp32", or "bf16" for OpenVINO on processors that compute with it.
-        preprocessing: for a file that does not say it, such as one that another library exported.
+        preprocessing: for a file without one in its metadata, such as one that another library exported.
 
     Attributes:
         path: the file.
@@ -50,7 +51,7 @@ class OnnxModel:
         classes: their names, or None.
         input_shape: channels, height and width of the input; None for a height or width that is not fixed.
         preprocessing: the preprocessing, or None.
-        metadata: what `export` wrote about the network, or None if it did not write the file.
+        metadata: the description of the network that `export` wrote; None for other files.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -87,7 +88,7 @@ class OnnxModel:
         self.runtime: Runtime = choose_runtime(runtime)
         if precision == "bf16" and self.runtime != "openvino":
             raise InputError(f"{self.runtime} does not convert a network to bf16: use runtime='openvino'")
-        with _Explained(self):
+        with _errors_named(self):
             start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
             self._run: Run = start(file, threads, precision)
 
@@ -105,7 +106,7 @@ class OnnxModel:
             The input `(C, size, size)`, the same as by `net.preprocess`.
 
         Raises:
-            ValueError: if the file does not say its preprocessing, or the image is of another kind.
+            ValueError: if the preprocessing is unknown, or the image is of another kind.
         """
         if self.preprocessing is None:
             advice = "give OnnxModel(path, preprocessing=resnetlib.weights.Preprocessing(...))"
@@ -123,7 +124,7 @@ class OnnxModel:
             raise InputError(f"expected an array of {expected}, got one of shape {x.shape}")
         if not len(x):
             return np.empty((0, self.num_classes), np.float32)
-        with _Explained(self):
+        with _errors_named(self):
             logits = self._run(np.ascontiguousarray(x))
         if logits.shape != (len(x), self.num_classes) or logits.dtype != np.float32:
             raise InputError(f"{self.path} gave {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image")
@@ -167,17 +168,16 @@ def choose_runtime(runtime: str | None = None) -> Runtime:
     raise MissingPackageError(f"running .onnx files needs {' or '.join(reversed(wanted))}: {how}")
 
 
-class _Explained:
-    """Convert any exception of a runtime to a ValueError that names the file."""
-
-    def __init__(self, model: OnnxModel) -> None:
-        self._what = f"{printable(model.path, 1000)}: {model.runtime} cannot run it"
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ImportError):
-            raise InputError(f"{self._what}: {printable(error, 500)}") from error
+@contextmanager
+def _errors_named(model: OnnxModel) -> Iterator[None]:
+    """Convert any exception of a runtime, except an ImportError, to a ValueError that names the file."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        what = f"{printable(model.path, 1000)}: {model.runtime} cannot run it"
+        raise InputError(f"{what}: {printable(error, 500)}") from error
 
 
 def _to_array(image: Any) -> Any:
@@ -186,7 +186,8 @@ def _to_array(image: Any) -> Any:
         return image
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise InputError(f"a tensor must be a uint8 image (3, H, W) or (1, H, W), got {image.dtype} of {tuple(image.shape)}")
-    return image.permute(1, 2, 0).cpu().numpy().squeeze(2) if image.shape[0] == 1 else image.permute(1, 2, 0).cpu().numpy()
+    array = image.permute(1, 2, 0).cpu().numpy()
+    return array.squeeze(2) if image.shape[0] == 1 else array
 
 
 def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run:

@@ -1,24 +1,21 @@
 """Build networks from specs."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.config import DenseNetSpec, Spec
+from resnetlib.config.spec import NUM_CLASSES
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.densenet import DenseNet
-from resnetlib.models.resnet import PlainNet, PreActResNet, ResNet
+from resnetlib.models.resnet import class_of
 from resnetlib.modules import Backbone, dilate
 from resnetlib.modules.arguments import check_device
 from resnetlib.modules.backbone import GlobalPool
-from resnetlib.modules.skip_init import SkipInit
 from resnetlib.modules.stage import Checkpointing
-
-NUM_CLASSES = {"imagenet": 1000, "cifar": 10}
-"""The default number of classes for each stem."""
 
 
 def build(
@@ -65,13 +62,17 @@ def build(
         >>> type(build(replace(spec_of("resnet50"), join="replace"), device="meta")).__name__
         'PlainNet'
     """
-    make: Any = network_class(spec)
-    options = {"proj_drop_rate": proj_drop_rate} if isinstance(spec, DenseNetSpec) else {}
-    if proj_drop_rate and not options:
+    if not isinstance(spec, Spec):
+        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
+    make: Any = DenseNet if isinstance(spec, DenseNetSpec) else class_of(spec)
+    options = {"proj_drop_rate": proj_drop_rate} if make is DenseNet else {}
+    if proj_drop_rate and make is not DenseNet:
         raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {make.__name__}")
     if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
         raise InputTypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
-    with _creating_on(device):
+    if device is not None:
+        check_device(device)
+    with nullcontext() if device is None else torch.device(device):
         net: Backbone = make(
             spec,
             num_classes=NUM_CLASSES[spec.stem] if num_classes is None else num_classes,
@@ -86,22 +87,3 @@ def build(
     if output_stride is not None:
         dilate(net, output_stride)
     return net.to(dtype=dtype) if dtype is not None else net
-
-
-def network_class(spec: Spec) -> type[Backbone]:
-    """Return the class of a spec's network; raise TypeError for anything but a spec."""
-    if isinstance(spec, DenseNetSpec):
-        return DenseNet
-    if not isinstance(spec, ResNetSpec):
-        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
-    if spec.join == "replace":
-        return PlainNet
-    return PreActResNet if spec.order == "pre" else ResNet
-
-
-def _creating_on(device: torch.device | str | int | None) -> AbstractContextManager[object]:
-    """Return a context in which new tensors are on a device."""
-    if device is None:
-        return nullcontext()
-    check_device(device)
-    return SkipInit() if torch.device(device).type == "meta" else torch.device(device)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
@@ -131,7 +132,7 @@ def spec_of(name: str) -> Spec:
 
 
 def timm_advice(name: str) -> str:
-    """Return the advice for a network that timm has, as its source says; "" if timm is not installed, or does not have it."""
+    """Return advice for a network that timm's source defines; "" if timm is not installed, or does not have it."""
     name = name.partition(".")[0]
     timm = find_spec("timm") if re.fullmatch(r"\w+", name, re.ASCII) else None
     models = Path(timm.origin).parent / "models" if timm is not None and timm.origin else None
@@ -141,7 +142,7 @@ def timm_advice(name: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three names like a wrong one: those that differ in case, separators and `cifar_` alone, or else longer ones.
+    """Return up to three similar names: those that differ in case, separators and `cifar_` alone, or else longer ones.
 
     >>> nearest("ResNet-18", SPECS), nearest("resnet20", SPECS), nearest("wideresnet50", SPECS)
     (['resnet18'], ['cifar_resnet20'], ['wide_resnet50_2'])
@@ -164,17 +165,14 @@ Filters = str | Iterable[str]
 def select(names: Iterable[str], include: Filters = "", exclude: Filters = "") -> list[str]:
     """Return the names that match `include` (all if empty) and do not match `exclude`, in natural order."""
     wanted, unwanted = _as_list(include), _as_list(exclude)
-    return natural_order(
-        name for name in names if (not wanted or _matches(name, wanted)) and not (unwanted and _matches(name, unwanted))
-    )
+    return natural_order(name for name in names if (not wanted or _matches(name, wanted)) and not _matches(name, unwanted))
 
 
 def _as_list(filters: Filters) -> list[str]:
-    if isinstance(filters, bytes) or not isinstance(filters, Iterable):
-        raise InputTypeError(f"a filter must be a str or a list of strs, got {type(filters).__name__}")
-    listed = [filters] if isinstance(filters, str) else list(filters)
+    alone = isinstance(filters, str | bytes) or not isinstance(filters, Iterable)
+    listed: list[Any] = [filters] if alone else [*filters]
     if odd := [type(each).__name__ for each in listed if not isinstance(each, str)]:
-        raise InputTypeError(f"a filter must be a str or a list of strs, got {', '.join(odd)} in a list")
+        raise InputTypeError(f"a filter must be a str or a list of strs, got {', '.join(odd)}")
     return [each for each in listed if each]
 
 

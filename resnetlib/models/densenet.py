@@ -79,15 +79,16 @@ class DenseNet(Backbone):
         features["relu5"] = nn.ReLU()
         self.features = Sequential(features)
         self.add_head(channels, drop_rate, global_pool)
-        self.smallest_input = smallest_input(spec)
+        size = 2 ** (len(spec.depths) - 1)  # with less, a pooling would have less than 2 x 2 pixels
+        self.smallest_input = 2 * (2 * size - 1) - 1 if large else size
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
 
     def init_weights(self) -> None:
         """Initialize all weights as torchvision does: He initialization by fan-in, and no bias in the classifier."""
         init_he_(self, mode="fan_in")
-        for parameter in (p for name, p in self.get_classifier().named_parameters() if name == "bias"):
-            nn.init.zeros_(parameter)
+        if isinstance(bias := getattr(self.get_classifier(), "bias", None), nn.Parameter):
+            nn.init.zeros_(bias)
 
     def stem(self) -> Parts:
         """Return conv0, followed by norm and relu in the ImageNet stem."""
@@ -118,13 +119,3 @@ class DenseNet(Backbone):
     def path(self) -> Iterator[nn.Module]:
         """Iterate over `features` alone, which is called as a whole, so that its hooks fire."""
         return iter((self.features,))
-
-
-def smallest_input(spec: DenseNetSpec) -> int:
-    """Return the minimum height and width: with less, a pooling would have less than 2 x 2 pixels.
-
-    >>> smallest_input(DenseNetSpec(growth=32, depths=(6, 12, 24, 16), stem_width=64))
-    29
-    """
-    size: int = 2 ** (len(spec.depths) - 1)
-    return 2 * (2 * size - 1) - 1 if spec.stem == "imagenet" else size

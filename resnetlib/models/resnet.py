@@ -45,12 +45,6 @@ class BlockNet(Backbone):
 
     spec: ResNetSpec
 
-    joins: ClassVar[tuple[JoinKind, ...]]
-    """The values of the spec's `join` for this class."""
-
-    orders: ClassVar[tuple[Order, ...]]
-    """The values of the spec's `order` for this class."""
-
     block_types: ClassVar[Mapping[tuple[Order, BlockKind], type[Block]]] = {
         ("post", "basic"): BasicBlock,
         ("post", "bottleneck"): Bottleneck,
@@ -72,11 +66,9 @@ class BlockNet(Backbone):
         memory_efficient: Checkpointing = False,
         global_pool: GlobalPool = "avg",
     ) -> None:
-        if spec.join not in self.joins or spec.order not in self.orders:
-            raise InputError(
-                f"{type(self).__name__} is the network of join in {self.joins} and order in {self.orders}, "
-                f"got join={spec.join!r} and order={spec.order!r}; build(spec) finds the class"
-            )
+        if not isinstance(self, expected := class_of(spec)):
+            got = f"join={spec.join!r} and order={spec.order!r}"
+            raise InputError(f"{got} make a {expected.__name__}, not a {type(self).__name__}: build(spec) finds the class")
         super().__init__(spec, in_chans=in_chans, num_classes=num_classes)
         large, post = spec.stem == "imagenet", spec.order == "post"
         layers = FIXUP if spec.init == "fixup" else LAYERS[spec.norm]
@@ -169,26 +161,13 @@ class PlainNet(BlockNet):
         torch.Size([2, 10])
     """
 
-    joins = ("replace",)
-    orders = ("post", "pre")
-
 
 class ResNet(BlockNet):
     """A residual network: y = relu(skip + branch(x)).
 
     Source:
         arXiv 1512.03385; ResNeXt: arXiv 1611.05431; wide ResNet: arXiv 1605.07146.
-
-    Example:
-        >>> import torch
-        >>> from resnetlib.models import ResNetSpec
-        >>> spec = ResNetSpec(block="bottleneck", depths=(1, 1), widths=(8, 16), stem="cifar")
-        >>> ResNet(spec, num_classes=0)(torch.randn(2, 3, 32, 32)).shape
-        torch.Size([2, 64])
     """
-
-    joins = ("add", "scaled_add")
-    orders = ("post",)
 
 
 class PreActResNet(BlockNet):
@@ -196,14 +175,11 @@ class PreActResNet(BlockNet):
 
     Source:
         arXiv 1603.05027.
-
-    Example:
-        >>> import torch
-        >>> from resnetlib.models import ResNetSpec
-        >>> spec = ResNetSpec(block="basic", depths=(1, 1), widths=(8, 16), stem="cifar", order="pre")
-        >>> [info["module"] for info in PreActResNet(spec).feature_info]
-        ['conv1', 'layer1', 'layer2']
     """
 
-    joins = ("add", "scaled_add")
-    orders = ("pre",)
+
+def class_of(spec: ResNetSpec) -> type[BlockNet]:
+    """Return the class of a spec's network."""
+    if spec.join == "replace":
+        return PlainNet
+    return PreActResNet if spec.order == "pre" else ResNet

@@ -128,7 +128,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes; None if unknown. They are forgotten if the layer that computes the logits is replaced."""
+        """Names of the classes; None if unknown, or if the layer that computes the logits was replaced."""
         names, layer = self._names
         if layer is None:
             return names
@@ -142,7 +142,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def pretrained_cfg(self) -> PretrainedConfig:
-        """Description of the pretrained weights, with the network's preprocessing; for random weights, one that knows no more."""
+        """Description of the pretrained weights, with the network's preprocessing. For random weights, all else is unknown."""
         same = self.preprocess == self._pretrained_cfg.preprocess or not isinstance(self.preprocess, Preprocessing)
         return self._pretrained_cfg if same else replace(self._pretrained_cfg, preprocess=self.preprocess)
 
@@ -151,10 +151,7 @@ class Backbone(nn.Module, ABC):
         self._pretrained_cfg = cfg
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Copy tensors into the network, as any module does.
-
-        What is known of pretrained weights, `classes` among it, is forgotten if the classifier changes.
-        """
+        """Copy tensors into the network, as any module does; reset `pretrained_cfg` and `classes` if the classifier changes."""
         before = [parameter.detach().clone() for parameter in self.get_classifier().parameters()]
         result = super().load_state_dict(state_dict, strict, assign)
         after = self.get_classifier().parameters()
@@ -329,7 +326,7 @@ class Backbone(nn.Module, ABC):
             global_pool: "avg", or "" to return the last feature map, for `num_classes=0` only; None to keep the present one.
 
         Raises:
-            ValueError: if `num_classes` is no number of classes, or does not go with `global_pool`.
+            ValueError: if `num_classes` is negative or not an integer, or does not fit `global_pool`.
         """
         check_count("num_classes", num_classes, least=0)
         self.global_pool = check_global_pool(self.global_pool if global_pool is None else global_pool, num_classes)
@@ -347,7 +344,7 @@ class Backbone(nn.Module, ABC):
         )
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Raise TypeError: `torch.jit.script` calls this first, and its compiler takes no abstract joins."""
+        """Raise TypeError: `torch.jit.script` calls this first, and cannot compile abstract joins."""
         raise InputTypeError(
             "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
         )
@@ -389,13 +386,13 @@ def check_network(net: object, *, compiled: bool = True) -> None:
 
 
 def check_global_pool(global_pool: GlobalPool, num_classes: int) -> GlobalPool:
-    """Return the pooling; raise ValueError if it is unknown, or leaves a map for the classifier."""
+    """Return the pooling; raise ValueError if it is unknown, or gives the classifier a feature map."""
     if global_pool not in get_args(GlobalPool):
         raise InputError(f"global_pool must be 'avg', or '' for no pooling, got {global_pool!r}")
     if not global_pool and num_classes:
         raise InputError(
-            f"global_pool='' returns the last feature map, which no classifier takes: set num_classes=0, got {num_classes} "
-            "(to get a classifier again, set global_pool='avg')"
+            f"global_pool='' returns the last feature map, and has no classifier: set num_classes=0, got {num_classes} "
+            "(for a classifier, set global_pool='avg')"
         )
     return global_pool
 

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.inplace import ends_new, join_and_activate
+from resnetlib.modules.inplace import chain, ends_new, join_and_activate
 from resnetlib.modules.join import Join
 
 
@@ -15,8 +15,8 @@ class Block(nn.Module, ABC):
 
     A subclass defines `pre`, `branch` and `out`, and registers the children `join` and `downsample` (None for the identity).
     In training nothing works in place, so that every module can have forward and full backward hooks. This needs no more memory: a
-    norm saves its input and a ReLU its output, and the tensor between them is freed at once. Without gradients, ReLUs and additions
-    work in place where no hook can see it (`resnetlib.modules.inplace`).
+    norm saves its input and a ReLU its output, and the tensor between them is freed at once. Without gradients, see
+    `resnetlib.modules.inplace`.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
@@ -54,9 +54,8 @@ class Block(nn.Module, ABC):
 
     def skip(self, x: Tensor, h: Tensor) -> Tensor:
         """Return x, or downsample(h) if the shape changes."""
-        if self.downsample is not None:
-            x = self.downsample(h)
-        return x
+        y: Tensor = x if self.downsample is None else self.downsample(h)
+        return y
 
     @abstractmethod
     def branch(self, h: Tensor) -> Tensor:
@@ -74,6 +73,21 @@ class Block(nn.Module, ABC):
     @abstractmethod
     def zero_branch_(self) -> None:
         """Make F(h) = 0 for every h, by zeroing a layer that still gets a gradient, so that F can be learned."""
+
+
+class PreActBlock(Block):
+    """A block whose branch and projection read relu(norm(x)). A subclass registers `norm1` and `relu1`."""
+
+    norm1: nn.Module
+    relu1: nn.Module
+
+    def pre(self, x: Tensor) -> Tensor:
+        """Compute norm-relu."""
+        return chain(x, self.norm1, self.relu1)
+
+    def zero_branch_(self) -> None:
+        """Zero the last convolution, since a norm of zeros before a relu would block the gradient."""
+        zero_parameters_(self.convs[-1])
 
 
 def zero_parameters_(module: nn.Module) -> None:

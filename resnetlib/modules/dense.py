@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count, check_probability
-from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.block import Block, PreActBlock
 from resnetlib.modules.dense_memory import Step, is_supported, norm_relu_conv
 from resnetlib.modules.inplace import chain, is_unwatched
 from resnetlib.modules.join import Concat, Join, make_join
@@ -17,7 +17,7 @@ from resnetlib.modules.layers import BATCH_NORM, LayerFactory, check_layers
 from resnetlib.modules.stage import Recomputing, Stage, recompute
 
 
-class DenseLayer(Block):
+class DenseLayer(PreActBlock):
     """norm-relu, then conv1-norm-relu-conv3-dropout or conv3-dropout, join.
 
     Shapes:
@@ -72,10 +72,6 @@ class DenseLayer(Block):
         self.join = make_join(join)
         self.downsample = None
 
-    def pre(self, x: Tensor) -> Tensor:
-        """Compute norm-relu."""
-        return chain(x, self.norm1, self.relu1)
-
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-dropout, or conv3-dropout."""
         if self.has_bottleneck:
@@ -83,20 +79,15 @@ class DenseLayer(Block):
         return chain(h, self.conv1, self.drop)
 
     def steps(self) -> list[Step]:
-        """Return norm-relu-conv, once or twice; nothing for a subclass, another join, or one that has hooks."""
+        """Return norm-relu-conv, once or twice; nothing for a subclass, another join, or a layer with hooks."""
         changed = {"pre", "skip", "branch", "out"} & vars(self).keys()
         if type(self) is not DenseLayer or type(self.join) is not Concat or changed:
             return []
         if not (is_unwatched(self) and is_unwatched(self.join)):
             return []
-        modules: list[tuple[Any, ...]] = [(self.norm1, self.relu1, self.conv1)]
-        if self.has_bottleneck:
-            modules.append((self.norm2, self.relu2, self.conv2))
-        return [Step(*each) for each in modules]
-
-    def zero_branch_(self) -> None:
-        """Zero the last convolution."""
-        zero_parameters_(self.convs[-1])
+        first: list[Any] = [self.norm1, self.relu1, self.conv1]
+        second: list[Any] = [self.norm2, self.relu2, self.conv2] if self.has_bottleneck else []
+        return [Step(*modules) for modules in (first, second) if modules]
 
 
 class DenseBlock(Stage):

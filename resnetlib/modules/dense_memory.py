@@ -25,7 +25,7 @@ class Step(NamedTuple):
         return self.norm.weight, self.norm.bias, self.conv.weight
 
     def is_supported(self) -> bool:
-        """Return whether the modules compute what `norm_relu_conv` does, and nobody looks at them."""
+        """Return whether the modules compute what `norm_relu_conv` does, and have no hooks."""
         norm, conv = self.norm, self.conv
         return (
             all(type(module) is kind and is_unwatched(module) for module, kind in zip(self, _KINDS, strict=True))
@@ -62,7 +62,7 @@ def norm_relu_conv(steps: Sequence[Step], pieces: Sequence[Tensor]) -> Tensor:
     relu, and all convolutions but the last. With `create_graph=True` it is differentiable.
 
     Args:
-        steps: the modules; `is_supported` tells whether they will do.
+        steps: the modules, for which `is_supported` is True.
         pieces: tensors `(N, C_i, H, W)`.
 
     Returns:
@@ -76,7 +76,7 @@ def norm_relu_conv(steps: Sequence[Step], pieces: Sequence[Tensor]) -> Tensor:
 
 
 class _Saved(NamedTuple):
-    """What the backward pass knows of a step. In training `spread` is the inverse of the deviation, else it is the variance."""
+    """What the backward pass needs of a step. In training, `spread` is the inverse standard deviation, else the variance."""
 
     conv: nn.Conv2d
     eps: float
@@ -93,7 +93,7 @@ class _Saved(NamedTuple):
         return functional.batch_norm(x, self.mean, variance, self.scale, self.shift, False, 0.0, self.eps).relu_()
 
     def differentiable_activation(self, x: Tensor) -> Tensor:
-        """Compute norm-relu as a function of all that it depends on."""
+        """Compute norm-relu, differentiably in its input, scale, shift and batch statistics."""
         mean, variance = (None, None) if self.training else (self.mean, self.spread)
         return functional.batch_norm(x, mean, variance, self.scale, self.shift, self.training, 0.0, self.eps).relu()
 
@@ -171,22 +171,14 @@ def _convolve(conv: nn.Conv2d, h: Tensor, weight: Tensor) -> Tensor:
 
 
 def _normalize(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a norm's output, mean, and spread: the inverse deviation in training, else the variance."""
+    """Return a norm's output, mean and spread (see `_Saved`)."""
     if not norm.training:
         return norm(x), norm.running_mean, norm.running_var  # type: ignore[return-value]
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    h, mean, spread, *_ = torch._batch_norm_impl_index(  # what functional.batch_norm calls
-        x,
-        norm.weight,
-        norm.bias,
-        norm.running_mean,
-        norm.running_var,
-        True,
-        norm.momentum or 0.0,
-        norm.eps,
-        torch.backends.cudnn.enabled,
-    )
+    state = norm.weight, norm.bias, norm.running_mean, norm.running_var
+    options = norm.momentum or 0.0, norm.eps, torch.backends.cudnn.enabled
+    h, mean, spread, *_ = torch._batch_norm_impl_index(x, *state, True, *options)  # what functional.batch_norm calls
     return h, mean, spread
 
 

@@ -55,18 +55,21 @@ def dilate(net: Backbone, output_stride: int) -> None:
     Source:
         arXiv 1606.00915, sec. 3.1.
     """
-    check_network(net)
-    strides = [info["reduction"] for info in net.feature_info]
-    choices = sorted(set(strides[1:]))
     if is_dilated(net):
         raise InputError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
+    strides = [info["reduction"] for info in net.feature_info]
+    choices = sorted(set(strides[1:]))
     if output_stride not in choices:
         raise InputError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
     for i, stage in enumerate(net.stages(), 1):
         rate = max(1, strides[i - 1] // output_stride)
         if strides[i] > output_stride:
-            for part in stage:
-                rate = _dilate_part(part, rate)
+            for module in (module for part in stage for module in part.modules()):
+                if isinstance(module, Transition):
+                    module.add_module("pool", DilatedAvgPool2d(rate))
+                    rate *= 2
+                elif isinstance(module, Block):
+                    rate = _dilate_block(module, rate)
         net.feature_info[i]["reduction"] = min(strides[i], output_stride)
 
 
@@ -77,18 +80,8 @@ def is_dilated(net: Backbone) -> bool:
     return len(set(strides)) < len(strides)
 
 
-def _dilate_part(part: nn.Module, rate: int) -> int:
-    """Dilate a part of a stage by `rate`; return the rate after its strides."""
-    if isinstance(part, Transition):
-        part.add_module("pool", DilatedAvgPool2d(rate))
-        return 2 * rate
-    for block in part.modules():
-        if isinstance(block, Block):
-            rate = _dilate_block(block, rate)
-    return rate
-
-
 def _dilate_block(block: Block, rate: int) -> int:
+    """Replace the strides of a block by dilation; return the rate after it."""
     shortcut = () if block.downsample is None else block.downsample.modules()
     for module in shortcut:
         if isinstance(module, PadShortcut):

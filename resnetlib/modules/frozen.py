@@ -76,10 +76,10 @@ def unfreeze_module_(module: nn.Module, holder: str | None, *, training: bool) -
     """
     check_module(module)
     holders = vars(module).get("_holders")
-    if holders is None or (holder is not None and holder not in holders):
+    if holders is None:
         return
-    if holder is not None and len(holders) > 1:
-        holders.remove(holder)
+    if holder is not None and holders != {holder}:
+        holders.discard(holder)
         return
     if isinstance(module, _Frozen):
         module.__class__ = type(module).__bases__[1]

@@ -1,4 +1,4 @@
-"""ReLUs and additions that work in place in inference, where nobody can see the difference.
+"""ReLUs and additions that work in place in inference, where that makes no visible difference.
 
 A tensor is overwritten only if gradients are off, no compiler, tracer or mode records operations, and the module that computed it
 has no hook and is of a type that always returns a new tensor. Everything else runs as written.
@@ -16,33 +16,31 @@ from resnetlib.modules.frozen import FrozenBatchNorm2d, FrozenSyncBatchNorm
 from resnetlib.modules.join import Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat
 from resnetlib.modules.layers import ScaleShift, Shift, ShiftedConv2d
 
-_CONVS = (nn.Conv2d, ShiftedConv2d)
-_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d, FrozenSyncBatchNorm, nn.GroupNorm, Shift, ScaleShift)
-_JOINS = (Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat)
-_NEW_OUTPUT = frozenset((*_CONVS, *_NORMS, *_JOINS))
-"""Modules whose output is a new tensor. Subclasses are not meant: theirs may be a tensor that somebody keeps."""
+_NEW_OUTPUT = frozenset((
+    nn.Conv2d, ShiftedConv2d,
+    nn.BatchNorm2d, nn.SyncBatchNorm, FrozenBatchNorm2d, FrozenSyncBatchNorm, nn.GroupNorm, Shift, ScaleShift,
+    Add, Concat, ScaledAdd, StochasticAdd, StochasticConcat,
+))  # fmt: skip
+"""Types of modules whose output is a new tensor. Subclasses are excluded: they may keep the tensor that they return."""
 
 _RELU = nn.ReLU.forward
-"""The method as PyTorch has it; somebody may replace it."""
-
-_LAST: dict[Any, str] = {}
-"""Names of the children that compute the last step of blocks' methods."""
+"""PyTorch's own method, which a user may replace."""
 
 Method = TypeVar("Method", bound=Callable[..., Tensor])
 
 
 def ends_with(child: str) -> Callable[[Method], Method]:
-    """Declare that a block's method returns what this child computes. A method that overrides it has to declare it again."""
+    """Declare that a block's method returns the output of this child. A method that overrides it has to declare it again."""
 
     def declare(method: Method) -> Method:
-        _LAST[method] = child
+        method.last_child = child  # type: ignore[attr-defined]
         return method
 
     return declare
 
 
 def activate(module: nn.Module, x: Tensor, *, new: bool) -> Tensor:
-    """Run a module; a ReLU works in place if `x` is `new`, a tensor that nobody else has."""
+    """Run a module; a ReLU works in place if `x` is `new`, a tensor that nothing else refers to."""
     if new and type(module) is nn.ReLU and _is_unrecorded(x) and is_unwatched(module) and nn.ReLU.forward is _RELU:
         return x.relu_()
     y: Tensor = module(x)
@@ -60,12 +58,12 @@ def chain(x: Tensor, *modules: nn.Module) -> Tensor:
 
 
 def ends_new(block: Any) -> bool:
-    """Return whether the branch of a block ends with a module that returns a new tensor; to be asked before the branch runs."""
+    """Return whether the branch of a block ends with a module that returns a new tensor. Call it before the branch runs."""
     return returns_new_tensor(_last_child(block, block.branch))
 
 
 def join_and_activate(block: Any, skip: Tensor, branch: Tensor, *, new: bool) -> Tensor:
-    """Return `block.out(block.join(skip, branch))`, computed in place if possible. `new` is what `ends_new` said."""
+    """Return `block.out(block.join(skip, branch))`, computed in place if possible. `new` is the result of `ends_new`."""
     join = block.join
     if not _is_unrecorded(branch):
         return block.out(join(skip, branch))  # type: ignore[no-any-return]
@@ -77,7 +75,7 @@ def join_and_activate(block: Any, skip: Tensor, branch: Tensor, *, new: bool) ->
 
 
 def _last_child(block: nn.Module, method: Any) -> nn.Module | None:
-    return block._modules.get(_LAST.get(getattr(method, "__func__", None), ""))
+    return block._modules.get(getattr(method, "last_child", ""))
 
 
 def _layout(x: Tensor) -> tuple[Any, ...]:
@@ -85,7 +83,7 @@ def _layout(x: Tensor) -> tuple[Any, ...]:
 
 
 def _is_unrecorded(x: Tensor) -> bool:
-    """Return whether nothing but the caller can see the operations on a plain tensor."""
+    """Return whether `x` is a plain tensor, and nothing records the operations on it."""
     return not (
         torch.is_grad_enabled()
         or type(x) is not Tensor
@@ -106,5 +104,5 @@ def is_unwatched(module: nn.Module) -> bool:
 
 
 def returns_new_tensor(module: nn.Module | None) -> bool:
-    """Return whether a module's output is a tensor that nobody else has, and that no hook has seen."""
+    """Return whether a module's output is a tensor that nothing else refers to, and that no hook has seen."""
     return type(module) in _NEW_OUTPUT and is_unwatched(module) and not hooks._has_any_global_hook()  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import gcd
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,18 @@ from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputTypeError
 
 
-class MakeConv(Protocol):
-    """Creates a square convolution that keeps the size at stride 1."""
-
-    def __call__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-        """Create the convolution."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerFactory:
     """Creates the convolutions and norms of a network.
 
     Args:
-        conv: creates a convolution from `(c_in, c_out, kernel, *, stride, groups)`.
+        conv: creates a square convolution, which keeps the size at stride 1, from `(c_in, c_out, kernel, *, stride=1, groups=1)`.
         norm: creates a norm from a number of channels.
         last_norm: creates the norm at the end of a post-activation branch.
         skip_norm: creates the norm after the projection of a post-activation block.
     """
 
-    conv: MakeConv
+    conv: Callable[..., nn.Conv2d]
     norm: Callable[[int], nn.Module]
     last_norm: Callable[[int], nn.Module]
     skip_norm: Callable[[int], nn.Module]
@@ -47,10 +40,8 @@ def check_layers(layers: object) -> None:
 class ShiftedConv2d(nn.Conv2d):
     """conv(x + shift), with one learned scalar: a Fixup convolution (arXiv 1901.09321, sec. 3)."""
 
-    def __init__(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, padding: int = 0, groups: int = 1, bias: bool = False
-    ) -> None:
-        super().__init__(c_in, c_out, kernel, stride=stride, padding=padding, groups=groups, bias=bias)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.shift = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,11 +82,38 @@ class ScaleShift(Shift):
         return super().forward(x * self.scale)
 
 
+class _NotOnMeta(nn.Module):
+    """A layer that is not initialized on the meta device, as this would take a third of the time to create a network.
+
+    `_conv` and `_batch_norm` change the class of their layers to PyTorch's.
+    """
+
+    def reset_parameters(self) -> None:
+        """Initialize the layer."""
+        if not self.weight.is_meta:
+            super().reset_parameters()  # type: ignore[misc]
+
+
+class _Conv2d(_NotOnMeta, nn.Conv2d): ...
+
+
+class _BatchNorm2d(_NotOnMeta, nn.BatchNorm2d): ...
+
+
 def _conv(
-    c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, kind: type[nn.Conv2d] = nn.Conv2d, bias: bool = False
+    c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, kind: type[nn.Conv2d] = _Conv2d, bias: bool = False
 ) -> nn.Conv2d:
     check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
-    return kind(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+    conv = kind(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+    if kind is _Conv2d:
+        conv.__class__ = nn.Conv2d
+    return conv
+
+
+def _batch_norm(channels: int) -> nn.Module:
+    norm = _BatchNorm2d(channels)
+    norm.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
+    return norm
 
 
 def _group_norm(channels: int) -> nn.Module:
@@ -104,7 +122,7 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(groups // 2 if groups == channels > 1 else groups, channels)
 
 
-BATCH_NORM = LayerFactory(conv=_conv, norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
+BATCH_NORM = LayerFactory(conv=_conv, norm=_batch_norm, last_norm=_batch_norm, skip_norm=_batch_norm)
 GROUP_NORM = LayerFactory(conv=_conv, norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
 NO_NORM = LayerFactory(conv=partial(_conv, bias=True), norm=nn.Identity, last_norm=nn.Identity, skip_norm=nn.Identity)
 LAYERS: Mapping[str, LayerFactory] = MappingProxyType({"batch": BATCH_NORM, "group": GROUP_NORM, "none": NO_NORM})

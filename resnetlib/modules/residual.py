@@ -9,7 +9,7 @@ from torch.nn import functional
 from resnetlib.config import Shortcut, StrideIn
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.block import Block, zero_parameters_
+from resnetlib.modules.block import Block, PreActBlock, zero_parameters_
 from resnetlib.modules.inplace import chain, ends_with
 from resnetlib.modules.join import Add, Join, make_join
 from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_layers
@@ -31,12 +31,6 @@ class BasicBlock(Block):
 
     Source:
         arXiv 1512.03385, fig. 5 left.
-
-    Example:
-        >>> import torch
-        >>> block = BasicBlock(16, 32, stride=2, shortcut="A")
-        >>> block(torch.randn(1, 16, 8, 8)).shape
-        torch.Size([1, 32, 4, 4])
     """
 
     def __init__(
@@ -151,7 +145,7 @@ class Bottleneck(Block):
         zero_last_(self.conv3, self.bn3)
 
 
-class PreActBasicBlock(Block):
+class PreActBasicBlock(PreActBlock):
     """norm-relu, then conv3-norm-relu-conv3, join. The arguments are those of `BasicBlock`.
 
     Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
@@ -184,24 +178,13 @@ class PreActBasicBlock(Block):
         self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, self, layers, norm=False)
 
-    def pre(self, x: Tensor) -> Tensor:
-        """Compute norm-relu."""
-        return chain(x, self.norm1, self.relu1)
-
     @ends_with("conv2")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv3-norm-relu-conv3."""
         return chain(h, self.conv1, self.norm2, self.relu2, self.conv2)
 
-    def zero_branch_(self) -> None:
-        """Zero the last convolution.
 
-        A norm of zeros before the relu would block the gradient.
-        """
-        zero_parameters_(self.conv2)
-
-
-class PreActBottleneck(Block):
+class PreActBottleneck(PreActBlock):
     """norm-relu, then conv1-norm-relu-conv3-norm-relu-conv1, join. The arguments are those of `Bottleneck`.
 
     Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
@@ -245,21 +228,10 @@ class PreActBottleneck(Block):
         self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, self, layers, norm=False)
 
-    def pre(self, x: Tensor) -> Tensor:
-        """Compute norm-relu."""
-        return chain(x, self.norm1, self.relu1)
-
     @ends_with("conv3")
     def branch(self, h: Tensor) -> Tensor:
         """Compute conv1-norm-relu-conv3-norm-relu-conv1."""
         return chain(h, self.conv1, self.norm2, self.relu2, self.conv2, self.norm3, self.relu3, self.conv3)
-
-    def zero_branch_(self) -> None:
-        """Zero the last convolution.
-
-        A norm of zeros before the relu would block the gradient.
-        """
-        zero_parameters_(self.conv3)
 
 
 class PadShortcut(nn.Module):
@@ -331,7 +303,7 @@ def zero_last_(conv: nn.Conv2d, norm: nn.Module) -> None:
     """Zero the norm at the end of a branch; if it has no weight, zero the convolution before it, and Fixup's shift."""
     if isinstance(getattr(norm, "weight", None), nn.Parameter):
         zero_parameters_(norm)
-        return
-    zero_parameters_(conv)
-    if isinstance(norm, Shift):
-        nn.init.zeros_(norm.shift)
+    else:
+        zero_parameters_(conv)
+        if isinstance(norm, Shift):
+            nn.init.zeros_(norm.shift)

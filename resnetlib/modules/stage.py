@@ -22,9 +22,7 @@ Checkpointing = bool | Literal["max"]
 def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Run modules one after the other; explain PyTorch's errors about the dtype and the number of images."""
     if torch.compiler.is_compiling():  # a graph break in a `try` block would keep all of it from being compiled
-        for part in parts:
-            x = part(x)
-        return x
+        return chain(x, *parts)
     new = False
     for part in parts:
         following = returns_new_tensor(part)
@@ -77,14 +75,14 @@ def recompute(function: Callable[..., Tensor], *inputs: Tensor, module: nn.Modul
 
 
 class Recomputing(Sequential):
-    """A sequence that can recompute in the backward pass what it does not keep."""
+    """A sequence that can recompute activations in the backward pass."""
 
     checkpointing: Checkpointing = False
-    """Whether training keeps little, and recomputes the rest in the backward pass."""
+    """What training recomputes in the backward pass."""
 
     @property
     def recomputes(self) -> bool:
-        """Whether a forward pass recomputes now; compilers and tracers decide for themselves."""
+        """Whether this forward pass recomputes; under a compiler or a tracer it does not."""
         tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         return bool(self.checkpointing) and torch.is_grad_enabled() and not tracing
 

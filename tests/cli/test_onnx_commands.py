@@ -135,7 +135,7 @@ def test_files_that_cannot_be_used(photos: Path, tmp_path: Path) -> None:
     assert "No such file or directory" in wrong("predict", tmp_path / "no.onnx", photos)
     (tmp_path / "bad.onnx").write_bytes(b"\x80PK")
     for command in (["predict", tmp_path / "bad.onnx", photos], ["info", tmp_path / "bad.onnx"], ["bench", tmp_path / "bad.onnx"]):
-        assert "bad.onnx: is no ONNX model, or is damaged or cut short" in wrong(*command)
+        assert "bad.onnx: is not an ONNX model, or is damaged or truncated" in wrong(*command)
     foreign = onnx_files.write(tmp_path / "foreign.onnx", about=None)
     assert "foreign.onnx does not say its preprocessing" in wrong("predict", foreign, photos)
     assert "the preprocessing is unknown" in wrong("evaluate", foreign, "--data", photos)

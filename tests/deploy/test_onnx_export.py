@@ -113,7 +113,7 @@ def test_channels_last_in_bfloat16_without_preprocessing(tmp_path: Path) -> None
     assert "noise" in report.source
     assert [note.split(",")[0] for note in report.notes] == [
         "the network has no preprocessing",
-        "the network does not know the names of its classes",
+        "the network has no names of classes",
         "the weights were torch.bfloat16",
     ]
     assert (described(path)["preprocessing"], described(path)["classes"]) == (None, None)

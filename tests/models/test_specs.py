@@ -48,7 +48,7 @@ def test_specs_cannot_be_changed() -> None:
         ({"norm": "layer"}, "norm must be one of 'batch', 'group', 'none', got 'layer'"),
         ({"init": "zero"}, "init must be one of 'he', 'zero_init_residual', 'fixup', got 'zero'"),
         ({"depths": [3, 4, 6, 3.0]}, "depths must be a tuple of ints of at least 1"),
-        ({"depths": (3, 4, 6)}, "depths and widths must be equally many"),
+        ({"depths": (3, 4, 6)}, "depths and widths must have the same length"),
         ({"depths": (3, 4, 6, 0)}, "depths must be a tuple of ints of at least 1, got (3, 4, 6, 0)"),
         ({"depths": ()}, "depths must be a tuple of ints of at least 1, got ()"),
         ({"widths": (64, 128, 256, 51.2)}, "widths must be a tuple of ints of at least 1"),
