@@ -86,16 +86,16 @@ def write_tables(*_: object) -> None:
         "name | input: | trained by | recipe | measured on",
         ((f"`{c.full_name}`", c.preprocess.size if c.preprocess else "", c.origin, c.recipe, c.evaluated_on) for c in weights),
     )
-    speeds = read_speeds()
+    speeds = json.loads((HERE / "results" / "speeds.json").read_text())["results"]
     for task, classes in (("imagenet", 1000), ("cifar10", 10), ("cifar100", 100)):
         write_table(
             task,
-            "name | top-1 (%): | parameters (M): | MACs (G): | input: " + ("| images/s: " if speeds else "") + "| licence | source",
+            "name | top-1 (%): | parameters (M): | MACs (G): | input: | images/s: | licence | source",
             (
                 (
                     f"`{c.full_name}`",
-                    *numbers(c, costs[c.name].macs),
-                    *([speeds.get(c.name, "")] if speeds else []),
+                    *columns(c, costs[c.name].macs),
+                    speed_of(c, speeds),
                     c.license,
                     source(c),
                 )
@@ -116,8 +116,8 @@ def write_tables(*_: object) -> None:
     write_table("backbones", headings, rows)
 
 
-def numbers(cfg: Any, macs: int) -> tuple[str, ...]:
-    """Format the numbers of a set of weights."""
+def columns(cfg: Any, macs: int) -> tuple[str, ...]:
+    """Format the accuracy, the size and the input of a set of weights."""
     top1 = f"{cfg.top1:.2f}" if cfg.top1 is not None else ""
     return top1, f"{cfg.params / 1e6:.2f}", f"{macs / 1e9:.2f}", str(cfg.preprocess.size if cfg.preprocess else "")
 
@@ -127,12 +127,10 @@ def source(cfg: Any) -> str:
     return "in the package" if cfg.tag == "resnetlib_c10" else cfg.origin.partition(",")[0]
 
 
-def read_speeds() -> dict[str, str]:
-    """Read images per second by network, if docs/results/inference.json has them."""
-    path = HERE / "results" / "inference.json"
-    results = json.loads(path.read_text())["results"] if path.exists() else {}
-    speeds = {name: result.get("resnetlib", {}).get("images_per_second") for name, result in results.items()}
-    return {name: f"{speed:,.0f}" for name, speed in speeds.items() if speed}
+def speed_of(cfg: Any, speeds: dict[str, float]) -> str:
+    """Format the images per second of a network at the weights' size."""
+    speed = speeds.get(f"{cfg.name}, {cfg.preprocess.size}") if cfg.preprocess else None
+    return f"{speed:,.{0 if speed >= 10 else 1}f}" if speed else ""
 
 
 def visit_math(self: Any, node: nodes.Element) -> None:

@@ -211,6 +211,14 @@ def test_inference_benchmark(tmp_path: Path) -> None:
     assert all(row["images_per_second"] > 0 for row in rows.values())
 
 
+def test_speeds_of_weights(tmp_path: Path) -> None:
+    names = ("cifar_resnet20.resnetlib_c10", "cifar_plain20.resnetlib_c10")
+    run("bench/weights.py", "--names", *names, "--batch", 2, "--rounds", 1, "--out", tmp_path / "out.json")
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert results.keys() == {"cifar_plain20, 32", "cifar_resnet20, 32"}
+    assert all(speed > 0 for speed in results.values())
+
+
 def test_training_memory(tmp_path: Path) -> None:
     sizes = ("--batch", 2, "--size", 64, "--rounds", 1, "--small-batch", 2, "--depths", 16, 40)
     run("bench/training_memory.py", "--out", tmp_path / "memory", *sizes)

@@ -43,6 +43,26 @@ def test_the_table_of_degradation_is_the_runs(kind: str, depth: int) -> None:
     assert f"| {kind}, {depth} layers | {' | '.join(cells)} |" in (DOCS / "results.md").read_text()
 
 
+@pytest.mark.parametrize("network", ["cifar_resnet20.resnetlib_c10", "cifar_plain20.resnetlib_c10", "resnet56-4bfd9763.th"])
+def test_int8_costs_less_than_a_third_of_a_point_and_the_table_says_so(network: str) -> None:
+    rows = json.loads((DOCS / "results" / "int8.json").read_text())["results"][network]
+    int8 = [rows[f"{runtime} int8"] for runtime in ("onnxruntime", "openvino")]
+    assert all(rows["torch"]["top1"] - row["top1"] < 0.3 for row in int8)
+    accuracies = [f"{row['top1']:.2f}" for row in (rows["torch"], *int8)]
+    sizes = [f"{rows[f'onnxruntime {kind}']['mib']:.2f}" for kind in ("fp32", "int8")]
+    assert f" | {' | '.join([*accuracies, *sizes])} |" in (DOCS / "export.md").read_text()
+
+
+def test_the_memory_of_training_is_what_the_table_says() -> None:
+    results = json.loads((DOCS / "results" / "training_memory.json").read_text())["results"]
+    assert results["memory_efficient=True"]["live_over_plain"] < 0.55
+    assert results['memory_efficient="max"']["live_over_plain"] < 0.35
+    page = (DOCS / "training.md").read_text()
+    for row in results.values():
+        live = f"{row['live_mib']:,.0f} MiB ({row['live_over_plain']:.2f})"
+        assert f" | {live} | {row['resident_mib']:,.0f} MiB | {row['speed_over_plain']:.2f} |" in page
+
+
 def test_the_table_of_norms_is_the_runs() -> None:
     page = (DOCS / "results.md").read_text()
     endings = {

@@ -10,6 +10,7 @@ import argparse
 import copy
 import itertools
 import json
+import random
 import re
 import statistics
 import tempfile
@@ -38,8 +39,7 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
     for dtype, layout in itertools.product(DTYPES, LAYOUTS):
         kind, x = f"{str(dtype)[6:]}, {layout}", images.to(dtype, memory_format=LAYOUTS[layout])
         for label, each in (nets | {"resnetlib": net}).items():
-            eager = copy.deepcopy(each).eval().to(images.device, dtype)
-            calls[f"{label}, {kind}"] = partial(eager.to(memory_format=LAYOUTS[layout]), x)
+            calls[f"{label}, {kind}"] = partial(copy.deepcopy(each).eval().to(x.device, dtype, memory_format=LAYOUTS[layout]), x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
     return calls | (runtimes(net, images) if not CUDA else {})
@@ -61,13 +61,14 @@ def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
 @torch.inference_mode()
 def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
     calls = contestants(name, images)
-    times, rows = {label: list[float]() for label in calls}, dict[str, dict[str, float]]()
-    for i, (label, call) in itertools.product(range(-2, rounds), calls.items()):  # the first two rounds fill the caches
+    times, rows = {label: list[float]() for label in calls}, {label: dict[str, float]() for label in calls}
+    for i, label in [(i, label) for i in range(-2, rounds) for label in random.sample(list(calls), len(calls))]:
         before = torch.cuda.memory_allocated() if CUDA else 0
+        time.sleep(0.1)  # threads of the runtime before wait busily for a while
         start = time.perf_counter()
-        call()
+        calls[label]()
         torch.cuda.synchronize() if CUDA else None
-        times[label] += [time.perf_counter() - start] * (i >= 0)
+        times[label] += [time.perf_counter() - start] * (i >= 0)  # the first two rounds fill the caches
         rows[label] = {"peak_mib": (torch.cuda.max_memory_allocated() - before) / 2**20} if CUDA else {}
         torch.cuda.reset_peak_memory_stats() if CUDA else None
     for label, row in rows.items():
@@ -79,8 +80,7 @@ def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str,
 
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = "resnet50 densenet121 resnet18 preact_resnet50 cifar_resnet56 cifar_plain56"
-    cli.add_argument("--models", nargs="+", default=names.split())
+    cli.add_argument("--models", nargs="+", default=["resnet18", "resnet50", "densenet121", "preact_resnet50", "cifar_resnet56"])
     for option, default in {"size": 224, "rounds": 9, "threads": torch.get_num_threads(), "batch": 16, "cifar-batch": 256}.items():
         cli.add_argument(f"--{option}", type=int, default=default)
     cli.add_argument("--out", type=Path, required=True)

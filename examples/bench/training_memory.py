@@ -16,13 +16,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib.pyplot as plt
 import timm
 import torch
 import torchvision
 from torch.profiler import ProfilerActivity, profile
 
 import resnetlib
+from resnetlib.analysis.style import FIRST, GREY, SECOND, new_figure
 
 SERVER = multiprocessing.get_context("forkserver")  # imports once, and forks a fresh process for each network
 SERVER.set_forkserver_preload(["torch", "torchvision", "timm", "resnetlib"])
@@ -82,18 +82,18 @@ def main() -> None:
     args = cli.parse_args()
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     x = torch.randn(args.batch, 3, args.size, args.size).contiguous(memory_format=layout)
-    cpu = next(line.strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
-    how = vars(args) | {"out": None, "threads": torch.get_num_threads(), "cpu": cpu}
+    how = vars(args) | {"out": None, "threads": torch.get_num_threads(), "cpu": torch.backends.cpu.get_cpu_capability()}
     how |= {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
     report: dict[str, Any] = {"how": how, "results": measure(args.model, layout, x, args.rounds), "live_mib_by_depth": {}}
     make, small = resnetlib.config.DenseNetSpec, torch.randn(args.small_batch, 3, 32, 32)
     specs = [make(growth=12, depths=((depth - 4) // 6,) * 3, stem_width=24, stem="cifar") for depth in args.depths]
-    for label, mode in MODES.items():
+    figure, (axes,) = new_figure()
+    for (label, mode), colour in zip(MODES.items(), (GREY, FIRST, SECOND), strict=True):
         report["live_mib_by_depth"][label] = [live_mib(resnetlib.build(spec, memory_efficient=mode), small) for spec in specs]
-        plt.plot(args.depths, report["live_mib_by_depth"][label], "o-", label=label)
+        axes.plot(args.depths, report["live_mib_by_depth"][label], "o-", color=colour, label=label)
     args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-    plt.legend(frameon=False).axes.set(xlabel="layers", ylabel="live memory of a training step (MiB)", ylim=(0, None))
-    plt.savefig(args.out.with_suffix(".png"), dpi=150)
+    axes.legend().axes.set(xlabel="layers", ylabel="live memory of a training step (MiB)", ylim=(0, None))
+    figure.savefig(args.out.with_suffix(".png"), dpi=110)
 
 
 if __name__ == "__main__":
