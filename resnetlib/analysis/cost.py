@@ -1,6 +1,5 @@
 """Count parameters, operations and activations of a network on the meta device."""
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from resnetlib.analysis.network import as_backbone, enable_gradients
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_count, check_images
+from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.threads import in_use
 
 
@@ -82,7 +82,7 @@ def measure_cost(net: Backbone, size: int) -> Cost:
     net, size = as_backbone(net), check_count("size", size, least=1)
     with enable_gradients():
         with in_use(net, alone=False):
-            net = deepcopy(net)
+            net = copy_network(net)
         net.to("meta").train().set_grad_checkpointing(False)
         for module in net.modules():  # the copied hooks expect tensors with data
             for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):

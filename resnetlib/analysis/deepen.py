@@ -1,7 +1,6 @@
 """Make deeper networks that compute the same function as a shallower one."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -13,6 +12,7 @@ from resnetlib.analysis.forward import Moments, channel_rows
 from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
+from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.layers import Shift
 from resnetlib.modules.threads import in_use
 
@@ -93,7 +93,7 @@ def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None)
 
 def _check_same(net: Backbone, deeper: Backbone) -> None:
     """Raise ValueError unless both networks compute the same in float64, as they do if `net` fits its spec."""
-    exact = [deepcopy(each).cpu().double().eval() for each in (net, deeper)]
+    exact = [copy_network(each).cpu().double().eval() for each in (net, deeper)]
     x = noise_images(exact[0], 2, max(32, net.smallest_input))
     with torch.no_grad():
         expected, found = (run_finite(each, x) for each in exact)

@@ -1,6 +1,5 @@
 """Fold batch norms into the convolutions before them, which saves a pass over the feature maps for each norm."""
 
-import copy
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.frozen import has_running_stats
 
 NormPairs = dict[tuple[str, str], float]
@@ -136,4 +136,4 @@ def fold_state(state: Mapping[str, Tensor], pairs: NormPairs) -> dict[str, Tenso
 
 def copy_sharing_parameters(net: nn.Module) -> nn.Module:
     """Copy a network's modules and buffers, but share its parameters."""
-    return copy.deepcopy(net, {id(parameter): parameter for parameter in net.parameters()})
+    return copy_network(net, {id(parameter): parameter for parameter in net.parameters()})

@@ -16,7 +16,7 @@ from resnetlib.deploy.fold import fold_state
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import DilatedAvgPool2d, FrozenBatchNorm2d, FrozenSyncBatchNorm, Join, PadShortcut
 from resnetlib.modules.arguments import check_images
-from resnetlib.modules.backbone import Backbone, check_network
+from resnetlib.modules.backbone import Backbone, check_network, copy_network
 from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.inplace import is_unwatched, returns_new_tensor
 
@@ -205,7 +205,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
     they are available. Outputs are those of the network in evaluation mode, up to rounding.
 
     Modules with hooks stay as they are, and so do group norms, parametrized and quantized layers, and modules of other libraries;
-    `left` lists them.
+    `left` lists them. Add hooks before: later modules may overwrite what a hook on a module of the copy keeps.
 
     Args:
         net: a network, in any mode; left unchanged. The copy stays on its device.
@@ -216,7 +216,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
 
     Raises:
         TypeError: if `net` is not a network, or `dtype` is not a floating-point dtype.
-        ValueError: if the network has no weights, as on the meta device.
+        ValueError: if the network has no weights, as on the meta device, or if hooks compute them, as in pruning.
 
     Example:
         >>> import torch
@@ -235,7 +235,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         raise InputTypeError(f"dtype must be a floating-point torch.dtype, such as torch.bfloat16, got {dtype!r}")
     if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
         raise InputError("a network on the meta device has no weights to optimize: create it without device='meta'")
-    copied = copy.deepcopy(net).eval()
+    copied = copy_network(net).eval()
     with torch.no_grad():
         graph = _Tracer().trace(copied)
         left = _fuse(graph, copied)

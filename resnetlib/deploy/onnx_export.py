@@ -1,6 +1,5 @@
 """Export networks to ONNX, in fp32 or int8, and check the files in the runtimes that will run them."""
 
-import copy
 import hashlib
 import json
 import logging
@@ -31,7 +30,7 @@ from resnetlib.errors import InputError, InputTypeError, MissingFileError, Missi
 from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
-from resnetlib.modules.backbone import check_network
+from resnetlib.modules.backbone import check_network, copy_network
 from resnetlib.modules.threads import in_use
 from resnetlib.text import printable
 
@@ -366,13 +365,7 @@ def _hash(state: Mapping[str, Tensor]) -> str:
 
 def _plain_copy(net: Backbone) -> Backbone:
     """Return a copy on the CPU, in fp32 and evaluation mode, without hooks."""
-    try:
-        plain = copy.deepcopy(net)
-    except RuntimeError as error:  # weights that a hook computes, as in pruning, are no leaves
-        raise InputError(
-            "the network cannot be copied, as its weights are computed by hooks: make the pruning or the normalization permanent "
-            f"first (torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm). {printable(error)}"
-        ) from error
+    plain = copy_network(net)
     for module in plain.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
             hooks.clear()

@@ -1,10 +1,11 @@
 """The backbone of every network: stem, stages, tail, head."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar, Literal, NoReturn, SupportsIndex, TypedDict, get_args, overload
+from typing import Any, ClassVar, Literal, NoReturn, SupportsIndex, TypedDict, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Checkpointing, Parts, Recomputing, run
+from resnetlib.text import printable
+
+Network = TypeVar("Network", bound=nn.Module)
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
@@ -383,6 +387,17 @@ def check_network(net: object, *, compiled: bool = True) -> None:
     """Raise TypeError unless `net` is a Backbone; `compiled` accepts a compiled one too."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
         raise InputTypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
+
+
+def copy_network(net: Network, memo: dict[int, Any] | None = None) -> Network:
+    """Return a deep copy of a network; raise ValueError if hooks compute its weights, as in pruning."""
+    try:
+        return copy.deepcopy(net, memo)
+    except RuntimeError as error:  # such weights are no leaves
+        raise InputError(
+            "the network cannot be copied, as its weights are computed by hooks: make the pruning or the normalization permanent "
+            f"first (torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm). {printable(error)}"
+        ) from error
 
 
 def check_global_pool(global_pool: GlobalPool, num_classes: int) -> GlobalPool:

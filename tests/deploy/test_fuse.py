@@ -3,15 +3,19 @@
 import copy
 import io
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 import resnetlib
-from resnetlib import OptimizedNetwork, Spec, build, classify, create_model, evaluate, optimize, save_model
+from resnetlib import Backbone, OptimizedNetwork, Spec, build, classify, create_model, evaluate, optimize, save_model
+from resnetlib.analysis import measure_cost
 from resnetlib.config import Preprocessing
 from resnetlib.deploy import fuse
 from resnetlib.deploy.fuse import FusedConv2d, FusedNorm2d
@@ -275,3 +279,13 @@ def test_real_networks(name: str, way: str) -> None:
     with torch.no_grad():
         net(x)
     assert_same(optimize(net)(x), output(net.eval(), x))
+
+
+@pytest.mark.parametrize("function", [optimize, partial(measure_cost, size=32)], ids=["optimize", "measure_cost"])
+def test_a_pruned_network_says_how_to_make_it_plain(function: Callable[[Backbone], object]) -> None:
+    net = build(FAMILIES["resnet"], num_classes=5)
+    prune.l1_unstructured(net.conv1, "weight", 0.5)
+    with pytest.raises(ValueError, match=r"torch.nn.utils.prune.remove"):
+        function(net)
+    prune.remove(net.conv1, "weight")
+    function(net)
