@@ -35,11 +35,11 @@ def collect(folder: Path) -> dict[str, Any]:
 
 
 def by_network(runs: dict[str, Any]) -> Runs:
-    sorted_runs: Runs = {}
-    for name, run in runs.items():
-        if found := re.match(r"cifar_(plain|resnet)(\d+)-seed", name):
-            sorted_runs.setdefault((found[1], int(found[2])), []).append(run)
-    return dict(sorted(sorted_runs.items()))
+    found: Runs = {}
+    for name, run in sorted(runs.items()):
+        if match := re.match(r"cifar_(plain|resnet)(\d+)-seed", name):
+            found.setdefault((match[1], int(match[2])), []).append(run)
+    return found
 
 
 def draw_training(runs: Runs, axes: list[Axes]) -> None:
@@ -52,7 +52,8 @@ def draw_training(runs: Runs, axes: list[Axes]) -> None:
                     look = style_of(f"{kind}{depth}") | {"marker": "", "linewidth": width, "alpha": 0.7}
                     panel.plot(x, [r[key] for r in run["log"]], label=label, **look)
         panel.set(title=title, xlabel="iterations", ylabel="error (%), training thin, test bold", ylim=(0, 80))
-        panel.legend()
+        if panel.lines:
+            panel.legend()
 
 
 def draw_depth(runs: Runs, axes: list[Axes]) -> None:
@@ -69,10 +70,9 @@ def draw_depth(runs: Runs, axes: list[Axes]) -> None:
 
 def draw_speed(runs: Runs, axes: list[Axes]) -> None:
     levels = range(70, 5, -5)
-    for (kind, depth), same in runs.items():
+    for name, same in ((f"{kind}{depth}", same) for (kind, depth), same in runs.items()):
         reached = [[[r["iteration"] for r in run["log"] if r["error"] <= level] for run in same] for level in levels]
         points = [(level, statistics.median(map(min, its))) for level, its in zip(levels, reached, strict=True) if all(its)]
-        name = f"{kind}{depth}"
         axes[0].plot([i for _, i in points], [e for e, _ in points], label=label_of(name), **style_of(name) | {"marker": ""})
     axes[0].set(xlabel="iterations until first reached (median of seeds)", ylabel="training error under augmentation (%)")
     axes[0].legend()

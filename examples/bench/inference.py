@@ -11,7 +11,6 @@ import copy
 import itertools
 import json
 import random
-import re
 import statistics
 import tempfile
 import time
@@ -27,6 +26,7 @@ import resnetlib
 
 CUDA = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.bfloat16][: 1 + (CUDA or torch.ops.mkldnn._is_mkldnn_bf16_supported())]
+FOLDER = tempfile.mkdtemp()
 LAYOUTS = {"channels-last": torch.channels_last, "NCHW": torch.contiguous_format}
 
 
@@ -42,19 +42,19 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
             calls[f"{label}, {kind}"] = partial(copy.deepcopy(each).eval().to(x.device, dtype, memory_format=LAYOUTS[layout]), x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
-    return calls | (runtimes(net, images) if not CUDA else {})
+    return calls | (runtimes(net, f"{FOLDER}/{name}", images) if not CUDA else {})
 
 
-def runtimes(net: Any, images: torch.Tensor) -> dict[str, Any]:
+def runtimes(net: Any, path: str, images: torch.Tensor) -> dict[str, Any]:
     import onnxruntime
     import openvino
 
     calls, x, precision, core = dict[str, Any](), images.numpy(), {"INFERENCE_PRECISION_HINT": "f32"}, openvino.Core()
     for kind, int8 in (("float32", False), ("int8", True)):
-        path = f"{tempfile.mkdtemp()}/{kind}.onnx"
-        resnetlib.export(net, path, size=images.shape[-1], int8=int8, calibration=[images] if int8 else None, tolerance=1)
-        calls[f"ONNX Runtime {kind}"] = partial(onnxruntime.InferenceSession(path).run, None, {"images": x})
-        calls[f"OpenVINO {kind}"] = partial(core.compile_model(path, "CPU", precision), x)
+        if not Path(file := f"{path}.{kind}.onnx").exists():
+            resnetlib.export(net, file, size=images.shape[-1], int8=int8, calibration=[images] if int8 else None, tolerance=1)
+        calls[f"ONNX Runtime {kind}"] = partial(onnxruntime.InferenceSession(file).run, None, {"images": x})
+        calls[f"OpenVINO {kind}"] = partial(core.compile_model(file, "CPU", precision), x)
     return calls
 
 
@@ -90,8 +90,8 @@ def main() -> None:
         batch, size = (args.cifar_batch, 32) if "cifar" in name else (args.batch, args.size)
         images = torch.randn(batch if large else 1, 3, size, size, device="cuda" if CUDA else "cpu")
         results[f"{name}, batch {len(images)}"] = measure(name, images, args.rounds)
-    device = torch.cuda.get_device_name() if CUDA else re.findall("model name.*: (.*)", Path("/proc/cpuinfo").read_text())[:1]
-    how: Any = {"device": device, "threads": args.threads, "rounds": args.rounds, "size": args.size}
+    device = torch.cuda.get_device_name() if CUDA else torch.backends.cpu.get_cpu_capability()
+    how: Any = vars(args) | {"out": None, "device": device}
     how |= {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}
     args.out.write_text(json.dumps({"how": how, "results": results}, indent=2) + "\n")
 
