@@ -86,4 +86,4 @@ def test_continuous_integration_runs_the_commands_of_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     commands = [line for line in text.splitlines() if line.startswith("pip install ") and "&&" in line]
     assert len(commands) == 2
-    assert set(commands) <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    assert set(commands) <= {line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()}

@@ -53,6 +53,22 @@ def test_int8_costs_less_than_a_third_of_a_point_and_the_table_says_so(network: 
     assert f" | {' | '.join([*accuracies, *sizes])} |" in (DOCS / "export.md").read_text()
 
 
+def test_the_speeds_of_inference_are_what_the_table_says() -> None:
+    results = json.loads((DOCS / "results" / "inference.json").read_text())["results"]
+    header, _, *rows = re.findall(r"^\| .*$|^\|-.*$", (DOCS / "speed.md").read_text(), re.MULTILINE)
+    keys = ["torchvision, float32", "timm, float32", "resnetlib, float32", "resnetlib optimized, float32"]
+    keys = [f"{key}, channels-last" for key in keys]
+    keys += [f"{runtime} {kind}" for kind in ("float32", "int8") for runtime in ("ONNX Runtime", "OpenVINO")]
+    for row, key in zip(rows, keys, strict=True):
+        for name, cell in zip(re.findall(r"`(\w+)`", header), row.strip("| ").split(" | ")[1:], strict=True):
+            both = [
+                found[key]["speed_over_first"]
+                for network, found in results.items()
+                if network.startswith(f"{name},") and key in found
+            ]
+            assert cell == (" / ".join(f"{speed:.2f}" for speed in both) or "-"), (name, key)
+
+
 def test_the_memory_of_training_is_what_the_table_says() -> None:
     results = json.loads((DOCS / "results" / "training_memory.json").read_text())["results"]
     assert results["memory_efficient=True"]["live_over_plain"] < 0.55
