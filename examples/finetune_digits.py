@@ -24,13 +24,14 @@ from resnetlib.analysis.style import FIRST, SECOND
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 WAYS = {"fine-tuned": "digits", "from scratch": "scratch"}
+FROM_SCRATCH = "--set head_only_fraction=0 --set stem_lr_scale=1 --set lr=0.1"
 COMMANDS = (
     "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
     "evaluate digits --data test --workers 0",
     "predict digits test/seven --top 2 --workers 0",
     "export digits --out digits.int8.onnx --int8 --data photos",
     "evaluate digits.int8.onnx --data test",
-    "finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none --set lr=0.1 --workers 0",
+    f"finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none {FROM_SCRATCH} --workers 0",
     "evaluate scratch --data test --workers 0",
 )
 
@@ -90,8 +91,7 @@ def main() -> None:
     write_folders(args.work, args.each, args.test)
     said = "\n".join(run(command, args.work, options) for command in COMMANDS)
     args.out.with_suffix(".txt").write_text(said)
-    data = collect(args.work)
-    args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    args.out.with_suffix(".json").write_text(json.dumps(data := collect(args.work), indent=1) + "\n")
     draw(args.work, data["results"], args.out.with_suffix(".png"))
     print(said)
 
