@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from resnetlib import Evaluation, create_model, evaluate, optimize
+from resnetlib import Evaluation, create_model, evaluate
 from resnetlib.cli import main
 from resnetlib.data import cifar10
 from resnetlib.weights import Preprocessing, describe
@@ -19,7 +19,7 @@ def accuracy(name: str, weights: str | Path, normalization: str, folder: Path) -
     test = cifar10(folder, "test")
     preprocess = Preprocessing.named(normalization, resize=32, size=32)  # type: ignore[arg-type]
     batches = zip(map(preprocess, test.images.split(500)), test.labels.split(500), strict=True)
-    return evaluate(optimize(create_model(name, weights=weights)), batches)
+    return evaluate(create_model(name, weights=weights), batches)
 
 
 @pytest.mark.parametrize(

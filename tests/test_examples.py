@@ -197,10 +197,10 @@ def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
 
 def test_inference_benchmark(tmp_path: Path) -> None:
     pytest.importorskip("timm")
-    sizes = ("--models", "resnet18", "--size", 32, "--batch", 2, "--rounds", 1)
+    sizes = ("--models", "resnet18", "cifar_plain20", "--size", 32, "--batch", 2, "--cifar-batch", 2, "--rounds", 1)
     run("bench/inference.py", *sizes, "--out", tmp_path / "out.json")
     results = json.loads((tmp_path / "out.json").read_text())["results"]
-    assert list(results) == ["resnet18, batch 1", "resnet18, batch 2"]
+    assert list(results) == [f"{name}, batch {batch}" for name in ("resnet18", "cifar_plain20") for batch in (1, 2)]
     rows = results["resnet18, batch 2"]
     assert rows["torchvision, float32, NCHW"]["speed_over_first"] == 1
     assert {

@@ -166,7 +166,7 @@ def _write(values: dict[Tensor, Tensor]) -> None:
 
 
 def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, Tensor]:
-    """Return the new value of each buffer of the unfrozen batch norms."""
+    """Return new statistics for all batch norms that are not frozen."""
     with norm_mode(net, training=True), torch.no_grad():
         momenta = {norm: norm.momentum for norm in net.modules() if has_running_stats(norm) and norm.training}
         try:

@@ -202,7 +202,7 @@ def evaluate_under(
 
 
 def score(logits: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
-    """Return the numbers of errors and of predictions that differ from `clean`, and the summed loss, `(3,)` in float64."""
+    """Count errors and changed predictions, and sum the loss: `(3,)` in float64."""
     predicted = predictions(logits)
     counts = (predicted != labels).sum(), (predicted != clean).sum(), loss_of(logits, labels)
     return torch.stack([count.double() for count in counts])

@@ -1,4 +1,4 @@
-"""Colours, lines and markers of figures: distinct to colour-blind readers, and the same for the same network everywhere.
+"""Colours, lines and markers for figures. Each network looks the same everywhere, and colour-blind readers can tell them apart.
 
 A family has a hue, a line and a marker, so that figures can be read without colours too; more layers make the colour darker. The
 hues are those of Okabe and Ito, "Color Universal Design", 2008.

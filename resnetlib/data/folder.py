@@ -435,7 +435,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
 
 
 def _stamp_of(files: ImageFiles) -> str:
-    """Hash the names, sizes and times of files. A change of the content changes the ctime."""
+    """Hash the names, sizes and times of files, which tell whether any has changed."""
     digest = hashlib.sha256()
     for path, label in files.samples:
         times = "missing"

@@ -249,7 +249,7 @@ def _check_packages() -> None:
 
 
 def _check_path(path: Path) -> None:
-    """Raise an error before the work if the file cannot be written."""
+    """Check that the file can be written, before the work begins."""
     if path.suffix.lower() != ".onnx":
         raise InputError(f"the file must end in .onnx, got {str(path)!r}")
     if path.is_dir():

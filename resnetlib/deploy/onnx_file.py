@@ -288,7 +288,7 @@ def _check_tensor(tensor: Mapping[int, Any], length: int) -> None:
 
 
 def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: dict[str, Mapping[int, Any]]) -> dict[str, bool]:
-    """Return a node's outputs; raise ValueError unless it is an operator of this library's networks, and reads known values.
+    """Check a node, and return its outputs.
 
     `known` and the returned dictionary map the name of each value to whether it holds 64-bit integers.
     """

@@ -170,7 +170,7 @@ def choose_runtime(runtime: str | None = None) -> Runtime:
 
 @contextmanager
 def _errors_named(model: OnnxModel) -> Iterator[None]:
-    """Convert any exception of a runtime, except an ImportError, to a ValueError that names the file."""
+    """Turn errors of a runtime into a ValueError that names the file."""
     try:
         yield
     except ImportError:

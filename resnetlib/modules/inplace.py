@@ -58,7 +58,7 @@ def chain(x: Tensor, *modules: nn.Module) -> Tensor:
 
 
 def ends_new(block: Any) -> bool:
-    """Return whether the branch of a block ends with a module that returns a new tensor. Call it before the branch runs."""
+    """Return whether a block's branch returns a new tensor. Call it before the branch runs."""
     return returns_new_tensor(_last_child(block, block.branch))
 
 

@@ -27,7 +27,7 @@ _NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
 
 
 class Checkpoints:
-    """The newest checkpoints of a training, in a folder. File names hold the iteration and a hash of the content."""
+    """A folder with the newest checkpoints of a training, each named by its iteration and a hash."""
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep

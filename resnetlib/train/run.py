@@ -445,7 +445,7 @@ class Run:
         }
 
     def _evaluate(self, images: int) -> list[Evaluation]:
-        """Evaluate the network on training and test images; each process evaluates its part."""
+        """Evaluate the network on training and test images, shared among the processes."""
         trainer, net = self.trainer, self.trainer.result
         self._processes.broadcast_buffers(net)
         evaluations = [

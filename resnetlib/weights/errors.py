@@ -38,7 +38,7 @@ def no_such_file(source: HubFile) -> NotFoundError:
 
 
 def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, variable: str) -> BaseException:
-    """Return this library's error for one of the client; other errors are returned as they are."""
+    """Translate an error of the hub client into one of this library."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import constants, errors
 

@@ -94,7 +94,7 @@ _KINDS = {"defaultdict": _Dict, "AttributeDict": _Dict, "ConfigDict": _Dict, "de
 PLACEHOLDERS: Mapping[str, type] = {
     f"{module}.{name}": _KINDS.get(name, _Ignored) for module, names in _TYPES.items() for name in names.split()
 }
-"""Full name of a harmless type -> the type of the empty object that is created in its place while a file is read."""
+"""Harmless types by their full names, and the empty types that replace them while a file is read."""
 
 
 @dataclass(slots=True, eq=False)

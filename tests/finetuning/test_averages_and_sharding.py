@@ -76,7 +76,7 @@ os._exit(0)  # without the interpreter's farewell, in which a thread of PyTorch'
 """
 
 
-@pytest.mark.parametrize("name", ["preact-bottleneck", "densenet"])
+@pytest.mark.parametrize("name", ["resnet", "preact-bottleneck", "densenet"])
 def test_sharded_by_blocks_it_learns_what_one_process_learns(name: str, tmp_path: Path) -> None:
     (tmp_path / "sharded.py").write_text(SHARDED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "sharded.py"]

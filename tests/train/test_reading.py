@@ -108,7 +108,7 @@ def test_too_little_shared_memory_is_said_in_a_line(data: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [4, 400])
+@pytest.mark.parametrize("kilobytes", [4, 64, 400])
 def test_a_small_shared_memory(kilobytes: int, data: Path, tmp_path: Path) -> None:
     """In a container of its own, with less shared memory than a batch needs: a line, and no hang."""
     mount = f"mount -t tmpfs -o size={kilobytes}k tmpfs /dev/shm"

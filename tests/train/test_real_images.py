@@ -27,10 +27,10 @@ def test_each_recipe_of_cifar_for_two_iterations(name: str, cifar10_folder: Path
     assert 0 < result.train_loss < 100
 
 
-def test_a_hundred_iterations_learn_from_two_thousand_images(cifar10_folder: Path, tmp_path: Path) -> None:
+def test_two_hundred_iterations_learn_two_thousand_images(cifar10_folder: Path, tmp_path: Path) -> None:
     train, test = first(cifar10_folder, "train", 2000), first(cifar10_folder, "test", 500)
     torch.manual_seed(0)
-    recipe = recipe_of("one_cycle_cifar", iterations=100, batch_size=32, lr=0.1)
-    result = fit(create_model("cifar_resnet20"), train, test, recipe, tmp_path, sample=500, every=100)
-    assert result.train_loss < 2  # guessing costs 2.30
-    assert result.test_error < 80
+    recipe = recipe_of("one_cycle_cifar", iterations=200, batch_size=32, lr=0.1)
+    result = fit(create_model("cifar_resnet20"), train, test, recipe, tmp_path, sample=500, every=200)
+    assert result.train_loss < 1.85  # guessing costs 2.30
+    assert result.test_error < 75
