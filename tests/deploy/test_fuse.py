@@ -75,7 +75,8 @@ def test_outputs_are_the_same(spec: Spec, way: str) -> None:
                 assert_same(fast(images), output(net, images))
     for module in fused(fast):
         assert len(packs(module)) in ((0,) if way == "plain" else (1,) if module.weight.shape[2:].numel() == 1 else (1, 2, 3))
-    for module in fused(fast)[:1]:  # in Fixup networks there is none
+    assert bool(fused(fast)) != ("init='fixup'" in str(spec))  # its convolutions stay as they are
+    for module in fused(fast)[:1]:
         assert len(packs(module)) == (3 if way == "packed" else 0)
 
 
