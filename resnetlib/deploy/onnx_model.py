@@ -1,5 +1,6 @@
 """Run exported networks in onnxruntime or OpenVINO, without torch."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from weakref import WeakSet
 
 import numpy as np
 
@@ -35,7 +37,7 @@ _BATCH = 32
 class OnnxModel:
     """An exported network. Neither this class nor what it imports needs torch, and several threads may use it.
 
-    The file is checked before the runtime reads it: see `docs/safety.md`.
+    The file is checked before the runtime reads it: see `docs/safety.md`. After a fork, the child process must load its own model.
 
     Args:
         path: an .onnx file, as `resnetlib.export` writes it.
@@ -91,6 +93,8 @@ class OnnxModel:
         with _errors_named(self):
             start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
             self._run: Run = start(file, threads, precision)
+        self._process = os.getpid()
+        _models.add(self)
 
     def __repr__(self) -> str:
         return f"OnnxModel({str(self.path)!r}, runtime={self.runtime!r})"
@@ -124,6 +128,8 @@ class OnnxModel:
             raise InputError(f"expected an array of {expected}, got one of shape {x.shape}")
         if not len(x):
             return np.empty((0, self.num_classes), np.float32)
+        if self._process != os.getpid():
+            raise InputError(f"{self!r} belongs to the parent process, whose threads a fork does not copy: load it again here")
         with _errors_named(self):
             logits = self._run(np.ascontiguousarray(x))
         if logits.shape != (len(x), self.num_classes) or logits.dtype != np.float32:
@@ -199,6 +205,14 @@ def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run
     session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     images, logits = file.input, [file.output]  # and not the file, whose content would stay in memory
     return lambda x: session.run(logits, {images: x})[0]
+
+
+_models = WeakSet[OnnxModel]()
+_inherited: list[OnnxModel] = []
+"""Models of the parent process. Their runtimes' threads are not there, and whoever destroys one would wait for them forever."""
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=lambda: _inherited.extend(_models))
 
 
 @cache

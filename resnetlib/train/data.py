@@ -4,12 +4,14 @@ The order, the crops and all other random numbers depend only on the seed, the e
 therefore continue at any iteration, and the augmented images do not depend on the number of worker processes or GPUs.
 """
 
+import gc
 import hashlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from multiprocessing.context import BaseContext
@@ -227,7 +229,7 @@ class FolderLoader:
             generator=seeded_generator(self._seed),  # or the loader would draw from torch's
             multiprocessing_context=self._context,
         )
-        with defer_interrupts():
+        with defer_interrupts(), _no_collection():
             loaded = iter(loader)
         try:
             check_interrupt()
@@ -273,8 +275,25 @@ class _ImageReader(Dataset[Any]):
             return f"{SHARED_MEMORY}: {str(error).splitlines()[0]}"
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect no garbage, so that a forked worker does not either until `_start_worker`."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _start_worker(number: int) -> None:
-    """Leave Ctrl-C to the main process, and exit when it ends, even if it is killed."""
+    """Leave Ctrl-C and inherited objects to the main process, and exit when it ends, even if it is killed.
+
+    Destroying what has threads in the main process, such as a session of onnxruntime, would wait for them forever.
+    """
+    gc.freeze()
+    gc.enable()
 
     def exit_with_parent() -> None:
         if parent := multiprocessing.parent_process():

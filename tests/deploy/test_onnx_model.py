@@ -176,6 +176,35 @@ os.kill(os.getpid(), signal.SIGUSR1)
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "handled\n"  # noqa: S603
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_forked_process_leaves_its_parents_models_alone(runtime: str, tiny: Path) -> None:
+    """Running or destroying one there would wait forever for the runtime's threads, as in the workers of a data loader."""
+    code = f"""
+import gc, os
+import numpy as np
+from resnetlib.deploy import OnnxModel
+model = OnnxModel({str(tiny)!r}, runtime={runtime!r}, threads=2)
+x = np.zeros((1, *model.input_shape), np.float32)
+gc.disable()
+cycle = [OnnxModel({str(tiny)!r}, runtime={runtime!r}, threads=2)]
+cycle.append(cycle)
+del cycle
+if not (child := os.fork()):
+    gc.collect()
+    try:
+        model(x)
+    except ValueError as error:
+        print(error, flush=True)
+        os._exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+print(model(x).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=100)  # noqa: S603
+    said, shape = done.stdout.splitlines()
+    assert said.startswith(f"OnnxModel({str(tiny)!r}, runtime={runtime!r}) belongs to the parent process")
+    assert shape.startswith("(1, ")
+
+
 def test_a_missing_runtime_is_said_in_a_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "find_spec", lambda _: None)
     with pytest.raises(ImportError) as caught:

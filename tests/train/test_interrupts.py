@@ -173,9 +173,12 @@ def test_no_reader_outlives_a_killed_training(training: Fork) -> None:
 
 
 def test_a_killed_reader_is_said_in_a_line(training: Fork) -> None:
-    while training.poll() is None:
+    def kill_a_reader() -> bool:
         kill([pid for pid in training.members() if pid != training.pid][:1])
         time.sleep(0.05)
+        return training.poll() is not None
+
+    assert wait_for(kill_a_reader, 120), training.output.read_text()
     said = training.output.read_text()
     assert training.wait() == 1
     assert said.splitlines()[-1].startswith("OSError: a process that reads images was killed, which happens if memory or shared")

@@ -1,5 +1,6 @@
 """The processes that read images: how many there are, and what is said where they cannot work."""
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -90,6 +91,35 @@ def test_a_daemonic_process_reads_by_itself(data: Path, tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.map(_train_in_a_pool, [(data, tmp_path / "out")]) == [True]
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+class _Garbage:
+    def __init__(self, marks: Path) -> None:
+        self.marks, self.cycle = marks, self
+
+    def __del__(self) -> None:
+        (self.marks / str(os.getpid())).touch()
+
+
+def test_workers_destroy_no_objects_of_the_main_process(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some wait forever for a thread that a forked process lacks."""
+    collate = loading.default_collate
+
+    def collect(batch: Any) -> Any:
+        if torch.utils.data.get_worker_info() is not None:
+            gc.collect()
+        return collate(batch)
+
+    monkeypatch.setattr(loading, "default_collate", collect)
+    (marks := tmp_path / "marks").mkdir()
+    gc.disable()
+    try:
+        _Garbage(marks)
+        train(data, tmp_path / "out", workers=1)
+    finally:
+        gc.enable()
+    gc.collect()
+    assert [path.name for path in marks.iterdir()] == [str(os.getpid())]
 
 
 def test_too_little_shared_memory_is_said_in_a_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
