@@ -24,14 +24,13 @@ from resnetlib.analysis.style import FIRST, SECOND
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 WAYS = {"fine-tuned": "digits", "from scratch": "scratch"}
-FROM_SCRATCH = "--set head_only_fraction=0 --set stem_lr_scale=1 --set lr=0.1"
 COMMANDS = (
     "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
     "evaluate digits --data test --workers 0",
     "predict digits test/seven --top 2 --workers 0",
     "export digits --out digits.int8.onnx --int8 --data photos",
     "evaluate digits.int8.onnx --data test",
-    f"finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none {FROM_SCRATCH} --workers 0",
+    "finetune cifar_resnet20 --from-scratch --data photos --out scratch --set augmentation=none --set lr=0.1 --workers 0",
     "evaluate scratch --data test --workers 0",
 )
 

@@ -9,6 +9,7 @@ from resnetlib.cli.options import PATH
 from resnetlib.cli.train import read_changes, read_recipe, training_options
 from resnetlib.data import is_cifar10
 from resnetlib.distributed import is_main_process
+from resnetlib.finetuning.finetune import FROM_SCRATCH
 from resnetlib.finetuning.finetune import finetune as tune
 from resnetlib.train.data import find_train_and_test
 
@@ -23,12 +24,19 @@ from resnetlib.train.data import find_train_and_test
 )
 @training_options("finetune", "the recipe")
 @click.option("--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.", show_default="its default ones")
-@click.option("--from-scratch", is_flag=True, help="Start from random weights.")
+@click.option("--from-scratch", is_flag=True, help="Start from random weights; train all layers at once, and at one rate.")
 @click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 def finetune(
-    name: str, data: Path, out: Path, recipe: str, changes: tuple[str, ...], in_chans: str | None, **settings: Any
+    name: str,
+    data: Path,
+    out: Path,
+    recipe: str,
+    changes: tuple[str, ...],
+    from_scratch: bool,
+    in_chans: str | None,
+    **settings: Any,
 ) -> None:
     """Fine-tune the weights NAME on your images, and save the model.
 
@@ -37,11 +45,13 @@ def finetune(
     The classifier is trained first, then all layers, with lower learning rates for early ones. The weights with the lowest
     validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
-    images: Any = data
-    if is_cifar10(data):
-        images = find_train_and_test(data)
-        recipe = "finetune_cifar" if recipe == "finetune" else recipe
-    chosen = read_recipe(recipe, read_changes(changes))
-    result = tune(name, images, out, recipe=chosen, in_chans=int(in_chans) if in_chans else None, **settings)
+    images: Any = find_train_and_test(data) if is_cifar10(data) else data
+    values = read_changes(changes)
+    if recipe == "finetune":
+        recipe = "finetune_cifar" if is_cifar10(data) else recipe
+        values = FROM_SCRATCH | values if from_scratch else values
+    chosen = read_recipe(recipe, values)
+    channels = int(in_chans) if in_chans else None
+    result = tune(name, images, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)
     if is_main_process():
         click.echo(f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %; saved in {out}")

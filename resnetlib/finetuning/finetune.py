@@ -23,6 +23,9 @@ from resnetlib.zoo import create_model
 
 __all__ = ["find_split", "finetune"]
 
+FROM_SCRATCH = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
+"""Changes of a recipe for fine-tuning to train random weights: all layers from the beginning, at the same rate."""
+
 
 def finetune(
     name: str | Path,
@@ -57,7 +60,8 @@ def finetune(
             and reported.
         out: folder to write or to continue in; not inside the data.
         weights: other weights for the name of a network, as for `create_model`: a tag, a file or a URL.
-        recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`.
+        recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`; from scratch
+            with `head_only_fraction=0` and `stem_lr_scale=1`.
         from_scratch: start from random weights; `name` is then the name of a network.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
         in_chans: channels of the images; None for those of the weights. Images in folders have 1 or 3.
@@ -96,7 +100,8 @@ def finetune(
         ('even', 'odd')
     """
     if recipe is None:
-        recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune")
+        changes: dict[str, Any] = FROM_SCRATCH if from_scratch else {}
+        recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune", **changes)
     check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=[data])
     _check_start(name, from_scratch, weights)
     device = choose_device(device)

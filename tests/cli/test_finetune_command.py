@@ -19,9 +19,11 @@ from resnetlib.train.data import find_train_and_test
 NAME = "cifar_resnet20.resnetlib_c10"
 
 
+FAST = ("--set", "epochs=2", "--set", "batch_size=6", "--device", "cpu", "--precision", "fp32")
+
+
 def tune(data: Path, out: Path, *more: str) -> Result:
-    short = ("--set", "epochs=2", "--set", "batch_size=6", "--device", "cpu", "--precision", "fp32")
-    return call("finetune", NAME, "--data", data, "--out", out, *short, *more)
+    return call("finetune", NAME, "--data", data, "--out", out, *FAST, *more)
 
 
 def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +56,14 @@ def test_an_early_end_is_reported(tmp_path: Path) -> None:
     assert re.search(
         r"^stopped early, after iteration \d+ of \d+; the weights of iteration \d+ are kept", said.stderr, re.MULTILINE
     )
+
+
+@pytest.mark.parametrize(("change", "fraction"), [("lr=0.1", 0), ("head_only_fraction=0.5", 0.5)])
+def test_from_scratch_all_layers_are_trained_from_the_beginning(change: str, fraction: float, tmp_path: Path) -> None:
+    data, out = fill(tmp_path / "photos", 8), tmp_path / "out"
+    right("finetune", "cifar_plain20", "--from-scratch", "--data", data, "--out", out, "--set", change, *FAST)
+    used = json.loads((out / "run.json").read_text())["recipe"]
+    assert (used["head_only_fraction"], used["stem_lr_scale"]) == (fraction, 1)
 
 
 def test_grey_networks(tmp_path: Path) -> None:

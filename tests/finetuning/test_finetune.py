@@ -214,6 +214,13 @@ def test_from_scratch(data: Path, tmp_path: Path) -> None:
     assert net.pretrained_cfg.origin == "resnetlib.train"
 
 
+def test_from_scratch_all_layers_are_trained_from_the_beginning(tmp_path: Path) -> None:
+    toy = tiny.images(20, side=16)
+    finetune("cifar_resnet20", (toy, toy), tmp_path / "out", from_scratch=True, precision="fp32")
+    used = json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]
+    assert (used["head_only_fraction"], used["stem_lr_scale"]) == (0, 1)
+
+
 def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have(data: Path, tuned: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     tune(data, again, name=f"{tuned}/", recipe=recipe(epochs=1, lr=1e-6, patience=0))
