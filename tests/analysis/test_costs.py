@@ -42,8 +42,8 @@ def test_a_convolution_counts_as_it_should() -> None:
     assert cost.parts[-1].macs == 16 * 10
 
 
-def test_what_is_kept_is_what_autograd_keeps() -> None:
-    net = build(FAMILIES["resnet"]).train()
+def test_what_is_kept_is_what_autograd_keeps(spec: Spec) -> None:
+    net = build(spec).train()
     images = torch.randn(8, 3, 32, 32)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*net.parameters(), *net.buffers())}
     kept: dict[int, Tensor] = {}
