@@ -22,7 +22,7 @@ from families import FAMILIES
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
-from resnetlib import build, create_model, load_file, spec_of
+from resnetlib import Backbone, build, create_model, load_file, spec_of
 from resnetlib.weights import convert_file, load_state, read_weights
 from resnetlib.weights.pickles import PLACEHOLDERS
 
@@ -205,17 +205,20 @@ def test_the_prefix_of_the_network_is_found_and_the_rest_is_listed(name: str, tm
     assert torch.equal(other.conv1.weight, NET.conv1.weight)
 
 
-def body(prefix: str) -> dict[str, Tensor]:
-    return prefixed(prefix, {key: tensor for key, tensor in STATE.items() if not key.startswith("fc.")})
+def body(prefix: str, net: Backbone = NET) -> dict[str, Tensor]:
+    return prefixed(prefix, {key: tensor for key, tensor in net.state_dict().items() if not key.startswith(net.classifier_name)})
 
 
-def test_a_linear_layer_beside_the_backbone_is_the_head(tmp_path: Path) -> None:
-    features = NET.num_features
+@pytest.mark.parametrize("outer", ["", "model."])
+@pytest.mark.parametrize("inner", ["", "1.", "fc."])
+@pytest.mark.parametrize("family", ["resnet", "preact", "densenet"])
+def test_a_linear_layer_beside_the_backbone_is_the_head(family: str, inner: str, outer: str, tmp_path: Path) -> None:
+    net = build(FAMILIES[family])
     for name in ("head", "fc", "classifier", "linear"):
-        head = {f"{name}.weight": torch.ones(3, features), f"{name}.bias": torch.zeros(3)}
-        torch.save({**body("backbone."), **head}, tmp_path / "w.pth")
-        net = load_file(tmp_path / "w.pth", spec=NET.spec)
-        assert torch.equal(net.fc.weight, torch.ones(3, features))
+        head = {f"{outer}{name}.{inner}weight": torch.ones(3, net.num_features), f"{outer}{name}.{inner}bias": torch.zeros(3)}
+        torch.save({**body(f"{outer}backbone.", net), **head}, tmp_path / "w.pth")
+        loaded = load_file(tmp_path / "w.pth", spec=net.spec)
+        assert torch.equal(next(loaded.get_classifier().parameters()), torch.ones(3, net.num_features))
 
 
 def test_another_layer_beside_the_backbone_is_ignored(tmp_path: Path) -> None:

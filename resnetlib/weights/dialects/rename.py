@@ -166,7 +166,7 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
         if weight_name := rename(f"{classifier}.weight", table.rules, backwards=True):
             base = shared + weight_name.removesuffix("weight")
             head = {key[len(base) :]: key for key in unknown if key.startswith(base)}
-        linear = _linear_in(head, selected) if head else _linear_beside(ignored, selected, canonical)
+        linear = _linear_in(head, selected) if head else _linear_beside(ignored, selected, canonical, [*networks, ""][0])
         canonical |= {f"{classifier}.{leaf}": selected[key] for leaf, key in linear.items()}
     taken = {*head.values(), *linear.values()}
     return RecognizedState(
@@ -188,12 +188,16 @@ def _linear_in(head: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str
     return found if state[found["weight"]].ndim == 2 else {}
 
 
-def _linear_beside(ignored: Iterable[str], state: Mapping[str, Tensor], body: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return "weight" and "bias" -> name for a linear layer that takes the features of a network under `backbone.`; else {}."""
+def _linear_beside(
+    ignored: Collection[str], state: Mapping[str, Tensor], body: Mapping[str, Tensor], prefix: str
+) -> dict[str, str]:
+    """Return "weight" and "bias" -> name for the linear layer of a head beside a network, such as `head.1.weight`; else {}."""
     features = max((len(tensor) for tensor in body.values() if tensor.ndim == 1), default=0)
+    outer = re.sub(r"[^.]*\.$", "", prefix)  # "model." for "model.backbone."
     for layer in ("head", "fc", "classifier", "linear"):
-        found = {key.partition(".")[2]: key for key in ignored if key.partition(".")[0] == layer}
-        if found.keys() == {"weight", "bias"} and state[found["weight"]].shape[1:] == (features,):
+        inside = [key for key in ignored if key.startswith(f"{outer}{layer}.")]
+        found = {key.rpartition(".")[2]: key for key in inside}
+        if len(inside) == 2 and found.keys() == {"weight", "bias"} and state[found["weight"]].shape[1:] == (features,):
             return found
     return {}
 
