@@ -66,8 +66,6 @@ class Pyramid(nn.Module):
                 maps.append(x)
         return maps if self._output == "list" else dict(zip(self.names, maps, strict=True))
 
-    __prepare_scriptable__ = Backbone.__prepare_scriptable__
-
 
 def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: bool = False, output: Format = "dict") -> Pyramid:
     """Return a module that computes the maps of the given stages.

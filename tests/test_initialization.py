@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from resnetlib import build, create_model, init_he_, spec_of
+from resnetlib import Backbone, build, create_model, init_he_, init_zero_residual_, spec_of
 
 SEEDS = 2
 
@@ -90,3 +90,11 @@ def test_the_mode_is_checked() -> None:
     assert layer.weight.std().item() == pytest.approx((2 / 3600) ** 0.5, rel=0.05)
     with pytest.raises(ValueError, match="mode must be 'fan_out' or 'fan_in', got 'fan_avg'"):
         init_he_(layer, mode="fan_avg")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("function", [init_he_, init_zero_residual_, lambda net: net.init_weights()])
+def test_weights_that_are_drawn_anew_are_nobodys(function: Callable[[Backbone], None]) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    function(net)
+    assert (net.classes, net.pretrained_cfg.tag, net.pretrained_cfg.top1) == (None, "", None)
+    assert net.preprocess is not None

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar, Literal, NoReturn, SupportsIndex, TypedDict, TypeVar, get_args, overload
+from typing import Any, ClassVar, Literal, SupportsIndex, TypedDict, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -161,8 +161,12 @@ class Backbone(nn.Module, ABC):
         after = self.get_classifier().parameters()
         known = self.classes is not None and self.classes == self.pretrained_cfg.classes
         if known and not all(torch.equal(old, new.to(old)) for old, new in zip(before, after, strict=True)):
-            self.pretrained_cfg, self.classes = PretrainedConfig(name="", tag="", spec=self.spec), None
+            self.forget_weights()
         return result
+
+    def forget_weights(self) -> None:
+        """Reset `pretrained_cfg` and `classes`, which describe weights that are there no more."""
+        self.pretrained_cfg, self.classes = PretrainedConfig(name="", tag="", spec=self.spec), None
 
     @abstractmethod
     def stem(self) -> Parts:
@@ -345,12 +349,6 @@ class Backbone(nn.Module, ABC):
             f"{name}={getattr(self, name)!r}"
             for name, default in (("drop_rate", 0.0), ("global_pool", "avg"))
             if getattr(self, name, default) != default
-        )
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Raise TypeError: `torch.jit.script` calls this first, and cannot compile abstract joins."""
-        raise InputTypeError(
-            "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
         )
 
     def set_grad_checkpointing(self, enable: Checkpointing = True) -> None:

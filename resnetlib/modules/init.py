@@ -26,6 +26,8 @@ def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") 
     check_module(module)
     if mode not in ("fan_out", "fan_in"):
         raise InputError(f"mode must be 'fan_out' or 'fan_in', got {mode!r}")
+    if isinstance(module, Backbone):
+        module.forget_weights()
     if all(parameter.is_meta for parameter in module.parameters()):
         return
     for layer in module.modules():
@@ -48,6 +50,7 @@ def init_zero_residual_(net: Backbone) -> None:
         arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
     """
     check_network(net)
+    net.forget_weights()
     for block in net.blocks():
         block.zero_branch_()
 

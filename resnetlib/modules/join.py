@@ -7,7 +7,7 @@ every family, so a hook on a join sees both tensors.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,12 @@ class Join(nn.Module, ABC):
     @abstractmethod
     def forward(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Combine skip and branch."""
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Raise TypeError: `torch.jit.script` calls this first on all modules of a network, and cannot compile abstract joins."""
+        raise InputTypeError(
+            "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
+        )
 
 
 class Replace(Join):
