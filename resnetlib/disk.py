@@ -20,6 +20,14 @@ _PATIENCE = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
 
 
+def local_path(path: str | Path) -> Path:
+    """Return a path, with `~` for the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a name such as ~1.png, or no home folder
+        return Path(path)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, and rename it.
 
@@ -33,6 +41,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
     A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
     """
+    folder = local_path(folder)
     with _lock(folder) as locked:
         old = [path for name in contents for path in unfinished(folder, name)] if locked else []
         temporaries = {folder / name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}
@@ -104,7 +113,7 @@ def open_file(path: str | Path) -> BufferedReader:
 
     Raise ValueError for a pipe, a socket or a device, which could block or never end, and IsADirectoryError for a folder.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(local_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):

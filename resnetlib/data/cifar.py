@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnetlib.disk import read_file
+from resnetlib.disk import local_path, read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
     """
     if split not in _FILES:
         raise InputError(f"split must be 'train' or 'test', got {split!r}")
-    found = _find(Path(folder))
+    found = _find(folder := local_path(folder))
     if found is None:
-        what = "has no test_batch or test_batch.bin" if Path(folder).is_dir() else "is no folder"
+        what = "has no test_batch or test_batch.bin" if folder.is_dir() else "is no folder"
         raise MissingFileError(
             f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it"
         )
@@ -205,7 +205,7 @@ def sample_images() -> list[tuple[str, "Image"]]:
 
 def is_cifar10(folder: str | Path) -> bool:
     """Return whether a folder holds CIFAR-10, so that `cifar10` can read it."""
-    return _find(Path(folder)) is not None
+    return _find(local_path(folder)) is not None
 
 
 def _find(folder: Path) -> tuple[Path, str] | None:

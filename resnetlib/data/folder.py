@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from resnetlib.disk import open_file
+from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
@@ -33,6 +33,7 @@ _SPLITS = {
 """Names of the folders of a split data set; `_split_of` knows their variants."""
 
 _MAX_NAMES = 12  # folders or classes that an error lists
+_MAX_NESTED = 8  # folders that hold nothing but one folder; a link may lead back
 _NOT_AN_IMAGE = "no images by their names"
 
 
@@ -105,7 +106,7 @@ def find_images(root: str | Path, *, exif: bool = True) -> ImageFiles:
         ...     find_images(folder).samples
         (('cat/1.png', 0), ('dog/1.png', 1), ('dog/2.png', 1))
     """
-    root = Path(root)
+    root = local_path(root)
     if not root.exists():
         raise MissingFileError(f"there is no folder {root}")
     if not root.is_dir():
@@ -142,18 +143,27 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 
 def _check_levels(root: Path, classes: Sequence[str]) -> None:
-    """Raise ValueError if all folders hold the same two or more subfolders, and no images beside them."""
-    inner = {tuple(path.name for path in _subfolders(root / name)) for name in classes}
-    names = next(iter(inner))
-    if len(classes) < 2 or len(inner) > 1 or len(names) < 2 or any(_holds_images(root / name) for name in classes):
+    """Raise ValueError if all folders share two or more subfolders, and one of them has no images beside these."""
+    inner = [_subfolders(_innermost(root / name)) for name in classes]
+    names = sorted(set.intersection(*({path.name for path in folders} for folders in inner)))
+    if len(classes) < 2 or len(names) < 2 or all(_holds_images(root / name) for name in classes):
         return
-    advice = f"Give a folder whose subfolders are the classes, such as {root / classes[0]}"
+    advice = f"Give a folder whose subfolders are the classes, such as {inner[0][0].parent}"
     if all(map(_split_of, names)):
         advice = f"Move the images to {root / names[0] / classes[0]} and so on"
     raise InputError(
         f"{root} has the folders {_listed(classes)}, and all of them hold the folders {_listed(names)}: which are the classes? "
         f"{advice}"
     )
+
+
+def _innermost(folder: Path) -> Path:
+    """Return the folder itself or, if it holds nothing but one folder, the innermost such folder."""
+    for _ in range(_MAX_NESTED):
+        if len(inside := _subfolders(folder)) != 1 or _holds_images(folder):
+            break
+        folder = inside[0]
+    return folder
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -191,7 +201,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         ...     [(part, path.name) for part, path in split_folders(folder).items()]
         [('train', 'Training'), ('test', 'test')]
     """
-    root = Path(root)
+    root = local_path(root)
     inside = {path: _subfolders(path) for path in _subfolders(root)} if root.is_dir() else {}
     parts = {path: part for path in inside if (part := _split_of(path.name)) is not None}
     if len(parts) == len(inside) > 1 and not any(inside.values()):
@@ -224,7 +234,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
 
 def _split_of(name: str) -> str | None:
     """Return the part of a data set that a folder's name means, such as "val" for "Valid_set" or "val2017"; or None."""
-    found = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|images))?(?:[ _-]?(?:19|20)[0-9]{2})?", name.casefold())
+    found = re.fullmatch("(?:seg_)?([a-z]+?)(?:[ _-]?(?:set|data|dir|folder|images))?(?:[ _-]?(?:19|20)[0-9]{2})?", name.casefold())
     return next((part for part, names in _SPLITS.items() if found and found[1] in names), None)
 
 
@@ -242,7 +252,7 @@ def training_folders(root: str | Path) -> tuple[list[Path], str]:
     """
     parts = split_folders(root)
     if not parts:
-        return [Path(root)], ""
+        return [local_path(root)], ""
     if "train" not in parts:
         there = _listed([path.name for path in parts.values()])
         raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
@@ -270,7 +280,7 @@ def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]
     """
     parts = split_folders(root)
     if not parts:
-        return Path(root), ""
+        return local_path(root), ""
     there = _listed([path.name for path in parts.values()])
     for part in ("train",) if split == "train" else ("val", "test"):
         if part in parts:

@@ -25,7 +25,7 @@ from resnetlib.config.preprocess import LARGEST
 from resnetlib.config.pretrained import USUAL
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
-from resnetlib.disk import check_writable, write_atomically
+from resnetlib.disk import check_writable, local_path, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError
 from resnetlib.images import read_image
 from resnetlib.modules import Backbone
@@ -189,7 +189,7 @@ def export(
     """
     check_network(net)
     net = getattr(net, "_orig_mod", net)
-    path = Path(path)
+    path = local_path(path)
     _check_packages()
     _check_path(path)
     _check_exportable(net)

@@ -16,7 +16,7 @@ import numpy as np
 
 from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.spec import LARGEST
-from resnetlib.disk import open_file
+from resnetlib.disk import local_path, open_file
 from resnetlib.errors import InputError, naming
 from resnetlib.text import printable
 
@@ -148,7 +148,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
         ValueError: if it is not a regular file, is damaged, or holds anything but a network from a batch of images to a batch of
             logits: operators of other domains, subgraphs, or weights in other files, for example.
     """
-    path = Path(path)
+    path = local_path(path)
     with open_file(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > _MOST_BYTES:
             raise InputError(f"{path} is larger than {_MOST_BYTES:,} bytes, the limit for an .onnx file")

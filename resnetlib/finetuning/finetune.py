@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from resnetlib.config import Preprocessing
 from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, try_images
+from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
@@ -118,7 +119,7 @@ def finetune(
         if isinstance(data, tuple):
             parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
         else:
-            known = processes.gather(_checked_before(Path(out)))[0]
+            known = processes.gather(_checked_before(local_path(out)))[0]
             parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
         classes = parts[0].classes
         if len(classes) < 2:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
 from resnetlib.data import ImageFiles, LabelledImages, find_images
-from resnetlib.disk import check_writable, unfinished, write_atomically
+from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.images import count_workers
@@ -149,6 +149,7 @@ def run_training(
     """Train as `fit` or `finetune` does, and return a result of this kind."""
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=folders)
+    out = local_path(out)
     _check_int("keep", keep, least=1)
     check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
@@ -170,12 +171,12 @@ def run_training(
             dtype = dtype_of(precision, device)
             trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
             try:
-                Run(kind, trainer, Path(out), identity, every, sample, keep).complete()
+                Run(kind, trainer, out, identity, every, sample, keep).complete()
             finally:
                 trainer.thaw()
-    nn.Module.load_state_dict(net, create_model(Path(out), device=device).state_dict())  # keeps the names of the classes
+    nn.Module.load_state_dict(net, create_model(out, device=device).state_dict())  # keeps the names of the classes
     net.zero_grad()
-    return read_result(Path(out) / RESULT, kind)[0]
+    return read_result(out / RESULT, kind)[0]
 
 
 def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
@@ -199,12 +200,13 @@ def check_arguments(
         _check_int(name, value, least=0)
     count_workers(workers)
     check_out(out, *folders)
+    out = local_path(out)
     if is_main_process():
         known = {"seed": seed, "recipe": json.loads(recipe.to_json())}
         with suppress(OSError, ValueError, LookupError, TypeError):  # `_fit_batch` may have made it smaller
-            known["recipe"]["batch_size"] = read_run(Path(out) / RUN)["recipe"]["batch_size"]
-        with _locked(Path(out)) if (Path(out) / LOCK).exists() else nullcontext():
-            check_folder(Path(out) / RUN, known, finished=(Path(out) / RESULT).exists())
+            known["recipe"]["batch_size"] = read_run(out / RUN)["recipe"]["batch_size"]
+        with _locked(out) if (out / LOCK).exists() else nullcontext():
+            check_folder(out / RUN, known, finished=(out / RESULT).exists())
 
 
 def _check_int(name: str, value: object, *, least: int) -> None:
@@ -218,12 +220,13 @@ def check_out(out: str | Path, *folders: object) -> None:
         raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):
         raise InputError(f"out must name a folder, got {str(out)!r}")
-    if Path(out).exists() and not Path(out).is_dir():
+    out = local_path(out)
+    if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file: give a folder to write, or to continue in")
     for folder in folders:
-        if isinstance(folder, str | Path) and Path(out).resolve().is_relative_to(Path(folder).resolve()):
+        if isinstance(folder, str | Path) and out.resolve().is_relative_to(local_path(folder).resolve()):
             raise InputError(f"{out} lies in {folder}, where its files would be taken for data: give another folder")
-    check_writable(Path(out))
+    check_writable(out)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
-from resnetlib.disk import open_file, unfinished
+from resnetlib.disk import local_path, open_file, unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
 from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS
@@ -130,7 +130,7 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
 def _exists(text: str) -> bool:
     """Return whether there is a file or folder with this path; False if the text is not a path."""
     with suppress(OSError, ValueError):
-        return bool(text) and _path_of(text).exists()
+        return bool(text) and local_path(text).exists()
     return False
 
 
@@ -241,14 +241,6 @@ def _url_file(url: str) -> UrlFile:
     return UrlFile(url=address, sha256=sha256)
 
 
-def _path_of(text: str) -> Path:
-    """Return a path, with ~ for a home folder."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise InputError(f"{text}: {error}") from error
-
-
 def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None) -> Found:
     """Read a repository of the hub, a folder or a file."""
     if isinstance(place, str) and place.startswith(URL):
@@ -260,7 +252,7 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
     elif place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
     else:
-        path = _path_of(place.removeprefix(LOCAL))
+        path = local_path(place.removeprefix(LOCAL))
         if not path.exists():
             raise MissingFileError(f"there is no file and no folder {path}{_hub_advice(place)}")
         label, file = str(path), _read_folder(path, bool(mmap)) if path.is_dir() else _read_file(path, bool(mmap))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from resnetlib.config import PretrainedConfig
-from resnetlib.disk import write_together
+from resnetlib.disk import local_path, write_together
 from resnetlib.errors import ExistingFileError, InputError, InputTypeError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
@@ -101,7 +101,7 @@ def save_model(
     """
     if not str(folder):
         raise InputError("folder must be a path, got ''; the current folder is '.'")
-    folder = Path(folder)
+    folder = local_path(folder)
     existing = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
     if existing and not overwrite:
         raise ExistingFileError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")

@@ -99,6 +99,36 @@ def test_classes_in_both_levels(tmp_path: Path) -> None:
         find_split(tmp_path / "by class")
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("mine/cat", "mine/dog", "mine/cow", "yours/cat", "yours/dog"),
+        ("fold 1/cat", "fold 1/dog", "fold 2/cat", "fold 2/dog", "fold 2/empty"),
+        ("a/x/cat", "a/x/dog", "b/x/cat", "b/x/dog"),
+    ],
+)
+@pytest.mark.parametrize("stray", [False, True])
+def test_folders_that_share_most_of_their_subfolders_are_no_classes(folders: tuple[str, ...], stray: bool, tmp_path: Path) -> None:
+    for name in folders:
+        draw(tmp_path / name / "1.png", 0, seed=1)
+    first = tmp_path / folders[0].partition("/")[0]
+    if stray and not folders[0].startswith("a/x"):
+        draw(first / "overview.png", 0, seed=1)
+    with pytest.raises(ValueError, match=r"all of them hold the folders cat, dog: which are the classes\? Give a folder whose"):
+        find_images(tmp_path)
+
+
+def test_classes_may_have_the_same_subfolders_beside_their_images(tmp_path: Path) -> None:
+    for name in ("cat", "cat/front", "cat/back", "dog", "dog/front", "dog/back"):
+        draw(tmp_path / name / "1.png", 0, seed=1)
+    (tmp_path / "dog" / "loop").symlink_to(tmp_path / "dog")
+    assert find_images(tmp_path).classes == ("cat", "dog")
+    (tmp_path / "loops" / "cat").mkdir(parents=True)
+    (tmp_path / "loops" / "cat" / "itself").symlink_to(tmp_path / "loops" / "cat")
+    with pytest.raises(FileNotFoundError, match="has no image of cat"):
+        find_images(tmp_path / "loops")
+
+
 def test_images_beside_the_classes_of_a_part(tmp_path: Path) -> None:
     make(tmp_path, "train", "val")
     for part in ("train", "val"):
@@ -108,9 +138,10 @@ def test_images_beside_the_classes_of_a_part(tmp_path: Path) -> None:
     assert [path.name for path in training_folders(tmp_path)[0]] == ["train", "val"]
 
 
-def test_parts_of_a_year(tmp_path: Path) -> None:
-    make(tmp_path, "train2017", "val2017")
-    assert [path.name for path in training_folders(tmp_path)[0]] == ["train2017", "val2017"]
+@pytest.mark.parametrize("parts", [["train2017", "val2017"], ["train_dir", "val_dir"], ["Training folder", "Validation folder"]])
+def test_parts_of_other_names(parts: list[str], tmp_path: Path) -> None:
+    make(tmp_path, *parts)
+    assert [path.name for path in training_folders(tmp_path)[0]] == parts
 
 
 def test_parts_within_classes_and_parts_without_classes(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from resnetlib.analysis.landscape.directions import Direction, Span, check_direc
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
+from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
@@ -473,7 +474,7 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
     """Check the name of a checkpoint file and create its folder, before hours are spent on its values."""
     if out is None:
         return None
-    path = Path(out)
+    path = local_path(out)
     if path.suffix not in (".json", ".safetensors") or path.is_dir():
         raise InputError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
