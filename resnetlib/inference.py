@@ -1,27 +1,41 @@
 """Classify images with a network, and measure its accuracy."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from resnetlib.config import MEAN_STD, Preprocessing
+from resnetlib.config import MEAN_STD, Preprocessing, PretrainedConfig
+from resnetlib.data import (
+    ImageDataset,
+    ImageFiles,
+    LabelledImages,
+    cifar10,
+    evaluation_folder,
+    find_images,
+    is_cifar10,
+    match_classes,
+)
 from resnetlib.deploy.fuse import OptimizedNetwork
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
-from resnetlib.errors import InputError, InputTypeError
-from resnetlib.images import as_sequence, open_image
+from resnetlib.errors import InputError, InputTypeError, naming
+from resnetlib.images import as_sequence, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.threads import in_use
 from resnetlib.predictions import Evaluation, Prediction, rank
 from resnetlib.text import printable
+from resnetlib.weights.catalog import pretrained_configs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +48,9 @@ Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 Model = Network | OnnxModel | str | Path
 
-_BATCH = 32  # images in a batch of `classify`
+_BATCH, _EVALUATED = 32, 100  # images in a batch of `classify`, and of `evaluate`
+
+logger = logging.getLogger("resnetlib")
 
 
 def transform_for(net: Network, *, exif: bool = True) -> "Compose":
@@ -134,33 +150,44 @@ def _check(net: object) -> None:
 
 
 def evaluate(
-    net: Model, batches: "Iterable[tuple[Tensor | NDArray[Any], Tensor | NDArray[Any]]]", *, confusion: bool = False
+    net: Model,
+    batches: "str | Path | Iterable[tuple[Tensor | NDArray[Any], Tensor | NDArray[Any]]]",
+    *,
+    confusion: bool = False,
 ) -> Evaluation:
     """Measure a network's accuracy.
+
+    The subfolders of a folder are matched to the network's classes by name, as by `resnetlib.data.match_classes`, and some classes
+    may be missing. If the network does not name its classes, the numbers of the subfolders or their alphabetical order must be
+    those of the logits.
 
     Threads may share a network in `classify` and `evaluate`. To train it at the same time, use a copy (`copy.deepcopy`).
 
     Args:
         net: a network, or what `optimize` returns for it, used in eval mode and returned to its own mode; an `OnnxModel`; or the
             path of an .onnx file.
-        batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
+        batches: pairs of preprocessed inputs `(N, C, H, W)` and labels `(N,)`, tensors or arrays; or a folder: CIFAR-10's, or one
+            with a subfolder per class, by itself or in val/ or test/.
         confusion: whether to compute the confusion matrix.
 
     Returns:
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if there are no images, a label has no logit, or inputs are pixels that were not preprocessed.
-        TypeError: if `net` is not a network, or `batches` is a path.
+        ValueError: if there are no images, a label has no logit, inputs are pixels that were not preprocessed, a subfolder is none
+            of the network's classes, or a data loader's data set has the network's classes in another order.
+        FileNotFoundError: if there is no such folder, or it holds no images.
+        TypeError: if `net` is not a network.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
     """
-    if not isinstance(net, OnnxModel | str | Path):
+    if isinstance(net, OnnxModel | str | Path):
+        net = _exported(net)
+    else:
         _check(net)
     if isinstance(batches, str | Path):
-        raise InputTypeError(
-            f"batches must be pairs of inputs and labels, got the path {printable(batches)}: for a folder of images, give "
-            "torch.utils.data.DataLoader(torchvision.datasets.ImageFolder(path, resnetlib.transform_for(net)), batch_size=100)"
-        )
+        _, batches = read_batches(net, Path(batches).expanduser(), _EVALUATED)
+    else:
+        _check_order(net, batches)
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     forward, device, steps, using = _usable(net)
@@ -199,14 +226,110 @@ def _exported(model: OnnxModel | str | Path) -> OnnxModel:
     return OnnxModel(model)
 
 
-def _usable(net: Model) -> tuple[Callable[[Tensor], Tensor], torch.device, object, AbstractContextManager[None]]:
+def _usable(net: Network | OnnxModel) -> tuple[Callable[[Tensor], Tensor], torch.device, object, AbstractContextManager[None]]:
     """Return a function from inputs to logits, its device, the preprocessing, and a context to use it in."""
-    if isinstance(net, OnnxModel | str | Path):
-        model = _exported(net)
+    if isinstance(net, OnnxModel):
+        model = net
         run = lambda x: torch.from_numpy(model(x.float().cpu().numpy()))  # noqa: E731
         return run, torch.device("cpu"), model.preprocessing, nullcontext()
     like = next(net.parameters())
     return lambda x: net(x.to(like.device, like.dtype)).float(), like.device, net.preprocess, evaluating(net)
+
+
+def _find_labelled(data: Path, split: Literal["train", "test"], exif: bool) -> LabelledImages | ImageFiles:
+    """Find the images to measure on: CIFAR-10's, or those in a folder with a subfolder per class or with val/ or test/."""
+    if is_cifar10(data):
+        return cifar10(data, split)
+    folder, note = evaluation_folder(data, split)
+    if note:
+        logger.info(note)
+    return find_images(folder, exif=exif)
+
+
+def _label_for(net: Network | OnnxModel, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
+    """Change the labels of images to those of the network; raise ValueError if the network has no such class."""
+    names, count = found.classes, net.num_classes
+    if net.classes is not None:
+        with naming(data):
+            labels = match_classes(names, net.classes, _class_ids(net))
+    elif len(names) == count and not all(name.isdecimal() for name in names):
+        labels = list(range(count))
+    elif all(name.isdecimal() for name in names) and {int(name) for name in names} <= set(range(count)):
+        labels = [int(name) for name in names]  # which is not their alphabetical order
+    elif len(names) == count:
+        raise InputError(
+            f"{data} has numbered folders, {names[0]} to {names[-1]}, expected 0 to {count - 1}, the numbers of the logits"
+        )
+    else:
+        raise InputError(
+            f"{data} has {len(names)} classes, and the network {count} logits, whose classes the weights do not name: give weights "
+            "that name them, such as a tag of `resnetlib weights list`, or number the folders as the logits"
+        )
+    if len(names) < count:
+        logger.info("%s has images of %s of the network's %s classes", printable(data), len(names), count)
+    classes = net.classes or tuple(map(str, range(count)))
+    if isinstance(found, LabelledImages):
+        return LabelledImages(found.images, torch.tensor(labels)[found.labels], classes)
+    return replace(found, classes=classes, samples=tuple((path, labels[label]) for path, label in found.samples))
+
+
+def read_batches(
+    net: Network | OnnxModel,
+    data: Path,
+    batch: int,
+    *,
+    split: Literal["train", "test"] = "test",
+    images: int = 0,
+    workers: int | None = None,
+    exif: bool = True,
+) -> tuple[int, Iterable[tuple[Tensor, Tensor]]]:
+    """Return the number of images in CIFAR-10 or a folder with a subfolder per class, and preprocessed batches of them.
+
+    With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
+    """
+    preprocess = net.preprocessing if isinstance(net, OnnxModel) else net.preprocess
+    if preprocess is None:
+        known = "give OnnxModel(path, preprocessing=...)" if isinstance(net, OnnxModel) else "set net.preprocess"
+        raise InputError(f"the preprocessing is unknown: {known} to a resnetlib.weights.Preprocessing")
+    found = _label_for(net, _find_labelled(data, split, exif), data)
+    count = min(images or len(found), len(found))
+    if isinstance(found, LabelledImages):
+        pairs = zip(found.images[:count].split(batch), found.labels[:count].split(batch), strict=True)
+        return count, ((preprocess(pixels), labels) for pixels, labels in pairs)
+    dataset, chosen = ImageDataset(found, preprocess), [i * len(found) // count for i in range(count)]
+
+    def read() -> Iterator[tuple[Tensor, Tensor]]:
+        samples = read_ahead(dataset.__getitem__, chosen, workers)
+        while pairs := list(islice(samples, batch)):
+            yield torch.stack([x for x, _ in pairs]), torch.tensor([label for _, label in pairs])
+
+    return count, read()
+
+
+def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
+    """Return other names of a network's classes, such as WordNet's, if they are known."""
+    config: PretrainedConfig | None
+    if isinstance(net, OnnxModel):
+        config = pretrained_configs().get(net.metadata["weights"] or "") if net.metadata else None
+    else:
+        config = net.pretrained_cfg
+    return config.class_ids if config is not None and config.classes == net.classes else None
+
+
+def _check_order(net: Network | OnnxModel, loader: object) -> None:
+    """Raise ValueError if the data set of a data loader names the network's classes in another order."""
+    names = getattr(getattr(loader, "dataset", None), "classes", None)
+    if not isinstance(names, list | tuple) or net.classes is None or not all(isinstance(name, str) for name in names):
+        return
+    labels: list[int] = []
+    with suppress(InputError):  # other names
+        labels = match_classes(names, net.classes, _class_ids(net))
+    if labels != list(range(len(labels))):
+        moved = next(i for i, label in enumerate(labels) if i != label)
+        raise InputError(
+            f"label {moved} is {names[moved]} in the data set, and {net.classes[moved]} in the network: give the folder of images "
+            "instead of a data loader, evaluate(net, folder), to have them matched by name"
+        )
 
 
 def _pair(batch: object) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "deploy": {"config", "images", "modules", "predictions"},
     "deploy/onnx_export": {"config", "images", "modules"},
     "data": {"config", "images"},
-    "inference": {"config", "deploy", "images", "modules", "predictions"},
+    "inference": {"config", "data", "deploy", "images", "modules", "predictions", "weights"},
     "train": {"config", "modules", "weights", "data", "images", "inference", "finetuning", "zoo"},
     "experiments": {"analysis", "models", "train"},
     "cli": {"config", "models", "modules", "weights", "zoo", "analysis", "data", "deploy", "images", "inference", "predictions"}

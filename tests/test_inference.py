@@ -8,8 +8,11 @@ import torch
 from families import FAMILIES
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
 
-from resnetlib import Backbone, build, classify, create_model, evaluate, spec_of, transform_for
+from resnetlib import Backbone, build, classify, create_model, evaluate, optimize, spec_of, transform_for
+from resnetlib.data import read_image, samples
 from resnetlib.weights import Preprocessing, load_state
 
 
@@ -87,13 +90,49 @@ def test_evaluation_refuses_what_it_cannot_count() -> None:
     net = Answers(torch.eye(3))
     with pytest.raises(ValueError, match="there are no images"):
         evaluate(net, [])
-    with pytest.raises(
-        TypeError, match=r"got the path photos/val: for a folder .*ImageFolder\(path, resnetlib.transform_for\(net\)\)"
-    ):
-        evaluate(net, "photos/val")
+    with pytest.raises(FileNotFoundError, match="there is no folder photos/val"):
+        evaluate(create_model("cifar_resnet20.resnetlib_c10"), "photos/val")
     with pytest.raises(ValueError, match="labels must be 0 to 2, the network's logits, got"):
         evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([0, 3]))])
     assert net.training
+
+
+@pytest.fixture
+def renamed(tmp_path: Path) -> Path:
+    """A folder of real images, whose names of classes sort in another order than the network's."""
+    images = samples()
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    assert net.classes is not None
+    for name, label in zip(("SHIP", "cat", "Frog"), map(net.classes.index, ("ship", "cat", "frog")), strict=True):
+        (tmp_path / name).mkdir()
+        Image.fromarray(images.images[images.labels == label][0].permute(1, 2, 0).numpy()).save(tmp_path / name / "a.png")
+    return tmp_path
+
+
+def test_a_folder_is_matched_to_the_classes_by_name(renamed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    caplog.set_level("INFO", logger="resnetlib")
+    batch = torch.stack([net.preprocess(read_image(renamed / name / "a.png")) for name in ("SHIP", "Frog", "cat")])
+    expected = evaluate(net, [(batch, torch.tensor([net.classes.index(name) for name in ("ship", "frog", "cat")]))])
+    for model in (net, optimize(net)):
+        found = evaluate(model, renamed)
+        assert (found.images, found.top1, found.top5) == (3, expected.top1, expected.top5)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert caplog.messages[0] == f"{renamed} has images of 3 of the network's 10 classes"
+    (renamed / "cat").rename(renamed / "tiger")
+    with pytest.raises(ValueError, match="the network has no class tiger: its classes are airplane"):
+        evaluate(net, str(renamed))
+
+
+def test_a_data_loader_with_the_classes_in_another_order_is_refused(renamed: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    loader = DataLoader(ImageFolder(str(renamed), transform_for(net)), batch_size=2)
+    with pytest.raises(ValueError, match="label 0 is Frog in the data set, and airplane in the network: give the folder"):
+        evaluate(net, loader)
+    net.classes = ("frog", "ship", "cat", *"abcdefg")
+    evaluate(net, loader)
+    net.classes = None
+    evaluate(net, loader)
 
 
 def test_confusion_counts_what_is_taken_for_what() -> None:

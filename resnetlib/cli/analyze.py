@@ -13,13 +13,14 @@ from torch import Tensor
 
 from resnetlib import analysis
 from resnetlib.analysis.batches import noise_images
-from resnetlib.cli.common import load, preprocessing_for, read_batches
+from resnetlib.cli.common import load, preprocessing_for
 from resnetlib.cli.options import FOLDER, IMAGES, NETWORK
 from resnetlib.config import Normalization
 from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10
 from resnetlib.disk import write_figure
 from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
+from resnetlib.inference import read_batches
 from resnetlib.modules import Backbone
 from resnetlib.text import printable
 from resnetlib.zoo import create_model, save_model

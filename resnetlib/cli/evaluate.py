@@ -8,12 +8,12 @@ import click
 from torch import Tensor
 from tqdm import tqdm
 
-from resnetlib.cli.common import load, read_batches
+from resnetlib.cli.common import load
 from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, open_exported
 from resnetlib.deploy import OnnxModel, optimize
 from resnetlib.disk import write_figure
 from resnetlib.errors import InputError
-from resnetlib.inference import Evaluation
+from resnetlib.inference import Evaluation, read_batches
 from resnetlib.inference import evaluate as measure
 from resnetlib.modules import Backbone
 from resnetlib.text import printable

@@ -5,11 +5,12 @@ from typing import Any, Literal
 
 import click
 
-from resnetlib.cli.common import load, read_batches
+from resnetlib.cli.common import load
 from resnetlib.cli.options import NEW_FILE, PATH, PRETRAINED, READING
 from resnetlib.deploy.onnx_export import IMAGES, choose_size
 from resnetlib.deploy.onnx_export import export as export_network
 from resnetlib.errors import InputError
+from resnetlib.inference import read_batches
 from resnetlib.text import printable
 
 _BATCH = 32

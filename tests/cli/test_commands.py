@@ -17,6 +17,7 @@ from PIL import Image
 from resnetlib import OptimizedNetwork, classify, create_model, evaluate, list_models, save_model, spec_of
 from resnetlib.cli import common
 from resnetlib.cli import evaluate as evaluation
+from resnetlib.inference import read_batches
 from resnetlib.weights import Preprocessing, PretrainedConfig, write_weights
 
 SAMPLES = Path(__file__).parents[2] / "resnetlib" / "data" / "samples"
@@ -220,7 +221,7 @@ def test_evaluate_without_names_of_classes(tmp_path: Path) -> None:
         Image.effect_noise((32, 32), 10 * i + 1).save(tmp_path / "data" / str(i) / "a.png")
     arguments = ("cifar_plain20", "--weights", tmp_path / "w.pth", "--normalize", "cifar10", "--data")
     loaded = common.load("cifar_plain20", str(tmp_path / "w.pth"), "cifar10", "cpu")[0]
-    count, batches = common.read_batches(loaded, tmp_path / "data", 11)
+    count, batches = read_batches(loaded, tmp_path / "data", 11)
     [(_, labels)] = batches
     assert (count, labels.tolist()) == (11, [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9])  # the folders' numbers, not their places
     right("evaluate", *arguments, tmp_path / "data")
