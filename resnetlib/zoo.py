@@ -221,11 +221,11 @@ def get_model(name: str, **options: Unpack[ModelOptions]) -> Backbone:
     return create_as(name, called="get_model", **options)
 
 
-def get_model_weights(name: str) -> Mapping[str, PretrainedConfig]:
+def get_model_weights(name: str | Callable[..., Backbone]) -> Mapping[str, PretrainedConfig]:
     """Return the pretrained configs of a network's weights by tag, the default one first.
 
     Args:
-        name: the network's name.
+        name: the network's name, or its function.
 
     Returns:
         The configs; none for a network without weights.
@@ -237,7 +237,7 @@ def get_model_weights(name: str) -> Mapping[str, PretrainedConfig]:
         >>> {tag: cfg.top1 for tag, cfg in get_model_weights("cifar_resnet20").items()}
         {'resnetlib_c10': 89.3, 'akamaster_c10': 91.73}
     """
-    kind, network = resolve(name)
+    kind, network = resolve(name if isinstance(name, str) else getattr(name, "__name__", ""))
     if kind != "network":
         raise InputError(f"{name!r} is not the name of a network; list_models() lists them")
     return {tag: describe(f"{network}.{tag}") for tag in tags_of(network)}

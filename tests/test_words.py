@@ -18,17 +18,30 @@ import torchvision
 from commands import right, wrong
 from loopback import Hub
 from pictures import fill
+from PIL import Image
 from safetensors.torch import save
 from timm.models import densenet as timm_densenet
 from timm.models import resnet as timm_resnet
 
 import resnetlib
-from resnetlib import create_model, finetune, get_model, get_model_weights, is_model, list_models, list_pretrained, save_model
+from resnetlib import (
+    classify,
+    create_model,
+    evaluate,
+    finetune,
+    get_model,
+    get_model_weights,
+    is_model,
+    list_models,
+    list_pretrained,
+    save_model,
+)
+from resnetlib.analysis import branch_ratio, load_result
 from resnetlib.features import Pyramid
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.foreign import FOREIGN, migration_table
-from resnetlib.train import recipe_of
-from resnetlib.weights import UrlFile, describe, find, tags_of
+from resnetlib.train import fit, recipe_of
+from resnetlib.weights import Preprocessing, UrlFile, describe, find, tags_of
 from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.find import _tag
 from resnetlib.zoo import KEYWORDS
@@ -204,6 +217,7 @@ def test_lists_and_names() -> None:
     assert list_pretrained("cifar_resnet20") == ["cifar_resnet20.akamaster_c10", "cifar_resnet20.resnetlib_c10"]
     assert list_pretrained("*", "*in1k") == list_pretrained("cifar_*")
     assert list_models(pretrained=True) == list_pretrained()
+    assert list_models(None) == list_models()
     for odd in (5, b"resnet*", ["resnet*", 5]):
         with pytest.raises(TypeError, match="a filter must be a str or a list of strs, got"):
             list_models(odd)  # type: ignore[arg-type]
@@ -211,6 +225,7 @@ def test_lists_and_names() -> None:
     assert not any(map(is_model, ("vit_base", "resnet50.tv9_in1k", "./resnet50")))
     assert get_model_weights("resnet18")["tv_in1k"].top1 == 69.758
     assert next(iter(get_model_weights("resnet50"))) == "a1_in1k"
+    assert get_model_weights(resnetlib.resnet50) == get_model_weights("resnet50")
     with pytest.raises(ValueError, match=r"'resnet50.tv_in1k' is not the name of a network"):
         get_model_weights("resnet50.tv_in1k")
 
@@ -319,6 +334,28 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for path in ("~/w.pth", Path("~/w.pth")):
         assert create_model("cifar_plain20", weights=path).num_classes == 2
         assert create_model("cifar_plain20", checkpoint_path=path).num_classes == 2
+    save_model(net, "~/yours", classes=["blue", "red"])
+    net = create_model("~/yours")
+    for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), colour).save(tmp_path / "photos" / name / "1.png")
+    net.preprocess = Preprocessing.named("cifar10", resize=32, size=32)
+    assert len(classify(net, "~/photos/red/1.png", top=2)) == 2
+    assert evaluate(net, "~/photos").images == 2
+    recipe = recipe_of("finetune", epochs=1, batch_size=2, train_size=8, test_size=8, test_resize=8)
+    fit(net, "~/photos", "~/photos", recipe, "~/tuned", device="cpu", workers=0)
+    assert create_model("~/tuned").classes == ("blue", "red")
+    with pytest.raises(ValueError, match="lies in ~/photos"):
+        fit(net, "~/photos", "~/photos", recipe, "~/photos/out")
+    branch_ratio(net, torch.randn(2, 3, 32, 32)).save("~/ratio.json")
+    assert len(load_result("~/ratio.json").blocks) == 9
+    assert not Path("~").exists()
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 40)).save("~backup.png")
+    assert classify(create_model("cifar_resnet20.resnetlib_c10"), "~backup.png")
 
 
 def test_a_checkpoint_path_is_never_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def _key(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower()).removeprefix("cifar")
 
 
-Filters = str | Iterable[str]
+Filters = str | Iterable[str] | None
 """A name with the wildcards `*`, `?` and `[...]`, or several. A network's name stands for all of its weights."""
 
 
@@ -170,7 +170,7 @@ def select(names: Iterable[str], include: Filters = "", exclude: Filters = "") -
 
 def _as_list(filters: Filters) -> list[str]:
     alone = isinstance(filters, str | bytes) or not isinstance(filters, Iterable)
-    listed: list[Any] = [filters] if alone else [*filters]
+    listed: list[Any] = [] if filters is None else [filters] if alone else [*filters]
     if odd := [type(each).__name__ for each in listed if not isinstance(each, str)]:
         raise InputTypeError(f"a filter must be a str or a list of strs, got {', '.join(odd)}")
     return [each for each in listed if each]

@@ -22,7 +22,7 @@ MAX_STEPS = 10_000_000
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two of the five pickles in a file written before PyTorch 1.6."""
 
-_COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch.* (?!Tensor$)\w+Tensor")
+_COPIES = re.compile(r"torch\._utils _rebuild_(?!tensor|parameter).*|.* bytearray|torch(\..*)? (?!Tensor$)\w+Tensor")
 """Globals that `torch.load` accepts, and that turn small objects into large ones; no network needs them."""
 
 _TYPES = {
