@@ -287,10 +287,9 @@ def read_batches(
 
     With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
     """
-    preprocess = net.preprocessing if isinstance(net, OnnxModel) else net.preprocess
+    preprocess = net.check_preprocessing() if isinstance(net, OnnxModel) else net.preprocess
     if preprocess is None:
-        known = "give OnnxModel(path, preprocessing=...)" if isinstance(net, OnnxModel) else "set net.preprocess"
-        raise InputError(f"the preprocessing is unknown: {known} to a resnetlib.weights.Preprocessing")
+        raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
     found = _label_for(net, _find_labelled(data, split, exif), data)
     count = min(images or len(found), len(found))
     if isinstance(found, LabelledImages):

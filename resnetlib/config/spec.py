@@ -108,6 +108,11 @@ class ResNetSpec:
         if self.shortcut in ("A", "A_end") and self.join != "replace" and list(self.widths) != sorted(self.widths):
             raise InputError(f"shortcut={self.shortcut!r} can only add channels, got widths={self.widths}")
 
+    @property
+    def smallest_input(self) -> int:
+        """The least height and width of images, in pixels."""
+        return 1
+
     def _block_parameters(self, width: int) -> int:
         """Estimate the number of parameters of a block."""
         if self.block == "basic":
@@ -155,6 +160,12 @@ class DenseNetSpec:
         if min(self.stage_widths()) < 1:
             raise InputError(f"compression={self.compression} leaves a transition no channels")
         check_parameters("the network", self._parameters())
+
+    @property
+    def smallest_input(self) -> int:
+        """The least height and width of images, in pixels: with less, a pooling would have less than 2 x 2."""
+        size = 1 << (len(self.depths) - 1)
+        return 4 * size - 3 if self.stem == "imagenet" else size
 
     def _parameters(self) -> int:
         """Estimate the number of parameters."""

@@ -231,7 +231,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
     net = getattr(net, "_orig_mod", net)
     like = next(net.parameters())
     dtype = like.dtype if dtype is None else dtype
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point or dtype.itemsize < 2:
         raise InputTypeError(f"dtype must be a floating-point torch.dtype, such as torch.bfloat16, got {dtype!r}")
     if any(tensor.is_meta for tensor in (*net.parameters(), *net.buffers())):
         raise InputError("a network on the meta device has no weights to optimize: create it without device='meta'")

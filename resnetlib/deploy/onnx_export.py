@@ -136,6 +136,14 @@ class ExportReport:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+@contextmanager
+def _usual_settings() -> Iterator[None]:
+    """Create tensors on the CPU, and compute without autocast."""
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        yield
+
+
+@_usual_settings()
 def export(
     net: Backbone,
     path: str | Path,
@@ -380,6 +388,8 @@ def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynami
     height = pixels + 8 if dynamic else pixels  # sizes that differ are not taken for one
     example = torch.zeros(2, net.in_chans, height, pixels)  # torch.export takes a batch of 1 for a constant
     with _EXPORTING, torch.random.fork_rng(devices=[]), _quiet():
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
         try:
             program = torch.onnx.export(
                 net,
@@ -392,6 +402,8 @@ def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynami
             )
         except Exception as error:  # the exporter raises many types for modules that it cannot trace
             raise InputError(f"PyTorch's exporter cannot export this network: {printable(error, 1000)}") from error
+        finally:
+            torch.set_default_dtype(default)
     assert program is not None  # noqa: S101 - for type checkers
     model = program.model_proto
     _clean(model)

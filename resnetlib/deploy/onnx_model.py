@@ -4,15 +4,16 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakSet
 
 import numpy as np
 
-from resnetlib.config import Preprocessing
+from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
 from resnetlib.errors import InputError, InputTypeError, MissingPackageError
 from resnetlib.images import as_sequence, open_image
@@ -75,10 +76,12 @@ class OnnxModel:
         precision: Precision = "fp32",
         preprocessing: Preprocessing | None = None,
     ) -> None:
-        if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        if threads is not None and not _is_positive(threads):
             raise InputError(f"threads must be None or an int of at least 1, got {threads!r}")
         if precision not in get_args(Precision):
             raise InputError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+        if not isinstance(path, str | Path):
+            raise InputTypeError(f"path must be that of an .onnx file, got {path!r:.200}")
         file = read_onnx(path)
         if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
             raise InputTypeError(f"preprocessing must be a Preprocessing, got {type(preprocessing).__name__}")
@@ -90,11 +93,22 @@ class OnnxModel:
         self.runtime: Runtime = choose_runtime(runtime)
         if precision == "bf16" and self.runtime != "openvino":
             raise InputError(f"{self.runtime} does not convert a network to bf16: use runtime='openvino'")
-        with _errors_named(self):
-            start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
-            self._run: Run = start(file, threads, precision)
+        self._threads, self._precision = threads and int(threads), precision
+        self._run: Run | None = self._start(file)
+        self._again = partial(
+            OnnxModel, self.path, runtime=self.runtime, threads=threads, precision=precision, preprocessing=preprocessing
+        )
+        self._smallest = spec_from_dict(file.metadata["spec"]).smallest_input if file.metadata else 1
         self._process = os.getpid()
         _models.add(self)
+
+    def _start(self, file: OnnxFile) -> Run:
+        start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
+        with _errors_named(self):
+            return start(file, self._threads, self._precision)
+
+    def __reduce__(self) -> "tuple[Callable[[], OnnxModel], tuple[()]]":
+        return self._again, ()  # a copy, for example in another process, loads the file again
 
     def __repr__(self) -> str:
         return f"OnnxModel({str(self.path)!r}, runtime={self.runtime!r})"
@@ -112,10 +126,16 @@ class OnnxModel:
         Raises:
             ValueError: if the preprocessing is unknown, or the image is of another kind.
         """
+        return self.check_preprocessing().to_array(open_image(image, exif=exif), exif=exif)
+
+    def check_preprocessing(self) -> Preprocessing:
+        """Return the preprocessing; raise ValueError if it is unknown."""
         if self.preprocessing is None:
-            advice = "give OnnxModel(path, preprocessing=resnetlib.weights.Preprocessing(...))"
-            raise InputError(f"{self.path} does not say its preprocessing: {advice}")
-        return self.preprocessing.to_array(open_image(image, exif=exif), exif=exif)
+            raise InputError(
+                f"{self.path} does not say its preprocessing: export the network again with net.preprocess set, or give "
+                "OnnxModel(path, preprocessing=resnetlib.weights.Preprocessing(...))"
+            )
+        return self.preprocessing
 
     def __call__(self, x: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """Return the logits `(N, num_classes)` of preprocessed images `(N, C, H, W)`, both float32."""
@@ -126,12 +146,23 @@ class OnnxModel:
             raise InputTypeError(f"expected an array of {expected}, got {got}")
         if x.ndim != 4 or not all(fixed in (None, size) for fixed, size in zip(self.input_shape, x.shape[1:], strict=True)):
             raise InputError(f"expected an array of {expected}, got one of shape {x.shape}")
+        if min(x.shape[2:]) < self._smallest:  # a runtime may return anything
+            raise InputError(
+                f"expected images of at least {self._smallest} x {self._smallest} pixels, got {x.shape[2]} x {x.shape[3]}"
+            )
         if not len(x):
             return np.empty((0, self.num_classes), np.float32)
         if self._process != os.getpid():
             raise InputError(f"{self!r} belongs to the parent process, whose threads a fork does not copy: load it again here")
-        with _errors_named(self):
-            logits = self._run(np.ascontiguousarray(x))
+        run = self._run = self._run or self._start(read_onnx(self.path))
+        try:
+            with _errors_named(self):
+                logits = run(np.ascontiguousarray(x))
+        except InputError:
+            if self.runtime == "openvino":  # whose network would fail for ever, and crash the process if it were destroyed
+                _failed.append(run)
+                self._run = None
+            raise
         if logits.shape != (len(x), self.num_classes) or logits.dtype != np.float32:
             raise InputError(f"{self.path} gave {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image")
         return logits
@@ -152,7 +183,7 @@ class OnnxModel:
             ValueError: if a file cannot be read, the preprocessing is unknown, or `top` is below 1.
             TypeError: if `images` is neither an image nor a sequence.
         """
-        if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        if not _is_positive(top):
             raise InputError(f"top must be an integer of at least 1, got {top!r}")
         images, alone = as_sequence(images)
         predictions: list[list[Prediction]] = []
@@ -164,7 +195,7 @@ class OnnxModel:
 
 def choose_runtime(runtime: str | None = None) -> Runtime:
     """Return the runtime of this name, or the preferred one; raise ImportError if it, or any, is not installed."""
-    if runtime is not None and runtime not in _EXTRAS:
+    if runtime is not None and runtime not in list(_EXTRAS):
         raise InputError(f"runtime must be one of {', '.join(map(repr, _EXTRAS))}, got {runtime!r}")
     wanted: Sequence[Runtime] = [each for each in _EXTRAS if runtime in (None, each)]
     for each in wanted:
@@ -172,6 +203,11 @@ def choose_runtime(runtime: str | None = None) -> Runtime:
             return each
     how = " or ".join(f'pip install "resnetlib[{_EXTRAS[each]}]"' for each in reversed(wanted))
     raise MissingPackageError(f"running .onnx files needs {' or '.join(reversed(wanted))}: {how}")
+
+
+def _is_positive(value: object) -> bool:
+    """Return whether a value is an integer of at least 1, Python's or NumPy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 @contextmanager
@@ -213,6 +249,10 @@ _inherited: list[OnnxModel] = []
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=lambda: _inherited.extend(_models))
+
+
+_failed: list[Run] = []
+"""What failed, and must not be destroyed."""
 
 
 @cache

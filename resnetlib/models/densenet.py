@@ -79,8 +79,6 @@ class DenseNet(Backbone):
         features["relu5"] = nn.ReLU()
         self.features = Sequential(features)
         self.add_head(channels, drop_rate, global_pool)
-        size = 2 ** (len(spec.depths) - 1)  # with less, a pooling would have less than 2 x 2 pixels
-        self.smallest_input = 2 * (2 * size - 1) - 1 if large else size
         self.set_grad_checkpointing(memory_efficient)
         self.init_weights()
 

@@ -53,8 +53,6 @@ class BlockNet(Backbone):
     }
     """The block for each order and kind of the spec."""
 
-    smallest_input = 1
-
     def __init__(
         self,
         spec: ResNetSpec,

@@ -103,9 +103,6 @@ class Backbone(nn.Module, ABC):
     num_features: int
     """Channels of the last map."""
 
-    smallest_input: int
-    """Minimum height and width of the input."""
-
     preprocess: Preprocessing | None
     """Turns images into inputs as the weights expect; None if unknown."""
 
@@ -123,6 +120,11 @@ class Backbone(nn.Module, ABC):
         """Channels of the images: those of the first convolution."""
         first = next(iter(self.stem()), None)
         return getattr(first, "in_channels", self._in_chans)
+
+    @property
+    def smallest_input(self) -> int:
+        """The least height and width of images, in pixels."""
+        return self.spec.smallest_input
 
     @property
     def num_classes(self) -> int:
@@ -384,7 +386,8 @@ def count_logits(classifier: nn.Module) -> int:
 def check_network(net: object, *, compiled: bool = True) -> None:
     """Raise TypeError unless `net` is a Backbone; `compiled` accepts a compiled one too."""
     if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
-        raise InputTypeError(f"expected a network of this library, got {type(net).__name__}; for a wrapper, pass net.module")
+        inside = "the network that it was made from" if type(net).__name__ == "OptimizedNetwork" else "net.module of a wrapper"
+        raise InputTypeError(f"expected a network of this library, got {type(net).__name__}: pass {inside}")
 
 
 def copy_network(net: Network, memo: dict[int, Any] | None = None) -> Network:

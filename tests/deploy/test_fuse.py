@@ -234,8 +234,11 @@ def test_errors() -> None:
     fast = optimize(net)
     with pytest.raises(TypeError, match="expected a network of this library, got Linear"):
         optimize(nn.Linear(2, 2))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"dtype must be a floating-point torch.dtype, .* got torch.int8"):
-        optimize(net, dtype=torch.int8)
+    for dtype in (torch.int8, torch.float8_e4m3fn):
+        with pytest.raises(TypeError, match=rf"dtype must be a floating-point torch.dtype, .* got {dtype}"):
+            optimize(net, dtype=dtype)
+    with pytest.raises(TypeError, match="got OptimizedNetwork: pass the network that it was made from"):
+        optimize(fast)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a network on the meta device has no weights to optimize"):
         optimize(build(FAMILIES["resnet"], device="meta"))
     with pytest.raises(TypeError, match="expected images"):

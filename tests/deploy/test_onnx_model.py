@@ -1,7 +1,10 @@
 """Exported networks are run without torch, and hostile .onnx files are rejected before a runtime reads them."""
 
+import copy
 import json
+import multiprocessing
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -205,6 +208,48 @@ print(model(x).shape)
     assert shape.startswith("(1, ")
 
 
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported DenseNet for images of any size, 5 x 5 pixels at least."""
+    net = resnetlib.build(resnetlib.DenseNetSpec(growth=4, depths=(2, 3), stem_width=8), num_classes=5)
+    path = tmp_path_factory.mktemp("dense") / "dense.onnx"
+    resnetlib.export(net, path, size="dynamic")
+    return path
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_images_that_are_too_small_are_refused(runtime: Any, dense: Path) -> None:
+    model, good = OnnxModel(dense, runtime=runtime, threads=1), np.ones((2, 3, 32, 32), np.float32)
+    expected = model(good)
+    for height, width in ((1, 1), (0, 0), (32, 0), (4, 32)):
+        with pytest.raises(ValueError, match=f"expected images of at least 5 x 5 pixels, got {height} x {width}"):
+            model(np.zeros((2, 3, height, width), np.float32))
+    assert np.isfinite(model(np.zeros((2, 3, 5, 5), np.float32))).all()
+    np.testing.assert_array_equal(model(good), expected)
+
+
+def test_a_request_that_failed_is_not_used_again(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    model, good = OnnxModel(dense, runtime="openvino", threads=2), np.ones((2, 3, 32, 32), np.float32)
+    expected = model(good)
+    monkeypatch.setattr(model, "_smallest", 0)
+    with pytest.raises(ValueError, match=r"dense\.onnx"):
+        model(np.zeros((2, 3, 0, 0), np.float32))
+    np.testing.assert_array_equal(model(good), expected)
+    del model
+    np.testing.assert_array_equal(OnnxModel(dense, runtime="openvino", threads=2)(good), expected)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_copy_loads_the_file_again(runtime: Any, dense: Path) -> None:
+    model, x = OnnxModel(dense, runtime=runtime, threads=1), np.ones((2, 3, 32, 32), np.float32)
+    for copied in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert repr(copied) == repr(model)
+        np.testing.assert_array_equal(copied(x), model(x))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        np.testing.assert_array_equal(pool.apply(model, (x,)), model(x))
+
+
 def test_a_missing_runtime_is_said_in_a_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "find_spec", lambda _: None)
     with pytest.raises(ImportError) as caught:
@@ -255,10 +300,10 @@ def test_a_file_of_another_library_needs_a_preprocessing(tmp_path: Path, runtime
     model = OnnxModel(path, runtime=runtime)
     assert (model.metadata, model.classes, model.preprocessing, model.input_shape) == (None, None, None, (3, None, None))
     assert model(np.ones((2, 3, 5, 7), np.float32)).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"a\.onnx does not say its preprocessing: give OnnxModel\(path, preprocessing="):
+    with pytest.raises(ValueError, match=r"a\.onnx does not say its preprocessing: .* OnnxModel\(path, preprocessing="):
         model.classify(pixels(9, 9, 3))
     steps = Preprocessing.named("imagenet", resize=9, size=8)
-    [guess] = OnnxModel(path, runtime=runtime, preprocessing=steps).classify(pixels(9, 9, 3), top=1)
+    [guess] = OnnxModel(path, runtime=runtime, threads=np.int64(1), preprocessing=steps).classify(pixels(9, 9, 3), top=np.int64(1))
     assert guess.name == str(guess.label)
 
 

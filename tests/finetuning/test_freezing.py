@@ -191,7 +191,7 @@ def test_batch_norms_of_kinds_that_others_define() -> None:
 
 def test_wrappers_are_refused_by_name() -> None:
     for wrapper in (nn.Sequential(build(FAMILIES["resnet"])), pyramid(build(FAMILIES["resnet"]))):
-        with pytest.raises(TypeError, match=r"expected a network of this library, got \w+; for a wrapper, pass net\.module"):
+        with pytest.raises(TypeError, match=r"expected a network of this library, got \w+: pass net\.module of a wrapper"):
             freeze(wrapper)  # type: ignore[arg-type]
 
 

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
+from torchvision import transforms as v1
 from torchvision.transforms import InterpolationMode
 
 from resnetlib import Backbone, build, create_model, load_file, spec_of
@@ -96,6 +97,12 @@ def test_nothing_in_a_checkpoint_is_created(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(np, "dtype", created)
     assert read_weights(tmp_path / "w.pth").state.keys() == STATE.keys()
     assert not any(isinstance(known, tuple) and known[1] in PLACEHOLDERS for known in torch.serialization.get_safe_globals())
+
+
+def test_an_object_whose_name_ends_like_a_tensors_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE, "transform": v1.ToTensor()}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"w.pth holds an object of torchvision.transforms.transforms.ToTensor, which could run"):
+        read_weights(tmp_path / "w.pth")
 
 
 def test_threads_read_checkpoints_at_once(tmp_path: Path) -> None:
