@@ -57,7 +57,7 @@ def predict(
         raise InputError(f"--out and --sheet are the same file, {out}: give another one")
     if sheet is not None and sheet.exists() and any(path.exists() and path.samefile(sheet) for path, _ in paths):
         raise InputError(f"--sheet {sheet} is one of the images, and would replace it: give another file")
-    classify = _classifier(name, runtime, network)
+    classify = _classifier(name, runtime, network, many=len(paths) > _IMAGES)
     rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image.Image] = []
     passed_over: list[str] = []
@@ -83,14 +83,16 @@ def predict(
         click.echo(f"{len(passed_over):,} passed over: {some}{' ...' if len(passed_over) > 3 else ''}", err=True)
 
 
-def _classifier(name: str, runtime: str | None, network: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return the function that classifies images. An .onnx file needs no torch."""
+def _classifier(name: str, runtime: str | None, network: Mapping[str, Any], *, many: bool) -> Callable[..., Any]:
+    """Return the function that classifies images, with an optimized network if there are many. An .onnx file needs no torch."""
     if model := open_exported(name, runtime, **network):
         return model.classify
     from resnetlib.cli.common import load
+    from resnetlib.deploy import optimize
     from resnetlib.inference import classify
 
-    return partial(classify, load(name, **network)[0])
+    net, _ = load(name, **network)
+    return partial(classify, optimize(net) if many else net)
 
 
 def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:

@@ -14,7 +14,7 @@ import torch
 from commands import call, right, wrong
 from PIL import Image
 
-from resnetlib import OptimizedNetwork, classify, create_model, evaluate, list_models, save_model, spec_of
+from resnetlib import OptimizedNetwork, classify, create_model, evaluate, list_models, optimize, save_model, spec_of
 from resnetlib.cli import common
 from resnetlib.cli import evaluate as evaluation
 from resnetlib.inference import read_batches
@@ -156,6 +156,22 @@ def write_samples_as_cifar10(folder: Path) -> Path:
         records += struct.pack("B", names.index(sample.stem.split("_")[-1])) + pixels.tobytes()
     (folder / "test_batch.bin").write_bytes(records)
     return folder
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_many_images_are_predicted_by_an_optimized_network(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(count):
+        Image.effect_noise((32, 32), i + 1).save(tmp_path / f"{i:02}.png")
+    optimized: list[object] = []
+    monkeypatch.setattr("resnetlib.deploy.fuse.optimize", lambda net: optimized.append(net) or optimize(net))
+    right("predict", "cifar_resnet20", tmp_path, "--out", tmp_path / "out.json", "--top", 1)
+    assert len(optimized) == (count > 64)
+    guesses = json.loads((tmp_path / "out.json").read_text())
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    expected = classify(net, sorted(tmp_path.glob("*.png")), top=1)
+    assert [each["guesses"][0]["label"] for each in guesses] == [found.label for [found] in expected]
+    for each, [found] in zip(guesses, expected, strict=True):
+        assert each["guesses"][0]["probability"] == pytest.approx(found.probability, abs=1e-5)
 
 
 def test_evaluate_on_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
