@@ -9,9 +9,9 @@ others to WORK/test. Writes OUT.txt, the commands with their output; OUT.json, t
 """
 
 import argparse
+import io
 import json
-import subprocess
-import sys
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from resnetlib.analysis.style import FIRST, SECOND
+from resnetlib.cli import main as resnetlib
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-WAYS = {"fine-tuned": "digits", "from scratch": "scratch"}
 COMMANDS = (
     "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
     "evaluate digits --data test --workers 0",
@@ -46,18 +46,19 @@ def write_folders(work: Path, each: int, test: int) -> None:
 
 
 def run(command: str, work: Path, options: list[str]) -> str:
-    """Run a command of the library, and return it with its output."""
+    """Run a command of the library in this process, and return it with its output."""
     words = [*command.split(), *(options if command.startswith("finetune") else [])]
-    done = subprocess.run([sys.executable, "-m", "resnetlib", *words], cwd=work, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
-    lines = done.stdout.splitlines()
+    with chdir(work), redirect_stdout(io.StringIO()) as out:
+        resnetlib(words, standalone_mode=False)
+    lines = out.getvalue().splitlines()
     shown = lines if len(lines) <= 10 else [*lines[:8], f"... and {len(lines) - 8} more lines"]
     return "\n".join([f"$ resnetlib {' '.join(words)}", *shown]) + "\n"
 
 
 def collect(work: Path) -> dict[str, Any]:
     results = {}
-    for way, folder in WAYS.items():
-        log = [json.loads(line) for line in (work / folder / "log.jsonl").read_text().splitlines()]
+    for way, folder in {"fine-tuned": "digits", "from scratch": "scratch"}.items():
+        log = [*map(json.loads, (work / folder / "log.jsonl").read_text().splitlines())]
         curves = {key: [record[key] for record in log] for key in ("epoch", "train_error", "val_error")}
         result = json.loads((work / folder / "result.json").read_text())
         results[way] = {key: result[key] for key in ("train_error", "val_error", "iterations")} | {"log": curves}
