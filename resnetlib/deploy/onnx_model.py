@@ -245,14 +245,14 @@ def _start_onnxruntime(file: OnnxFile, threads: int | None, _: Precision) -> Run
 
 _models = WeakSet[OnnxModel]()
 _inherited: list[OnnxModel] = []
-"""Models of the parent process. Their runtimes' threads are not there, and whoever destroys one would wait for them forever."""
+"""Models of the parent process, kept alive: the runtimes' threads do not exist here, and destroying a model waits for them."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=lambda: _inherited.extend(_models))
 
 
 _failed: list[Run] = []
-"""What failed, and must not be destroyed."""
+"""Networks that failed in OpenVINO. Destroying them can crash the process."""
 
 
 @cache

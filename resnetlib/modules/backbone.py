@@ -167,7 +167,7 @@ class Backbone(nn.Module, ABC):
         return result
 
     def forget_weights(self) -> None:
-        """Reset `pretrained_cfg` and `classes`, which describe weights that are there no more."""
+        """Reset `pretrained_cfg` and `classes` after the weights were replaced."""
         self.pretrained_cfg, self.classes = PretrainedConfig(name="", tag="", spec=self.spec), None
 
     @abstractmethod

@@ -277,7 +277,7 @@ class _ImageReader(Dataset[Any]):
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Collect no garbage, so that a forked worker does not either until `_start_worker`."""
+    """Disable the garbage collector; forked workers enable it again in `_start_worker`."""
     enabled = gc.isenabled()
     gc.disable()
     try:
