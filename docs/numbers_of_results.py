@@ -208,6 +208,20 @@ def blocks() -> dict[str, str]:
     return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
 
 
+def controls() -> dict[str, str]:
+    """Trainings with wrong labels."""
+    noisy, found = read("label_noise"), {}
+    clean = {name: [run["test_error"] for run in runs(name)] for name in noisy["results"]}
+    for name, errors in noisy["results"].items():
+        found |= {f"noisy_{key}_{name}": of_seeds(values) for key, values in errors.items()}
+        found[f"noisy_costs_{name}"] = span(between(errors["test_error"], clean[name]))
+    plain, residual = (noisy["results"][name]["learned_wrong_labels"] for name in ("plain20", "resnet20"))
+    found |= {"fewer_wrong_labels": verdict(between(plain, residual)), "fewer_wrong_labels_by": span(between(plain, residual))}
+    plain, residual = (noisy["results"][name]["test_error"] for name in ("plain20", "resnet20"))
+    found |= {"better_despite_noise": verdict(between(plain, residual)), "better_despite_noise_by": span(between(plain, residual))}
+    return found | {"noisy_share": f"{100 * noisy['share']:.0f}", "noisy_images": f"{noisy['images']:,}"}
+
+
 def others() -> dict[str, str]:
     found = {}
     for kind, name in (("residual", "cifar_resnet20"), ("plain", "cifar_plain20")):
@@ -246,4 +260,4 @@ def others() -> dict[str, str]:
 
 def numbers() -> dict[str, str]:
     """Return every number and verdict by its name on the pages."""
-    return training() | signals() | blocks() | others()
+    return training() | signals() | blocks() | controls() | others()

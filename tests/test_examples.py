@@ -111,6 +111,25 @@ def test_finetune_digits(tmp_path: Path) -> None:
     assert (tmp_path / "finetune.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_label_noise(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 64, "--test", 20, "--epochs", 1, "--seeds", 2, "--share", 0.5)
+    said = run("label_noise.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "noise.json", *sizes)
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["plain20", "resnet20"]
+    data = json.loads((tmp_path / "noise.json").read_text())
+    assert (data["images"], data["share"], data["recipe"]["epochs"]) == (64, 0.5, 1)
+    net, true = create_model(tmp_path / "runs" / "plain20-1").eval(), cifar10(cifar10_folder, "train").first(64)
+    script = runpy.run_path(str(EXAMPLES / "label_noise.py"))
+    given = script["with_wrong_labels"](true, 0.5, 1)
+    wrong = given.labels != true.labels
+    assert 20 <= wrong.sum() <= 32
+    assert torch.equal(given.images, true.images)
+    with torch.no_grad():
+        predicted = net(transform_for(net)(true.images)).argmax(1)
+    errors = data["results"]["plain20"]
+    assert errors["train_error"][1] == pytest.approx(100 * (predicted != true.labels).double().mean().item())
+    assert errors["learned_wrong_labels"][1] == pytest.approx(100 * (predicted == given.labels)[wrong].double().mean().item())
+
+
 def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
     sizes = ("--images", 40, "--test", 20, "--epochs", 1, "--batch", 20, "--seeds", 2)
     said = run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
