@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Subset
 
 from resnetlib.config import MEAN_STD, Preprocessing, PretrainedConfig
 from resnetlib.data import (
@@ -48,7 +49,7 @@ Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 Model = Network | OnnxModel | str | Path
 
-_BATCH, _EVALUATED = 32, 100  # images in a batch of `classify`, and of `evaluate`
+_BATCH, _EVALUATION_BATCH = 32, 100  # images in a batch of `classify`, and of `evaluate`
 
 logger = logging.getLogger("resnetlib")
 
@@ -185,7 +186,7 @@ def evaluate(
     else:
         _check(net)
     if isinstance(batches, str | Path):
-        _, batches = read_batches(net, Path(batches).expanduser(), _EVALUATED)
+        _, batches = read_batches(net, Path(batches).expanduser(), _EVALUATION_BATCH)
     else:
         _check_order(net, batches)
     if not isinstance(batches, Iterable):
@@ -283,7 +284,7 @@ def read_batches(
     workers: int | None = None,
     exif: bool = True,
 ) -> tuple[int, Iterable[tuple[Tensor, Tensor]]]:
-    """Return the number of images in CIFAR-10 or a folder with a subfolder per class, and preprocessed batches of them.
+    """Return the number of images in a folder with a subfolder per class, or of CIFAR-10, and preprocessed batches.
 
     With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
     """
@@ -306,7 +307,7 @@ def read_batches(
 
 
 def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
-    """Return other names of a network's classes, such as WordNet's, if they are known."""
+    """Return the WordNet ids of a network's classes, or None."""
     config: PretrainedConfig | None
     if isinstance(net, OnnxModel):
         config = pretrained_configs().get(net.metadata["weights"] or "") if net.metadata else None
@@ -317,7 +318,12 @@ def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
 
 def _check_order(net: Network | OnnxModel, loader: object) -> None:
     """Raise ValueError if the data set of a data loader names the network's classes in another order."""
-    names = getattr(getattr(loader, "dataset", None), "classes", None)
+    dataset = getattr(loader, "dataset", None)
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    names = getattr(dataset, "classes", None)
+    if getattr(dataset, "target_transform", None) is not None:  # it may change the labels to the network's
+        return
     if not isinstance(names, list | tuple) or net.classes is None or not all(isinstance(name, str) for name in names):
         return
     labels: list[int] = []

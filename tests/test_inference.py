@@ -8,7 +8,7 @@ import torch
 from families import FAMILIES
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
 from resnetlib import Backbone, build, classify, create_model, evaluate, optimize, spec_of, transform_for
@@ -129,6 +129,12 @@ def test_a_data_loader_with_the_classes_in_another_order_is_refused(renamed: Pat
     loader = DataLoader(ImageFolder(str(renamed), transform_for(net)), batch_size=2)
     with pytest.raises(ValueError, match="label 0 is Frog in the data set, and airplane in the network: give the folder"):
         evaluate(net, loader)
+    with pytest.raises(ValueError, match="label 0 is Frog in the data set"):
+        evaluate(net, DataLoader(Subset(loader.dataset, [0, 2])))
+    labels = [net.classes.index(name) for name in ("frog", "ship", "cat")]
+    mapped = ImageFolder(str(renamed), transform_for(net), target_transform=labels.__getitem__)
+    of_loader, of_folder = evaluate(net, DataLoader(mapped)), evaluate(net, renamed)
+    assert (of_loader.top1, of_loader.loss) == pytest.approx((of_folder.top1, of_folder.loss), rel=1e-4)
     net.classes = ("frog", "ship", "cat", *"abcdefg")
     evaluate(net, loader)
     net.classes = None

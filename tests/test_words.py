@@ -41,7 +41,7 @@ from resnetlib.features import Pyramid
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.foreign import FOREIGN, migration_table
 from resnetlib.train import fit, recipe_of
-from resnetlib.weights import Preprocessing, UrlFile, describe, find, tags_of
+from resnetlib.weights import Preprocessing, UrlFile, convert_file, describe, find, read_weights, tags_of
 from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.find import _tag
 from resnetlib.zoo import KEYWORDS
@@ -347,6 +347,10 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert create_model("~/tuned").classes == ("blue", "red")
     with pytest.raises(ValueError, match="lies in ~/photos"):
         fit(net, "~/photos", "~/photos", recipe, "~/photos/out")
+    assert read_weights("~/w.pth").state.keys() == net.state_dict().keys()
+    convert_file("~/yours/model.safetensors", "~/theirs.safetensors", "resnetlib")
+    with pytest.raises(FileExistsError, match=r"theirs\.safetensors exists already"):
+        convert_file("~/yours/model.safetensors", "~/theirs.safetensors", "resnetlib")
     branch_ratio(net, torch.randn(2, 3, 32, 32)).save("~/ratio.json")
     assert len(load_result("~/ratio.json").blocks) == 9
     assert not Path("~").exists()

@@ -110,7 +110,7 @@ class ResNetSpec:
 
     @property
     def smallest_input(self) -> int:
-        """The least height and width of images, in pixels."""
+        """The smallest height and width of images, in pixels."""
         return 1
 
     def _block_parameters(self, width: int) -> int:
@@ -163,7 +163,7 @@ class DenseNetSpec:
 
     @property
     def smallest_input(self) -> int:
-        """The least height and width of images, in pixels: with less, a pooling would have less than 2 x 2."""
+        """The smallest height and width of images, in pixels: with less, a pooling would have less than 2 x 2."""
         size = 1 << (len(self.depths) - 1)
         return 4 * size - 3 if self.stem == "imagenet" else size
 

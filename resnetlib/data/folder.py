@@ -143,7 +143,7 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
 
 
 def _check_levels(root: Path, classes: Sequence[str]) -> None:
-    """Raise ValueError if all folders share two or more subfolders, and one of them has no images beside these."""
+    """Raise ValueError if the folders look like parts of a data set: they share subfolders, and one has no images of its own."""
     inner = [_subfolders(_innermost(root / name)) for name in classes]
     names = sorted(set.intersection(*({path.name for path in folders} for folders in inner)))
     if len(classes) < 2 or len(names) < 2 or all(_holds_images(root / name) for name in classes):
@@ -158,7 +158,7 @@ def _check_levels(root: Path, classes: Sequence[str]) -> None:
 
 
 def _innermost(folder: Path) -> Path:
-    """Return the folder itself or, if it holds nothing but one folder, the innermost such folder."""
+    """Follow folders that hold nothing but one folder, and return the last one."""
     for _ in range(_MAX_NESTED):
         if len(inside := _subfolders(folder)) != 1 or _holds_images(folder):
             break

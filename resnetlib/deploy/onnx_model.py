@@ -93,19 +93,15 @@ class OnnxModel:
         self.runtime: Runtime = choose_runtime(runtime)
         if precision == "bf16" and self.runtime != "openvino":
             raise InputError(f"{self.runtime} does not convert a network to bf16: use runtime='openvino'")
-        self._threads, self._precision = threads and int(threads), precision
-        self._run: Run | None = self._start(file)
+        with _errors_named(self):
+            start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
+            self._run: Run | None = start(file, threads and int(threads), precision)
         self._again = partial(
             OnnxModel, self.path, runtime=self.runtime, threads=threads, precision=precision, preprocessing=preprocessing
         )
         self._smallest = spec_from_dict(file.metadata["spec"]).smallest_input if file.metadata else 1
         self._process = os.getpid()
         _models.add(self)
-
-    def _start(self, file: OnnxFile) -> Run:
-        start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
-        with _errors_named(self):
-            return start(file, self._threads, self._precision)
 
     def __reduce__(self) -> "tuple[Callable[[], OnnxModel], tuple[()]]":
         return self._again, ()  # a copy, for example in another process, loads the file again
@@ -154,7 +150,8 @@ class OnnxModel:
             return np.empty((0, self.num_classes), np.float32)
         if self._process != os.getpid():
             raise InputError(f"{self!r} belongs to the parent process, whose threads a fork does not copy: load it again here")
-        run = self._run = self._run or self._start(read_onnx(self.path))
+        run = self._run = self._run or self._again()._run
+        assert run is not None  # noqa: S101 - for type checkers
         try:
             with _errors_named(self):
                 logits = run(np.ascontiguousarray(x))

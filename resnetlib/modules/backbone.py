@@ -123,7 +123,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def smallest_input(self) -> int:
-        """The least height and width of images, in pixels."""
+        """The smallest height and width of images, in pixels."""
         return self.spec.smallest_input
 
     @property

@@ -31,7 +31,7 @@ class Join(nn.Module, ABC):
         """Combine skip and branch."""
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Raise TypeError: `torch.jit.script` calls this first on all modules of a network, and cannot compile abstract joins."""
+        """Raise TypeError: `torch.jit.script`, which calls this first, cannot compile these networks."""
         raise InputTypeError(
             "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
         )

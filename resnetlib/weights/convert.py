@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from resnetlib.disk import local_path
 from resnetlib.errors import ExistingFileError
 from resnetlib.models import Spec, build
 from resnetlib.weights.dialects.rename import to_dialect
@@ -48,7 +49,7 @@ def convert_file(
         ...     sorted(read_weights(f"{folder}/w.safetensors").state)[:2]
         ['classifier.1.bias', 'classifier.1.weight']
     """
-    if Path(target).exists() and not overwrite:
+    if local_path(target).exists() and not overwrite:
         raise ExistingFileError(f"{target} exists already: give another name, or overwrite=True (--overwrite)")
     file, label = read_weights(source), str(source)
     known = file.pretrained_cfg.spec if file.pretrained_cfg else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
-from resnetlib.disk import open_file, write_atomically
+from resnetlib.disk import local_path, open_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, naming
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
@@ -87,7 +87,7 @@ def read_weights(path: str | Path, *, mmap: bool = False, prefix: str | None = N
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, or holds an object of an unknown type.
     """
-    path = Path(path)
+    path = local_path(path)
     try:
         start = _read_start(path)
     except FileNotFoundError:
