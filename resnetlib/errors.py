@@ -28,6 +28,10 @@ class InUseError(ResnetlibError, RuntimeError):
     """Another thread uses the network."""
 
 
+class CompileError(ResnetlibError, RuntimeError):
+    """`torch.compile` cannot compile a network."""
+
+
 class MissingPackageError(ResnetlibError, ImportError):
     """An optional package is not installed."""
 

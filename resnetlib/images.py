@@ -52,7 +52,7 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
             return decode_image(file, exif)
     except Exception as error:  # Pillow's decoders may raise anything
         what = path if isinstance(path, str | Path) else "the content"
-        raise InputError(f"{what} is no image that can be read: {error}") from error
+        raise InputError(f"{what} cannot be read as an image: {error}") from error
 
 
 @cache

@@ -132,16 +132,16 @@ def classify(
         raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
-    check_count("top", top, least=1)
+    check_count("top", top, minimum=1)
     options = {"exif": exif} if isinstance(preprocess, Preprocessing) else {}
-    several, alone = as_sequence(images)
+    several, single = as_sequence(images)
     like, predictions = next(net.parameters()), list[list[Prediction]]()
     with evaluating(net):
         for start in range(0, len(several), _BATCH):
             batch = several[start : start + _BATCH]
             x = torch.stack([preprocess(open_image(image, exif=exif), **options) for image in batch])
             predictions += rank(net(x.to(like.device, like.dtype)).float().cpu().numpy(), net.classes, top)
-    return predictions[0] if alone else predictions
+    return predictions[0] if single else predictions
 
 
 def _check(net: object) -> None:
@@ -364,5 +364,5 @@ def _check_preprocessed(steps: object, x: Tensor) -> None:
 @contextmanager
 def evaluating(net: torch.nn.Module) -> Iterator[None]:
     """Use a network in eval mode, without gradients. Its modules return to their modes when no thread uses it any more."""
-    with in_use(net, alone=False, training=False), torch.inference_mode():
+    with in_use(net, exclusive=False, training=False), torch.inference_mode():
         yield

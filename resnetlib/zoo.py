@@ -186,12 +186,12 @@ def create_model(
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if prefix is not None:
-            raise InputError(f"prefix={prefix!r} is for files of weights, and {name} has none")
+            raise InputError(f"prefix={prefix!r} is for weights files, and {name} has none")
         if input_rule is not None:
             raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
         in_chans = 3 if in_chans is None else in_chans
         net = build(found.spec, num_classes=num_classes, in_chans=in_chans, device=device, dtype=dtype, **options)
-    net = _dress(net, num_classes, device, channels_last, global_pool)
+    net = _finish(net, num_classes, device, channels_last, global_pool)
     if features_only:
         stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
         return pyramid(net, stages, output="list")
@@ -335,7 +335,7 @@ def load_file(
     _check_not_meta(device)
     found = replace(find(Path(path), dialect=dialect, mmap=mmap), prefix=prefix)
     net = _load(found, build, spec=spec, new_head=num_classes is not None, in_chans=in_chans, dtype=dtype)
-    return _dress(net, num_classes, device, channels_last)
+    return _finish(net, num_classes, device, channels_last)
 
 
 def _check_not_meta(device: torch.device | str | int | None) -> None:
@@ -380,7 +380,7 @@ def _load(
     return net
 
 
-def _dress(
+def _finish(
     net: Backbone,
     num_classes: int | None,
     device: torch.device | str | int | None,

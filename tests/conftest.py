@@ -45,7 +45,7 @@ def _seeded() -> None:
 @pytest.fixture
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no curves of trainings, which takes longer than a tiny training."""
-    monkeypatch.setattr("resnetlib.train.run.draw_curves", lambda records, path, split: path.write_bytes(b""))
+    monkeypatch.setattr("resnetlib.train.metrics.draw_curves", lambda records, path, split: path.write_bytes(b""))
 
 
 @pytest.fixture(params=FAMILIES)

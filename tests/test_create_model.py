@@ -315,7 +315,7 @@ def test_a_dialect_that_has_no_such_network_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dialect must be one of"):
         create_model("resnet50", weights=tmp_path / "50.pth", dialect="bogus")
     for name, weights in (("cifar_resnet20", None), ("cifar_resnet20.resnetlib_c10", None), ("cifar_resnet20", "resnetlib_c10")):
-        with pytest.raises(ValueError, match="dialect='timm' is for files"):
+        with pytest.raises(ValueError, match="dialect='timm' is for weights files"):
             create_model(name, weights=weights, dialect="timm")
 
 
@@ -332,7 +332,7 @@ def test_a_name_does_not_tell_the_stride_where_the_dialect_has_both(dialect: str
 
 def test_files_that_are_not_the_network_s_are_not_converted(tmp_path: Path) -> None:
     torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="do not fit this ResNet"):
+    with pytest.raises(ValueError, match="into this ResNet"):
         convert_file(tmp_path / "w.pth", tmp_path / "x.safetensors", "timm", spec=spec_of("resnet18"))
     assert not (tmp_path / "x.safetensors").exists()
     save_model(create_model("cifar_resnet20.resnetlib_c10"), tmp_path / "m")
@@ -375,5 +375,5 @@ def test_integers_are_no_weights(tmp_path: Path) -> None:
 
 def test_the_nearest_network_is_named(tmp_path: Path) -> None:
     torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=r"do not fit this ResNet:\n(.*\n)*These names and shapes are a resnet34's."):
+    with pytest.raises(ValueError, match=r"into this ResNet:\n(.*\n)*These names and shapes are a resnet34's."):
         create_model("resnet18", weights=tmp_path / "w.pth")

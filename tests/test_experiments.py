@@ -54,7 +54,7 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     found.save(tmp_path / "found.json")
     assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
     other = replace(RECIPE, lr=0.2)
-    with pytest.raises(RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training, whose lr is 0.1, not 0.2"):
+    with pytest.raises(RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training: lr is 0.1 there, and 0.2 here"):
         degradation((20,), ("plain",), other, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
 
 

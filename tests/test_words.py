@@ -385,7 +385,7 @@ def test_a_folder_without_a_separator_is_the_same_everywhere(tmp_path: Path, mon
         assert "269,722" in right("info", name)
         assert "the network has no class" in wrong("evaluate", name, "--data", data)
     short = {"recipe": recipe_of("finetune", epochs=1, batch_size=6), "device": "cpu"}
-    monkeypatch.setattr("resnetlib.train.run.draw_curves", lambda records, path, split: path.write_bytes(b""))
+    monkeypatch.setattr("resnetlib.train.metrics.draw_curves", lambda records, path, split: path.write_bytes(b""))
     finetune("mine", data, "out", **short)
     (tmp_path / "cifar_plain20").mkdir()  # the catalogue comes first
     assert create_model("cifar_plain20").pretrained_cfg.tag == ""

@@ -25,7 +25,7 @@ _WANTED = "batches must be tensors of images (N, C, H, W), or pairs of images an
 
 def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
     """Return the images of all batches in the network's device and dtype, without labels."""
-    like = like_of(net)
+    like = first_parameter(net)
     return [_images_like(like, x) for x, _ in _read(batches)]
 
 
@@ -38,7 +38,7 @@ def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> li
         batches = [(batches, labels)]
     classifier = net.get_classifier() if isinstance(net, Backbone) else None  # it may have been replaced
     classes = classifier.out_features if isinstance(classifier, nn.Linear) else None
-    like = like_of(net)
+    like = first_parameter(net)
     return [(_images_like(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
@@ -48,7 +48,7 @@ def check_classifier(net: nn.Module) -> None:
         raise InputError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
 
 
-def like_of(net: nn.Module) -> Tensor:
+def first_parameter(net: nn.Module) -> Tensor:
     """Return the first parameter, whose device and dtype inputs must have."""
     like = next(net.parameters(), torch.empty(0))
     if like.is_meta:
@@ -58,11 +58,11 @@ def like_of(net: nn.Module) -> Tensor:
 
 def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0) -> Tensor:
     """Draw images from N(0, 1), the same on every device, with the number of channels of the network's first layer."""
-    images, image_size = check_count("images", images, least=1), check_count("image_size", image_size, least=1)
+    images, image_size = check_count("images", images, minimum=1), check_count("image_size", image_size, minimum=1)
     channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
     if channels is None:
         raise InputError(f"{type(net).__name__} has no layer with in_channels: give images")
-    return torch.randn(images, channels, image_size, image_size, generator=seeded_generator(seed)).to(like_of(net))
+    return torch.randn(images, channels, image_size, image_size, generator=seeded_generator(seed)).to(first_parameter(net))
 
 
 def count_images(batches: list[Batch] | list[Tensor]) -> int:
@@ -134,28 +134,28 @@ def _described(value: object) -> str:
     return type(value).__name__
 
 
-def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, least: float = -inf, fewest: int = 1) -> tuple[float, ...]:
-    """Return numbers as floats; raise ValueError unless there are at least `fewest`, all finite and at least `least`."""
+def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, minimum: float = -inf, fewest: int = 1) -> tuple[float, ...]:
+    """Return numbers as floats; raise ValueError unless there are at least `fewest`, all finite and at least `minimum`."""
     given = as_tuple(numbers)
     try:
         floats = tuple(float(number) for number in given or () if not isinstance(number, bool | str))
     except (TypeError, ValueError, OverflowError, RuntimeError):
         floats = ()
-    valid = all(least <= number and isfinite(number) for number in floats)
+    valid = all(minimum <= number and isfinite(number) for number in floats)
     if given is None or len(floats) < max(fewest, len(given)) or not valid:
-        accepted = "finite numbers" if least == -inf else f"finite numbers of at least {least:g}"
+        accepted = "finite numbers" if minimum == -inf else f"finite numbers of at least {minimum:g}"
         raise InputError(f"{name} must be a sequence of {accepted}, {fewest} or more, got {numbers if given is None else given!r}")
     return floats
 
 
 def check_integers(
-    name: str, numbers: Iterable[SupportsIndex], least: int, largest: float = inf, *, different: bool = True
+    name: str, numbers: Iterable[SupportsIndex], minimum: int, largest: float = inf, *, different: bool = True
 ) -> tuple[int, ...]:
-    """Return integers as a tuple; raise ValueError unless there is at least one, all from `least` to `largest`."""
+    """Return integers as a tuple; raise ValueError unless there is at least one, all from `minimum` to `largest`."""
     given = as_tuple(numbers)
-    found = [i for number in given or () if (i := as_integer(number)) is not None and least <= i <= largest]
+    found = [i for number in given or () if (i := as_integer(number)) is not None and minimum <= i <= largest]
     if not given or len(found) < len(given) or (different and len(set(found)) < len(found)):
-        accepted = f"of at least {least}" if largest == inf else f"from {least} to {largest}"
+        accepted = f"of at least {minimum}" if largest == inf else f"from {minimum} to {largest}"
         kind = "different integers" if different else "integers"
         raise InputError(f"{name} must be a sequence of {kind} {accepted}, 1 or more, got {numbers if given is None else given!r}")
     return tuple(found)
@@ -184,7 +184,7 @@ def seeded_generator(seed: int) -> torch.Generator:
 
 def generators(seed: int, draws: int) -> list[torch.Generator]:
     """Return a generator for each draw; the first ones do not depend on the number of draws."""
-    check_count("draws", draws, least=1)
+    check_count("draws", draws, minimum=1)
     first = seeded_generator(seed)
     return [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=first))) for _ in range(draws)]
 

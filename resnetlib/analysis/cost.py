@@ -80,9 +80,9 @@ def measure_cost(net: Backbone, size: int) -> Cost:
     >>> f"{cost.params:,} parameters, {cost.macs / 1e9:.3f} GMACs"
     '25,557,032 parameters, 4.089 GMACs'
     """
-    net, size = as_backbone(net), check_count("size", size, least=1)
+    net, size = as_backbone(net), check_count("size", size, minimum=1)
     with enable_gradients():
-        with in_use(net, alone=False):
+        with in_use(net, exclusive=False):
             net = copy_network(net)
         net.to("meta").train().set_grad_checkpointing(False)
         for module in net.modules():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnetlib.analysis.batches import Batches, check_integers, gather_inputs, like_of, noise_images
+from resnetlib.analysis.batches import Batches, check_integers, first_parameter, gather_inputs, noise_images
 from resnetlib.analysis.forward import Moments, channel_rows
 from resnetlib.analysis.network import as_backbone, hook_outputs, norm_mode, run_finite
 from resnetlib.errors import InputError
@@ -57,13 +57,13 @@ def deepen(net: Backbone, depths: Sequence[int], *, batches: Batches | None = No
     checked = check_integers("depths", depths, 1, different=False)
     if len(old) != len(checked) or any(deep < shallow for shallow, deep in zip(old, checked, strict=True)):
         raise InputError(f"depths must be {len(old)} numbers, none below the network's own {tuple(old)}, got {checked}")
-    with in_use(net, alone=True):
+    with in_use(net, exclusive=True):
         return _deepen(net, checked, None if batches is None else gather_inputs(net, batches))
 
 
 def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None) -> Backbone:
     family: Callable[..., Backbone] = type(net)
-    like = like_of(net)
+    like = first_parameter(net)
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):  # inference tensors could not be trained
         options = {"num_classes": net.num_classes, "in_chans": net.in_chans, "global_pool": net.global_pool}
         deeper = family(replace(net.spec, depths=depths), drop_rate=net.drop_rate, **options)
@@ -159,7 +159,7 @@ def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
 
 
 def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
-    """Give a batch norm the statistics of its input, and a scale and shift that undo the normalisation."""
+    """Give a batch norm the statistics of its input, and a scale and shift that undo the normalization."""
     norm.reset_parameters()
     if norm.running_mean is None or norm.running_var is None:
         raise InputError("a batch norm without running statistics cannot be the identity")

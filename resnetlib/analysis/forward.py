@@ -13,21 +13,8 @@ from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from resnetlib.analysis import style
+from resnetlib.analysis import network, style
 from resnetlib.analysis.batches import Batches, count_images, gather_inputs, noise_images
-from resnetlib.analysis.network import (
-    blocks_in,
-    chains_of,
-    hook_joins,
-    hook_outputs,
-    in_order,
-    norm_mode,
-    preserve_state,
-    run,
-    run_finite,
-    spans_of,
-    unwrapped,
-)
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
@@ -125,10 +112,10 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     Source:
         arXiv 1603.05027, eq. 4. In post-activation networks it holds if the changes by ReLUs count as terms.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     inputs = gather_inputs(net, batches)
-    chains = chains_of(net, inputs[0])
-    blocks, images = blocks_in(net, chains), count_images(inputs)
+    chains = network.chains_of(net, inputs[0])
+    blocks, images = network.blocks_in(net, chains), count_images(inputs)
     starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
     terms: dict[tuple[str, str], Tensor] = {}  # of the current chain, by kind and block; the skip is that of the first block
     energy: dict[tuple[str, str], float] = defaultdict(float)
@@ -136,7 +123,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     last_energy = torch.zeros(len(chains), dtype=torch.float64)
     largest = torch.zeros(3, len(chains), dtype=torch.float64)  # of |x_L| and of both deviations
 
-    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
+    def on_join(name: str, skip: Tensor, branch: Tensor) -> None:
         join = blocks[name].join
         added = _double(join.forward(torch.zeros_like(skip), branch))
         if name in starts:
@@ -146,7 +133,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
         terms["branch", name] = added
         terms["out", name] = -_double(join.forward(skip, branch))  # the block's output is added when it is known
 
-    def leave(name: str, y: Tensor) -> None:
+    def on_output(name: str, y: Tensor) -> None:
         last = y.double()
         terms["out", name] += last
         if name not in ends:
@@ -166,7 +153,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     def of_kind(sums: dict[tuple[str, str], float], kind: str) -> Tensor:
         return torch.tensor([value for (each, _), value in sums.items() if each == kind], dtype=torch.float64)
 
-    with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet), hook_outputs(blocks, leave):
+    with network.preserve_state(net), torch.no_grad(), network.hook_joins(blocks, on_join), network.hook_outputs(blocks, on_output):
         _run_all(net, blocks, inputs, "residual decomposition")
     lengths = [len(chain) for chain in chains]
     last_of_block = last_energy.repeat_interleave(torch.tensor(lengths))
@@ -174,7 +161,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     without, with_out = (tuple(map(relative, deviation, sizes)) for deviation in deviations)
     return ResidualDecomposition(
         blocks=tuple(blocks),
-        chains=spans_of(chains),
+        chains=network.spans_of(chains),
         images=images,
         deviation=without,
         deviation_with_out=with_out,
@@ -228,15 +215,15 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     Source:
         arXiv 1512.03385, sec. 4.2 and fig. 7.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     inputs = gather_inputs(net, batches)
-    with preserve_state(net), torch.no_grad():
+    with network.preserve_state(net), torch.no_grad():
         measured = _response_modules(net, inputs[0])
         moments = {conv: Moments() for conv in measured}
         modules = {conv: net.get_submodule(name) for conv, name in measured.items()}
-        with hook_outputs(modules, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
+        with network.hook_outputs(modules, lambda conv, y: moments[conv].add(y.reshape(-1, 1))):
             for x in tqdm(inputs, desc="responses", unit="batch", disable=None):
-                run_finite(net, x)
+                network.run_finite(net, x)
     std = torch.cat([m.variance.cpu() for m in moments.values()]).sqrt()
     return ResponseStd(layers=tuple(measured), measured=tuple(measured.values()), images=count_images(inputs), std=std)
 
@@ -249,14 +236,14 @@ def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
     measured: dict[str, str] = {}
     unread: dict[str, Tensor] = {}
 
-    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def on_input(module: nn.Module, args: tuple[Any, ...]) -> None:
         for conv, y in list(unread.items()):
             if any(arg is y for arg in args):
                 del unread[conv]
                 if isinstance(module, _NORMS):
                     measured[conv] = names[module]
 
-    def leave(conv: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
+    def on_output(conv: nn.Module, args: tuple[Any, ...], y: Tensor) -> None:
         measured[names[conv]] = names[conv]
         if conv not in preact:
             unread[names[conv]] = y
@@ -264,10 +251,10 @@ def _response_modules(net: nn.Module, x: Tensor) -> dict[str, str]:
     with ExitStack() as stack:
         for module in names:
             if not isinstance(module, nn.Sequential):  # a container only passes x on to its children
-                stack.callback(module.register_forward_pre_hook(enter).remove)
+                stack.callback(module.register_forward_pre_hook(on_input).remove)
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-                stack.callback(module.register_forward_hook(leave).remove)
-        run(net, x)
+                stack.callback(module.register_forward_hook(on_output).remove)
+        network.run(net, x)
     if not measured:
         raise InputError(f"{type(net).__name__} runs no 3x3 convolutions (nn.Conv2d), so there are no responses to measure")
     return measured
@@ -313,12 +300,12 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
         shows responses (`response_std`), not ratios.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     inputs = gather_inputs(net, batches)
-    blocks = blocks_in(net, chains_of(net, inputs[0]))
+    blocks = network.blocks_in(net, network.chains_of(net, inputs[0]))
     sums = dict.fromkeys(blocks, 0.0)
 
-    def meet(name: str, skip: Tensor, branch: Tensor) -> None:
+    def on_join(name: str, skip: Tensor, branch: Tensor) -> None:
         join = blocks[name].join
         if join.uses_skip or skip.shape == branch.shape:
             added, own = (vector_norm(x.double().flatten(1), dim=1) for x in (join.forward(torch.zeros_like(skip), branch), skip))
@@ -326,7 +313,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
         else:
             sums[name] = float("nan")
 
-    with preserve_state(net), torch.no_grad(), hook_joins(blocks, meet):
+    with network.preserve_state(net), torch.no_grad(), network.hook_joins(blocks, on_join):
         _run_all(net, blocks, inputs, "branch ratios")
     images = count_images(inputs)
     return BranchRatio(blocks=tuple(blocks), images=images, ratio=torch.tensor(list(sums.values()), dtype=torch.float64) / images)
@@ -397,22 +384,22 @@ def signal_propagation(
         >>> bool(found.variance[2] > found.variance[1] > found.variance[0])
         True
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     inputs = gather_inputs(net, noise_images(net, images, image_size, seed=seed) if batches is None else batches)
-    chains = chains_of(net, inputs[0])
-    blocks = blocks_in(net, chains)
+    chains = network.chains_of(net, inputs[0])
+    blocks = network.blocks_in(net, chains)
     branches, outputs = ({name: Moments() for name in blocks} for _ in range(2))
 
     with (
-        norm_mode(net, training=training),
+        network.norm_mode(net, training=training),
         torch.no_grad(),
-        hook_joins(blocks, lambda name, skip, branch: branches[name].add(channel_rows(branch))),
-        hook_outputs(blocks, lambda name, y: outputs[name].add(channel_rows(y))),
+        network.hook_joins(blocks, lambda name, skip, branch: branches[name].add(channel_rows(branch))),
+        network.hook_outputs(blocks, lambda name, y: outputs[name].add(channel_rows(y))),
     ):
         _run_all(net, blocks, inputs, "signal propagation")
     return SignalPropagation(
         blocks=tuple(blocks),
-        chains=spans_of(chains),
+        chains=network.spans_of(chains),
         images=count_images(inputs),
         training=bool(training),
         squared_mean=torch.stack([m.mean.square().mean().cpu() for m in outputs.values()]),
@@ -428,8 +415,8 @@ def relative(part: float, whole: float) -> float:
 
 def _run_all(net: nn.Module, blocks: Mapping[str, Block], inputs: list[Tensor], desc: str) -> None:
     for x in tqdm(inputs, desc=desc, unit="batch", disable=None):
-        with in_order(net, blocks):
-            run_finite(net, x)
+        with network.in_order(net, blocks):
+            network.run_finite(net, x)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -8,21 +8,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from resnetlib.analysis import network
 from resnetlib.analysis.batches import Batches, count_images, gather
 from resnetlib.analysis.forward import relative
-from resnetlib.analysis.network import (
-    blocks_in,
-    chains_of,
-    enable_gradients,
-    hook_inputs,
-    hook_joins,
-    hook_outputs,
-    in_order,
-    norm_mode,
-    spans_of,
-    summed_loss,
-    unwrapped,
-)
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
 
@@ -70,45 +58,36 @@ class GradientFlow(AnalysisResult):
 def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None, *, training: bool = True) -> GradientFlow:
     """Measure the norms of the loss's gradient at each block's input and of each block's parameters.
 
-    Since the network is left unchanged, this may be called between two training steps.
+    Since the network is left unchanged, this may be called between two training steps. Norms use batch statistics, as in training,
+    or running statistics if `training` is False; dropout and stochastic depth are off. `labels` are those of a single tensor.
 
-    Args:
-        net: network with blocks that returns logits.
-        batches: images and labels; or images alone, as one tensor.
-        labels: labels of that tensor.
-        training: use batch statistics, as in training, instead of running statistics. Dropout and stochastic depth are off.
-
-    Returns:
-        The norms.
+    >>> from resnetlib import cifar_plain20, cifar_resnet20
+    >>> x, y = torch.randn(4, 3, 32, 32), torch.arange(4)
+    >>> ax = gradient_flow(cifar_plain20(), x, y).plot(label="plain")
+    >>> [line.get_label() for line in gradient_flow(cifar_resnet20(), x, y).plot(ax, label="residual").lines]
+    ['plain', 'residual']
 
     Source:
         arXiv 1512.03385, sec. 4.1: with batch norms, the gradients of plain networks do not vanish.
-
-    Example:
-        >>> from resnetlib import cifar_plain20, cifar_resnet20
-        >>> x, y = torch.randn(4, 3, 32, 32), torch.arange(4)
-        >>> ax = gradient_flow(cifar_plain20(), x, y).plot(label="plain")
-        >>> [line.get_label() for line in gradient_flow(cifar_resnet20(), x, y).plot(ax, label="residual").lines]
-        ['plain', 'residual']
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches, labels)
-    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     images, total = count_images(data), 0.0
     features: dict[str, Tensor] = {}  # a block enters twice under activation checkpointing: keep the first
     parameters = [[p for p in block.parameters() if p.is_floating_point()] for block in blocks.values()]
     every = [parameter for own in parameters for parameter in own]
     last = dict(list(blocks.items())[-1:])
 
-    def leave(name: str, y: Tensor) -> Tensor:
+    def on_output(name: str, y: Tensor) -> Tensor:
         features.setdefault("", y)
         return y.clone()  # the caller may write into it
 
     with (
-        enable_gradients(net),
-        norm_mode(net, training=training),
-        hook_inputs(blocks, features.setdefault),
-        hook_outputs(last, leave),
+        network.enable_gradients(net),
+        network.norm_mode(net, training=training),
+        network.hook_inputs(blocks, features.setdefault),
+        network.hook_outputs(last, on_output),
     ):
         squares = torch.zeros(len(blocks) + 1, dtype=torch.float64)
         sums = [torch.zeros_like(parameter, dtype=torch.float64, requires_grad=False) for parameter in every]
@@ -116,8 +95,8 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
             parameter.requires_grad_(True)
         for x, y in tqdm(data, desc="gradient flow", unit="batch", disable=None):
             features.clear()
-            with in_order(net, blocks):
-                loss = summed_loss(net, x.requires_grad_(), y)  # so that features have gradients even after a frozen stem
+            with network.in_order(net, blocks):
+                loss = network.summed_loss(net, x.requires_grad_(), y)  # so that features have gradients even after a frozen stem
             gradients = torch.autograd.grad(loss, [*features.values(), *every], materialize_grads=True)
             squares += torch.stack([_energy(gradient).cpu() for gradient in gradients[: len(features)]])
             for summed, gradient in zip(sums, gradients[len(features) :], strict=True):
@@ -187,40 +166,30 @@ def gradient_decomposition(
     where skips are identities and nothing follows the joins, it is dE/dx_L (with `Concat`, on the channels of x_l). In
     post-activation networks it is what the ReLUs after the additions let through, and in plain ones it is zero. A skip that changes
     the shape goes through the shortcut. Term 2 is the rest. It is computed from the gradients of the branches, so that the sum can
-    be checked against autograd's.
+    be checked against autograd's. The arguments are those of `gradient_flow`.
 
-    Args:
-        net: network with blocks that returns logits.
-        batches: images and labels; or images alone, as one tensor.
-        labels: labels of that tensor.
-        training: use batch statistics, as in training, instead of running statistics. Dropout and stochastic depth are off.
-
-    Returns:
-        Norms of the terms, and how exactly they sum to dE/dx_l.
+    >>> from resnetlib import cifar_preact_resnet20
+    >>> found = gradient_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32), torch.tensor([3, 5]))
+    >>> [round(share, 4) for share in found.survival.tolist()[:3]]
+    [1.0, 1.0, 1.0]
 
     Source:
         arXiv 1603.05027, eq. 5.
-
-    Example:
-        >>> from resnetlib import cifar_preact_resnet20
-        >>> found = gradient_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32), torch.tensor([3, 5]))
-        >>> [round(share, 4) for share in found.survival.tolist()[:3]]
-        [1.0, 1.0, 1.0]
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches, labels)
-    chains = chains_of(net, data[0][0])
-    blocks, images = blocks_in(net, chains), count_images(data)
+    chains = network.chains_of(net, data[0][0])
+    blocks, images = network.blocks_in(net, chains), count_images(data)
     inputs: dict[str, Tensor] = {}  # a block enters twice under activation checkpointing: keep the first
     joined: dict[str, tuple[Tensor, Tensor]] = {}
     outputs: dict[str, Tensor] = {}
 
-    def meet(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+    def on_join(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
         views = skip.view_as(skip), branch.view_as(branch)  # so that gradients at them come through the join alone
         joined.setdefault(name, views)
         return views
 
-    def leave(name: str, y: Tensor) -> Tensor:
+    def on_output(name: str, y: Tensor) -> Tensor:
         outputs.setdefault(name, y)
         return y.clone()  # the caller may write into it
 
@@ -247,22 +216,22 @@ def gradient_decomposition(
                 sums[:, index[name]] += torch.stack([_energy(term1), _energy(term2), _energy(term1 + term2), dot]).cpu()
 
     with (
-        enable_gradients(net),
-        norm_mode(net, training=training),
-        hook_inputs(blocks, inputs.setdefault),
-        hook_joins(blocks, meet),
-        hook_outputs(blocks, leave),
+        network.enable_gradients(net),
+        network.norm_mode(net, training=training),
+        network.hook_inputs(blocks, inputs.setdefault),
+        network.hook_joins(blocks, on_join),
+        network.hook_outputs(blocks, on_output),
     ):
         for x, y in tqdm(data, desc="gradient decomposition", unit="batch", disable=None):
             for tensors in (inputs, joined, outputs):
                 tensors.clear()
-            with in_order(net, blocks):
-                loss = summed_loss(net, x.requires_grad_(), y)  # so that features have gradients even after a frozen stem
+            with network.in_order(net, blocks):
+                loss = network.summed_loss(net, x.requires_grad_(), y)  # so that features have gradients even after a frozen stem
             backward(loss)
     skip_energy, branch_energy, energy, dot = sums
     return GradientDecomposition(
         blocks=tuple(blocks),
-        chains=spans_of(chains),
+        chains=network.spans_of(chains),
         images=images,
         training=bool(training),
         last_norm=(last / images).sqrt(),

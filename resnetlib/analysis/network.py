@@ -50,7 +50,7 @@ def preserve_state(net: nn.Module, *, training: bool = False) -> Iterator[None]:
     Compiled networks run eagerly inside, since compiled code ignores new hooks. Raise RuntimeError if another thread uses the
     network.
     """
-    with in_use(net, alone=True, training=training), _module_state(net), _process_state(net):
+    with in_use(net, exclusive=True, training=training), _module_state(net), _process_state(net):
         yield
 
 
@@ -136,7 +136,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     """Inside the context, set the running statistics of batch norms to the means over these batches.
 
     The running statistics of an untrained network are zeros and ones, so its norms do nothing in evaluation mode. Inside this
-    context they normalise as in training. Frozen norms keep their statistics.
+    context they normalize as in training. Frozen norms keep their statistics.
 
     >>> from resnetlib import cifar_plain20
     >>> from resnetlib.analysis import branch_ratio
@@ -149,7 +149,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     """
     net = unwrapped(net)
     inputs = gather_inputs(net, batches)
-    with in_use(net, alone=True):
+    with in_use(net, exclusive=True):
         estimates = _estimate_statistics(net, inputs)
         before = {buffer: buffer.clone() for buffer in estimates}
         try:
@@ -310,7 +310,7 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
     chains: list[list[str]] = []
     last = "", images, images
 
-    def enter(name: str, x: Tensor) -> None:
+    def on_input(name: str, x: Tensor) -> None:
         before, y, copy = last
         block = blocks[name]
         follows = x is y and torch.equal(x, copy) and _parent(name) == _parent(before)
@@ -320,11 +320,11 @@ def _run_chains(net: nn.Module, images: Tensor) -> list[list[str]]:
         else:
             chains.append([name])
 
-    def leave(name: str, y: Tensor) -> None:
+    def on_output(name: str, y: Tensor) -> None:
         nonlocal last
         last = name, y, y.clone()  # to detect later writes to y
 
-    with preserve_state(net), torch.no_grad(), hook_inputs(blocks, enter), hook_outputs(blocks, leave):
+    with preserve_state(net), torch.no_grad(), hook_inputs(blocks, on_input), hook_outputs(blocks, on_output):
         run(net, images)
     if not chains:
         raise InputError(f"none of the blocks of {type(net).__name__} runs: {', '.join(blocks)}")

@@ -2,25 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import comb
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from resnetlib.analysis import style
+from resnetlib.analysis import network, style
 from resnetlib.analysis.batches import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
-from resnetlib.analysis.network import (
-    blocks_in,
-    chains_of,
-    enable_gradients,
-    hook_joins,
-    in_order,
-    preserve_state,
-    summed_loss,
-    unwrapped,
-)
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
@@ -35,43 +24,35 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
     >>> round(share_of_paths(54, 5, 17), 5)  # "0.45 % of all paths", arXiv 1605.06431, sec. 4.3
     0.00454
     """
-    forks = check_count("forks", forks, least=0)
+    forks = check_count("forks", forks, minimum=0)
     if forks > _MAX_FORKS:
         raise InputError(f"forks must be at most {_MAX_FORKS:,}, got {forks:,}")
     if as_integer(first) is None or as_integer(last) is None:
         raise InputError(f"first and last must be integers, got {first!r} and {last!r}")
     paths: int = sum(comb(forks, k) for k in range(max(first, 0), min(last, forks) + 1))
-    return float(Fraction(paths, 2**forks))
+    return paths / (1 << forks)
 
 
 def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Tensor:
-    """Compute the gradient of each image's loss with respect to the image, through a single path.
+    """Compute the gradient of each image's loss with respect to the image, `(N, C, H, W)`, through a single path.
 
-    If the blocks run one after the other, the gradients through all 2^n paths sum to the whole gradient.
-
-    Args:
-        net: network with blocks.
-        batch: images and labels.
-        through: names of the blocks whose branch the path takes; it takes the skips of the others. Blocks without a skip are on
-            every path.
-
-    Returns:
-        The gradients, `(N, C, H, W)`.
+    The path takes the branches of the blocks named in `through`, and the skips of the others; blocks without a skip are on every
+    path. If the blocks run one after the other, the gradients through all 2^n paths sum to the whole gradient.
 
     Source:
         arXiv 1605.06431, sec. 3.1 and 4.3.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     names = as_tuple(through)
     if names is None or not all(isinstance(name, str) for name in names):
         raise InputError(f"through must be a list of block names, got {through!r}")
     data = gather(net, batch)
     if len(data) > 1:
         raise InputError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
-    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     if unknown := set(names) - blocks.keys():
         raise InputError(f"through must name blocks of the network, some of {list(blocks)}, got {sorted(unknown)}")
-    with enable_gradients(net), preserve_state(net):
+    with network.enable_gradients(net), network.preserve_state(net):
         skips = {name: torch.tensor(name not in names, device=data[0][0].device) for name in _forks(blocks)}
         return next(_path_gradients(net, blocks, data[0], [skips]))
 
@@ -193,16 +174,16 @@ def path_gradients(
         >>> found.forks, found.mean_length_of_all, found.norm.shape
         (9, 4.5, torch.Size([10]))
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches)
-    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     forks = _forks(blocks)
     plain = len(blocks) - len(forks)  # on every path
     lengths = check_integers("lengths", range(plain, len(blocks) + 1) if lengths is None else lengths, plain, len(blocks))
     sources = generators(seed, draws if forks else 1)
     norms: list[list[Tensor]] = [[] for _ in lengths]
     total = len(data) * len(lengths) * len(sources)
-    with enable_gradients(net), preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
+    with network.enable_gradients(net), network.preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
         for x, y in data:
             # each draw ranks the forks; a path of length k takes the branches with the lowest ranks
             ranks = [torch.rand(len(x), len(forks), generator=source).argsort(1).to(x.device) for source in sources]
@@ -247,8 +228,8 @@ def _path_gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, path
         parameter.requires_grad_(False)
     x, y = batch
     x = x.detach().requires_grad_()
-    with hook_joins({name: blocks[name] for name in _forks(blocks)}, fork), in_order(net, blocks):
-        loss = summed_loss(net, x, y)
+    with network.hook_joins({name: blocks[name] for name in _forks(blocks)}, fork), network.in_order(net, blocks):
+        loss = network.summed_loss(net, x, y)
     for path in paths:
         takes_skip.update(path)
         yield torch.autograd.grad(loss, x, retain_graph=True)[0]

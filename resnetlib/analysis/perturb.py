@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import chain, combinations, product
 from typing import Any, Literal
 
@@ -13,21 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-from resnetlib.analysis import style
+from resnetlib.analysis import network, style
 from resnetlib.analysis.batches import Batch, Batches, check_integers, check_numbers, count_images, gather, generators, normal_like
-from resnetlib.analysis.network import (
-    blocks_in,
-    chains_of,
-    check_logits,
-    hook_joins,
-    hook_outputs,
-    loss_of,
-    predictions,
-    preserve_state,
-    run,
-    running_blocks,
-    unwrapped,
-)
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
@@ -177,9 +164,9 @@ def evaluate_under(
 ) -> Perturbation:
     """Evaluate a network unchanged, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs."""
     images = count_images(data)
-    with preserve_state(net), torch.inference_mode():
-        clean = [check_logits(run(net, x), y) for x, y in data]
-        predicted = [predictions(logits) for logits in clean]
+    with network.preserve_state(net), torch.inference_mode():
+        clean = [network.check_logits(network.run(net, x), y) for x, y in data]
+        predicted = [network.predictions(logits) for logits in clean]
         scores = [score(logits, y, before) for logits, (_, y), before in zip(clean, data, predicted, strict=True)]
         clean_wrong, _, clean_loss = torch.stack(scores).sum(0).tolist()
         if not math.isfinite(clean_loss):
@@ -203,8 +190,8 @@ def evaluate_under(
 
 def score(logits: Tensor, labels: Tensor, clean: Tensor) -> Tensor:
     """Count errors and changed predictions, and sum the loss: `(3,)` in float64."""
-    predicted = predictions(logits)
-    counts = (predicted != labels).sum(), (predicted != clean).sum(), loss_of(logits, labels)
+    predicted = network.predictions(logits)
+    counts = (predicted != labels).sum(), (predicted != clean).sum(), network.loss_of(logits, labels)
     return torch.stack([count.double() for count in counts])
 
 
@@ -215,7 +202,7 @@ def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iter
     for i, part in enumerate(parts):
         inside = [names.pop(module) for module in (part.modules() if isinstance(part, nn.Module) else ()) if module in names]
         for number, name in inside:
-            yield number, name, partial(_run_parts, parts[i:], x)
+            yield number, name, partial(reduce, lambda x, part: part(x), parts[i:], x)
         if names:
             x = part(x)
 
@@ -228,12 +215,6 @@ def _parts_of(net: nn.Module) -> list[Callable[[Tensor], Tensor]]:
         if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE_FORWARD:
             return [*(part for module in net.path() for part in _parts_of(module)), net.forward_head]
     return [net]
-
-
-def _run_parts(parts: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
-    for part in parts:
-        x = part(x)
-    return x
 
 
 # Deleted and scaled blocks
@@ -254,9 +235,9 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     Source:
         arXiv 1605.06431, sec. 4.1: deleting one block hardly hurts a residual network, and brings VGG to chance.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0])
+    blocks = network.running_blocks(net, data[0][0])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
@@ -299,9 +280,9 @@ def lesion_many(
     """
     if which not in ("all", "same shape"):
         raise InputError(f"which must be 'all' or 'same shape', got {which!r}")
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0])
+    blocks = network.running_blocks(net, data[0][0])
     names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
     if not names:
         raise InputError(f"no block keeps the shape of its input, so which='same shape' selects none of {', '.join(blocks)}")
@@ -321,23 +302,16 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     """Compute y = skip + factor * F(x) in one block at a time, then in all at once, and count the predictions that change.
 
     A network that can mimic a shallower one changes little on the way from 1 to 0, where the block is deleted (see `lesion`). In a
-    plain block, which has no skip, the factor scales the difference between its branch and its output when deleted.
-
-    Args:
-        net: network with blocks.
-        batches: images and labels.
-        factors: factors of the branch.
-
-    Returns:
-        Changed predictions and errors, `(blocks, factors)`, and of all blocks at once, `(factors,)`.
+    plain block, which has no skip, the factor scales the difference between its branch and its output when deleted. The shape of
+    the results is `(blocks, factors)`, and `(factors,)` for all blocks at once.
 
     Source:
         Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     factors = check_numbers("factors", factors)
     data = gather(net, batches)
-    blocks = running_blocks(net, data[0][0])
+    blocks = network.running_blocks(net, data[0][0])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
@@ -372,7 +346,7 @@ def _scaled(blocks: dict[str, Block], names: Iterable[str], factor: float) -> Ab
             raise InputError(f"block {name} has no skip, and shortcut A cannot replace it from {shapes}")
         return skip, rest if factor == 0 else rest + factor * (branch - rest)
 
-    return hook_joins({name: blocks[name] for name in names}, scale)
+    return network.hook_joins({name: blocks[name] for name in names}, scale)
 
 
 def _changes_shape(block: Block) -> bool:
@@ -412,8 +386,8 @@ def input_noise(
     Returns:
         Errors, `(sigmas, draws)`.
     """
-    net = unwrapped(net)
-    data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, least=0)
+    net = network.unwrapped(net)
+    data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, minimum=0)
     sources = generators(seed, draws)
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -446,8 +420,8 @@ def weight_noise(
     Source:
         arXiv 1712.09913, sec. 3, scales noise by filter, but leaves out biases and norms.
     """
-    net = unwrapped(net)
-    data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
+    net = network.unwrapped(net)
+    data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
     parameters = dict(net.named_parameters())
     if not parameters:
         raise InputError(f"{type(net).__name__} has no parameters to add noise to")
@@ -489,9 +463,9 @@ def branch_noise(
     Returns:
         Errors, `(blocks, ratios, draws)`.
     """
-    net = unwrapped(net)
-    data, ratios = gather(net, batches), check_numbers("ratios", ratios, least=0)
-    blocks = running_blocks(net, data[0][0])
+    net = network.unwrapped(net)
+    data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
+    blocks = network.running_blocks(net, data[0][0])
     sources = {name: generators(seed, draws) for name in blocks}
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -501,7 +475,7 @@ def branch_noise(
                     state = source.get_state()
                     for i, ratio in enumerate(ratios):
                         source.set_state(state)  # the same noise for every ratio
-                        with hook_joins({name: blocks[name]}, partial(_add_noise, ratio=ratio, source=source)):
+                        with network.hook_joins({name: blocks[name]}, partial(_add_noise, ratio=ratio, source=source)):
                             logits = rest()
                         yield (number, i, j), batch, logits
 
@@ -558,9 +532,9 @@ def reorder(
         >>> result.groups[:2]
         (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'))
     """
-    net = unwrapped(net)
+    net = network.unwrapped(net)
     data = gather(net, batches)
-    blocks = blocks_in(net, chains_of(net, data[0][0]))
+    blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
     names, sources = list(blocks), generators(seed, draws)
     groups = _exchangeable(net, blocks, data[0][0])
@@ -590,7 +564,11 @@ def reorder(
 def _exchangeable(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> tuple[tuple[str, ...], ...]:
     """Return the groups of blocks that can be swapped."""
     shapes: dict[str, torch.Size] = {}
-    with preserve_state(net), torch.inference_mode(), hook_outputs(blocks, lambda name, y: shapes.update({name: y.shape})):
+    with (
+        network.preserve_state(net),
+        torch.inference_mode(),
+        network.hook_outputs(blocks, lambda name, y: shapes.update({name: y.shape})),
+    ):
         net(x)
     alike: dict[Any, list[str]] = {}
     for name, block in blocks.items():

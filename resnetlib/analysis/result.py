@@ -1,6 +1,5 @@
 """Results of analyses: frozen dataclasses that can be saved, loaded and plotted."""
 
-import io
 import json
 import math
 from abc import ABC, abstractmethod
@@ -8,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from resnetlib.analysis.style import style_of
-from resnetlib.disk import read_file, write_atomically
+from resnetlib.disk import read_file, write_atomically, write_figure
 from resnetlib.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
@@ -94,8 +93,6 @@ def _is_instance(value: object, hint: Any) -> bool:
     """Return whether a value has a field's type, apart from its items; an int is also a float, and a bool is neither."""
     if get_origin(hint) in (Union, UnionType):
         return any(_is_instance(value, each) for each in get_args(hint))
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
     if hint in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)
@@ -128,9 +125,7 @@ def draw(result: AnalysisResult, path: str | Path) -> None:
     """Plot a result to a PNG file."""
     if not isinstance(result, AnalysisResult):
         raise InputTypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
-    content = io.BytesIO()
-    result.plot().get_figure(root=True).savefig(content, format="png", dpi=110)  # type: ignore[union-attr]
-    write_atomically(Path(path), content.getvalue())
+    write_figure(Path(path), result.plot().get_figure(root=True))
 
 
 def new_axes(ax: Axes | None, *, width: float = 6.0, height: float = 4.0) -> Axes:

@@ -90,7 +90,7 @@ def gradient_autocorrelation(
     """
     net = unwrapped(net)
     points, lags = _check_lags(points, lags)
-    batch_size = check_count("batch_size", batch_size, least=1)
+    batch_size = check_count("batch_size", batch_size, minimum=1)
     check_classifier(net)
     images = [image for x in gather_inputs(net, batches) for image in x]
     if len(images) % 2:
@@ -194,7 +194,7 @@ def toy_autocorrelation(
     points, lags = _check_lags(points, lags)
     depths = check_integers("depths", depths, 1, different=False)
     betas = check_numbers("betas", betas, fewest=0)
-    width, inits = check_count("width", width, least=1), check_count("inits", inits, least=1)
+    width, inits = check_count("width", width, minimum=1), check_count("inits", inits, minimum=1)
     generator = seeded_generator(seed)
     kinds = (None, *betas)
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
@@ -255,7 +255,7 @@ def _white_and_brown(noise: Tensor, lags: int) -> Tensor:
 
 
 def _check_lags(points: int, lags: int) -> tuple[int, int]:
-    points, lags = check_count("points", points, least=2), check_count("lags", lags, least=1)
+    points, lags = check_count("points", points, minimum=2), check_count("lags", lags, minimum=1)
     if lags >= points:
         raise InputError(f"lags must be below the number of points, {points}, got {lags}")
     return points, lags

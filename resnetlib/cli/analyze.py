@@ -102,9 +102,9 @@ def residual_decomposition(net: Backbone, batches: Batches, precision: str) -> R
     found = analysis.residual_decomposition(net, batches)
     for i, (first, last) in enumerate(found.chains):
         click.echo(
-            f"{found.blocks[first]} to {found.blocks[last - 1]}: deviates by {found.deviation[i]:.1e} of the largest |x_L|, with "
-            f"relus as terms by {found.deviation_with_out[i]:.1e}; shares of x_L: x_l {found.share_of_skip[i]:.2f}, blocks "
-            f"{found.share[first:last].sum():.2f}, relus {found.share_of_out[i]:.2f}"
+            f"{found.blocks[first]} to {found.blocks[last - 1]}: the sum differs from x_L by {found.deviation[i]:.1e} of its "
+            f"largest value, or by {found.deviation_with_out[i]:.1e} if the ReLUs' changes count as terms; shares of x_L: "
+            f"x_l {found.share_of_skip[i]:.2f}, blocks {found.share[first:last].sum():.2f}, relus {found.share_of_out[i]:.2f}"
         )
     yield "residual_decomposition", found
 
@@ -123,7 +123,7 @@ def gradients(net: Backbone, batches: Batches, precision: str) -> Results:
     for i, (first, last) in enumerate(terms.chains):
         click.echo(
             f"{terms.blocks[first]} to {terms.blocks[last - 1]}: {terms.survival[first]:.2f} of ||dE/dx_L|| arrives through skips "
-            f"alone; both terms are autograd's gradient but for {terms.deviation[i]:.1e}"
+            f"alone; the sum of both terms differs from autograd's gradient by {terms.deviation[i]:.1e}"
         )
     yield "gradient_decomposition", terms
 
@@ -276,22 +276,17 @@ def landscape(
     compiled: bool,
     h5: bool,
 ) -> Results:
-    """Compute the loss of NAME on a plane through its weights, along filter-normalised random directions.
+    """Compute the loss of NAME on a plane through its weights, along filter-normalized random directions.
 
     The same command again resumes where it was stopped; torchrun shares the points among processes. For a plane it draws
     contours and a 3-D surface, and with plotly (resnetlib[landscape]) it writes an interactive page.
     """
     if h5 and not find_spec("h5py"):
         raise InputError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
-    try:
-        surface = analysis.landscape(
-            net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,
-            compile=compiled, out=out / "landscape.json",
-        )  # fmt: skip
-    except RuntimeError as error:
-        if not compiled:
-            raise
-        raise click.ClickException(str(error)) from error
+    surface = analysis.landscape(
+        net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,
+        compile=compiled, out=out / "landscape.json",
+    )  # fmt: skip
     click.echo(
         f"loss {surface.loss_at_centre:.4f} and accuracy {surface.accuracy_at_centre:.2f} % at the weights; "
         f"on the {'line' if dimensions == 1 else 'plane'} from {surface.loss.min():.4f} to {surface.loss.max():.4g}"

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from resnetlib import __version__
 from resnetlib.cli.options import NEW_FILE
 from resnetlib.config import Spec, spec_from_dict
+from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import is_onnx, read_onnx
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
 from resnetlib.disk import write_atomically
@@ -32,16 +33,16 @@ from resnetlib.images import count_cores
 from resnetlib.text import printable
 
 _SHORTEST = 0.02  # seconds of a measurement; a network that takes less runs several times
-_ANSWER = "from resnetlib.cli.bench import answer; answer()"
+_COLD_START = "from resnetlib.cli.bench import run_cold_start; run_cold_start()"
 
 Run = Callable[[], object]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Contestant:
+class Candidate:
     """A network and its runtime."""
 
-    network: str  # contestants with one name are compared
+    network: str  # candidates with one name are compared
     by: str  # "torchvision", "eager", "optimize", or a runtime of .onnx files
     source: str  # the name of a network or of weights, or the path of an .onnx file
     shape: tuple[int, int, int]  # channels, height and width of the images
@@ -92,13 +93,13 @@ def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, o
     """
     batches = read_batches(batch)
     threads = threads or count_cores()
-    contestants = find_contestants(what)
-    with tqdm(total=len(contestants) * (1 + rounds * len(batches)), disable=None, unit="run") as progress:
-        starts = [first_answer(each, threads, max(batches), progress) for each in contestants]
-        seconds = time_in_turns(contestants, batches, rounds, threads, progress)
+    candidates = find_candidates(what)
+    with tqdm(total=len(candidates) * (1 + rounds * len(batches)), disable=None, unit="run") as progress:
+        starts = [measure_cold_start(each, threads, max(batches), progress) for each in candidates]
+        seconds = time_in_turns(candidates, batches, rounds, threads, progress)
     rows = []
-    twins = {each.network: i for i, each in enumerate(contestants) if each.by == "torchvision"}
-    for i, (each, (start, peak)) in enumerate(zip(contestants, starts, strict=True)):
+    twins = {each.network: i for i, each in enumerate(candidates) if each.by == "torchvision"}
+    for i, (each, (start, peak)) in enumerate(zip(candidates, starts, strict=True)):
         twin = twins.get(each.network)
         speeds = {}
         for size in batches:
@@ -131,16 +132,16 @@ def read_batches(text: str) -> list[int]:
     return sizes
 
 
-def find_contestants(what: Sequence[str]) -> list[Contestant]:
-    """Return the contestants for these names and files, each once, and one of torchvision for each network."""
-    found: dict[object, Contestant] = {}
+def find_candidates(what: Sequence[str]) -> list[Candidate]:
+    """Return the candidates for these names and files, each once, and one of torchvision for each network."""
+    found: dict[object, Candidate] = {}
     for name in what:
         for each in _exported(name) if is_onnx(name) else _eager(name):
             found.setdefault(("torchvision", each.network) if each.by == "torchvision" else each, each)
     return [*found.values()]
 
 
-def _exported(path: str) -> Iterator[Contestant]:
+def _exported(path: str) -> Iterator[Candidate]:
     file = read_onnx(path)
     channels, *sides = file.input_shape
     usual = file.preprocessing.size if file.preprocessing else 224
@@ -148,41 +149,41 @@ def _exported(path: str) -> Iterator[Contestant]:
     shape = (channels, height, width)
     network = file.metadata["name"] if file.metadata else Path(path).stem
     if file.metadata:
-        yield from _twin(network, spec_from_dict(file.metadata["spec"]), shape)
+        yield from _torchvision_twin(network, spec_from_dict(file.metadata["spec"]), shape)
     choose_runtime()
     for runtime in get_args(Runtime):
         if find_spec(runtime) is not None:
-            yield Contestant(network=network, by=runtime, source=path, shape=shape)
+            yield Candidate(network=network, by=runtime, source=path, shape=shape)
 
 
-def _eager(name: str) -> Iterator[Contestant]:
+def _eager(name: str) -> Iterator[Candidate]:
     from resnetlib.zoo import create_model, list_models
 
     net = create_model(name, device="meta") if name in list_models() else create_model(name)
     cfg = net.pretrained_cfg
-    size = net.preprocess.size if net.preprocess else {"imagenet": 224, "cifar": 32}[net.spec.stem]
-    shape = (net.preprocess.channels if net.preprocess else 3, size, size)
+    steps = net.preprocess or DEFAULT_PREPROCESSING[net.spec.stem]
+    shape = (steps.channels, steps.size, steps.size)
     network = cfg.name or Path(name).name
-    yield from _twin(network, net.spec, shape)
-    yield Contestant(network=network, by="eager", source=name, shape=shape)
-    yield Contestant(network=network, by="optimize", source=name, shape=shape)
+    yield from _torchvision_twin(network, net.spec, shape)
+    yield Candidate(network=network, by="eager", source=name, shape=shape)
+    yield Candidate(network=network, by="optimize", source=name, shape=shape)
 
 
-def _twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Contestant]:
+def _torchvision_twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Candidate]:
     """Yield torchvision's network, if it has the same."""
     from torchvision.models import list_models
 
     from resnetlib.models import spec_of
 
     if network in list_models() and spec_of(network) == spec and shape[0] == 3:
-        yield Contestant(network=network, by="torchvision", source=network, shape=shape)
+        yield Candidate(network=network, by="torchvision", source=network, shape=shape)
 
 
 def time_in_turns(
-    contestants: Sequence[Contestant], batches: Sequence[int], rounds: int, threads: int, progress: Any
+    candidates: Sequence[Candidate], batches: Sequence[int], rounds: int, threads: int, progress: Any
 ) -> dict[int, list[list[float]]]:
-    """Return the seconds for a batch: by its size, a list for each contestant with one entry per round."""
-    prepared = [each.prepare(threads) for each in contestants]
+    """Return the seconds for a batch: by its size, a list for each candidate with one entry per round."""
+    prepared = [each.prepare(threads) for each in candidates]
     seconds: dict[int, list[list[float]]] = {}
     for size in batches:
         runs = [prepare(size) for prepare in prepared]
@@ -193,17 +194,17 @@ def time_in_turns(
         seconds[size] = [[] for _ in runs]
         for _ in range(rounds):
             for i, (run, times) in enumerate(zip(runs, repeats, strict=True)):
-                progress.set_description(f"{contestants[i].network}, {contestants[i].by}, batch {size}")
+                progress.set_description(f"{candidates[i].network}, {candidates[i].by}, batch {size}")
                 seconds[size][i].append(timeit(run, number=times) / times)
                 progress.update()
     return seconds
 
 
-def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
+def measure_cold_start(candidate: Candidate, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
     """Return the seconds until a new process has classified an image, and its peak memory after a large batch, in MiB."""
-    progress.set_description(f"{contestant.network}, {contestant.by}, cold start")
+    progress.set_description(f"{candidate.network}, {candidate.by}, cold start")
     start = time.perf_counter()
-    command = [sys.executable, "-P", "-c", _ANSWER, json.dumps([asdict(contestant), threads, batch])]
+    command = [sys.executable, "-P", "-c", _COLD_START, json.dumps([asdict(candidate), threads, batch])]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     with (
@@ -216,15 +217,15 @@ def first_answer(contestant: Contestant, threads: int, batch: int, progress: Any
         if not answered or not peak:
             errors.seek(0)
             last = errors.read().strip().splitlines()[-1:] or [f"exit status {process.wait()}"]
-            raise InputError(f"{contestant.by} cannot run {contestant.source}: {printable(last[0], 500)}")
+            raise InputError(f"{candidate.by} cannot run {candidate.source}: {printable(last[0], 500)}")
     progress.update()
     return seconds, float(peak) or None
 
 
-def answer() -> None:
+def run_cold_start() -> None:
     """Classify an image, and print a line; classify a batch, and print this process's peak memory in MiB."""
     fields, threads, batch = json.loads(sys.argv[1])
-    prepare = Contestant(**fields).prepare(threads)
+    prepare = Candidate(**fields).prepare(threads)
     prepare(1)()
     print("answered", flush=True)
     prepare(batch)()

@@ -21,7 +21,7 @@ def demo(sheet: Path) -> None:
     captions = []
     for name, [guess] in zip(names, classify(net, images, top=1), strict=True):
         truth = name.removesuffix(".png").split("_")[-1]
-        mark = "" if guess.name == truth else f"   (it is: {truth})"
+        mark = "" if guess.name == truth else f"   (actually {truth})"
         click.echo(f"{name:24} {guess.name:10} {guess.probability:7.2%}{mark}")
         captions.append(f"{guess.name} {guess.probability:.0%}")
     draw_sheet(images, captions, sheet)

@@ -30,27 +30,26 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     common = _common_arguments(context)
     trainings = _combinations(context, axes)
     out.mkdir(parents=True, exist_ok=True)
-    waiting, status = list(trainings), dict[str, int]()
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    done = 0
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # reaches `finally`, and ends the trainings
     try:
         with tqdm(total=len(trainings), unit="training", disable=None) as bar:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    name = waiting.pop(0)
-                    running[name] = _start([*common, *trainings[name]], out / name, jobs)
+            while done < len(trainings):
+                for name in list(trainings)[len(processes) : done + jobs]:
+                    processes[name] = _start([*common, *trainings[name]], out / name, jobs)
                 time.sleep(_POLL_SECONDS)
-                for name in [name for name, process in running.items() if process.poll() is not None]:
-                    status[name] = running.pop(name).returncode
-                    bar.update()
+                running = [name for name, process in processes.items() if process.poll() is None]
+                bar.update(len(processes) - len(running) - done)
+                done = len(processes) - len(running)
                 bar.set_postfix_str(", ".join(f"{name} {_progress(out / name)}" for name in running))
     finally:
-        for process in running.values():
+        for process in processes.values():
             process.terminate()
-        for process in running.values():
+        for process in processes.values():
             process.wait()
         signal.signal(signal.SIGTERM, before)
-    results = {name: _result_of(out / name, status[name]) for name in trainings}
+    results = {name: _result_of(out / name, processes[name].returncode) for name in trainings}
     table = {name: result if isinstance(result, str) else asdict(result) for name, result in results.items()}
     write_atomically(out / "grid.json", (json.dumps(table, indent=2) + "\n").encode())
     width = max(map(len, results))

@@ -7,6 +7,7 @@ import click
 
 from resnetlib.analysis import Cost, measure_cost
 from resnetlib.cli.options import echo_table
+from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import OnnxFile, is_onnx, read_onnx
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
@@ -46,7 +47,7 @@ def info(name: str, weights: str | None, size: int | None) -> None:
         net = create_model(name)
         weights = net.pretrained_cfg.tag
     spec = net.spec
-    size = size or (224 if spec.stem == "imagenet" else 32)
+    size = size or DEFAULT_PREPROCESSING[spec.stem].size
     cost = measure_cost(net, size)
     click.echo(f"{printable(name)}: a {type(net).__name__} for images of at least {net.smallest_input} x {net.smallest_input}")
     for field in dataclasses.fields(spec):

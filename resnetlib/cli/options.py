@@ -103,7 +103,7 @@ def open_exported(name: str, runtime: Any, **network: Any) -> OnnxModel | None:
     """Open an .onnx file, or return None for a network; raise ValueError for options of the other kind."""
     if not is_onnx(name):
         if runtime is not None:
-            raise InputError(f"--runtime {runtime} is for .onnx files, and {name} is none: export it first, or leave out --runtime")
+            raise InputError(f"--runtime {runtime} is for .onnx files, not for {name}: export it first, or leave out --runtime")
         return None
     if given := [f"--{option}" for option, value in network.items() if value is not None]:
         raise InputError(

@@ -60,13 +60,13 @@ def predict(
     classify = _classifier(name, runtime, network, many=len(paths) > _IMAGES)
     rows: list[tuple[Path, list[Prediction]]] = []
     pictures: list[Image.Image] = []
-    passed_over: list[str] = []
+    skipped: list[str] = []
     with tqdm(paths, unit="image", disable=None) as progress:
-        for opened in _chunks(_open(progress, passed_over, workers, exif)):
+        for opened in _chunks(_open(progress, skipped, workers, exif)):
             rows += zip((path for path, _ in opened), classify([image for _, image in opened], top=top), strict=True)
             pictures += [thumbnail(image) for _, image in opened] if sheet else []
     if not rows:
-        raise InputError(f"there is no image that can be read: {'; '.join(passed_over[:3])}")
+        raise InputError(f"none of the images can be read: {'; '.join(skipped[:3])}")
     if out is None:
         for path, ranked in rows:
             click.echo(printable(path, _MAX_PATH))
@@ -78,9 +78,9 @@ def predict(
     if sheet:
         draw_sheet(pictures, [f"{ranked[0].name} {ranked[0].probability:.0%}" for _, ranked in rows], sheet)
         click.echo(f"wrote {printable(sheet)}")
-    if passed_over:
-        some = "; ".join(printable(why, _MAX_PATH) for why in passed_over[:3])
-        click.echo(f"{len(passed_over):,} passed over: {some}{' ...' if len(passed_over) > 3 else ''}", err=True)
+    if skipped:
+        some = "; ".join(printable(why, _MAX_PATH) for why in skipped[:3])
+        click.echo(f"skipped {len(skipped):,}: {some}{' ...' if len(skipped) > 3 else ''}", err=True)
 
 
 def _classifier(name: str, runtime: str | None, network: Mapping[str, Any], *, many: bool) -> Callable[..., Any]:
@@ -106,7 +106,7 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
             try:
                 inside = sorted(each for each in _match(text) if not each.is_dir())
             except ValueError as error:
-                raise InputError(f"{text} is no pattern of paths: {error}") from error
+                raise InputError(f"{text} is not a valid pattern: {error}") from error
         else:
             found.append((path, True))
             continue
@@ -129,7 +129,7 @@ def _match(pattern: str) -> Iterator[Path]:
 
 
 def _open(
-    paths: Iterable[tuple[Path, bool]], passed_over: list[str], workers: int | None, exif: bool
+    paths: Iterable[tuple[Path, bool]], skipped: list[str], workers: int | None, exif: bool
 ) -> Iterator[tuple[Path, Image.Image]]:
     def read(entry: tuple[Path, bool]) -> tuple[Path, Image.Image | str]:
         path, named = entry
@@ -142,7 +142,7 @@ def _open(
 
     for path, image in read_ahead(read, paths, workers):
         if isinstance(image, str):
-            passed_over.append(image)
+            skipped.append(image)
         else:
             yield path, image
 

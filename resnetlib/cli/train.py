@@ -106,7 +106,7 @@ def train(
     in_recipe, in_spec = ([field.name for field in fields(kind)] for kind in (Recipe, spec))
     if unknown := sorted(set(values).difference(in_recipe, in_spec)):
         accepted = f"the recipe has {', '.join(in_recipe)}; the spec has {', '.join(in_spec)}"
-        raise InputError(f"no recipe and no spec has {', '.join(unknown)}; {accepted}")
+        raise InputError(f"neither the recipe nor the spec has {', '.join(unknown)}; {accepted}")
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in in_spec})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in in_spec})
     check_out(out, *([] if is_cifar10(data) else [data]))

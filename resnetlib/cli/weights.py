@@ -128,7 +128,7 @@ def cache() -> None:
                 size = path.stat().st_size
                 total += size
                 click.echo(f"{size:14,}  {name}  {path}")
-    click.echo(f"{total:14,}  bytes in all")
+    click.echo(f"{total:14,}  bytes in total")
 
 
 def _matching(patterns: Iterable[str]) -> list[str]:
@@ -190,7 +190,7 @@ def _check_weights(cfg: PretrainedConfig) -> str:
     """Check the hash of weights, the names and shapes of tensors, and the number of parameters."""
     place = _place(cfg)
     if not place:
-        raise MissingFileError(f"not here: `resnetlib weights fetch {cfg.full_name}` downloads it")
+        raise MissingFileError(f"not on this computer: download it with `resnetlib weights fetch {cfg.full_name}`")
     if place == "package":
         nets = [(create_model(cfg.full_name), "in the package")]
     else:

@@ -2,7 +2,7 @@
 
 from resnetlib.config.preprocess import MEAN_STD, METADATA, Normalization, Preprocessing, prepare_image
 from resnetlib.config.pretrained import (
-    MOST_STAGES,
+    MAX_STAGES,
     EmbeddedFile,
     HubFile,
     PretrainedConfig,
@@ -28,9 +28,9 @@ from resnetlib.config.spec import (
 )
 
 __all__ = [
+    "MAX_STAGES",
     "MEAN_STD",
     "METADATA",
-    "MOST_STAGES",
     "BlockKind",
     "DenseNetSpec",
     "EmbeddedFile",

@@ -25,7 +25,7 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 }
 """Mean and standard deviation of R, G, B, for pixels in [0, 1]."""
 
-LARGEST = 4096
+MAX_IMAGE_SIZE = 4096
 """The largest `resize`, in pixels: a larger one in a config file could exhaust the memory."""
 
 METADATA = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
@@ -100,9 +100,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
-        if not sizes_fit or not 1 <= self.size <= self.resize <= LARGEST:
+        if not sizes_fit or not 1 <= self.size <= self.resize <= MAX_IMAGE_SIZE:
             raise InputError(
-                f"resize and size must be ints, and 1 <= size <= resize <= {LARGEST:,}, got resize={self.resize!r}, "
+                f"resize and size must be ints, and 1 <= size <= resize <= {MAX_IMAGE_SIZE:,}, got resize={self.resize!r}, "
                 f"size={self.size!r}"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):

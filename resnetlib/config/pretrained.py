@@ -15,10 +15,10 @@ _HEX = re.compile(r"[0-9a-f]{8,64}")
 _REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 """The hub's rules for names of repositories: `org/name`, 96 characters at most."""
 
-LONGEST_NAME = 200
-MOST_STAGES = 32
+MAX_NAME_LENGTH = 200
+MAX_STAGES = 32
 
-USUAL: Mapping[Stem, Preprocessing] = {
+DEFAULT_PREPROCESSING: Mapping[Stem, Preprocessing] = {
     "imagenet": Preprocessing(
         resize=256, size=224, mean=MEAN_STD["imagenet"][0], std=MEAN_STD["imagenet"][1], interpolation="bicubic"
     ),
@@ -154,12 +154,12 @@ class PretrainedConfig(Mapping[str, Any]):
     def __post_init__(self) -> None:
         if not isinstance(self.spec, Spec):
             raise InputError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(self.spec).__name__}")
-        if len(self.spec.depths) > MOST_STAGES:
-            raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(self.spec.depths):,}")
+        if len(self.spec.depths) > MAX_STAGES:
+            raise InputError(f"a network has at most {MAX_STAGES} stages, got {len(self.spec.depths):,}")
         if self.preprocess is not None and not isinstance(self.preprocess, Preprocessing):
             raise InputError(f"preprocess must be a Preprocessing or None, got {type(self.preprocess).__name__}")
-        short = f"a str of at most {LONGEST_NAME} printable characters"  # they appear in messages
-        self._check("name tag", short, lambda v: isinstance(v, str) and v.isprintable() and len(v) <= LONGEST_NAME)
+        short = f"a str of at most {MAX_NAME_LENGTH} printable characters"  # they appear in messages
+        self._check("name tag", short, lambda v: isinstance(v, str) and v.isprintable() and len(v) <= MAX_NAME_LENGTH)
         self._check("evaluated_on recipe license origin", "a str", lambda v: isinstance(v, str))
         self._check("classes class_ids", "a tuple of strs or None", lambda v: v is None or _is_tuple_of(str, v))
         self._check("params", "an int above 0 or None", lambda v: v is None or (isinstance(v, int) and v > 0))
@@ -191,7 +191,7 @@ class PretrainedConfig(Mapping[str, Any]):
         >>> cfg["input_size"], cfg["crop_pct"], cfg["classifier"]
         ((3, 32, 32), 1.0, 'fc')
         """
-        steps = self.preprocess or USUAL[self.spec.stem]
+        steps = self.preprocess or DEFAULT_PREPROCESSING[self.spec.stem]
         stride = (4 if self.spec.stem == "imagenet" else 1) * 2 ** (len(self.spec.depths) - 1)
         dense = self.spec.family == "densenet"
         return {

@@ -16,13 +16,13 @@ NUM_CLASSES: Mapping[Stem, int] = {"imagenet": 1000, "cifar": 10}
 Norm = Literal["batch", "group", "none"]
 """none: no norm layers, but convolutions with biases."""
 
-LARGEST = 1_000_000
+MAX_WIDTH = 1_000_000
 """The largest number of channels, groups and the like; a larger one is a mistake, or malicious."""
 
-MOST_BLOCKS = 10_000
+MAX_BLOCKS = 10_000
 """The largest number of blocks of a network."""
 
-MOST_PARAMETERS = 2_000_000_000
+MAX_PARAMETERS = 2_000_000_000
 """The largest number of parameters of a layer or a network: 8 GB in float32."""
 
 BlockKind = Literal["basic", "bottleneck"]
@@ -221,9 +221,9 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 
 
 def check_parameters(what: str, count: int) -> None:
-    """Raise ValueError if something would have more than `MOST_PARAMETERS` parameters, before memory is allocated."""
-    if count > MOST_PARAMETERS:
-        raise InputError(f"{what} would have {count:,} parameters, more than {MOST_PARAMETERS:,}: make it smaller")
+    """Raise ValueError if something would have more than `MAX_PARAMETERS` parameters, before memory is allocated."""
+    if count > MAX_PARAMETERS:
+        raise InputError(f"{what} would have {count:,} parameters, more than {MAX_PARAMETERS:,}: make it smaller")
 
 
 def _check_types(spec: Any) -> None:
@@ -238,7 +238,7 @@ def _check_types(spec: Any) -> None:
         if field.type is bool and not isinstance(value, bool):
             raise InputError(f"{name} must be True or False, got {value!r}")
         if field.type in (int, tuple[int, ...]):
-            least, largest = 0 if name == "bottleneck" else 1, MOST_BLOCKS if name == "depths" else LARGEST
+            least, largest = 0 if name == "bottleneck" else 1, MAX_BLOCKS if name == "depths" else MAX_WIDTH
             kind, numbers = ("an int", (value,)) if field.type is int else ("a tuple of ints", value)
             if not isinstance(numbers, tuple) or not numbers or not all(type(n) is int and n >= least for n in numbers):
                 raise InputError(f"{name} must be {kind} of at least {least}, got {value!r}")

@@ -169,7 +169,7 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
         raise InputError(f"split must be 'train' or 'test', got {split!r}")
     found = _find(folder := local_path(folder))
     if found is None:
-        what = "has no test_batch or test_batch.bin" if folder.is_dir() else "is no folder"
+        what = "has no test_batch or test_batch.bin" if folder.is_dir() else "is not a folder"
         raise MissingFileError(
             f"{folder} {what}: give the folder cifar-10-batches-bin or cifar-10-batches-py, or the one around it"
         )
@@ -235,7 +235,7 @@ def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
         batch = pickle.loads(content, encoding="bytes")  # noqa: S301 - its checksum is the published one
         return torch.tensor(batch[b"labels"]), torch.from_numpy(batch[b"data"].copy()).reshape(-1, 3, 32, 32)
     if not content or len(content) % (1 + _PIXELS):
-        raise InputError(f"{path} is short: {len(content):,} bytes are not a whole number of records of {1 + _PIXELS:,}")
+        raise InputError(f"{path} is truncated: {len(content):,} bytes are not a whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
     if int(records[:, 0].max()) > 9:
         raise InputError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")

@@ -34,7 +34,7 @@ _SPLITS = {
 
 _MAX_NAMES = 12  # folders or classes that an error lists
 _MAX_NESTED = 8  # folders that hold nothing but one folder; a link may lead back
-_NOT_AN_IMAGE = "no images by their names"
+_NOT_AN_IMAGE = "not images, by their names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ImageFiles:
         root: the folder.
         classes: the names of the labels: the subfolders, sorted.
         samples: for each image its path from `root`, and its label.
-        passed_over: paths of skipped files, and reasons.
+        skipped: paths of skipped files, and reasons.
         digest: hash of the contents of all images; "" before `try_images`.
         stamp: hash of the names, sizes and times of the files; "" before `try_images`.
         exif: whether to turn images upright by their EXIF orientation when they are read.
@@ -54,7 +54,7 @@ class ImageFiles:
     root: Path
     classes: tuple[str, ...]
     samples: tuple[tuple[str, int], ...]
-    passed_over: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     digest: str = ""
     stamp: str = ""
     exif: bool = True
@@ -65,16 +65,16 @@ class ImageFiles:
     @property
     def check_result(self) -> dict[str, Any]:
         """The result of `try_images` as JSON values, for its next call on the same files."""
-        return {"stamp": self.stamp, "digest": self.digest, "passed_over": [list(entry) for entry in self.passed_over]}
+        return {"stamp": self.stamp, "digest": self.digest, "skipped": [list(entry) for entry in self.skipped]}
 
     @property
     def report(self) -> str:
         """The skipped files as text, with one line per reason."""
         reasons: dict[str, list[str]] = {}
-        for path, why in self.passed_over:
+        for path, why in self.skipped:
             reasons.setdefault(why.partition(":")[0], []).append(path)
         return "\n".join(
-            f"{len(paths)} passed over in {printable(self.root, 1000)}, {why}: "
+            f"skipped {len(paths)} in {printable(self.root, 1000)}, {why}: "
             f"{', '.join(map(printable, paths[:5]))}{' ...' if len(paths) > 5 else ''}"
             for why, paths in reasons.items()
         )
@@ -111,17 +111,17 @@ def find_images(root: str | Path, *, exif: bool = True) -> ImageFiles:
         raise MissingFileError(f"there is no folder {root}")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
-    passed_over: list[tuple[str, str]] = []
-    classes, visited = _classes(root, passed_over), {os.path.realpath(root)}
+    skipped: list[tuple[str, str]] = []
+    classes, visited = _classes(root, skipped), {os.path.realpath(root)}
     _check_levels(root, classes)
-    found = {name: sorted(_walk(root, name, visited, passed_over)) for name in classes}
+    found = {name: sorted(_walk(root, name, visited, skipped)) for name in classes}
     if empty := [name for name, paths in found.items() if not paths]:
         raise MissingFileError(f"{root} has no image of {', '.join(empty)}: add some ({' '.join(ENDINGS)}), or delete the folders")
     samples = tuple((path, label) for label, name in enumerate(classes) for path in found[name])
-    return ImageFiles(root, tuple(classes), samples, tuple(passed_over), exif=exif)
+    return ImageFiles(root, tuple(classes), samples, tuple(skipped), exif=exif)
 
 
-def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
+def _classes(root: Path, skipped: list[tuple[str, str]]) -> list[str]:
     """Return the names of the class folders, sorted."""
     entries = sorted(root.iterdir(), key=lambda path: path.name)
     visible = [path for path in entries if not path.name.startswith((".", "__"))]
@@ -130,9 +130,9 @@ def _classes(root: Path, passed_over: list[tuple[str, str]]) -> list[str]:
     if not classes:
         what = f"holds {len(images):,} images, but no folder for each class" if images else "has no folders of images"
         raise MissingFileError(f"{root} {what}: it must look like {root / 'cat' / 'photo.jpg'}")
-    passed_over += [(f"{path.name}/", "hidden folders") for path in entries if path not in visible and path.is_dir()]
-    passed_over += [(name, "outside the folders of classes") for name in images]
-    passed_over += [(path.name, _NOT_AN_IMAGE) for path in visible if not path.is_dir() and path.name not in images]
+    skipped += [(f"{path.name}/", "hidden folders") for path in entries if path not in visible and path.is_dir()]
+    skipped += [(name, "outside the folders of classes") for name in images]
+    skipped += [(path.name, _NOT_AN_IMAGE) for path in visible if not path.is_dir() and path.name not in images]
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
@@ -323,7 +323,7 @@ def _key(name: str) -> str:
     return re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str, str]]) -> list[str]:
+def _walk(root: Path, name: str, visited: set[str], skipped: list[tuple[str, str]]) -> list[str]:
     """Return the images of a class, in its folder and subfolders."""
 
     def fail(error: OSError) -> None:
@@ -333,7 +333,7 @@ def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str,
     for folder, inner, files in os.walk(root / name, followlinks=True, onerror=fail):
         real = os.path.realpath(folder)
         if real in visited:
-            passed_over.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders that are there already"))
+            skipped.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders that are there already"))
             inner.clear()
             continue
         visited.add(real)
@@ -343,7 +343,7 @@ def _walk(root: Path, name: str, visited: set[str], passed_over: list[tuple[str,
             if file.lower().endswith(ENDINGS) and not file.startswith("."):
                 found.append(path)
             elif not file.startswith("."):
-                passed_over.append((path, _NOT_AN_IMAGE))
+                skipped.append((path, _NOT_AN_IMAGE))
     return found
 
 
@@ -383,7 +383,7 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
         count = min(len(places) - 1, max(1, round(share * len(places))))
         held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
     training = tuple(sample for i, sample in enumerate(files.samples) if i not in held)
-    return replace(files, samples=training), replace(files, samples=tuple(files.samples[i] for i in sorted(held)), passed_over=())
+    return replace(files, samples=training), replace(files, samples=tuple(files.samples[i] for i in sorted(held)), skipped=())
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -414,7 +414,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
         processes: processes that share the work; None for only this one.
 
     Returns:
-        The readable images, with the hash of their contents, and the others in `passed_over`.
+        The readable images, with the hash of their contents, and the others in `skipped`.
 
     Raises:
         ValueError: if no image of a class can be read.
@@ -423,10 +423,10 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
     stamps = set(processes.gather(stamp) if processes else [stamp])  # on several computers, copies have different times
     for result in known:
         if stamps == {result["stamp"]}:
-            passed_over = tuple((str(path), str(why)) for path, why in result["passed_over"])
-            skipped = {path for path, _ in passed_over}
-            good = tuple(sample for sample in files.samples if sample[0] not in skipped)
-            return replace(files, samples=good, passed_over=passed_over, digest=result["digest"], stamp=stamp)
+            skipped = tuple((str(path), str(why)) for path, why in result["skipped"])
+            broken = {path for path, _ in skipped}
+            good = tuple(sample for sample in files.samples if sample[0] not in broken)
+            return replace(files, samples=good, skipped=skipped, digest=result["digest"], stamp=stamp)
     rank, world = (processes.rank, processes.world_size) if processes else (0, 1)
     paths = [files.root / path for path, _ in files.samples[rank::world]]
     results = read_ahead(_try, paths, min(32, 2 * (os.cpu_count() or 1)))
@@ -440,8 +440,8 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
         names = ", ".join(files.classes[label] for label in lost)
         raise InputError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
     digest = hashlib.sha256(b"".join(content for content, error in read if error is None)).hexdigest()
-    passed_over = (*files.passed_over, *((path, error) for (path, _), error in bad))
-    return replace(files, samples=good, passed_over=passed_over, digest=digest, stamp=stamp)
+    skipped = (*files.skipped, *((path, error) for (path, _), error in bad))
+    return replace(files, samples=good, skipped=skipped, digest=digest, stamp=stamp)
 
 
 def _stamp_of(files: ImageFiles) -> str:

@@ -137,10 +137,10 @@ class OptimizedNetwork(nn.Module):
         network: the graph, with its modules.
         original: the network that it was made from.
         dtype: dtype of the weights and the output.
-        left: names of the modules that run as in the original, and why.
+        unfused: names of the modules that run as in the original, and why.
 
     Attributes:
-        left, dtype: the arguments.
+        unfused, dtype: the arguments.
         classes, preprocess, num_classes, pretrained_cfg, spec, in_chans, num_features, smallest_input: the original's.
     """
 
@@ -153,9 +153,9 @@ class OptimizedNetwork(nn.Module):
     preprocess: Any
     pretrained_cfg: Any
 
-    def __init__(self, network: fx.GraphModule, original: Backbone, dtype: torch.dtype, left: dict[str, str]) -> None:
+    def __init__(self, network: fx.GraphModule, original: Backbone, dtype: torch.dtype, unfused: dict[str, str]) -> None:
         super().__init__()
-        self.network, self.dtype, self.left = network, dtype, left
+        self.network, self.dtype, self.unfused = network, dtype, unfused
         for name in OptimizedNetwork.__annotations__:
             setattr(self, name, getattr(original, name))
         for name in (name for name in vars(original) if "_hooks" in name):  # those on the network itself
@@ -194,7 +194,7 @@ class OptimizedNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the dtype, and how many modules are left as they were."""
-        return f"dtype={self.dtype}" + (f", {len(self.left)} modules left" if self.left else "")
+        return f"dtype={self.dtype}" + (f", {len(self.unfused)} modules unfused" if self.unfused else "")
 
 
 def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNetwork:
@@ -205,7 +205,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
     they are available. Outputs are those of the network in evaluation mode, up to rounding.
 
     Modules with hooks stay as they are, and so do group norms, parametrized and quantized layers, and modules of other libraries;
-    `left` lists them. Add hooks before: later modules may overwrite what a hook on a module of the copy keeps.
+    `unfused` lists them. Add hooks before: later modules may overwrite what a hook on a module of the copy keeps.
 
     Args:
         net: a network, in any mode; left unchanged. The copy stays on its device.
@@ -224,7 +224,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         >>> net = create_model("cifar_resnet20.resnetlib_c10").eval()
         >>> fast = optimize(net)
         >>> images = torch.rand(2, 3, 32, 32)
-        >>> torch.allclose(fast(images), net(images), rtol=1e-5, atol=1e-4), fast.left
+        >>> torch.allclose(fast(images), net(images), rtol=1e-5, atol=1e-4), fast.unfused
         (True, {})
     """
     check_network(net)
@@ -238,12 +238,12 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
     copied = copy_network(net).eval()
     with torch.no_grad():
         graph = _Tracer().trace(copied)
-        left = _fuse(graph, copied)
+        unfused = _fuse(graph, copied)
         network = fx.GraphModule(copied, graph, "Optimized")
         network.to(dtype).to(memory_format=torch.channels_last)
-    for name, why in left.items():
+    for name, why in unfused.items():
         logger.debug("optimize leaves %s as it is: %s", name, why)
-    return OptimizedNetwork(network, net, dtype, left)
+    return OptimizedNetwork(network, net, dtype, unfused)
 
 
 class _Tracer(fx.Tracer):
@@ -256,7 +256,7 @@ class _Tracer(fx.Tracer):
 
 
 def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
-    """Fuse the calls of a graph, and put the fused modules into the network; return what is left, and why."""
+    """Fuse the calls of a graph, and put the fused modules into the network; return what is unfused, and why."""
     modules = dict(net.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
 
@@ -318,7 +318,7 @@ def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
 def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]") -> dict[str, str]:
     """Make additions and ReLUs work in place where possible; return the modules that were not optimized, and why."""
     order = {node: i for i, node in enumerate(graph.nodes)}
-    left: dict[str, str] = {}
+    unfused: dict[str, str] = {}
 
     def can_overwrite(node: fx.Node, reader: fx.Node) -> bool:
         """Return whether a node's output is a tensor of its own, and `reader` the last to read it."""
@@ -338,16 +338,16 @@ def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]
         elif isinstance(module, FusedConv2d | FusedNorm2d):
             pass
         elif not is_unwatched(module):
-            left[name] = "it has hooks"
+            unfused[name] = "it has hooks"
         elif parametrize.is_parametrized(module):
-            left[name] = "it is parametrized"
+            unfused[name] = "it is parametrized"
         elif calls[node.target] > 1:
-            left[name] = "it runs more than once"
+            unfused[name] = "it runs more than once"
         elif type(module) not in _FINE:
-            left[name] = type(module).__name__
+            unfused[name] = type(module).__name__
         elif type(module) is nn.ReLU and can_overwrite(node.args[0], node):
             module.inplace = True
-    return left
+    return unfused
 
 
 @cache

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from resnetlib import __version__
 from resnetlib.config import Preprocessing
-from resnetlib.config.preprocess import LARGEST
-from resnetlib.config.pretrained import USUAL
+from resnetlib.config.preprocess import MAX_IMAGE_SIZE
+from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, local_path, write_atomically
@@ -50,7 +50,7 @@ _BATCH = 32
 _TOLERANCE = {"fp32": 1e-4, "int8": 0.1}
 """Bounds of the check: the largest difference of logits over the largest logit; the share of images whose top-1 class differs."""
 
-_MOST_BYTES = 2**31 - 2**24
+_MAX_BYTES = 2**31 - 2**24
 """Protobuf's limit of 2 GiB for a file, less room for the graph."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -137,13 +137,13 @@ class ExportReport:
 
 
 @contextmanager
-def _usual_settings() -> Iterator[None]:
+def _on_cpu_without_autocast() -> Iterator[None]:
     """Create tensors on the CPU, and compute without autocast."""
     with torch.device("cpu"), torch.autocast("cpu", enabled=False):
         yield
 
 
-@_usual_settings()
+@_on_cpu_without_autocast()
 def export(
     net: Backbone,
     path: str | Path,
@@ -218,7 +218,7 @@ def export(
     source = "images" if images is not None else "the images for calibration"
     if given is None:
         given, source = _samples(net, preprocess, pixels)
-    with in_use(net, alone=False):
+    with in_use(net, exclusive=False):
         metadata, notes = _describe(net, preprocess, int8)
         plain = _plain_copy(net)
     with tempfile.TemporaryDirectory(prefix="resnetlib-export-") as folder:
@@ -275,8 +275,8 @@ def _check_exportable(net: Backbone) -> None:
     if net.classes is not None and len(net.classes) != net.num_classes:
         raise InputError(f"net.classes has {len(net.classes)} names, and the network {net.num_classes} logits")
     size = 4 * sum(parameter.numel() for parameter in net.parameters())
-    if size > _MOST_BYTES:
-        raise InputError(f"the network has {size:,} bytes of weights in fp32: an ONNX file holds 2 GiB, at most {_MOST_BYTES:,}")
+    if size > _MAX_BYTES:
+        raise InputError(f"the network has {size:,} bytes of weights in fp32: an ONNX file holds 2 GiB, at most {_MAX_BYTES:,}")
 
 
 def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[int, Preprocessing | None]:
@@ -285,12 +285,12 @@ def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[i
     if preprocess is not None and preprocess.channels != net.in_chans:
         raise InputError(f"net.preprocess makes {preprocess.channels} channels, and the network takes {net.in_chans}")
     if size is None or size == "dynamic":
-        return (preprocess or USUAL[net.spec.stem]).size, preprocess
+        return (preprocess or DEFAULT_PREPROCESSING[net.spec.stem]).size, preprocess
     pixels = as_integer(size)
-    if pixels is None or not net.smallest_input <= pixels <= LARGEST:
-        raise InputError(f"size must be 'dynamic', or an integer from {net.smallest_input} to {LARGEST:,}, got {size!r}")
+    if pixels is None or not net.smallest_input <= pixels <= MAX_IMAGE_SIZE:
+        raise InputError(f"size must be 'dynamic', or an integer from {net.smallest_input} to {MAX_IMAGE_SIZE:,}, got {size!r}")
     if preprocess is not None and pixels != preprocess.size:
-        resize = max(pixels, min(LARGEST, round(pixels * preprocess.resize / preprocess.size)))
+        resize = max(pixels, min(MAX_IMAGE_SIZE, round(pixels * preprocess.resize / preprocess.size)))
         preprocess = replace(preprocess, size=pixels, resize=resize)
     return pixels, preprocess
 
@@ -328,7 +328,7 @@ def _samples(net: Backbone, preprocess: Preprocessing | None, pixels: int) -> tu
     if net.in_chans != 3:
         noise = torch.randn(10, net.in_chans, pixels, pixels, generator=torch.Generator().manual_seed(0))
         return noise, f"noise, as there are no sample images of {net.in_chans} channels"
-    steps = preprocess or replace(USUAL[net.spec.stem], resize=pixels, size=pixels)
+    steps = preprocess or replace(DEFAULT_PREPROCESSING[net.spec.stem], resize=pixels, size=pixels)
     with as_file(files("resnetlib.data") / "samples") as folder:
         samples = [steps(read_image(file)) for file in sorted(folder.glob("*.png"))]
     return torch.stack(samples), "ten test images of CIFAR-10"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from resnetlib.config import Preprocessing, spec_from_dict
-from resnetlib.config.spec import LARGEST
+from resnetlib.config.spec import MAX_WIDTH
 from resnetlib.disk import local_path, open_file
 from resnetlib.errors import InputError, naming
 from resnetlib.text import printable
@@ -23,13 +23,13 @@ from resnetlib.text import printable
 KEY = "resnetlib"
 """The key of the file's metadata under which `export` describes the network, as JSON."""
 
-_MOST_BYTES = 2**31 - 1
+_MAX_BYTES = 2**31 - 1
 """Protobuf's own limit."""
 
-_MOST_FIELDS = 2_000_000
+_MAX_FIELDS = 2_000_000
 """A file of many tiny fields would take long to read. The largest network here has some 100,000."""
 
-_MOST_PADDING, _MOST_CHANNELS = 64, 2**14
+_MAX_PADDING, _MAX_CHANNELS = 64, 2**14
 """The most pixels, and channels, that a node may pad on each side."""
 
 _LONGEST_METADATA, _LONGEST_TEXT = 2**24, 200
@@ -150,8 +150,8 @@ def read_onnx(path: str | Path) -> OnnxFile:
     """
     path = local_path(path)
     with open_file(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > _MOST_BYTES:
-            raise InputError(f"{path} is larger than {_MOST_BYTES:,} bytes, the limit for an .onnx file")
+        if (size := os.fstat(file.fileno()).st_size) > _MAX_BYTES:
+            raise InputError(f"{path} is larger than {_MAX_BYTES:,} bytes, the limit for an .onnx file")
         content = file.read(size)
     with naming(printable(path, 1000)):
         model = _Reader().read(memoryview(content), "model")
@@ -189,7 +189,7 @@ class _Reader:
     """Reads messages of protobuf's wire format by the table of accepted fields."""
 
     def __init__(self) -> None:
-        self._left = _MOST_FIELDS
+        self._left = _MAX_FIELDS
 
     def read(self, data: memoryview, kind: str) -> dict[int, Any]:
         """Return a message's values by the numbers of their fields; lists for those that may be repeated."""
@@ -223,7 +223,7 @@ class _Reader:
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise InputError(f"has more than {_MOST_FIELDS:,} fields")
+            raise InputError(f"has more than {_MAX_FIELDS:,} fields")
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int, Any]]:
         """Yield the number, the wire type and the value of each field."""
@@ -310,7 +310,7 @@ def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: d
     integers = operator == "Shape" or (operator not in _CONVERTERS and bool(inputs) and known[inputs[0]])
     for attribute in node.get(5, ()):
         name, values = _text(attribute.get(1, b"")), [*attribute.get(8, ()), *([attribute[3]] if 3 in attribute else [])]
-        low, high = (1, LARGEST) if name in _DIVISORS else (0, _MOST_PADDING) if name == "pads" else (-(2**31), 2**31)
+        low, high = (1, MAX_WIDTH) if name in _DIVISORS else (0, _MAX_PADDING) if name == "pads" else (-(2**31), 2**31)
         if not all(low <= value <= high for value in values):
             raise InputError(f"has a {operator} with {printable(name)} of {str(values)[:100]}, expected {low:,} to {high:,}")
         if operator == "Constant" and 5 in attribute:
@@ -326,9 +326,9 @@ def _check_padding(sizes: Mapping[int, Any]) -> None:
     """Raise ValueError unless the sizes of a padding are constant and small: large ones could exhaust the memory."""
     values = sizes.get(7) or (np.frombuffer(sizes[9], "<i8").tolist() if sizes.get(2) == _INT64 and 9 in sizes else [])
     sides = len(values) // 2
-    most = [_MOST_CHANNELS if i % sides == 1 else _MOST_PADDING for i in range(len(values))] if sides else []
+    most = [_MAX_CHANNELS if i % sides == 1 else _MAX_PADDING for i in range(len(values))] if sides else []
     if not values or len(values) % 2 or not all(0 <= value <= high for value, high in zip(values, most, strict=True)):
-        raise InputError(f"has a Pad by {str(values)[:100]}, expected constants of at most {_MOST_PADDING} pixels")
+        raise InputError(f"has a Pad by {str(values)[:100]}, expected constants of at most {_MAX_PADDING} pixels")
 
 
 def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[int | None]]:
@@ -339,8 +339,8 @@ def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[i
     if tensor.get(1) != _FLOAT:
         raise InputError(f"has an {what} of ONNX's data type {tensor.get(1)}, expected {_FLOAT}, float32")
     sizes = [dim.get(1) for dim in tensor.get(2, {}).get(1, ())]
-    if not all(size is None or 0 < size <= LARGEST for size in sizes):
-        raise InputError(f"has an {what} of shape {_sizes(sizes)}, expected sizes up to {LARGEST:,}")
+    if not all(size is None or 0 < size <= MAX_WIDTH for size in sizes):
+        raise InputError(f"has an {what} of shape {_sizes(sizes)}, expected sizes up to {MAX_WIDTH:,}")
     return _text(values[0].get(1, b"")), sizes
 
 
@@ -356,7 +356,7 @@ def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tu
     if len(texts) > 1 or len(texts[0]) > _LONGEST_METADATA:
         raise InputError(f"must have its metadata once, in {_LONGEST_METADATA:,} bytes at most")
     try:
-        values = json.loads(_text(texts[0]), parse_constant=_no_number)
+        values = json.loads(_text(texts[0]), parse_constant=_reject_constant)
         if not isinstance(values, dict) or set(values) != set(_FIELDS):
             got = sorted(values) if isinstance(values, dict) else type(values).__name__
             raise InputError(f"expected an object of {', '.join(_FIELDS)}, got {str(got)[:200]}")
@@ -375,7 +375,7 @@ def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tu
     return values, preprocessing
 
 
-def _no_number(text: str) -> None:
+def _reject_constant(text: str) -> None:
     raise InputError(f"{text} is not a number")
 
 

@@ -182,12 +182,12 @@ class OnnxModel:
         """
         if not _is_positive(top):
             raise InputError(f"top must be an integer of at least 1, got {top!r}")
-        images, alone = as_sequence(images)
+        images, single = as_sequence(images)
         predictions: list[list[Prediction]] = []
         for start in range(0, len(images), _BATCH):
             x = np.stack([self.preprocess(_to_array(image), exif=exif) for image in images[start : start + _BATCH]])
             predictions += rank(self(x), self.classes, top)
-        return predictions[0] if alone else predictions
+        return predictions[0] if single else predictions
 
 
 def choose_runtime(runtime: str | None = None) -> Runtime:

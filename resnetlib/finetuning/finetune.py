@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from resnetlib.config import Preprocessing
+from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, try_images
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
@@ -123,7 +123,7 @@ def finetune(
             parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
         classes = parts[0].classes
         if len(classes) < 2:
-            raise InputError(f"there is one class only, {classes[0]!r}: a classifier needs two or more")
+            raise InputError(f"there is only one class, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = create_model(
@@ -138,7 +138,7 @@ def finetune(
                 net.reset_classifier(len(classes))
         preprocess = net.preprocess
         if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
-            preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(net.in_chans)
+            preprocess = DEFAULT_PREPROCESSING["cifar"].for_channels(net.in_chans)
         start = hash_tensors(*net.state_dict().values())
         train, val = parts
         settings = (seed, preprocess, start, device, precision, compiled, every, sample, workers)
@@ -204,7 +204,7 @@ def _checked_before(out: Path) -> Sequence[Mapping[str, Any]]:
     """Return the checks of images in run.json by an earlier call; nothing if the file is missing or damaged."""
     with suppress(OSError, ValueError):
         checked = read_run(out / RUN).get("checked")
-        keys = {"stamp", "digest", "passed_over"}
+        keys = {"stamp", "digest", "skipped"}
         if isinstance(checked, list) and all(isinstance(each, dict) and keys <= each.keys() for each in checked):
             return checked
     return ()

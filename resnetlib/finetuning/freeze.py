@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from itertools import accumulate
 from uuid import uuid4
 
 from torch import nn
@@ -107,14 +108,9 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 
 
 def unfreeze(net: nn.Module) -> None:
-    """Unfreeze everything: all parameters get gradients, and batch norms are in the network's mode.
+    """Unfreeze everything, in place: all parameters get gradients, and batch norms are in the network's mode.
 
-    Args:
-        net: the network; changed in place.
-
-    Raises:
-        TypeError: if `net` is not a module.
-        RuntimeError: if another thread evaluates or analyses the network.
+    Raise TypeError if `net` is not a module, and RuntimeError if another thread evaluates or analyses it.
     """
     check_module(net)
     with changing(net):
@@ -138,11 +134,10 @@ def _count_up_to(names: list[str], up_to: str) -> int:
     firsts = {name.partition(".")[0] for name in names}
     prefix = f"{firsts.pop()}." if len(firsts) == 1 else ""
     counts: dict[str, int] = {}
-    for i, name in enumerate(names):
-        for path in {name, name.removeprefix(prefix)}:
-            parts = path.split(".")
-            counts |= {".".join(parts[: n + 1]): i + 1 for n in range(len(parts))}
+    for count, name in enumerate(names, 1):
+        for path in (name, name.removeprefix(prefix)):
+            counts |= dict.fromkeys(accumulate(path.split("."), "{}.{}".format), count)
     if up_to not in counts:
         choices = ", ".join(dict.fromkeys(name.removeprefix(prefix).partition(".")[0] for name in names))
-        raise InputError(f"the network has no part {up_to!r}, but {choices}, and blocks such as {names[len(names) // 2]}")
+        raise InputError(f"the network has no part {up_to!r}; its parts are {choices}, and blocks such as {names[len(names) // 2]}")
     return counts[up_to]

@@ -76,23 +76,13 @@ def layer_decay_for(net: nn.Module, stem_lr_scale: float) -> float:
 
 
 def table_of(groups: list[ParameterGroup]) -> str:
-    """Return a table of parameter groups.
+    """Return a table of parameter groups, those of `parameter_groups` or of an optimizer; raise TypeError for anything else.
 
-    Args:
-        groups: result of `parameter_groups`, or an optimizer's `param_groups`.
-
-    Returns:
-        A line per group: label, learning rate, weight decay, number of tensors, number of parameters.
-
-    Raises:
-        TypeError: if `groups` is not a list of dicts.
-
-    Example:
-        >>> from resnetlib import create_model
-        >>> print(table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1, weight_decay=1e-4)))
-        group               rate     decay  tensors      numbers
-        all                  0.1    0.0001       20      268,336
-        all, no decay        0.1         0       39        1,386
+    >>> from resnetlib import create_model
+    >>> print(table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1, weight_decay=1e-4)))
+    group               rate     decay  tensors      numbers
+    all                  0.1    0.0001       20      268,336
+    all, no decay        0.1         0       39        1,386
     """
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise InputTypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {type(groups).__name__}")

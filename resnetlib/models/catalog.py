@@ -142,7 +142,7 @@ def timm_advice(name: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three similar names: those that differ in case, separators and `cifar_` alone, or else longer ones.
+    """Return up to three similar names: those that differ in case, separators and `cifar_` single, or else longer ones.
 
     >>> nearest("ResNet-18", SPECS), nearest("resnet20", SPECS), nearest("wideresnet50", SPECS)
     (['resnet18'], ['cifar_resnet20'], ['wide_resnet50_2'])
@@ -169,8 +169,8 @@ def select(names: Iterable[str], include: Filters = "", exclude: Filters = "") -
 
 
 def _as_list(filters: Filters) -> list[str]:
-    alone = isinstance(filters, str | bytes) or not isinstance(filters, Iterable)
-    listed: list[Any] = [] if filters is None else [filters] if alone else [*filters]
+    single = isinstance(filters, str | bytes) or not isinstance(filters, Iterable)
+    listed: list[Any] = [] if filters is None else [filters] if single else [*filters]
     if odd := [type(each).__name__ for each in listed if not isinstance(each, str)]:
         raise InputTypeError(f"a filter must be a str or a list of strs, got {', '.join(odd)}")
     return [each for each in listed if each]

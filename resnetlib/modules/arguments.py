@@ -8,7 +8,7 @@ from typing import SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from resnetlib.config.spec import LARGEST
+from resnetlib.config.spec import MAX_WIDTH
 from resnetlib.errors import InputError, InputTypeError
 
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
@@ -39,13 +39,13 @@ def as_integer(value: object) -> int | None:
         return None
 
 
-def check_count(name: str, value: SupportsIndex, *, least: int) -> int:
-    """Return `value` as an int; raise ValueError unless it is an integer from `least` to `LARGEST`."""
+def check_count(name: str, value: SupportsIndex, *, minimum: int) -> int:
+    """Return `value` as an int; raise ValueError unless it is an integer from `minimum` to `MAX_WIDTH`."""
     number = as_integer(value)
-    if number is None or number < least:
-        raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if number > LARGEST:
-        raise InputError(f"{name} must be at most {LARGEST:,}, got {str(number)[:40]}")
+    if number is None or number < minimum:
+        raise InputError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if number > MAX_WIDTH:
+        raise InputError(f"{name} must be at most {MAX_WIDTH:,}, got {str(number)[:40]}")
     return number
 
 

@@ -109,8 +109,8 @@ class Backbone(nn.Module, ABC):
     def __init__(self, spec: Spec, *, in_chans: int, num_classes: int) -> None:
         super().__init__()
         self.spec = spec
-        self._in_chans = check_count("in_chans", in_chans, least=1)
-        self._num_classes = check_count("num_classes", num_classes, least=0)
+        self._in_chans = check_count("in_chans", in_chans, minimum=1)
+        self._num_classes = check_count("num_classes", num_classes, minimum=0)
         self._names: tuple[tuple[str, ...] | None, nn.Module | None] = None, None
         self.preprocess = None
         self.pretrained_cfg = PretrainedConfig(name="", tag="", spec=spec)
@@ -338,7 +338,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: if `num_classes` is negative or not an integer, or does not fit `global_pool`.
         """
-        check_count("num_classes", num_classes, least=0)
+        check_count("num_classes", num_classes, minimum=0)
         self.global_pool = check_global_pool(self.global_pool if global_pool is None else global_pool, num_classes)
         like = next(self.get_classifier().parameters(), next(self.parameters()))
         classifier = make_classifier(self.num_features, num_classes, device=like.device, dtype=like.dtype)

@@ -35,9 +35,9 @@ class Block(nn.Module, ABC):
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.in_channels = check_count("in_channels", in_channels, least=1)
-        self.out_channels = check_count("out_channels", out_channels, least=1)
-        self.stride = check_count("stride", stride, least=1)
+        self.in_channels = check_count("in_channels", in_channels, minimum=1)
+        self.out_channels = check_count("out_channels", out_channels, minimum=1)
+        self.stride = check_count("stride", stride, minimum=1)
 
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:

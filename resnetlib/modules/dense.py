@@ -52,9 +52,9 @@ class DenseLayer(PreActBlock):
         bottleneck: int = 4,
         drop: float = 0.0,
     ) -> None:
-        check_count("c_in", c_in, least=1)
-        check_count("growth", growth, least=1)
-        check_count("bottleneck", bottleneck, least=0)
+        check_count("c_in", c_in, minimum=1)
+        check_count("growth", growth, minimum=1)
+        check_count("bottleneck", bottleneck, minimum=0)
         check_probability("drop", drop)
         check_layers(layers)
         super().__init__(c_in, c_in + growth)
@@ -151,8 +151,8 @@ class Transition(Recomputing):
 
     def __init__(self, c_in: int, c_out: int, *, layers: LayerFactory = BATCH_NORM) -> None:
         super().__init__()
-        check_count("c_in", c_in, least=1)
-        check_count("c_out", c_out, least=1)
+        check_count("c_in", c_in, minimum=1)
+        check_count("c_out", c_out, minimum=1)
         check_layers(layers)
         self.norm = layers.norm(c_in)
         self.relu = nn.ReLU()

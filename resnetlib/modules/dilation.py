@@ -25,7 +25,7 @@ class DilatedAvgPool2d(nn.Module):
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.dilation = check_count("dilation", dilation, least=1)
+        self.dilation = check_count("dilation", dilation, minimum=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Average four shifted copies of the map."""

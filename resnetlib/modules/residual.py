@@ -252,9 +252,9 @@ class PadShortcut(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
         super().__init__()
-        check_count("c_in", c_in, least=1)
-        check_count("c_out", c_out, least=1)
-        self.stride = check_count("stride", stride, least=1)
+        check_count("c_in", c_in, minimum=1)
+        check_count("c_out", c_out, minimum=1)
+        self.stride = check_count("stride", stride, minimum=1)
         if c_out < c_in:
             raise InputError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
         self.before = 0 if at_end else (c_out - c_in) // 2
@@ -286,7 +286,7 @@ def make_shortcut(kind: Shortcut, block: Block, layers: LayerFactory, *, norm: b
 def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:
     """Return the channels of a bottleneck's 3x3 convolution."""
     for name, value in (("width", width), ("groups", groups), ("base_width", base_width)):
-        check_count(name, value, least=1)
+        check_count(name, value, minimum=1)
     if width * base_width < 64:
         raise InputError(f"base_width={base_width} leaves no channels at a width of {width}")
     return width * base_width // 64 * groups

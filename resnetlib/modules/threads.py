@@ -12,7 +12,7 @@ from resnetlib.errors import InUseError
 
 @dataclass(slots=True, eq=False)
 class _Use:
-    alone: bool
+    exclusive: bool
     thread: int = field(default_factory=get_ident)
     modes: dict[nn.Module, bool] = field(default_factory=dict)
 
@@ -23,23 +23,24 @@ _USES: list[_Use] = []
 
 
 @contextmanager
-def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iterator[None]:
+def in_use(net: nn.Module, *, exclusive: bool, training: bool | None = None) -> Iterator[None]:
     """Put a network into a mode (None: leave it), and restore each module's mode when no thread uses it any more.
 
-    With `alone`, no other thread can use the network meanwhile; otherwise others can, unless they need it alone. Raise RuntimeError
-    if another thread's use forbids this one, or at the end if another thread called `net.train()`. A thread may nest its own uses.
+    With `exclusive`, no other thread can use the network meanwhile; otherwise others can, unless they need it exclusively. Raise
+    RuntimeError if another thread's use forbids this one, or at the end if another thread called `net.train()`. A thread may nest
+    its own uses.
     """
-    use = _Use(alone)
+    use = _Use(exclusive)
     try:
         with _LOCK:
-            _refuse_others(net, alone)
+            _check_not_in_use(net, exclusive)
             use.modes = {module: module.training for module in net.modules()}
             _USES.append(use)
             if training is not None:
                 net.train(training)
             inside = {module: module.training for module in use.modes} if training is False else {}
         yield
-        if not alone and any(module.training and not mode for module, mode in inside.items()):
+        if not exclusive and any(module.training and not mode for module, mode in inside.items()):
             raise InUseError(
                 "the network was put into training mode while it was evaluated, and the result would be wrong: let other threads "
                 "train a copy (copy.deepcopy(net))"
@@ -53,16 +54,16 @@ def in_use(net: nn.Module, *, alone: bool, training: bool | None = None) -> Iter
 def changing(net: nn.Module) -> Iterator[None]:
     """Change a network while all other threads wait; raise RuntimeError if one of them uses it."""
     with _LOCK:
-        _refuse_others(net, True)
+        _check_not_in_use(net, True)
         yield
 
 
-def _refuse_others(net: nn.Module, alone: bool) -> None:
+def _check_not_in_use(net: nn.Module, exclusive: bool) -> None:
     modules, thread = set(net.modules()), get_ident()
     for use in _USES:
-        if use.thread != thread and (alone or use.alone) and not modules.isdisjoint(use.modes):
+        if use.thread != thread and (exclusive or use.exclusive) and not modules.isdisjoint(use.modes):
             raise InUseError(
-                f"another thread is {'analysing' if use.alone else 'evaluating'} this network, which must not change meanwhile: "
+                f"another thread is {'analysing' if use.exclusive else 'evaluating'} this network, which must not change now: "
                 "give each thread a copy of its own, made before (copy.deepcopy(net))"
             )
 

@@ -81,9 +81,9 @@ def _load_state(file: BinaryIO, path: Path) -> dict[str, Any]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling can raise anything
-        raise InputError(f"{path} is no checkpoint, or holds more than tensors and plain data; none of its code was run") from error
+        raise InputError(f"{path} is not a checkpoint, or holds more than tensors and plain data (it was not executed)") from error
     if not isinstance(state, dict):
-        raise InputError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+        raise InputError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state
 
 
@@ -119,8 +119,8 @@ def check_folder(path: Path, identity: dict[str, Any], *, finished: bool) -> Non
                 if isinstance(theirs, dict) and isinstance(mine, dict):
                     key = next(each for each in {**theirs, **mine} if theirs.get(each) != mine.get(each))
                     theirs, mine = theirs.get(key), mine.get(key)
-                what = "images are others" if key == "digest" else f"{key} is {theirs}, not {mine}"
-                raise InputError(f"{path.parent} holds another training, whose {what}: give another folder")
+                what = "the images differ" if key == "digest" else f"{key} is {theirs} there, and {mine} here"
+                raise InputError(f"{path.parent} holds another training: {what}; give another folder")
         return
     foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]
     if foreign:

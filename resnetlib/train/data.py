@@ -69,7 +69,7 @@ def seeded_generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(*numbers))
 
 
-def spread(n: int, length: int) -> list[int]:
+def evenly_spaced(n: int, length: int) -> list[int]:
     """Return `n` indices spread evenly over a sequence; all of them if `n` is 0 or larger than the sequence."""
     n = min(n or length, length)
     return [i * length // n for i in range(n)]
@@ -129,7 +129,7 @@ class MemoryLoader:
     def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Yield this process's part of `images` images without augmentation, spread over the split; 0 for all."""
         pixels, labels = self._train if split == "train" else self._test
-        chosen = spread(images, len(labels))[self._processes.rank :: self._processes.world_size]
+        chosen = evenly_spaced(images, len(labels))[self._processes.rank :: self._processes.world_size]
         for index in torch.tensor(chosen, dtype=torch.int64, device=labels.device).split(self.eval_batch_size):
             yield self._normalize(pixels[index]), labels[index]
 
@@ -206,7 +206,7 @@ class FolderLoader:
     def eval_batches(self, split: Split, images: int) -> Generator[Batch, None, None]:
         """Yield this process's part of `images` images without augmentation, spread over the split; 0 for all."""
         files, size = self._train if split == "train" else self._test, self.eval_batch_size
-        chosen = [(number, 0) for number in spread(images, len(files))[self._processes.rank :: self._processes.world_size]]
+        chosen = [(number, 0) for number in evenly_spaced(images, len(files))[self._processes.rank :: self._processes.world_size]]
         return self._load(files, self.preprocess, (chosen[i : i + size] for i in range(0, len(chosen), size)))
 
     def _load(

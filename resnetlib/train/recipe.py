@@ -172,17 +172,7 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def recipe_from_json(text: str) -> Recipe:
-    """Read a recipe from JSON.
-
-    Args:
-        text: a JSON object with fields of `Recipe`; missing fields take their defaults.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: if the text is not a valid recipe.
-    """
+    """Read a recipe from a JSON object; missing fields take their defaults. Raise ValueError if it is not a valid recipe."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -196,7 +186,7 @@ def _check_fields(values: dict[str, Any]) -> dict[str, Any]:
     """Raise ValueError for unknown fields, and turn lists into tuples."""
     known = [field.name for field in fields(Recipe)]
     if unknown := [name for name in values if name not in known]:
-        raise InputError(f"a recipe has no field {', '.join(map(repr, unknown))}, but {', '.join(known)}")
+        raise InputError(f"a recipe has no field {', '.join(map(repr, unknown))}; its fields are {', '.join(known)}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
@@ -279,24 +269,15 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a recipe by name.
+    """Return a named recipe of `RECIPES` with some fields changed; `epochs` and `iterations` replace each other.
 
-    Args:
-        name: a key of `RECIPES`.
-        **changes: fields to change. `epochs` and `iterations` replace each other.
+    Raise ValueError for an unknown name or field, or a value out of range.
 
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: for an unknown name or field, or a value out of range.
-
-    Example:
-        >>> recipe_of("one_cycle_cifar", epochs=5).epochs
-        5
+    >>> recipe_of("one_cycle_cifar", epochs=5).epochs
+    5
     """
     if name not in RECIPES:
-        raise InputError(f"there is no recipe {name!r}, but {', '.join(RECIPES)}")
+        raise InputError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return change_recipe(RECIPES[name], **changes)
 
 
@@ -317,20 +298,11 @@ def describe_recipe(recipe: Recipe) -> str:
 
 
 def learning_rate(recipe: Recipe, iteration: int, steps: int) -> float:
-    """Return the learning rate of an iteration.
+    """Return the learning rate of an iteration, counted from 0, in a training of `steps` iterations.
 
-    Args:
-        recipe: the recipe.
-        iteration: the iteration, counted from 0.
-        steps: iterations of the whole training.
-
-    Returns:
-        The learning rate.
-
-    Example:
-        >>> recipe = recipe_of("he2015_cifar110")
-        >>> [learning_rate(recipe, i, 64_000) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
-        [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
+    >>> recipe = recipe_of("he2015_cifar110")
+    >>> [learning_rate(recipe, i, 64_000) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
+    [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
     """
     head_only = recipe.head_only_steps(steps)
     if iteration < head_only:

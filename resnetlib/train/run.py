@@ -25,22 +25,11 @@ from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
+from resnetlib.train import metrics
 from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
 from resnetlib.train.data import Images, Split, make_loader
 from resnetlib.train.interrupts import check_interrupt, interrupts
-from resnetlib.train.metrics import (
-    AnyResult,
-    DivergenceError,
-    Result,
-    StepMeans,
-    changed_files,
-    draw_curves,
-    error_of,
-    evaluate_distributed,
-    hash_json,
-    read_result,
-    write_result,
-)
+from resnetlib.train.metrics import AnyResult, DivergenceError, Result, StepMeans
 from resnetlib.train.recipe import Recipe, describe_recipe
 from resnetlib.train.trainer import Precision, Trainer, dtype_of
 from resnetlib.weights.config_files import pretrained_config_of, read_json
@@ -150,7 +139,7 @@ def run_training(
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
-    _check_int("keep", keep, least=1)
+    _check_int("keep", keep, minimum=1)
     check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
@@ -176,7 +165,7 @@ def run_training(
                 trainer.thaw()
     nn.Module.load_state_dict(net, create_model(out, device=device).state_dict())  # keeps the names of the classes
     net.zero_grad()
-    return read_result(out / RESULT, kind)[0]
+    return metrics.read_result(out / RESULT, kind)[0]
 
 
 def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
@@ -197,7 +186,7 @@ def check_arguments(
     if not isinstance(recipe, Recipe):
         raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
-        _check_int(name, value, least=0)
+        _check_int(name, value, minimum=0)
     count_workers(workers)
     check_out(out, *folders)
     out = local_path(out)
@@ -209,9 +198,9 @@ def check_arguments(
             check_folder(out / RUN, known, finished=(out / RESULT).exists())
 
 
-def _check_int(name: str, value: object, *, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
-        raise InputError(f"{name} must be an int, {least} or more, got {value!r}")
+def _check_int(name: str, value: object, *, minimum: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value < 2**63:
+        raise InputError(f"{name} must be an int, {minimum} or more, got {value!r}")
 
 
 def check_out(out: str | Path, *folders: object) -> None:
@@ -239,7 +228,7 @@ def _locked(out: Path) -> Iterator[None]:
         with FileLock(out / LOCK, blocking=False):
             yield
     except Timeout as error:
-        raise BlockingIOError(f"another process trains in {out} already: wait for it, or give another folder") from error
+        raise BlockingIOError(f"another process is already training in {out}: wait for it, or give another folder") from error
 
 
 class Run:
@@ -251,7 +240,7 @@ class Run:
         self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
         self._kind, self._split = kind, "test" if kind is Result else "val"
         self._measured = "test" if kind is Result else "validation"
-        self._training = hash_json(identity)
+        self._training = metrics.hash_json(identity)
         self._every, self._sample = every or trainer.steps_per_epoch, sample
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
         self._drawn = time.monotonic()
@@ -301,7 +290,7 @@ class Run:
                 raise InputError(f"{path} is a pipe, a socket, a device or a folder, expected a regular file")
         finished = False
         with suppress(OSError, ValueError):
-            finished = read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
+            finished = metrics.read_result(self._out / RESULT, self._kind)[1].get("training") == self._training
         check_folder(self._out / RUN, self._identity, finished=finished)
         if not os.path.lexists(self._out / RUN):
             write_run(self._out / RUN, {**self._identity, "sessions": []})
@@ -316,11 +305,11 @@ class Run:
             return False
         changed: list[Path] = []
         try:
-            hashes = read_result(path, self._kind)[1]
+            hashes = metrics.read_result(path, self._kind)[1]
             if hashes.pop("training", None) != self._training:
                 raise InputError(f"{path} belongs to another training")
             optional = [name for name in (BEST, LOG) if not (self._out / name).exists()]
-            changed = changed_files(self._out, {name: digest for name, digest in hashes.items() if name not in optional})
+            changed = metrics.changed_files(self._out, {name: digest for name, digest in hashes.items() if name not in optional})
             if changed:
                 raise InputError(f"{', '.join(map(str, changed))} is damaged: its SHA-256 is not the recorded one")
             pretrained_config_of(read_json(self._out / CONFIG))
@@ -383,14 +372,14 @@ class Run:
 
     def _measure(self, means: StepMeans, images_per_second: float) -> None:
         """Evaluate the network on samples, log it, and save a checkpoint."""
-        trainer, net = self.trainer, self.trainer.result
-        seen, test = self._evaluate(self._sample)
+        trainer, net = self.trainer, self.trainer.eval_net
+        train, test = self._evaluate(self._sample)
         self.stale = self.stale + 1 if trainer.counts_for_patience else 0
-        improved = error_of(test) < self.best or not self.best_at
+        improved = metrics.error_of(test) < self.best or not self.best_at
         if improved:
-            self.best, self.best_at, self.stale = error_of(test), trainer.iteration, 0
+            self.best, self.best_at, self.stale = metrics.error_of(test), trainer.iteration, 0
             self.best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
-            self.best_config = self._pretrained_config(trainer.iteration, seen, test).to_json()
+            self.best_config = self._pretrained_config(trainer.iteration, train, test).to_json()
         if not self._processes.is_main:
             return
         record = {
@@ -398,12 +387,12 @@ class Run:
             "epoch": round(trainer.iteration / trainer.steps_per_epoch, 4),
             "lr": trainer.lr,
             **means._asdict(),
-            **self._figures(seen, test),
+            **self._metrics(train, test),
             "images_per_second": round(images_per_second, 1),
         }
         logger.info(
             "iteration %s of %s, epoch %.4g: training error %.2f %%, %s error %.2f %%",
-            trainer.iteration, trainer.steps, record["epoch"], error_of(seen), self._measured, error_of(test),
+            trainer.iteration, trainer.steps, record["epoch"], metrics.error_of(train), self._measured, metrics.error_of(test),
         )  # fmt: skip
         line = json.dumps(record, allow_nan=False) + "\n"
         self.log += line
@@ -418,7 +407,7 @@ class Run:
 
     def _finish(self) -> None:
         """Evaluate the network on all images, and save it."""
-        trainer, net = self.trainer, self.trainer.result
+        trainer, net = self.trainer, self.trainer.eval_net
         iteration = trainer.iteration
         if trainer.recipe.patience and self.best_net is not None:
             nn.Module.load_state_dict(net, self.best_net)
@@ -427,32 +416,33 @@ class Run:
                 stopped = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "
                 kept = f"the weights of iteration {iteration} are kept, which had the lowest {self._measured} error"
                 logger.info("%s%s", stopped if trainer.iteration < trainer.steps else "", kept)
-        seen, test = self._evaluate(0)
+        train, test = self._evaluate(0)
         if not self._processes.is_main:
             return
         self._draw()
         self._write_log()
-        save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, seen, test), overwrite=True)
-        best = {f"best_{self._split}_error": min(self.best, error_of(test))}
-        result = self._kind(iterations=trainer.iteration, **self._figures(seen, test), **best)
-        write_result(self._out / RESULT, result, self._training, (WEIGHTS_NAMES[0], BEST, LOG))
+        save_model(net, self._out, pretrained_cfg=self._pretrained_config(iteration, train, test), overwrite=True)
+        best = {f"best_{self._split}_error": min(self.best, metrics.error_of(test))}
+        result = self._kind(iterations=trainer.iteration, **self._metrics(train, test), **best)
+        metrics.write_result(self._out / RESULT, result, self._training, (WEIGHTS_NAMES[0], BEST, LOG))
 
-    def _figures(self, seen: Evaluation, test: Evaluation) -> dict[str, float]:
+    def _metrics(self, train: Evaluation, test: Evaluation) -> dict[str, float]:
         """Return the errors, the losses and the time, as the log and the result name them."""
         return {
-            "train_loss": seen.loss,
-            "train_error": error_of(seen),
+            "train_loss": train.loss,
+            "train_error": metrics.error_of(train),
             f"{self._split}_loss": test.loss,
-            f"{self._split}_error": error_of(test),
+            f"{self._split}_error": metrics.error_of(test),
             "seconds": round(self.seconds, 3),
         }
 
     def _evaluate(self, images: int) -> list[Evaluation]:
         """Evaluate the network on training and test images, shared among the processes."""
-        trainer, net = self.trainer, self.trainer.result
+        trainer, net = self.trainer, self.trainer.eval_net
         self._processes.broadcast_buffers(net)
         evaluations = [
-            evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes) for split in get_args(Split)
+            metrics.evaluate_distributed(net, trainer.data.eval_batches(split, images), self._processes)
+            for split in get_args(Split)
         ]
         for evaluation, name in zip(evaluations, ("train", self._split), strict=True):
             if not isfinite(evaluation.loss):  # running statistics of few iterations can cause this
@@ -460,20 +450,20 @@ class Run:
                 raise DivergenceError(f"the training diverged {where}")
         return evaluations
 
-    def _pretrained_config(self, iteration: int, seen: Evaluation, test: Evaluation) -> PretrainedConfig:
+    def _pretrained_config(self, iteration: int, train: Evaluation, test: Evaluation) -> PretrainedConfig:
         """Return the config of the weights of an iteration; their license is that of the initial weights."""
         trainer, data, initial = self.trainer, self.trainer.data, self._identity["weights"]
         chosen = "held-out images, by which the weights were chosen" if trainer.recipe.patience else f"{self._measured} images"
         return PretrainedConfig(
-            name=name_of(trainer.result.spec),
+            name=name_of(trainer.eval_net.spec),
             tag="",
-            spec=trainer.result.spec,
+            spec=trainer.eval_net.spec,
             classes=data.classes,
             preprocess=data.preprocess,
-            train_top1=seen.top1,
+            train_top1=train.top1,
             top1=test.top1,
             top5=test.top5,
-            evaluated_on=f"{test.images:,} {chosen}; train_top1: {seen.images:,} training images",
+            evaluated_on=f"{test.images:,} {chosen}; train_top1: {train.images:,} training images",
             recipe=f"{describe_recipe(trainer.recipe)}; {len(data):,} images, seed {self._identity['seed']}; "
             f"weights of iteration {iteration:,} of {trainer.steps:,}",
             license=self._identity["license"],
@@ -485,5 +475,5 @@ class Run:
             write_atomically(self._out / LOG, self.log.encode())
 
     def _draw(self) -> None:
-        draw_curves([json.loads(line) for line in self.log.splitlines()], self._out / CURVES, self._split)
+        metrics.draw_curves([json.loads(line) for line in self.log.splitlines()], self._out / CURVES, self._split)
         self._drawn = time.monotonic()

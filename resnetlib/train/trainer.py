@@ -127,7 +127,7 @@ class Trainer:
             self._frozen = None
 
     @property
-    def result(self) -> Backbone:
+    def eval_net(self) -> Backbone:
         """The network to evaluate: the averaged one if the recipe has an EMA."""
         averaged: Backbone = self.net if self._ema is None else self._ema.module  # type: ignore[assignment]
         return averaged

@@ -64,21 +64,13 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
 def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_features: int) -> dict[str, Any]:
     """Return the content of a config.json: our pretrained config, and the keys from which timm builds the network."""
     architecture = timm_name(cfg.spec)
-    first_conv, classifier = ("features.conv0", "classifier") if cfg.spec.family == "densenet" else ("conv1", "fc")
+    known = ["tag", "first_conv", "classifier", *(["license"] if cfg.license else [])]
+    if cfg.preprocess is not None:
+        known += ["input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"]
+    timm = cfg.to_timm()
+    pretrained = {key: timm[key] for key in known} | {"num_classes": num_classes}
     if architecture is not None and architecture.startswith("resnetv2"):
-        first_conv, classifier = "stem.conv", "head.fc"
-    pretrained: dict[str, Any] = {"tag": cfg.tag, "num_classes": num_classes, "first_conv": first_conv, "classifier": classifier}
-    if cfg.license:
-        pretrained["license"] = cfg.license
-    if (steps := cfg.preprocess) is not None:
-        pretrained |= {
-            "input_size": [in_chans, steps.size, steps.size],
-            "interpolation": steps.interpolation,
-            "crop_pct": steps.size / steps.resize,
-            "crop_mode": "center",
-            "mean": list(steps.mean),
-            "std": list(steps.std),
-        }
+        pretrained |= {"first_conv": "stem.conv", "classifier": "head.fc"}
     config: dict[str, Any] = {
         "architecture": architecture or cfg.name or cfg.spec.family,
         "num_classes": num_classes,

@@ -121,7 +121,7 @@ def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dty
         RuntimeError: if another thread analyses the network.
     """
     check_pretrained_config(cfg, net)
-    with in_use(net, alone=False):
+    with in_use(net, exclusive=False):
         write_state(net.state_dict(), path, cfg, dtype=dtype)
 
 

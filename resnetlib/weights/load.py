@@ -115,7 +115,7 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
     if problems:
         name = nearest_name(found)
         hint = [f"These names and shapes are a {name}'s."] if name else []
-        raise InputError("\n".join([f"{source} do not fit this {type(net).__name__}:", *problems, *hint]))
+        raise InputError("\n".join([f"cannot load {source} into this {type(net).__name__}:", *problems, *hint]))
     if found.ignored:
         text = "\n".join([f"{source}: the names outside the network's prefix are ignored:", *listed("ignored", found.ignored)])
         warnings.warn(text, stacklevel=3)
@@ -130,7 +130,9 @@ def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str
 def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
     """Raise ValueError with the names of tensors that hold NaN or infinity."""
     if broken := [key for key, tensor in state.items() if not is_finite(tensor)]:
-        raise InputError("\n".join([f"{source} hold numbers that are not finite:", *listed("with NaN or infinity", broken)]))
+        raise InputError(
+            "\n".join([f"cannot load {source}, whose values are not all finite:", *listed("with NaN or infinity", broken)])
+        )
 
 
 def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) -> Tensor:

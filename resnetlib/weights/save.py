@@ -175,7 +175,7 @@ def _encode(
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
     if isinstance(classes, str):
         raise InputError(f"classes must be a sequence of names, got the str {classes!r}")
-    with in_use(net, alone=False):
+    with in_use(net, exclusive=False):
         _check_tensors(net)
         linear = _linear(net.get_classifier())
         _check_unchanged(net, linear)

@@ -53,7 +53,7 @@ def test_demo(tmp_path: Path) -> None:
     lines = out.splitlines()
     assert len(lines) == 11
     assert lines[0].split()[:2] == ["test_0_cat.png", "cat"]
-    assert sum("(it is:" not in line for line in lines[:10]) >= 8
+    assert sum("(actually " not in line for line in lines[:10]) >= 8
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (700, 330)
         assert len(sheet.getcolors(10**6) or []) > 1000
@@ -79,7 +79,7 @@ def test_predict_takes_folders_and_patterns_and_writes_tables(tmp_path: Path) ->
     result = call("predict", "cifar_resnet20", folder, "--out", tmp_path / "all.csv", "--top", "2")
     assert result.exit_code == 0, result.output
     assert f"wrote {tmp_path / 'all.csv'}: 71 images" in result.output
-    assert f"1 passed over: {folder / 'broken.jpg'} is no image that can be read" in result.output
+    assert f"skipped 1: {folder / 'broken.jpg'} cannot be read as an image" in result.output
     with (tmp_path / "all.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == [str(path) for path in sorted(folder.rglob("*.[pP][nN][gG]"))]
@@ -96,7 +96,7 @@ def test_predict_takes_folders_and_patterns_and_writes_tables(tmp_path: Path) ->
     assert "--out must end in .csv or .json" in wrong("predict", "cifar_resnet20", folder, "--out", tmp_path / "all.xls")
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "a.png").write_text("broken")
-    assert "there is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "none")
+    assert "none of the images can be read" in wrong("predict", "cifar_resnet20", tmp_path / "none")
 
 
 def test_a_saved_model_is_named_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +117,8 @@ def test_predict_with_a_file(tmp_path: Path) -> None:
 def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     (tmp_path / "no.png").write_text("no image")
-    assert "no.png is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
-    assert "missing.png is no image that can be read" in wrong("predict", "cifar_resnet20", "missing.png")
+    assert "no.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
+    assert "missing.png cannot be read as an image" in wrong("predict", "cifar_resnet20", "missing.png")
     assert "plain18 has no pretrained weights: give a file as weights" in wrong("predict", "plain18", image)
     assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
     assert "leave out --normalize" in wrong("predict", "cifar_resnet20", image, "--normalize", "imagenet")
@@ -127,7 +127,7 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
 
 def test_an_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     Image.new("1", (40_000, 10_000)).save(tmp_path / "bomb.png")
-    assert "bomb.png is no image that can be read" in wrong("predict", "cifar_resnet20", tmp_path / "bomb.png")
+    assert "bomb.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "bomb.png")
 
 
 def test_weights_without_a_classifier_cannot_predict(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_predict_reads_in_workers_and_upright(tmp_path: Path) -> None:
     guesses = [line for line in said[0].splitlines() if line.startswith("  ")]
     assert len(guesses) == 3
     assert len(set(guesses)) == 1
-    assert "1 passed over" in said[0]
+    assert "skipped 1" in said[0]
     lying = right("predict", "cifar_resnet20", tmp_path / "lying.png", "--top", "1", "--no-exif")
     assert lying.splitlines()[1] != guesses[0]
 

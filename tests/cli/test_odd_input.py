@@ -232,7 +232,7 @@ for given in sys.argv[1:]:
 def test_pipes_devices_and_links_in_circles_do_not_hang(album: Path, tmp_path: Path) -> None:
     os.mkfifo(album / "pipe.png")
     given = [str(album / "pipe.png"), "/dev/zero", f"{album}/*", str(album)]
-    said = ["1 .*expected a regular file", "1 .*expected a regular file", "0 .*2 passed over", "0 .*1 passed over"]
+    said = ["1 .*expected a regular file", "1 .*expected a regular file", "0 .*skipped 2", "0 .*skipped 1"]
     circle = tmp_path / "circle"
     circle.mkdir()
     (circle / "a.png").write_bytes(SAMPLE.read_bytes())

@@ -126,7 +126,7 @@ def test_options_of_networks_are_none_of_files(tiny: Path, photos: Path, option:
 
 
 def test_options_of_files_are_none_of_networks(photos: Path) -> None:
-    error = "--runtime openvino is for .onnx files, and cifar_resnet20 is none"
+    error = "--runtime openvino is for .onnx files, not for cifar_resnet20"
     assert error in wrong("predict", "cifar_resnet20", photos, "--runtime", "openvino")
     assert error in wrong("evaluate", "cifar_resnet20", "--data", photos, "--runtime", "openvino")
 

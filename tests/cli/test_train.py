@@ -117,8 +117,8 @@ def test_ctrl_c_on_a_grid_ends_its_trainings(small: Path, tmp_path: Path) -> Non
 
 def test_wrong_input(small: Path, tmp_path: Path) -> None:
     data = ("--data", small, "--out", tmp_path / "out")
-    assert "there is no recipe 'fast', but he2015_cifar, " in wrong("resnet18", *data, "--recipe", "fast")
-    assert "no recipe and no spec has lrr; the recipe has epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
+    assert "there is no recipe 'fast'; choose one of he2015_cifar, " in wrong("resnet18", *data, "--recipe", "fast")
+    assert "neither the recipe nor the spec has lrr; the recipe has epochs, " in wrong("resnet18", *data, "--set", "lrr=3")
     assert "norm must be one of 'batch', 'group', 'none', got 'layer'" in wrong("resnet18", *data, *FOLDER, "--set", "norm=layer")
     assert "expected FIELD=VALUE, got 'lr'" in wrong("resnet18", *data, "--set", "lr")
     assert "nearest: resnet18" in wrong("resnet19", *data, *FOLDER)

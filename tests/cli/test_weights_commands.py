@@ -51,7 +51,7 @@ def test_show() -> None:
 
 
 def test_fetch_then_verify_then_cache(hub: Hub, content: bytes, tmp_path: Path) -> None:
-    assert "not here: `resnetlib weights fetch" in run("verify", NAME, code=1)
+    assert "not on this computer: download it with `resnetlib weights fetch" in run("verify", NAME, code=1)
     out = run("fetch", NAME, "cifar_resnet20.resnetlib_c10")
     assert f"({len(content):,} bytes, sha256 " in out
     assert "cifar_resnet20.resnetlib_c10: in the package" in out

@@ -161,7 +161,7 @@ def test_an_unreadable_image_is_passed_over_and_reported(spoil: Callable[[Path],
     train, held = find_split(folder)
     assert len(train) + len(held) == 14
     assert all(path != "red/3.png" for path, _ in (*train.samples, *held.samples))
-    assert train.report == f"1 passed over in {folder}, cannot be read: red/3.png"
+    assert train.report == f"skipped 1 in {folder}, cannot be read: red/3.png"
 
 
 def test_other_things_are_passed_over(folder: Path) -> None:
@@ -178,9 +178,9 @@ def test_other_things_are_passed_over(folder: Path) -> None:
     assert files.classes == ("blue", "green", "red")
     assert Counter(files.classes[label] for _, label in files.samples) == {"red": 5, "green": 4, "blue": 6}
     assert files.report.splitlines() == [
-        f"2 passed over in {folder}, hidden folders: .ipynb_checkpoints/, __MACOSX/",
-        f"1 passed over in {folder}, outside the folders of classes: loose.png",
-        f"2 passed over in {folder}, no images by their names: labels.csv, red/notes.txt",
+        f"skipped 2 in {folder}, hidden folders: .ipynb_checkpoints/, __MACOSX/",
+        f"skipped 1 in {folder}, outside the folders of classes: loose.png",
+        f"skipped 2 in {folder}, not images, by their names: labels.csv, red/notes.txt",
     ]
     assert find_images(fill(folder.parent / "clean", 1)).report == ""
 
@@ -197,7 +197,7 @@ def test_links_bring_no_image_twice(folder: Path) -> None:
     (folder / "green" / "more").symlink_to(folder / "blue")
     files = find_images(folder)
     assert len(files) == 15
-    assert "2 passed over" in files.report
+    assert "skipped 2" in files.report
     assert "links to folders that are there already: green/more/, red/again/" in files.report
 
 

@@ -96,7 +96,7 @@ def test_every_norm_after_a_convolution_is_folded_and_no_other_left() -> None:
     dense = optimize(create_model("densenet121"))
     assert len(fused(dense)) == 120
     assert len(fused(dense, FusedNorm2d)) == 121 - 59
-    assert fast.left == dense.left == {}
+    assert fast.unfused == dense.unfused == {}
 
 
 def test_bfloat16_and_other_dtypes(way: str) -> None:
@@ -167,7 +167,7 @@ def test_hooks_fire_with_what_they_saw(name: str, way: str) -> None:
     assert len(seen) == 2
     for a, b in zip(*seen, strict=True):
         assert_same(b, a)
-    assert fast.left == ({name: "it has hooks"} if name else {})
+    assert fast.unfused == ({name: "it has hooks"} if name else {})
 
 
 def test_a_hook_can_change_an_output() -> None:
@@ -183,7 +183,7 @@ class Kept(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch.ao.quantization
-def test_what_is_left_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_unfused_is_said(caplog: pytest.LogCaptureFixture) -> None:
     net = network(FAMILIES["resnet"])
     net.layer1[0].bn1 = Kept()
     nn.utils.parametrizations.weight_norm(net.layer1[1].conv1)
@@ -192,17 +192,17 @@ def test_what_is_left_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "resnetlib"):
         fast = optimize(net.eval())
     assert_same(fast(IMAGES), output(net))
-    assert fast.left == {
+    assert fast.unfused == {
         "layer1.0.bn1": "Kept",
         "layer1.1.conv1": "it is parametrized",
         "layer2.0.bn1": "GroupNorm",
         "layer2.0.relu1": "LeakyReLU",
     }
     assert "optimize leaves layer1.1.conv1 as it is: it is parametrized" in caplog.text
-    assert "dtype=torch.float32, 4 modules left" in repr(fast)
+    assert "dtype=torch.float32, 4 modules unfused" in repr(fast)
     assert bool((fast.get_submodule("network.layer1.0.bn1").kept < 0).any())  # type: ignore[operator]
     quantized = torch.ao.quantization.quantize_dynamic(network(FAMILIES["resnet"]), {nn.Linear})
-    assert "fc" in optimize(quantized).left
+    assert "fc" in optimize(quantized).unfused
 
 
 def test_shared_modules_and_skips_that_are_read_again(way: str) -> None:

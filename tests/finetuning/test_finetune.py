@@ -229,7 +229,7 @@ def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have
 
 
 def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
-    with pytest.raises(ValueError, match=rf"holds another training, whose weights is {NAME} \(.*\), not"):
+    with pytest.raises(ValueError, match=rf"holds another training: weights is {NAME} \(.*\) there, and"):
         tune(data, tuned, name="cifar_resnet20", from_scratch=True)
 
 
@@ -239,7 +239,7 @@ def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned:
         save_model(net, tmp_path / name, pretrained_cfg=net.pretrained_cfg)
         torch.nn.init.zeros_(net.conv1.weight)
     tune(data, tmp_path / "out", name=tmp_path / "a", recipe=recipe(epochs=1))
-    with pytest.raises(ValueError, match="holds another training, whose start is"):
+    with pytest.raises(ValueError, match="holds another training: start is"):
         tune(data, tmp_path / "out", name=tmp_path / "b", recipe=recipe(epochs=1))
 
 
@@ -277,13 +277,13 @@ def test_a_broken_image_does_not_stop_it(tmp_path: Path, capfd: pytest.CaptureFi
     root = fill(tmp_path / "data", 5)
     (root / "red" / "1.png").write_bytes(b"broken")
     tune(root, tmp_path / "out", recipe=recipe(epochs=1))
-    assert f"1 passed over in {root}, cannot be read: red/1.png" in "".join(capfd.readouterr())
+    assert f"skipped 1 in {root}, cannot be read: red/1.png" in "".join(capfd.readouterr())
     assert json.loads((tmp_path / "out" / "run.json").read_text())["images"] == 11
 
 
 def test_one_class(tmp_path: Path) -> None:
     root = fill(tmp_path / "data", 3, classes=("red",))
-    with pytest.raises(ValueError, match="there is one class only, 'red': a classifier needs two or more"):
+    with pytest.raises(ValueError, match="there is only one class, 'red': a classifier needs two or more"):
         tune(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -227,7 +227,7 @@ def test_images_of_the_same_size_are_other_images(tmp_path: Path) -> None:
     draw(path, 0, seed=99)
     path.write_bytes(path.read_bytes()[: len(before)] + bytes(max(0, len(before) - path.stat().st_size)))
     assert path.stat().st_size == len(before)
-    with pytest.raises(ValueError, match="holds another training, whose images are others"):
+    with pytest.raises(ValueError, match="holds another training: the images differ"):
         finetune("cifar_resnet20.resnetlib_c10", data, out, **options)  # type: ignore[arg-type]
     path.write_bytes(before)
     finetune("cifar_resnet20.resnetlib_c10", data, out, **options)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from PIL import Image
 from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, find_images, pad_crop_flip
 from resnetlib.distributed import Processes
 from resnetlib.train import recipe_of
-from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measure_preprocessing, seeded_generator, spread
+from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, evenly_spaced, measure_preprocessing, seeded_generator
 
 CPU = torch.device("cpu")
 
@@ -83,7 +83,7 @@ def test_plain_images_are_spread_over_the_set() -> None:
     assert torch.equal(x, loader.preprocess(numbered(60).images[[0, 20, 40]]))
     assert sum(len(labels) for _, labels in loader.eval_batches("train", 0)) == 60
     assert sum(len(labels) for _, labels in loader.eval_batches("test", 100)) == 9
-    assert spread(0, 4) == spread(9, 4) == [0, 1, 2, 3]
+    assert evenly_spaced(0, 4) == evenly_spaced(9, 4) == [0, 1, 2, 3]
 
 
 def test_crops_are_cut_where_they_were_drawn() -> None:
@@ -199,7 +199,7 @@ def test_folders_flip_and_change_images(folder: Path) -> None:
 def test_a_broken_image_is_named(folder: Path) -> None:
     path = folder / "train" / "b" / "2.png"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"b.2.png is no image that can be read"):
+    with pytest.raises(ValueError, match=r"b.2.png cannot be read as an image"):
         list(folders(folder).eval_batches("train", 0))
 
 

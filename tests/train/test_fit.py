@@ -209,11 +209,11 @@ def test_only_damaged_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_folder_of_another_training(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
-    with pytest.raises(ValueError, match=r"holds another training, whose lr is 0.1, not 0.2: give another folder"):
+    with pytest.raises(ValueError, match=r"holds another training: lr is 0.1 there, and 0.2 here; give another folder"):
         train(tmp_path, epochs=1, lr=0.2)
-    with pytest.raises(ValueError, match="whose seed is 0, not 3"):
+    with pytest.raises(ValueError, match="seed is 0 there, and 3 here"):
         train(tmp_path, epochs=1, seed=3)
-    with pytest.raises(ValueError, match="whose join is add, not replace"):
+    with pytest.raises(ValueError, match="join is add there, and replace here"):
         train(tmp_path, epochs=1, net=tiny.network(tiny.plain()))
 
 
@@ -305,7 +305,7 @@ def test_a_checkpoint_runs_nothing_that_it_holds(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     path = kept.save(1, {"code": islice})
     assert path.is_file()
-    with pytest.raises(ValueError, match=r"000000001-\w+.pt is no checkpoint, or holds more than tensors"):
+    with pytest.raises(ValueError, match=r"000000001-\w+.pt is not a checkpoint, or holds more than tensors"):
         kept.load()
 
 
@@ -351,7 +351,9 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
     monkeypatch.setattr("resnetlib.train.run.make_loader", None)
     lock = FileLock(out / ".lock") if early == "lock" else nullcontext()
     changes: dict[str, Any] = {"recipe": {"epochs": 1, "lr": 0.3}, "seed": {"epochs": 1, "seed": 5}}.get(early, {})
-    message = {"recipe": "whose lr is 0.1, not 0.3", "seed": "whose seed is", "lock": "another process trains in"}.get(early, "")
+    message = {"recipe": "lr is 0.1 there, and 0.3 here", "seed": "seed is", "lock": "another process is already training in"}.get(
+        early, ""
+    )
     if early == "network":
         out.mkdir()
         (out / "model.safetensors").touch()
@@ -386,7 +388,7 @@ def test_a_single_image_at_batch_norms_names_what_helps(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_which_another_process_trains(tmp_path: Path) -> None:
-    with FileLock(tmp_path / ".lock"), pytest.raises(BlockingIOError, match="another process trains in"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(BlockingIOError, match="another process is already training in"):
         train(tmp_path)
     train(tmp_path, epochs=1)
 
@@ -394,12 +396,12 @@ def test_a_folder_in_which_another_process_trains(tmp_path: Path) -> None:
 def test_other_images_are_another_training(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
     test = tiny.images(30, seed=1)
-    with pytest.raises(ValueError, match="whose images are others"):
+    with pytest.raises(ValueError, match="the images differ"):
         fit(tiny.network(), tiny.images(), replace(test, labels=test.labels.flip(0)), tiny.recipe(epochs=1), tmp_path, device="cpu")
-    with pytest.raises(ValueError, match="whose images is 60, not 50"):
+    with pytest.raises(ValueError, match="images is 60 there, and 50 here"):
         fit(tiny.network(), tiny.images(50), test, tiny.recipe(epochs=1), tmp_path, device="cpu")
     others = [replace(images, classes=("a", "b", "c")) for images in (tiny.images(), test)]
-    with pytest.raises(ValueError, match="whose classes is "):
+    with pytest.raises(ValueError, match="classes is "):
         fit(tiny.network(), *others, tiny.recipe(epochs=1), tmp_path, device="cpu")
 
 

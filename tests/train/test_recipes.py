@@ -84,7 +84,7 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
         ({"momentum": 0.0}, "the optimizer 'nesterov' needs momentum above 0"),
         ({"rand_augment": 40}, "rand_augment must be at most 30, got 40"),
         ({"test_resize": 10}, "test_resize must be at least test_size, got 10 and 224"),
-        ({"speed": 9}, "a recipe has no field 'speed', but epochs, iterations, batch_size"),
+        ({"speed": 9}, "a recipe has no field 'speed'; its fields are epochs, iterations, batch_size"),
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -192,5 +192,5 @@ def test_a_repository_for_a_network_s_name(hub: Hub, net: Backbone, tmp_path: Pa
 def test_weights_that_are_another_network_s_are_refused(hub: Hub) -> None:
     content = safetensors.torch.save(timm.create_model("resnet34").state_dict())
     hub.add("timm/resnet18.a1_in1k", {"model.safetensors": content})
-    with pytest.raises(ValueError, match=r"resnet18.a1_in1k do not fit this ResNet:(.*\n)*These names and shapes are a resnet34's"):
+    with pytest.raises(ValueError, match=r"resnet18.a1_in1k into this ResNet:(.*\n)*These names and shapes are a resnet34's"):
         create_model("resnet18.a1_in1k")

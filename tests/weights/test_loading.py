@@ -37,7 +37,7 @@ def test_all_problems_come_in_one_error_and_nothing_is_changed() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         load_state(net, state, source="my.pth")
     message = str(caught.value)
-    assert message.startswith("my.pth do not fit this ResNet:")
+    assert message.startswith("cannot load my.pth into this ResNet:")
     assert "2 missing: bn1.weight, layer1.0.conv1.weight" in message
     assert "1 unexpected: head.bias" in message
     assert "1 of another shape: fc.weight (3, 16), not (10, 16)" in message

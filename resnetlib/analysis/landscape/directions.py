@@ -1,25 +1,17 @@
-"""Directions in the space of a network's parameters, and grids of points along them."""
+"""Directions in the space of a network's parameters."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import as_tuple, seeded_generator
+from resnetlib.analysis.batches import seeded_generator
 from resnetlib.analysis.network import unwrapped
 from resnetlib.errors import InputError
 from resnetlib.modules.threads import in_use
 
 Direction = Mapping[str, Tensor]
 """The change of each parameter, by name."""
-
-Span = float | tuple[tuple[float, float], ...]
-"""Coordinates go from -span to span; or the two ends of each."""
-
-_MAX_POINTS = 10_000_000
 
 
 def filter_normalized_direction(
@@ -62,7 +54,7 @@ def filter_normalized_direction(
 
 
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
-    """Draw one or two independent filter-normalised directions from one stream of random numbers."""
+    """Draw one or two independent filter-normalized directions from one stream of random numbers."""
     if dimensions not in (1, 2):
         raise InputError(f"dimensions must be 1 or 2, got {dimensions}")
     generator = seeded_generator(seed)
@@ -72,7 +64,7 @@ def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
     """Return the parameters by name, detached; raise ValueError if there are none."""
     net = unwrapped(net)
-    with in_use(net, alone=False):  # another thread may have replaced them for an analysis
+    with in_use(net, exclusive=False):  # another thread may have replaced them for an analysis
         parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
     if not parameters:
         raise InputError(f"{type(net).__name__} has no parameters to move")
@@ -109,23 +101,3 @@ def cosine(one: Direction, other: Direction) -> float:
 def _filter_norms(parameter: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(parameter, dim=tuple(range(1, parameter.ndim)), keepdim=True)
     return norms
-
-
-def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[float, float], ...], list[Tensor], Tensor]:
-    """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest."""
-    if points**dimensions > _MAX_POINTS:
-        raise InputError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
-    ends = _ends(span, dimensions)
-    if len(ends) != dimensions or not all(isfinite(a) and isfinite(b) and a < b for a, b in ends):
-        raise InputError(f"span must be a positive number, or the two ends of each of {dimensions} coordinates, got {span!r}")
-    axes = [torch.from_numpy(np.linspace(a, b, points) if points > 1 else np.array([(a + b) / 2])) for a, b in ends]
-    return ends, axes, torch.cartesian_prod(*reversed(axes)).view(-1, dimensions).flip(1)
-
-
-def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
-    """Return the ends of each coordinate, or `()` if the span is invalid."""
-    try:
-        given = as_tuple(span)
-        return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
-    except (TypeError, ValueError):
-        return ()

@@ -1,6 +1,6 @@
 """Maps of the extreme eigenvalues of the Hessian, which show where the loss is not convex."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather, seeded_generator
-from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, draw_directions, make_grid, parameters_of
-from resnetlib.analysis.landscape.surface import NOT_COMPUTED, check_checkpoint_path, compute_points, fingerprint, load_checkpoint
+from resnetlib.analysis.landscape import grids
+from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
+from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.distributed import process_group
@@ -102,74 +103,62 @@ def hessian_map(
     Source:
         arXiv 1712.09913, sec. 6.
     """
-    points, seed = check_count("points", points, least=1), check_seed(seed)
+    points, seed = check_count("points", points, minimum=1), check_seed(seed)
     net = unwrapped(net)
     data = gather(net, batches)
-    path = check_checkpoint_path(out)
+    path = grids.check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
         raise InputError("a map needs two directions")
-    ends, axes, coordinates = make_grid(span, points, 2)
+    ends, axes, coordinates = grids.make_grid(span, points, 2)
     if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
         raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
-    made_of = fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
+    made_of = grids.fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
     def result(values: Tensor) -> HessianMap:
         largest, smallest = (values[:, i].view(points, points).clone() for i in (0, 1))
         return HessianMap(axes[0], axes[1], largest, smallest, count_images(data), None if directions else seed, made_of)
 
     with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
-        shape = (points, points)
-        _, values = load_checkpoint(path, HessianMap, ("largest", "smallest"), shape, made_of, processes)
+        _, values = grids.load_checkpoint(path, HessianMap, ("largest", "smallest"), (points, points), made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
-        evaluator = HessianEvaluator(net, along, data, tolerance=tolerance, seed=seed)
-        if not evaluator.move_to((0.0, 0.0)):
-            raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
-        return compute_points(coordinates, values, [evaluator], processes, result, path, desc="Hessian eigenvalues")
-
-
-class HessianEvaluator:
-    """The largest and smallest eigenvalue of the Hessian at theta + x dx + y dy."""
-
-    def __init__(
-        self, net: nn.Module, directions: Sequence[dict[str, Tensor]], batches: list[Batch], *, tolerance: float, seed: int
-    ) -> None:
-        self.net, self.directions, self.batches, self.tolerance = net, directions, batches, tolerance
-        self.theta = self.parameters = parameters_of(net)
-        self.matrices = [name for name, parameter in self.theta.items() if parameter.ndim > 1]
-        self.sizes = [self.theta[name].numel() for name in self.matrices]
-        if sum(self.sizes) < 2:
+        theta, (dx, dy) = parameters_of(net), along
+        size = sum(parameter.numel() for parameter in theta.values() if parameter.ndim > 1)
+        if size < 2:
             raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken with respect to")
-        self.start = torch.randn(sum(self.sizes), generator=seeded_generator(seed), dtype=torch.float64).numpy()
+        start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
+        if not np.isfinite(multiply_by_hessian(net, theta, data, start)).all():
+            raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
 
-    def __call__(self, points: Tensor) -> Tensor:
-        """Return the largest and the smallest, `(1, 2)`, at one point `(1, 2)`; NaN where the Hessian is not finite."""
-        if not self.move_to(points[0].tolist()):
-            return torch.full((1, 2), torch.nan, dtype=torch.float64)
-        return torch.tensor([extreme_eigenvalues(self.multiply, self.start, self.tolerance)], dtype=torch.float64)
+        def eigenvalues(point: Tensor) -> Tensor:
+            """Return the largest and the smallest, `(1, 2)`, at a point `(1, 2)`; NaN where the Hessian is not finite."""
+            x, y = point[0].tolist()
+            at_point = {name: parameter + (x * dx[name] + y * dy[name]) for name, parameter in theta.items()}
+            multiply = partial(multiply_by_hessian, net, at_point, data)
+            finite = np.isfinite(multiply(start)).all()
+            both = extreme_eigenvalues(multiply, start, tolerance) if finite else (torch.nan, torch.nan)
+            return torch.tensor([both], dtype=torch.float64)
 
-    def move_to(self, point: Sequence[float]) -> bool:
-        """Move the parameters to a point; return whether the Hessian is finite there."""
-        (x, y), (dx, dy) = point, self.directions
-        self.parameters = {name: theta + (x * dx[name] + y * dy[name]) for name, theta in self.theta.items()}
-        return bool(np.isfinite(self.multiply(self.start)).all())
+        return grids.compute_points(coordinates, values, [eigenvalues], processes, result, path, desc="Hessian eigenvalues")
 
-    def multiply(self, vector: Any) -> Any:
-        """Return the product of the Hessian, averaged over all images, with a vector (Pearlmutter 1994)."""
-        matrices = tuple(self.parameters[name] for name in self.matrices)
-        parts = torch.from_numpy(vector).flatten().to(matrices[0]).split(self.sizes)
-        direction = tuple(part.view_as(matrix) for part, matrix in zip(parts, matrices, strict=True))
-        product = torch.zeros(len(self.start), dtype=torch.float64)
-        for x, y in self.batches:
-            _, products = vhp(partial(self.loss, x, y), matrices, direction)
-            product += torch.cat([part.flatten() for part in products]).double().cpu()
-        return product.numpy() / count_images(self.batches)
 
-    def loss(self, x: Tensor, y: Tensor, *matrices: Tensor) -> Tensor:
-        """Return the cross-entropy of a batch, summed over images, given the parameters of more than one dimension."""
-        parameters = self.parameters | dict(zip(self.matrices, matrices, strict=True))
-        return cross_entropy(functional_call(self.net, parameters, (x,)), y, reduction="sum")
+def multiply_by_hessian(net: nn.Module, parameters: Mapping[str, Tensor], batches: list[Batch], vector: Any) -> Any:
+    """Return the product of the Hessian of the mean cross-entropy, at these parameters, with a vector (Pearlmutter 1994)."""
+    names = [name for name, parameter in parameters.items() if parameter.ndim > 1]
+    matrices = tuple(parameters[name] for name in names)
+
+    def loss(x: Tensor, y: Tensor, *matrices: Tensor) -> Tensor:
+        state = dict(parameters) | dict(zip(names, matrices, strict=True))
+        return cross_entropy(functional_call(net, state, (x,)), y, reduction="sum")
+
+    parts = torch.from_numpy(vector).flatten().to(matrices[0]).split([matrix.numel() for matrix in matrices])
+    direction = tuple(part.view_as(matrix) for part, matrix in zip(parts, matrices, strict=True))
+    product = torch.zeros(vector.size, dtype=torch.float64)
+    for x, y in batches:
+        _, products = vhp(partial(loss, x, y), matrices, direction)
+        product += torch.cat([part.flatten() for part in products]).double().cpu()
+    return product.numpy() / count_images(batches)
 
 
 def extreme_eigenvalues(multiply: Callable[[Any], Any], start: Any, tolerance: float) -> tuple[float, float]:

@@ -1,20 +1,15 @@
 """The loss over a line or plane through a network's parameters, computed by threads and processes, and resumed from a file."""
 
 import copy
-import hashlib
-import json
 import math
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from contextvars import copy_context
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,28 +17,23 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
-from tqdm import tqdm
 
 from resnetlib.analysis import style
 from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather
-from resnetlib.analysis.landscape.directions import Direction, Span, check_directions, cosine, draw_directions, make_grid
+from resnetlib.analysis.landscape import grids
+from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
+from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
-from resnetlib.disk import local_path
-from resnetlib.distributed import Processes, process_group
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.distributed import process_group
+from resnetlib.errors import CompileError, InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.frozen import has_running_stats
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-R = TypeVar("R", bound=AnalysisResult)
-
-NOT_COMPUTED = -1.0
-"""Value of points that are not computed yet, as in the published files."""
 
 CACHED_NUMEL = 32 * 3 * 32 * 32
 """Size of a batch, in fp32 numbers, whose feature maps fit into a CPU's caches: 32 images of CIFAR."""
@@ -206,11 +196,11 @@ def landscape(
         >>> torch.allclose(found.loss[1, 1].float(), F.cross_entropy(net(images), labels))
         True
     """
-    points, seed, chunk = check_count("points", points, least=2), check_seed(seed), check_count("chunk", chunk, least=1)
+    points, seed, chunk = check_count("points", points, minimum=2), check_seed(seed), check_count("chunk", chunk, minimum=1)
     for option, value, accepted in (("batch_norm", batch_norm, BatchNorm), ("precision", precision, Precision)):
         if value not in get_args(accepted):
             raise InputError(f"{option} must be one of {get_args(accepted)}, got {value!r}")
-    if check_count("workers", 1 if workers is None else workers, least=1) > _MAX_WORKERS:
+    if check_count("workers", 1 if workers is None else workers, minimum=1) > _MAX_WORKERS:
         raise InputError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
     if not isinstance(every, int | float) or not callable(loss):
         raise InputTypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
@@ -220,15 +210,15 @@ def landscape(
     data = gather(net, batches)
     if chunk == 1:
         data = [(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y) for x, y in data]
-    path = check_checkpoint_path(out)
+    path = grids.check_checkpoint_path(out)
     given = draw_directions(net, dimensions, seed, ignore_norms_and_biases) if directions is None else directions
     along = check_directions(net, given)
-    ends, axes, coordinates = make_grid(span, points, len(along))
+    ends, axes, coordinates = grids.make_grid(span, points, len(along))
     shape = (points,) * len(along)
     name = repr(loss) if isinstance(loss, nn.Module) else getattr(loss, "__qualname__", type(loss).__qualname__)
     loss_name = f"{getattr(loss, '__module__', '')}.{name}"
     options = {"span": ends, "points": points, "batch_norm": batch_norm, "precision": precision, "loss": loss_name}
-    made_of = fingerprint(net, data, along, **options)
+    made_of = grids.fingerprint(net, data, along, **options)
     device = data[0][0].device
     threads = torch.get_num_threads()
     count = workers or (min(threads, os.cpu_count() or 1) if device.type == "cpu" else 1)
@@ -254,7 +244,7 @@ def landscape(
         stack.callback(torch.set_num_threads, threads)
         if count > 1:
             torch.set_num_threads(1)  # otherwise workers would wait for each other in every layer
-        checkpoint, values = load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
+        checkpoint, values = grids.load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
@@ -262,28 +252,34 @@ def landscape(
         stack.enter_context(torch.compiler.set_stance("default" if compile else "force_eager"))  # overrides `preserve_state`
         if compile:
             stack.enter_context(torch._dynamo.config.patch(_COMPILE_CONFIG))
-        try:
-            for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
-                start = time.perf_counter()
-                centre = first(torch.zeros(1, len(along)))
-                seconds = time.perf_counter() - start
-        except RuntimeError as error:
-            if not compile:
-                raise
-            needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
-            raise RuntimeError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
+        centre, seconds = _measure_centre(first, len(along), compile)
         now = float(centre[0, 0])
-        if not centre.isfinite().all():
-            raise InputError(f"the loss of the network itself is {now} on these images: nothing to draw")
         if checkpoint and not math.isclose(before := checkpoint.loss_at_centre, now, rel_tol=1e-3):  # a loss of the same name
             raise InputError(f"{path} belongs to another call: its loss at the centre is {before}, here {now}. Give another file.")
         values[(coordinates == 0).all(1)] = centre
         if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
             stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
         timing = {"seconds": seconds, "every": every}
-        return compute_points(
+        return grids.compute_points(
             coordinates, values, evaluators, processes, result, path, chunk=chunk, desc="loss landscape", **timing
         )
+
+
+def _measure_centre(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
+    """Return the loss and accuracy of the network itself, `(1, 2)`, and the seconds that a point takes."""
+    try:
+        for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
+            start = time.perf_counter()
+            centre = evaluator(torch.zeros(1, dimensions))
+            seconds = time.perf_counter() - start
+    except RuntimeError as error:
+        if not compile:
+            raise
+        needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
+        raise CompileError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
+    if not centre.isfinite().all():
+        raise InputError(f"the loss of the network itself is {float(centre[0, 0])} on these images: nothing to draw")
+    return centre, seconds
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -397,116 +393,3 @@ def split_batch(x: Tensor, *, half: bool, compiled: bool) -> tuple[Tensor, ...]:
         size = next((divisor for divisor in range(most, most // 2, -1) if len(x) % divisor == 0), size)
     parts: tuple[Tensor, ...] = x.split(size)
     return parts
-
-
-def compute_points(
-    points: Tensor,
-    values: Tensor,
-    evaluators: Sequence[Callable[[Tensor], Tensor]],
-    processes: Processes,
-    result: Callable[[Tensor], R],
-    path: Path | None,
-    *,
-    chunk: int = 1,
-    seconds: float = 1.0,
-    every: float = 0.0,
-    desc: str,
-) -> R:
-    """Compute the missing rows of `values` in processes and threads, save about every `every` seconds, and return the result."""
-    missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
-    own = missing[processes.rank :: processes.world_size]
-    chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
-    most_chunks = math.ceil(math.ceil(len(missing) / processes.world_size) / chunk)  # of the main process
-    slowest = max(processes.gather(seconds * chunk / len(evaluators)))
-    interval = max(1, min(most_chunks, math.ceil(every / max(slowest, 1e-9))))
-    local, threads = threading.local(), torch.get_num_threads()
-    unused = [(evaluator, copy_context()) for evaluator in evaluators]  # a context has the compiler's settings
-
-    def start() -> None:
-        torch.set_num_threads(threads)
-        local.evaluator, local.context = unused.pop()
-
-    def compute(rows: list[int]) -> Tensor:
-        values: Tensor = local.context.run(local.evaluator, points[rows])
-        return values
-
-    with (
-        ThreadPoolExecutor(len(evaluators), initializer=start) as pool,
-        closing(pool.map(compute, chunks)) as results,  # type: ignore[type-var] # a generator
-        tqdm(
-            total=len(points), initial=len(points) - len(missing), desc=desc, unit="point", disable=not processes.is_main or None
-        ) as bar,
-    ):
-        remaining = zip(chunks, results, strict=True)
-        for _ in range(math.ceil(most_chunks / interval)):
-            new = torch.zeros(len(points), values.shape[1] + 1, dtype=torch.float64)  # the last column marks computed rows
-            for rows, computed in islice(remaining, interval):
-                new[rows] = torch.cat([computed.double(), torch.ones(len(rows), 1)], 1)
-                bar.update(len(rows) * processes.world_size)
-            new = processes.sum(new)
-            done = new[:, -1] == 1
-            values[done] = new[done, :-1]
-            if processes.is_main and path is not None:
-                result(values).save(path)
-    return result(values)
-
-
-def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
-    """Return hashes of everything that the values depend on, and the options as JSON."""
-    return {
-        "network": _sha256(net.state_dict()),
-        "modules": hashlib.sha256(repr(net).encode()).hexdigest(),
-        "images": _sha256({f"{i} {part}": tensor for i, pair in enumerate(batches) for part, tensor in enumerate(pair)}),
-        "directions": _sha256({f"{i} {name}": d for i, direction in enumerate(directions) for name, d in direction.items()}),
-        **{name: json.dumps(value) for name, value in options.items()},
-    }
-
-
-def _sha256(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def check_checkpoint_path(out: str | Path | None) -> Path | None:
-    """Check the name of a checkpoint file and create its folder, before hours are spent on its values."""
-    if out is None:
-        return None
-    path = local_path(out)
-    if path.suffix not in (".json", ".safetensors") or path.is_dir():
-        raise InputError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def load_checkpoint(
-    path: Path | None,
-    kind: type[R],
-    fields: Sequence[str],
-    shape: tuple[int, ...],
-    made_of: Mapping[str, str],
-    processes: Processes,
-) -> tuple[R | None, Tensor]:
-    """Return the unfinished result in a file, if any, and its fields as columns, in all processes; only the main one reads it."""
-    if any(other != made_of for other in processes.gather(made_of)):
-        raise InputError("the processes differ in their networks, images or arguments, and cannot share a surface")
-    loaded: R | None = None
-    error = ""
-    if processes.is_main and path is not None and path.exists():
-        try:
-            loaded = kind.load(path)
-            before: dict[str, str] = loaded.made_of  # type: ignore[attr-defined]
-            if other := sorted(name for name in made_of.keys() | before.keys() if made_of.get(name) != before.get(name)):
-                error = f"{path} belongs to another call, which differs in {', '.join(other)}. Give another file, or remove it."
-            elif any((t := getattr(loaded, name)).shape != shape or t.dtype != torch.float64 for name in fields):
-                error = f"{path} is damaged: its values do not have the shape {shape} in float64. Give another file."
-        except ValueError as damaged:
-            error = str(damaged)
-    loaded, error = processes.gather((loaded, error))[0]
-    if error:
-        raise InputError(error)
-    if loaded is None:
-        return None, torch.full((math.prod(shape), len(fields)), NOT_COMPUTED, dtype=torch.float64)
-    return loaded, torch.stack([getattr(loaded, name).flatten() for name in fields], 1)

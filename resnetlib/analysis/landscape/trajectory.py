@@ -140,8 +140,8 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Te
         state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else _strip_prefixes(checkpoint, next(iter(theta)))
         for name, tensor in theta.items():
             if name not in state or state[name].shape != tensor.shape:
-                was = f"has {tuple(state[name].shape)}" if name in state else "is missing"
-                raise InputError(f"a checkpoint is not of this network: {name} must have shape {tuple(tensor.shape)}, and {was}")
+                found = f"{name} has shape {tuple(state[name].shape)}" if name in state else f"it has no {name}"
+                raise InputError(f"a checkpoint belongs to another network: {found}, expected shape {tuple(tensor.shape)}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():
             raise InputError("a checkpoint, or the network itself, is not finite (NaN or infinite)")

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from resnetlib.config import MOST_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
+from resnetlib.config import MAX_STAGES, DenseNetSpec, Init, JoinKind, Norm, Order, ResNetSpec, Shortcut, Spec, Stem, StrideIn
 from resnetlib.errors import InputError
 from resnetlib.models.build import build
 from resnetlib.modules.residual import Bottleneck
 from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
 from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect, resolve_dialect, unsupported_reason
 
-_MOST_TENSORS = 10_000
+_MAX_TENSORS = 10_000
 _STEMS: Mapping[int, Stem] = {7: "imagenet", 3: "cifar"}
 Shapes = Mapping[str, tuple[int, ...]]
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.|features\.denseblock(\d+)\.denselayer(\d+)\.")
@@ -78,8 +78,8 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
     if found.unknown:
         names = ", ".join(key[:80] for key in found.unknown[:8])
         raise InputError(f"{found.dialects[0]} has no tensors with these names: {names}")
-    if len(found.state) > _MOST_TENSORS:
-        raise InputError(f"no known network has more than {_MOST_TENSORS} tensors, got {len(found.state)}")
+    if len(found.state) > _MAX_TENSORS:
+        raise InputError(f"no known network has more than {_MAX_TENSORS} tensors, got {len(found.state)}")
     specs = _candidates(found)
     if wrong := misfits(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
         raise InputError("\n".join([f"the tensors resemble those of {specs[0]}, but do not fit:", *wrong]))
@@ -211,8 +211,8 @@ def _depths(shapes: Shapes, *, first: int) -> tuple[int, ...]:
     for match in filter(None, map(_BLOCK.match, shapes)):
         stage, block = filter(None, match.groups())
         blocks.setdefault(int(stage), set()).add(int(block))
-    if len(blocks) > MOST_STAGES:
-        raise InputError(f"a network has at most {MOST_STAGES} stages, got {len(blocks)}")
+    if len(blocks) > MAX_STAGES:
+        raise InputError(f"a network has at most {MAX_STAGES} stages, got {len(blocks)}")
     stages = range(1, _count(set(blocks), 1, "stages") + 1)
     return tuple(_count(blocks[stage], first, f"the blocks of stage {stage}") for stage in stages)
 

@@ -140,19 +140,7 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
     if len(networks) > 1:
         raise InputError(f"it holds {len(networks)} networks: choose one, prefix={' or '.join(map(repr, networks))}")
     state = {key: tensor for key, tensor in selected.items() if key.startswith(networks[0] if networks else "")}
-    best: list[str | None] = [None] * len(state)
-    owners: list[tuple[str, Table]] = []
-    shared = ""
-    for common in _prefixes(state):
-        keys = [key[len(common) :] for key in state]
-        for rules, named in tables.items():
-            renamed = _rename_all(keys, rules, most=best.count(None))
-            if renamed == best:
-                owners += named
-            elif renamed is not None and renamed.count(None) < best.count(None):
-                best, owners, shared = renamed, [*named], common
-        if None not in best:
-            break
+    best, owners, shared = _best_match(state, tables)
     table = owners[0][1]
     canonical = {name: tensor for name, tensor in zip(best, state.values(), strict=True) if name is not None}
     if table.conv_head and (weight := canonical.get("fc.weight")) is not None and weight.ndim == 4 and weight.shape[2:] == (1, 1):
@@ -177,6 +165,26 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
         ignored=tuple(key for key in ignored if key not in taken),
         head=() if linear else tuple(head.values()),
     )
+
+
+def _best_match(
+    names: Collection[str], tables: Mapping[tuple[Rule, ...], list[tuple[str, Table]]]
+) -> tuple[list[str | None], list[tuple[str, Table]], str]:
+    """Return the canonical names by the rules that match most names, the tables with these rules, and the prefix of the names."""
+    best: list[str | None] = [None] * len(names)
+    owners: list[tuple[str, Table]] = []
+    shared = ""
+    for prefix in _prefixes(names):
+        keys = [name[len(prefix) :] for name in names]
+        for rules, named in tables.items():
+            renamed = _rename_all(keys, rules, most=best.count(None))
+            if renamed == best:
+                owners += named
+            elif renamed is not None and renamed.count(None) < best.count(None):
+                best, owners, shared = renamed, [*named], prefix
+        if None not in best:
+            break
+    return best, owners, shared
 
 
 def _linear_in(head: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, str]:
@@ -285,7 +293,7 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
         return  # `fit_state` reports the names
     reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
     if None not in reasons:
-        raise InputError(f"{source} have the names of {found.dialects[0]}, and {reasons[0]}")
+        raise InputError(f"cannot load {source}: its names are those of {found.dialects[0]}, and {reasons[0]}")
     if not by_name or "resnetlib" in found.dialects or not isinstance(spec, ResNetSpec) or spec.block == "basic":
         return
     other = replace(spec, stride_in="1x1" if spec.stride_in == "3x3" else "3x3")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis import Landscape, landscape
-from resnetlib.analysis.landscape.surface import load_checkpoint
+from resnetlib.analysis.landscape.grids import load_checkpoint
 from resnetlib.distributed import Processes
 
 CODE = f"""

@@ -142,9 +142,9 @@ def test_what_is_wrong_is_said() -> None:
         trajectory(net, states[:2])
     with pytest.raises(ValueError, match="there are no checkpoints"):
         trajectory(net, [])
-    with pytest.raises(ValueError, match="weight must have shape \\(1, 2\\), and is missing"):
+    with pytest.raises(ValueError, match="it has no weight, expected shape \\(1, 2\\)"):
         trajectory(net, [{"bias": torch.zeros(1)}])
-    with pytest.raises(ValueError, match="weight must have shape \\(1, 2\\), and has \\(2, 2\\)"):
+    with pytest.raises(ValueError, match="weight has shape \\(2, 2\\), expected shape \\(1, 2\\)"):
         trajectory(net, [nn.Linear(2, 2)])
     along = {"weight": torch.tensor([[1.0, 1.0]])}
     for directions in ([along, along], [along, {"weight": torch.zeros(1, 2)}]):
