@@ -154,7 +154,7 @@ def test_samples_are_the_first_test_images() -> None:
 @pytest.mark.skipif(CIFAR10 is None, reason="needs CIFAR-10: set RESNETLIB_TEST_CIFAR10 to its folder")
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    monkeypatch.setenv("RESNETLIB_LECTURE_IMAGES", "100")
+    monkeypatch.setenv("RESNETLIB_LECTURE_IMAGES", "60")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = nbformat.read(LECTURE / "companion.ipynb", 4)
