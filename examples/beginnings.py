@@ -4,8 +4,8 @@
 
 For each network, norm and seed: the norm of the gradient at the first block's input for each unit of it at the last block's
 output (below 1 it vanishes), the growth of the variance from the first block to the last, the autocorrelation of gradients between
-images at lag 1 (0 for white noise), and their stable rank as a share of a Gaussian matrix's. Norms use the images' own statistics,
-as in training. Writes OUT.json, from which examples/lecture.py draws.
+images at lag 1 (0 for white noise), their stable rank as a share of a Gaussian matrix's, and the median over blocks of
+||F(x)|| / ||x||. Norms use the images' own statistics, as in training. Writes OUT.json, from which examples/lecture.py draws.
 """
 
 import argparse
@@ -18,7 +18,14 @@ from typing import Any
 import torch
 
 import resnetlib
-from resnetlib.analysis import effective_rank, gradient_autocorrelation, gradient_flow, recalibrated, signal_propagation
+from resnetlib.analysis import (
+    branch_ratio,
+    effective_rank,
+    gradient_autocorrelation,
+    gradient_flow,
+    recalibrated,
+    signal_propagation,
+)
 from resnetlib.data import cifar10
 from resnetlib.weights import Preprocessing
 
@@ -31,11 +38,13 @@ def measure(net: resnetlib.Backbone, x: torch.Tensor, y: torch.Tensor, points: i
     with recalibrated(net, x):
         lines = gradient_autocorrelation(net, x[:4], points=points)
         rank = effective_rank(net, x, y, unit_rows=True)
+        ratio = branch_ratio(net, x)
     return {
         "gradient_first_to_last": flow.first_to_last,
         "variance_last_to_first": float(signal.variance[-1] / signal.variance[0]),
         "autocorrelation_at_lag_1": float(lines.by_line[:, 1].mean()),
         "relative_stable_rank": rank.relative_stable_rank,
+        "branch_ratio": ratio.median,
         "feature_norm": flow.feature_norm.tolist(),
         "variance": signal.variance.tolist(),
     }

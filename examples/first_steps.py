@@ -5,43 +5,21 @@
 Two experiments, with a constant learning rate, momentum 0.9, weight decay 1e-4 and no augmentation:
 scratch: plain and residual networks from random weights; the norm of the gradient at the first block's input over that at the last
 block's output, after 0, 1, 2, 4, ... iterations.
-copies: the embedded 20-layer networks, deepened or not, with several rates; their errors on training images that they do not
-train on here, in evaluation mode and with the statistics of the batch, as in training, which tells lagging statistics apart.
+copies: the embedded 20-layer networks, deepened or not, with several rates; their errors on test images, in evaluation mode and
+with the statistics of the batch, as in training, which tells lagging statistics apart. Seeds draw batches and new blocks.
 """
 
 import argparse
-import json
-from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
+from short_trainings import Log, first_images, run, train
 from torch import Tensor
 
 import resnetlib
 from resnetlib.analysis import deepen, gradient_flow
-from resnetlib.data import LabelledImages, cifar10
-from resnetlib.weights import Preprocessing
-
-Measure = Callable[[resnetlib.Backbone], Any]
-
-
-def train(
-    net: resnetlib.Backbone, data: tuple[Tensor, Tensor], marks: list[int], batch: int, lr: float, measure: Measure
-) -> list[Any]:
-    """Train, and measure before the first step and after some of the steps."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
-    found = [(0, measure(net))]
-    images, labels = data
-    for step in range(1, marks[-1] + 1):
-        chosen = torch.randint(len(images), (batch,))
-        loss = torch.nn.functional.cross_entropy(net.train()(images[chosen]), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step in marks:
-            found.append((step, measure(net)))
-    return found
 
 
 @torch.no_grad()
@@ -58,41 +36,35 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=10_000, help="training images")
     cli.add_argument("--after", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="iterations after which to measure")
-    cli.add_argument("--held", type=int, default=250, help="images that are measured, the last training images")
+    cli.add_argument("--test", type=int, default=500, help="test images")
     cli.add_argument("--batch", type=int, default=32)
     cli.add_argument("--rates", type=float, nargs="+", default=[0.001, 0.01, 0.05], help="of the copies; 0.1 from scratch")
     cli.add_argument("--blocks", type=int, default=9, help="blocks of a stage of the copies; 9 make 56 layers")
     cli.add_argument("--networks", nargs="+", default=["plain20", "resnet20", "plain56", "resnet56"], help="from scratch")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--only", nargs="+", choices=["scratch", "copies"], default=["scratch", "copies"])
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=Path, required=True, help="the JSON, which is written after each network, and continued")
     args = cli.parse_args()
-    data = cifar10(args.data, "train")
-    transform = Preprocessing.named("cifar10", resize=32, size=32)
-    x, y = transform(data.images[: args.images]), data.labels[: args.images]
-    held = LabelledImages(data.images[-args.held :], data.labels[-args.held :], data.classes).batches(transform)[0]
-    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
-    for name in args.networks if "scratch" in args.only else ():
-        results[f"scratch, {name}"] = []
-        for seed in range(args.seeds):
-            torch.manual_seed(seed)
-            net = resnetlib.create_model(f"cifar_{name}")
-            log = train(net, (x, y), args.after, args.batch, 0.1, lambda net: gradient_flow(net, [held]).first_to_last)
-            results[f"scratch, {name}"].append(log)
-            print(f"scratch, {name}: " + ", ".join(f"{step}: {ratio:.3g}" for step, ratio in log), flush=True)
-    for kind in ("plain", "resnet") if "copies" in args.only else ():
-        for rate in args.rates:
-            for blocks in (3, args.blocks):
-                results[f"{kind}, {6 * blocks + 2} layers, rate {rate:g}"] = runs = []
-                for seed in range(args.seeds):
-                    net = resnetlib.create_model(f"cifar_{kind}20.resnetlib_c10")
-                    if blocks > 3:
-                        net = deepen(net, (blocks,) * 3, batches=x[:500])
-                    torch.manual_seed(seed)
-                    runs.append(train(net, (x, y), args.after, args.batch, rate, lambda net: errors(net, *held)))
-                print(f"{kind}, {6 * blocks + 2} layers, rate {rate:g}: {[run[-1] for run in runs]}", flush=True)
-    about = {name: getattr(args, name) for name in ("images", "held", "after", "batch", "seeds")}
-    args.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+    data, test = first_images(args.data, args.images, args.test)
+
+    def scratch(name: str, seed: int) -> Log:
+        torch.manual_seed(seed)
+        net = resnetlib.create_model(f"cifar_{name}")
+        return train(net, data, args.after, args.batch, 0.1, lambda net: gradient_flow(net, [test]).first_to_last)
+
+    def copy(kind: str, rate: float, blocks: int, seed: int) -> Log:
+        torch.manual_seed(seed)
+        net = resnetlib.create_model(f"cifar_{kind}20.resnetlib_c10")
+        if blocks > 3:
+            net = deepen(net, (blocks,) * 3, batches=data[0][:500])
+        torch.manual_seed(seed)
+        return train(net, data, args.after, args.batch, rate, lambda net: errors(net, *test))
+
+    jobs = {f"scratch, {name}": partial(scratch, name) for name in (args.networks if "scratch" in args.only else ())}
+    if "copies" in args.only:
+        for kind, rate, blocks in product(("plain", "resnet"), args.rates, (3, args.blocks)):
+            jobs[f"{kind}, {6 * blocks + 2} layers, rate {rate:g}"] = partial(copy, kind, rate, blocks)
+    run(jobs, args)
 
 
 if __name__ == "__main__":

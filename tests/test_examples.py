@@ -156,7 +156,8 @@ def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
     assert len(residual["logs"]["deepened"]) == 1
 
 
-def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
+def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetlib.data.cifar10", lambda folder, split: cifar10(folder, split).first(1000))
     folder = runs / "cifar_resnet20-seed=0"
     said = run("embed_weights.py", folder, "--data", cifar10_folder, "--tag", "toy", "--out", tmp_path, "--cost", 100)
     path = tmp_path / "cifar_resnet20.toy.safetensors"
@@ -164,7 +165,7 @@ def test_embed_weights(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None
     file = read_weights(path)
     assert file.pretrained_cfg is not None
     assert f"{file.pretrained_cfg.top1:.2f} % in fp16" in said
-    assert file.pretrained_cfg.evaluated_on == "the 10,000 test images of CIFAR-10; train_top1: the 64 training images"
+    assert file.pretrained_cfg.evaluated_on == "the 1,000 test images of CIFAR-10; train_top1: the 64 training images"
     assert {tensor.dtype for key, tensor in file.state.items() if not key.endswith("num_batches_tracked")} == {torch.float16}
     assert torch.equal(file.state["fc.weight"], create_model(f"{folder}/").fc.weight.half())
 
@@ -214,8 +215,9 @@ def test_evidence(cifar10_folder: Path, tmp_path: Path) -> None:
     assert Perturbation.load(tmp_path / "tiny" / "lesion.json").images == 20
 
 
-def test_inference_benchmark(tmp_path: Path) -> None:
+def test_inference_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("timm")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     sizes = ("--models", "resnet18", "cifar_plain20", "--size", 32, "--batch", 2, "--cifar-batch", 2, "--rounds", 1)
     run("bench/inference.py", *sizes, "--out", tmp_path / "out.json")
     results = json.loads((tmp_path / "out.json").read_text())["results"]
@@ -298,10 +300,90 @@ def test_measurements_of_the_lecture(
 
 @pytest.mark.slow
 def test_first_steps(cifar10_folder: Path, tmp_path: Path) -> None:
-    sizes = ("--images", 20, "--held", 4, "--batch", 2, "--after", 1, "--seeds", 2, "--networks", "plain20")
+    sizes = ("--images", 20, "--test", 4, "--batch", 2, "--after", 1, "--seeds", 2, "--networks", "plain20")
     copies = ("--rates", 0.01, "--blocks", 4)
     run("first_steps.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes, *copies)
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     assert [step for step, _ in results["scratch, plain20"][0]] == [0, 1]
     before = [results[f"plain, {layers} layers, rate 0.01"][0][0][1]["evaluation"] for layers in (20, 26)]
     assert before[0] == before[1]  # the copy predicts the same before it is trained on
+
+
+@pytest.mark.slow
+def test_largest_rate(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 20, "--test", 4, "--batch", 2, "--after", 2, "--seeds", 2, "--networks", "plain20")
+    fixed = ("--data", cifar10_folder, "--out", tmp_path / "table.json")
+    run("largest_rate.py", *fixed, *sizes, "--rates", 0.001, 1e30)
+    first = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert all(0 < loss < 20 for loss in first["plain20, rate 0.001"])
+    assert first["plain20, rate 1e+30"] == [None, None]  # not finite
+    with pytest.raises(SystemExit, match="was measured with other settings"):
+        run("largest_rate.py", *fixed, *sizes, "--seeds", 1)
+    said = run("largest_rate.py", *fixed, *sizes, "--rates", 0.001, 0.01)
+    assert said.startswith("plain20, rate 0.01: ")  # what is there is not measured again
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert results == first | {"plain20, rate 0.01": results["plain20, rate 0.01"]}
+
+
+@pytest.mark.slow
+def test_before_2015(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--images", 20, "--test", 4, "--batch", 4, "--after", 2, "--seeds", 1, "--depths", 8, "--rates", 0.01)
+    run("before_2015.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert len(results) == 6
+    assert results["relu, Gaussian of 0.01, 8 layers, rate 0.01"] == [pytest.approx(np.log(10), abs=0.3)]  # learns nothing yet
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
+def test_penalties(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--networks", "plain20", "--images", 32, "--test", 20, "--measured", 8, "--epochs", 4, "--seeds", 1)
+    fixed = ("--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table.json")
+    run("penalties.py", *fixed, *sizes, "--l1", 0.01, "--l2", 0.2)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    for penalty in ("L1", "L2"):
+        for size in ("weight_rms", "gamma"):
+            assert results[f"plain20, {penalty}"][size] < results["plain20, neither"][size]
+
+
+def test_variance(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
+    paths = [f"{name}={runs}/cifar_{name}-seed=" for name in ("plain20", "resnet20")]
+    run("variance.py", *paths, "--data", cifar10_folder, "--images", 30, "--seeds", 2, "--out", tmp_path / "table.json")
+    found = json.loads((tmp_path / "table.json").read_text())["results"]
+    test = cifar10(cifar10_folder, "test").first(30)
+    for name, each in found.items():
+        nets = [create_model(f"{runs}/cifar_{name}-seed={seed}").eval() for seed in (0, 1)]
+        logits = [torch.cat([net(x).detach() for x, _ in test.batches(transform_for(net))]) for net in nets]
+        one, other = (each.argmax(1) for each in logits)
+        assert each["errors"] == pytest.approx([100 * float((y != test.labels).double().mean()) for y in (one, other)])
+        assert each["disagreements"] == pytest.approx([100 * float((one != other).double().mean())])
+        vote = sum(each.double().softmax(1) for each in logits).argmax(1)
+        assert each["vote_error"] == pytest.approx(100 * float((vote != test.labels).double().mean()))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
+def test_unneeded_layers(cifar10_folder: Path, tmp_path: Path) -> None:
+    sizes = ("--networks", "resnet20", "--images", 32, "--measured", 20, "--epochs", 1, "--seeds", 1)
+    run("unneeded_layers.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table.json", *sizes)
+    results = json.loads((tmp_path / "table.json").read_text())["results"]
+    assert results.keys() == {"resnet20, two classes", "resnet20, ten classes"}
+    assert create_model(tmp_path / "runs" / "resnet20-two-classes-0").num_classes == 2
+    for each in results.values():
+        assert len(each["trained"][0]["ratio"]) == len(each["untrained"][0]["changed"]) == 9
+
+
+def test_dense_reuse(cifar10_folder: Path, tmp_path: Path) -> None:
+    net = create_model("cifar_densenet40_k12")
+    net.preprocess = Preprocessing.named("cifar10", resize=32, size=32)
+    weight = net.get_parameter("features.denseblock1.denselayer3.conv1.weight")  # reads 16, 12 and 12 channels
+    with torch.no_grad():
+        weight[:, 16:28] = -3.0
+        weight[:, 28:] = 0.0
+    save_model(net, tmp_path / "dense")
+    fixed = ("--data", cifar10_folder, "--images", 4, "--seeds", 1)
+    run("dense_reuse.py", tmp_path / "dense", *fixed, "--out", tmp_path / "table.json")
+    results = json.loads((tmp_path / "table.json").read_text())
+    assert results["trained"]["weights"][0][2][1] == 3
+    assert results["trained"]["sizes"][0][2][2] == 0
+    assert [len(row) for row in results["untrained"][0]["sizes"][2]] == [*range(1, 13), 13]  # the last is the classifier
