@@ -45,6 +45,7 @@ default_role = "literal"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "copyfile_regex": r".^",
     "download_all_examples": False,
@@ -99,7 +100,7 @@ def write_tables(*_: object) -> None:
                     c.license,
                     source(c),
                 )
-                for c in weights
+                for c in sorted(weights, key=lambda c: -(c.top1 or 0))
                 if len(c.classes or ()) == classes
             ),
         )
@@ -145,7 +146,7 @@ def name_thumbnails(app: Any, doctree: nodes.document) -> None:
     """Give the gallery's thumbnails an alternative text."""
     for image in doctree.findall(nodes.image):
         if image["uri"].endswith("_thumb.png") and not image.get("alt"):
-            name = image["uri"].partition("sphx_glr_plot_")[2].removesuffix("_thumb.png")
+            name = image["uri"].partition("sphx_glr_plot_")[2].removesuffix("_thumb.png").lstrip("0123456789_")
             image["alt"] = f"The picture of the example: {name.replace('_', ' ')}"
 
 
