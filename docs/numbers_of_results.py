@@ -8,6 +8,7 @@ whole interval lies on its side of zero, does not hold if it lies on the other s
 import json
 from collections.abc import Sequence
 from functools import cache
+from math import log10
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -35,11 +36,16 @@ def between(larger: Sequence[float], smaller: Sequence[float]) -> Interval:
 
 
 def of_seeds(values: Sequence[float], digits: int = 1) -> str:
-    return f"{mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return minus(f"{mean(values):z.{digits}f} ({min(values):z.{digits}f} to {max(values):z.{digits}f})")
 
 
 def span(interval: Sequence[float], digits: int = 1) -> str:
-    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+    return minus(f"{interval[0]:z.{digits}f} to {interval[1]:z.{digits}f}")
+
+
+def minus(text: str) -> str:
+    """Return a text of numbers with the minus sign of typography."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def runs(name: str) -> list[dict[str, Any]]:
@@ -52,6 +58,8 @@ def training() -> dict[str, str]:
     train, test = errors["train_error"], errors["test_error"]
     plain, residual = between(train["plain56"], train["plain20"]), between(train["resnet20"], train["resnet56"])
     found |= {"plain_rise": span(plain), "residual_fall": span(residual), "degradation": verdict(plain)}
+    command = runs("plain20")[0]["sessions"][0]["command"]
+    found["curve_images"] = f"{int(command[command.index('--sample') + 1]):,}"
     found |= {"no_degradation": verdict(residual), "test_rise": span(between(test["plain56"], test["plain20"]))}
     found["not_overfitting"] = verdict(plain, between(test["plain56"], test["plain20"]))
     found["residual_test_fall"] = span(between(test["resnet20"], test["resnet56"]))
@@ -98,6 +106,12 @@ def signals() -> dict[str, str]:
     without = [(1 - max(ratios(name)), 1 - min(ratios(name))) for name in ("plain20, norm none", "plain56, norm none")]
     with_norm = [(1 - max(ratios(name)), 1 - min(ratios(name))) for name in ("plain20, norm batch", "plain56, norm batch")]
     found |= {"vanish_without": verdict(*without), "vanish_with": verdict(*with_norm)}
+    for norm in ("batch", "none"):
+        away = {kind: [abs(log10(each)) for each in ratios(f"{kind}56, norm {norm}")] for kind in ("plain", "resnet")}
+        nearer = between(away["plain"], away["resnet"])
+        found |= {f"nearer_{norm}": verdict(nearer), f"nearer_{norm}_by": span(nearer)}
+    later = [record["gradient_norm"] for name in FOUR for run in runs(name) for record in run["log"][1:]]
+    found |= {"norm_least": f"{min(later):.1f}", "norm_most": f"{max(later):.1f}"}
     steps = read("first_steps")["results"]
     last = steps["scratch, plain56"][0][-1][0]
     for name in FOUR:
@@ -106,11 +120,20 @@ def signals() -> dict[str, str]:
     for kind in ("plain", "resnet"):
         after = [log[-1][1] for log in steps[f"scratch, {kind}56"]]
         found[f"vanish_after_{kind}"] = verdict((1 - max(after), 1 - min(after)))
-    found |= {"settle_steps": str(last), "settle_batch": str(read("first_steps")["batch"])}
+    found |= {
+        "settle_steps": str(last),
+        "settle_batch": str(read("first_steps")["batch"]),
+        "settle_test": str(read("first_steps")["test"]),
+    }
+    deep: dict[str, list[float]] = {}
     found["start_images"] = str(read("activations")["images"])
     for row in read("activations")["results"]:
         key = f"start_{row['family']}{row['depth']}_{row['activation']}_{row['start'].split()[0]}_{row['norm']}"
         found[key] = _range(row["gradient_first_to_last"])
+        if row["family"] == "plain" and row["depth"] == 56 and row["norm"] == "none":
+            deep[f"{row['activation']}, {row['start']}"] = [log10(each) for each in row["gradient_first_to_last"]]
+    he, others = deep["relu, He"], {"sigmoid": "sigmoid, Xavier", "tanh": "tanh, Xavier", "gaussian": "relu, Gaussian of 0.01"}
+    found |= {f"he_keeps_more_than_{name}": verdict(between(he, deep[other])) for name, other in others.items()}
     for name in ("resnet56", "preact110", "densenet40", "resnet20", "plain20", "plain56"):
         each = read(f"why/{name}/residual_decomposition")
         found[f"sum_{name}"] = short(max(each["deviation"]))
@@ -137,15 +160,20 @@ def _range(values: Sequence[float]) -> str:
 
 
 def blocks() -> dict[str, str]:
-    ratios = {}
+    ratios: dict[str, list[float]] = {}
+    pictures = {"seed_images": read("seeds/plain20-0/branch_ratio")["images"], "begin_images": read("beginnings")["images"]}
     for name in FOUR:
         each = [read(f"seeds/{name}-{seed}/branch_ratio")["ratio"]["data"] for seed in range(3)]
         ratios[name] = [median(x for x in map(float, one) if x == x) for one in each]
-    found = {f"ratio_{name}": of_seeds(values, 2) for name, values in ratios.items()}
+    found = {f"ratio_{name}": of_seeds(values, 2) for name, values in ratios.items()} | {k: str(v) for k, v in pictures.items()}
     smaller = between(ratios["plain20"], ratios["resnet20"]), between(ratios["plain56"], ratios["resnet56"])
     found |= {"small_residuals": verdict(*smaller), "smaller_20": span(smaller[0], 2), "smaller_56": span(smaller[1], 2)}
     deeper = between(ratios["resnet20"], ratios["resnet56"])
     found |= {"smaller_deeper": verdict(deeper), "deeper_by": span(deeper, 2)}
+    before = {name: [each["branch_ratio"] for each in read("beginnings")["results"][f"{name}, norm batch"]] for name in FOUR}
+    found |= {f"ratio_before_{name}": of_seeds(values, 2) for name, values in before.items()}
+    shrunk = [between(before[name], ratios[name]) for name in ("resnet20", "resnet56")]
+    found |= {"made_small": verdict(*shrunk), "made_small_20": span(shrunk[0], 2), "made_small_56": span(shrunk[1], 2)}
     for name in FOUR:
         each = read(f"why/{name}/survival")
         at = each["values"].index(0.0)
@@ -167,7 +195,8 @@ def blocks() -> dict[str, str]:
         for key in ("running", "recalibrated"):
             one = each["trained"][key]
             found[f"lesion_{key}_{name}"] = f"{one['median']:.1f} ({span(one['median_interval'])})"
-            found[f"lesion_{key}_{name}_untrained"] = of_seeds([start[key]["median"] for start in each["untrained"]])
+            found[f"changed_{key}_{name}"] = f"{median(one['changed']):.0f}"
+            found[f"changed_{key}_{name}_untrained"] = of_seeds([median(start[key]["changed"]) for start in each["untrained"]], 0)
     sparse = read("sparsity")["results"]
     for name, each in sparse.items():
         for key in ("zeros", "small", "ratio"):
@@ -179,6 +208,9 @@ def blocks() -> dict[str, str]:
         found[f"gamma_{name}"] = f"{mean(each['trained']['gamma']):.2f}"
     one, other = (sparse[name]["trained"]["zeros_median_interval"] for name in ("resnet20", "plain20"))
     found["sparser"] = verdict((one[0] - other[1], one[1] - other[0]))
+    for name in ("plain20", "resnet20"):
+        zeros = mean(start["zeros_median"] for start in sparse[name]["untrained"])
+        found[f"zeros_added_{name}"] = minus(f"{sparse[name]['trained']['zeros_median'] - zeros:.1f}")
     residual = sparse["resnet20"]
     starts = [start["ratio_median"] for start in residual["untrained"]]
     low, high = residual["trained"]["ratio_median_interval"]
@@ -211,15 +243,39 @@ def blocks() -> dict[str, str]:
 def controls() -> dict[str, str]:
     """Trainings with wrong labels."""
     noisy, found = read("label_noise"), {}
-    clean = {name: [run["test_error"] for run in runs(name)] for name in noisy["results"]}
+    more, beyond_chance = dict[str, list[float]](), dict[str, list[float]]()
     for name, errors in noisy["results"].items():
         found |= {f"noisy_{key}_{name}": of_seeds(values) for key, values in errors.items()}
-        found[f"noisy_costs_{name}"] = span(between(errors["test_error"], clean[name]))
-    plain, residual = (noisy["results"][name]["learned_wrong_labels"] for name in ("plain20", "resnet20"))
-    found |= {"fewer_wrong_labels": verdict(between(plain, residual)), "fewer_wrong_labels_by": span(between(plain, residual))}
-    plain, residual = (noisy["results"][name]["test_error"] for name in ("plain20", "resnet20"))
-    found |= {"better_despite_noise": verdict(between(plain, residual)), "better_despite_noise_by": span(between(plain, residual))}
+        more[name] = [noise - run["test_error"] for noise, run in zip(errors["test_error"], runs(name), strict=True)]
+        found[f"noisy_costs_{name}"] = of_seeds(more[name])
+        pairs = zip(errors["learned_wrong_labels"], errors["train_error"], strict=True)
+        beyond_chance[name] = [learned - wrong / 9 for learned, wrong in pairs]  # one in nine wrong answers is the given label
+        found[f"noisy_beyond_chance_{name}"] = of_seeds(beyond_chance[name])
+    learned = between(beyond_chance["plain20"], beyond_chance["resnet20"])
+    costs = between(more["plain20"], more["resnet20"])
+    found |= {"fewer_wrong_labels": verdict(learned), "fewer_wrong_labels_by": span(learned)}
+    found |= {"noise_costs_less": verdict(costs), "noise_costs_less_by": span(costs)}
     return found | {"noisy_share": f"{100 * noisy['share']:.0f}", "noisy_images": f"{noisy['images']:,}"}
+
+
+def copies() -> dict[str, str]:
+    """Points of error that deepened copies lose in their first steps beyond what their shallow networks lose."""
+    found, measured = dict[str, str](), read("copies")
+    for rate in ("0.001", "0.01", "0.05"):
+        key, beyond = rate.replace(".", "_"), dict[str, list[float]]()
+        for kind in ("plain", "resnet"):
+            for mode in ("batch", "evaluation"):
+                lost = {
+                    layers: [
+                        log[-1][1][mode] - log[0][1][mode] for log in measured["results"][f"{kind}, {layers} layers, rate {rate}"]
+                    ]
+                    for layers in (20, 56)
+                }
+                beyond[f"{mode}_{kind}"] = [deep - shallow for deep, shallow in zip(lost[56], lost[20], strict=True)]
+                found |= {f"lost_{mode}_{kind}_{key}": of_seeds(beyond[f"{mode}_{kind}"])}
+        more = between(beyond["batch_plain"], beyond["batch_resnet"])
+        found |= {f"loses_more_{key}": verdict(more), f"loses_{key}": span(more)}
+    return found | {f"copy_{name}": str(measured[name]) for name in ("batch", "test")} | {"copy_steps": str(measured["after"][-1])}
 
 
 def others() -> dict[str, str]:
@@ -260,4 +316,4 @@ def others() -> dict[str, str]:
 
 def numbers() -> dict[str, str]:
     """Return every number and verdict by its name on the pages."""
-    return training() | signals() | blocks() | controls() | others()
+    return training() | signals() | blocks() | controls() | copies() | others()

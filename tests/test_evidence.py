@@ -172,7 +172,8 @@ def test_noise_is_relative_to_what_a_network_has_above_guessing(kind: str) -> No
         for found in of_seeds(name, kind):
             drop = (found.drop.mean(0) if kind == "branch_noise" else found.drop)[found.values.index(size)]
             lost.append(100 * float(drop) / (found.chance_error - found.clean_error))
-        assert numbers()[f"{kind}_{name}"] == f"{statistics.mean(lost):.1f} ({min(lost):.1f} to {max(lost):.1f})"
+        expected = f"{statistics.mean(lost):.1f} ({min(lost):.1f} to {max(lost):.1f})".replace("-", "\N{MINUS SIGN}")
+        assert numbers()[f"{kind}_{name}"] == expected
 
 
 def test_lesions_and_residuals_are_medians_over_blocks() -> None:

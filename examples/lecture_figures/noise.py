@@ -27,8 +27,9 @@ def noise(results: Results) -> Figure:
         curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
         band(panels[2], places(len(curves[0])), curves, name)
     panels[2].set(xlabel="relative depth of the noisy block")
-    for axes in panels:
+    for axes, title in zip(panels, ("input", "weights", "one branch"), strict=True):
         line(axes, 0)
+        axes.set_title(title)
     panels[0].set_ylabel("accuracy above chance\nthat is lost (%)")
     panels[1].legend(fontsize=8)
     return figure

@@ -22,9 +22,10 @@ def degradation(results: Results) -> Figure:
     figure, panels = new_figure(2, sharey=True)
     for axes, key in zip(panels, ("train_error", "test_error"), strict=True):
         for family, label in (("plain", "plain"), ("resnet", "residual")):
-            errors = [[run[key] for run in seeds_of(results, f"{family}{depth}")] for depth in (20, 56)]
-            band(axes, [20, 56], list(zip(*errors, strict=True)), f"{family}44", label)
-        axes.set(xlabel="layers", title=key.replace("train", "training").replace("_", " "), xticks=[20, 56], ylim=(0, 70))
+            errors = [(depth, [run[key] for run in seeds_of(results, f"{family}{depth}")]) for depth in (20, 32, 44, 56)]
+            measured = {depth: (min(each), median(each), max(each)) for depth, each in errors if each}
+            band(axes, list(measured), list(zip(*measured.values(), strict=True)), f"{family}44", label)
+        axes.set(xlabel="layers", title=key.replace("train", "training").replace("_", " "), xticks=list(measured), ylim=(0, 70))
     panels[0].set_ylabel("error (%)")
     panels[0].legend()
     return figure
@@ -54,8 +55,8 @@ def settling(results: Results) -> Figure:
         runs = seeds_of(results, name)
         band(right, [r["epoch"] for r in runs[0]["log"]], [[r["gradient_norm"] for r in run["log"]] for run in runs], name)
     line(left, 1)
-    left.set(xlabel="iterations, rate 0.1", ylabel="gradient, first block / last output", yscale="log")
-    left.set_xscale("symlog", linthresh=1)
+    left.set_xscale("symlog", base=2, linthresh=1)
+    left.set(xlabel="iterations, rate 0.1", ylabel="gradient, first block / last output", yscale="log", xlim=(-0.2, 80))
     right.set(xlabel="epochs, one-cycle schedule", ylabel="norm of the whole gradient", ylim=(0, None))
     left.legend()
     return figure
@@ -89,9 +90,8 @@ def dropout(results: Results) -> Figure:
             axes.errorbar([i + shift], [median(values)], ends, capsize=3, markerfacecolor=fill or look["color"], **look)
     axes.plot([], [], "s", color=GREY, markerfacecolor="white", label="training error")
     axes.plot([], [], "s", color=GREY, label="test error")
-    axes.set_xticks(
-        range(len(found)), [name.replace(", ", "\n").replace("stochastic ", "stochastic\n") for name in found], fontsize=8
-    )
+    names = [name.replace(", ", "\n").replace("stochastic ", "stochastic\n") for name in found]
+    axes.set_xticks(range(len(found)), names, fontsize=8)
     axes.set(ylabel="error (%); median and range of 3 seeds", ylim=(0, 60))
     axes.legend()
     return figure
