@@ -332,7 +332,7 @@ def test_a_name_does_not_tell_the_stride_where_the_dialect_has_both(dialect: str
 
 def test_files_that_are_not_the_network_s_are_not_converted(tmp_path: Path) -> None:
     torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="into this ResNet"):
+    with pytest.raises(ValueError, match=r"cannot load .* into this ResNet"):
         convert_file(tmp_path / "w.pth", tmp_path / "x.safetensors", "timm", spec=spec_of("resnet18"))
     assert not (tmp_path / "x.safetensors").exists()
     save_model(create_model("cifar_resnet20.resnetlib_c10"), tmp_path / "m")

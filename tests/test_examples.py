@@ -18,7 +18,7 @@ import tiny
 import torch
 
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
-from resnetlib.analysis import Perturbation, lesion
+from resnetlib.analysis import Perturbation, block_survival, branch_ratio, lesion
 from resnetlib.config import Preprocessing
 from resnetlib.data import CIFAR10_CLASSES, LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
@@ -369,8 +369,18 @@ def test_unneeded_layers(cifar10_folder: Path, tmp_path: Path) -> None:
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     assert results.keys() == {"resnet20, two classes", "resnet20, ten classes"}
     assert create_model(tmp_path / "runs" / "resnet20-two-classes-0").num_classes == 2
-    for each in results.values():
-        assert len(each["trained"][0]["ratio"]) == len(each["untrained"][0]["changed"]) == 9
+    test = cifar10(cifar10_folder, "test")
+    numbers = torch.tensor([0, 6])  # airplane and frog
+    chosen = torch.isin(test.labels, numbers).nonzero().flatten()[:20]
+    two = replace(test, images=test.images[chosen], labels=(test.labels[chosen] == 6).long(), classes=("airplane", "frog"))
+    for task, data in {"two classes": two, "ten classes": test.first(20)}.items():
+        net, found = create_model(tmp_path / "runs" / f"resnet20-{task.replace(' ', '-')}-0").eval(), results[f"resnet20, {task}"]
+        batches = data.batches(transform_for(net))
+        wrong = torch.cat([net(x).argmax(1) != y for x, y in batches])
+        assert found["test_error"] == [pytest.approx(100 * float(wrong.double().mean()))]
+        assert found["trained"][0]["ratio"] == pytest.approx(branch_ratio(net, batches).ratio.tolist())
+        assert found["trained"][0]["changed"] == pytest.approx(block_survival(net, batches, factors=(1, 0)).changed[:, -1].tolist())
+        assert found["untrained"][0]["ratio"] != found["trained"][0]["ratio"]
 
 
 def test_dense_reuse(cifar10_folder: Path, tmp_path: Path) -> None:

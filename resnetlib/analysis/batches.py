@@ -135,7 +135,7 @@ def _described(value: object) -> str:
 
 
 def check_numbers(name: str, numbers: Iterable[SupportsFloat], *, minimum: float = -inf, fewest: int = 1) -> tuple[float, ...]:
-    """Return numbers as floats; raise ValueError unless there are at least `fewest`, all finite and at least `minimum`."""
+    """Return numbers as floats; raise ValueError if there are too few, or if one is not finite or below `minimum`."""
     given = as_tuple(numbers)
     try:
         floats = tuple(float(number) for number in given or () if not isinstance(number, bool | str))

@@ -159,7 +159,7 @@ def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
 
 
 def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
-    """Give a batch norm the statistics of its input, and a scale and shift that undo the normalization."""
+    """Make a batch norm return its input: set its statistics, and a scale and shift that undo them."""
     norm.reset_parameters()
     if norm.running_mean is None or norm.running_var is None:
         raise InputError("a batch norm without running statistics cannot be the identity")

@@ -133,7 +133,7 @@ def read_batches(text: str) -> list[int]:
 
 
 def find_candidates(what: Sequence[str]) -> list[Candidate]:
-    """Return the candidates for these names and files, each once, and one of torchvision for each network."""
+    """Return what to measure for these names and files, and torchvision's twin of each network."""
     found: dict[object, Candidate] = {}
     for name in what:
         for each in _exported(name) if is_onnx(name) else _eager(name):

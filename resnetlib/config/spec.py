@@ -163,7 +163,7 @@ class DenseNetSpec:
 
     @property
     def smallest_input(self) -> int:
-        """The smallest height and width of images, in pixels: with less, a pooling would have less than 2 x 2."""
+        """The smallest height and width of images, in pixels: each average pooling needs at least 2 x 2."""
         size = 1 << (len(self.depths) - 1)
         return 4 * size - 3 if self.stem == "imagenet" else size
 

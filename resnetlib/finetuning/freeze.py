@@ -108,7 +108,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 
 
 def unfreeze(net: nn.Module) -> None:
-    """Unfreeze everything, in place: all parameters get gradients, and batch norms are in the network's mode.
+    """Unfreeze all parameters and batch norms, in place.
 
     Raise TypeError if `net` is not a module, and RuntimeError if another thread evaluates or analyses it.
     """

@@ -68,7 +68,8 @@ def config_of(cfg: PretrainedConfig, *, num_classes: int, in_chans: int, num_fea
     if cfg.preprocess is not None:
         known += ["input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"]
     timm = cfg.to_timm()
-    pretrained = {key: timm[key] for key in known} | {"num_classes": num_classes}
+    timm |= {"num_classes": num_classes, "input_size": (in_chans, *timm["input_size"][1:])}
+    pretrained = {key: timm[key] for key in ("num_classes", *known)}
     if architecture is not None and architecture.startswith("resnetv2"):
         pretrained |= {"first_conv": "stem.conv", "classifier": "head.fc"}
     config: dict[str, Any] = {

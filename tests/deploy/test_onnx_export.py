@@ -251,9 +251,9 @@ def test_without_openvino_onnxruntime_checks_alone(tmp_path: Path, monkeypatch: 
 def test_large_networks(name: str, tmp_path: Path) -> None:
     net = create_model(name)
     net.classes = tuple(map(str, range(1000)))
-    report = export(net, tmp_path / "net.onnx", size=64, images=[torch.randn(6, 3, 64, 64)])
+    report = export(net, tmp_path / "net.onnx", images=[torch.randn(6, 3, 224, 224)])
     assert report.deviation < 1e-4
-    assert report.input == "(N, 3, 64, 64)"
+    assert report.input == "(N, 3, 224, 224)"
 
 
 @pytest.mark.slow

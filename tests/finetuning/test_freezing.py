@@ -104,7 +104,8 @@ def test_freezing_up_to_a_block() -> None:
     assert freeze(dense, "transition1").names == freeze(dense, "features.transition1").names
     assert freeze(dense, "features").names[-1] == "features.norm5"
     for wrong in ("layer9", "fc", "", "layer1.7", "1"):
-        with pytest.raises(ValueError, match=f"no part '{wrong}'; its parts are conv1, bn1, layer1, layer2, and blocks"):
+        parts = "conv1, bn1, layer1, layer2, and blocks such as layer1.0"
+        with pytest.raises(ValueError, match=f"no part '{wrong}'; its parts are {parts}"):
             freeze(net, up_to=wrong)
 
 

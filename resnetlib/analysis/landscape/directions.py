@@ -54,7 +54,7 @@ def filter_normalized_direction(
 
 
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
-    """Draw one or two independent filter-normalized directions from one stream of random numbers."""
+    """Draw one or two independent, filter-normalized directions."""
     if dimensions not in (1, 2):
         raise InputError(f"dimensions must be 1 or 2, got {dimensions}")
     generator = seeded_generator(seed)

@@ -1,4 +1,4 @@
-"""Grids of points, whose values threads and processes compute, and a file keeps."""
+"""Compute values on a grid of points, in threads and processes, with checkpoints."""
 
 import hashlib
 import json
@@ -27,16 +27,16 @@ from resnetlib.errors import InputError
 R = TypeVar("R", bound=AnalysisResult)
 
 Span = float | tuple[tuple[float, float], ...]
-"""Coordinates go from -span to span; or the two ends of each."""
+"""Each axis goes from -span to span; or the two ends of each axis."""
 
 NOT_COMPUTED = -1.0
-"""Value of points that are not computed yet, as in the published files."""
+"""Marks points that are not computed yet, as in the published files."""
 
 _MAX_POINTS = 10_000_000
 
 
 def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[float, float], ...], list[Tensor], Tensor]:
-    """Return the ends of each coordinate, equally spaced coordinates, and the points `(N, dimensions)`, x fastest."""
+    """Return the ends of each axis, its equally spaced coordinates, and all points `(N, dimensions)`, x fastest."""
     if points**dimensions > _MAX_POINTS:
         raise InputError(f"points must be at most {_MAX_POINTS:,} in all, got {points:,} along each of {dimensions} coordinates")
     ends = _ends(span, dimensions)
@@ -47,7 +47,7 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
 
 
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
-    """Return the ends of each coordinate, or `()` if the span is invalid."""
+    """Return the two ends of each axis, or `()` if the span is invalid."""
     try:
         given = as_tuple(span)
         return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
@@ -125,7 +125,7 @@ def _sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_checkpoint_path(out: str | Path | None) -> Path | None:
-    """Check the name of a checkpoint file and create its folder, before hours are spent on its values."""
+    """Check the path of a checkpoint, and create its folder."""
     if out is None:
         return None
     path = local_path(out)

@@ -132,7 +132,7 @@ def hessian_map(
             raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
 
         def eigenvalues(point: Tensor) -> Tensor:
-            """Return the largest and the smallest, `(1, 2)`, at a point `(1, 2)`; NaN where the Hessian is not finite."""
+            """Return the largest and smallest eigenvalue at a point `(1, 2)`, or NaN where the Hessian is not finite."""
             x, y = point[0].tolist()
             at_point = {name: parameter + (x * dx[name] + y * dy[name]) for name, parameter in theta.items()}
             multiply = partial(multiply_by_hessian, net, at_point, data)
@@ -144,7 +144,7 @@ def hessian_map(
 
 
 def multiply_by_hessian(net: nn.Module, parameters: Mapping[str, Tensor], batches: list[Batch], vector: Any) -> Any:
-    """Return the product of the Hessian of the mean cross-entropy, at these parameters, with a vector (Pearlmutter 1994)."""
+    """Multiply a vector by the Hessian of the mean cross-entropy at the given parameters (Pearlmutter 1994)."""
     names = [name for name, parameter in parameters.items() if parameter.ndim > 1]
     matrices = tuple(parameters[name] for name in names)
 
