@@ -33,9 +33,9 @@ from resnetlib.images import as_sequence, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
-from resnetlib.modules.threads import in_use
+from resnetlib.modules.thread_guards import in_use
 from resnetlib.predictions import Evaluation, Prediction, rank
-from resnetlib.text import printable
+from resnetlib.printable import printable
 from resnetlib.weights.catalog import pretrained_configs
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from resnetlib.config import Spec
 from resnetlib.errors import InputError
 from resnetlib.models import build
 from resnetlib.models.catalog import SPECS
-from resnetlib.models.foreign import check_keywords
+from resnetlib.models.foreign_options import check_keywords
 from resnetlib.modules import Backbone
 
 _RUNTIME = ("pretrained_cfg_overlay", "pretrained_model_args", "scriptable", "exportable", "no_jit")

@@ -14,7 +14,7 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.features import Pyramid, pyramid
 from resnetlib.models import Spec, build
 from resnetlib.models.catalog import SPECS, Filters, select
-from resnetlib.models.foreign import check_keywords
+from resnetlib.models.foreign_options import check_keywords
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import Indices, check_device, select_indices
 from resnetlib.modules.backbone import GlobalPool

@@ -12,12 +12,12 @@ import resnetlib
 
 PACKAGE = Path(resnetlib.__file__).parent
 
-BASE = {"disk", "text", "errors", "distributed"}
+BASE = {"disk", "printable", "errors", "distributed"}
 """Modules that every room may import; they import `errors` at the most."""
 
 ARROWS: dict[str, set[str]] = {
     "disk": set(),
-    "text": set(),
+    "printable": set(),
     "errors": set(),
     "distributed": set(),
     "predictions": set(),

@@ -39,7 +39,7 @@ from resnetlib import (
 from resnetlib.analysis import branch_ratio, load_result
 from resnetlib.features import Pyramid
 from resnetlib.models.catalog import SPECS
-from resnetlib.models.foreign import FOREIGN, migration_table
+from resnetlib.models.foreign_options import FOREIGN, migration_table
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import Preprocessing, UrlFile, convert_file, describe, find, read_weights, tags_of
 from resnetlib.weights.config_files import TIMM_NAMES

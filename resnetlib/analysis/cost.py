@@ -13,7 +13,7 @@ from resnetlib.analysis.network import as_backbone, enable_gradients
 from resnetlib.modules import Backbone, Block
 from resnetlib.modules.arguments import check_count, check_images
 from resnetlib.modules.backbone import copy_network
-from resnetlib.modules.threads import in_use
+from resnetlib.modules.thread_guards import in_use
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, ScaledAdd, Stage, StochasticConcat, dilate, is_dilated
 from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.layers import Shift
-from resnetlib.modules.threads import in_use
+from resnetlib.modules.thread_guards import in_use
 
 _UNLIKE_ITS_SPEC = "the network does not match its spec (other blocks, joins, norms or head), so it cannot be deepened"
 

@@ -16,7 +16,7 @@ from resnetlib.analysis.batches import Batches, gather_inputs
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
 from resnetlib.modules.frozen import has_running_stats
-from resnetlib.modules.threads import in_use
+from resnetlib.modules.thread_guards import in_use
 
 _LOCK = RLock()
 _ENTERED: list[ExitStack] = []

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from resnetlib import __version__
 from resnetlib.errors import ResnetlibError
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 _COMMANDS = {
     "list": ("list", "List networks."),

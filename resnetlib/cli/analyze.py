@@ -22,7 +22,7 @@ from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError
 from resnetlib.inference import read_batches
 from resnetlib.modules import Backbone
-from resnetlib.text import printable
+from resnetlib.printable import printable
 from resnetlib.zoo import create_model, save_model
 
 Batches = list[tuple[Tensor, Tensor]]

@@ -30,7 +30,7 @@ from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError
 from resnetlib.images import count_cores
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 _SHORTEST = 0.02  # seconds of a measurement; a network that takes less runs several times
 _COLD_START = "from resnetlib.cli.bench import run_cold_start; run_cold_start()"

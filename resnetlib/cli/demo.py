@@ -8,7 +8,7 @@ from resnetlib.cli.options import NEW_FILE
 from resnetlib.cli.predict import draw_sheet
 from resnetlib.data.cifar import sample_images
 from resnetlib.inference import classify
-from resnetlib.text import printable
+from resnetlib.printable import printable
 from resnetlib.zoo import create_model
 
 

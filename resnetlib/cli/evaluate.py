@@ -16,7 +16,7 @@ from resnetlib.errors import InputError
 from resnetlib.inference import Evaluation, read_batches
 from resnetlib.inference import evaluate as measure
 from resnetlib.modules import Backbone
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 _TOLERANCE = 0.02  # percentage points: rounding differs between processors, and can change two predictions in 10,000
 _MAX_NAMES, _MAX_NUMBERS = 60, 25  # classes up to which a confusion matrix shows names, and counts

@@ -11,7 +11,7 @@ from resnetlib.deploy.onnx_export import IMAGES, choose_size
 from resnetlib.deploy.onnx_export import export as export_network
 from resnetlib.errors import InputError
 from resnetlib.inference import read_batches
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 _BATCH = 32
 _COMPARED = 64  # images on which an fp32 file is compared with the network

@@ -12,7 +12,7 @@ from resnetlib.deploy.onnx_file import OnnxFile, is_onnx, read_onnx
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.modules import Backbone
-from resnetlib.text import printable
+from resnetlib.printable import printable
 from resnetlib.weights import describe, tags_of
 from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model

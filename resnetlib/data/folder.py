@@ -19,7 +19,7 @@ from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError
 from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -31,8 +31,8 @@ from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network, copy_network
-from resnetlib.modules.threads import in_use
-from resnetlib.text import printable
+from resnetlib.modules.thread_guards import in_use
+from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.spec import MAX_WIDTH
 from resnetlib.disk import local_path, open_file
 from resnetlib.errors import InputError, naming
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 KEY = "resnetlib"
 """The key of the file's metadata under which `export` describes the network, as JSON."""

@@ -18,7 +18,7 @@ from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
 from resnetlib.errors import InputError, InputTypeError, MissingPackageError
 from resnetlib.images import as_sequence, open_image
 from resnetlib.predictions import Prediction, rank
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

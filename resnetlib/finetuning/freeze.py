@@ -12,7 +12,7 @@ from resnetlib.modules import Backbone, Stage
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.frozen import freeze_module_, has_running_stats, unfreeze_module_
-from resnetlib.modules.threads import changing
+from resnetlib.modules.thread_guards import changing
 
 
 class Frozen(AbstractContextManager["Frozen"]):

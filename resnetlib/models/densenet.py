@@ -1,4 +1,4 @@
-"""DenseNet."""
+"""DenseNet. Its named networks: specs in `catalog.py`, functions like `densenet121` in `entrypoints.py`."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

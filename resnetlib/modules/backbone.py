@@ -17,7 +17,7 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Checkpointing, Parts, Recomputing, run
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 Network = TypeVar("Network", bound=nn.Module)
 

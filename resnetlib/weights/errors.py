@@ -9,7 +9,7 @@ from typing import Any
 
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.errors import ResnetlibError
-from resnetlib.text import printable
+from resnetlib.printable import printable
 
 _DISK_ERRORS = {
     "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"

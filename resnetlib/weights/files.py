@@ -19,8 +19,8 @@ from resnetlib.errors import InputError, InputTypeError, MissingFileError, check
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
-from resnetlib.modules.threads import in_use
-from resnetlib.text import printable
+from resnetlib.modules.thread_guards import in_use
+from resnetlib.printable import printable
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.rename import select_prefix
 from resnetlib.weights.pickles import PLACEHOLDERS, check_pickle

@@ -17,8 +17,8 @@ from resnetlib.errors import ExistingFileError, InputError, InputTypeError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network
-from resnetlib.modules.threads import in_use
-from resnetlib.text import printable
+from resnetlib.modules.thread_guards import in_use
+from resnetlib.printable import printable
 from resnetlib.weights.config_files import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect

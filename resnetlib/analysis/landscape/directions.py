@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from resnetlib.analysis.batches import seeded_generator
 from resnetlib.analysis.network import unwrapped
 from resnetlib.errors import InputError
-from resnetlib.modules.threads import in_use
+from resnetlib.modules.thread_guards import in_use
 
 Direction = Mapping[str, Tensor]
 """The change of each parameter, by name."""
