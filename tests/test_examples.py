@@ -18,7 +18,7 @@ import tiny
 import torch
 
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
-from resnetlib.analysis import Perturbation, block_survival, branch_ratio, lesion
+from resnetlib.analysis import Perturbation, block_survival, branch_ratio, hessian_map, landscape, lesion, trajectory
 from resnetlib.config import Preprocessing
 from resnetlib.data import CIFAR10_CLASSES, LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
@@ -381,6 +381,30 @@ def test_unneeded_layers(cifar10_folder: Path, tmp_path: Path) -> None:
         assert found["trained"][0]["ratio"] == pytest.approx(branch_ratio(net, batches).ratio.tolist())
         assert found["trained"][0]["changed"] == pytest.approx(block_survival(net, batches, factors=(1, 0)).changed[:, -1].tolist())
         assert found["untrained"][0]["ratio"] != found["trained"][0]["ratio"]
+
+
+def test_surfaces(cifar10_folder: Path, tmp_path: Path) -> None:
+    data = first(cifar10(cifar10_folder, "train"), 16)
+    net = build(replace(spec_of("cifar_resnet20"), depths=(1, 1, 1), widths=(4, 8, 8)))
+    recipe = recipe_of("one_cycle_cifar", iterations=8, batch_size=8)
+    fit(net, data, data, recipe, tmp_path / "run", every=2, keep=4)
+    sizes = ("--images", 12, "--points", 3, "--planes", 2, "--hessian", 6, "--step", 2)
+    run("surfaces.py", f"resnet8={tmp_path / 'run'}", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
+    found = json.loads((tmp_path / "table.json").read_text())["results"]["resnet8"]
+    batches, few = (data.first(count).batches(transform_for(net.eval())) for count in (12, 6))
+    for seed, losses in enumerate(found["planes"]):
+        expected = landscape(net, batches, points=3, seed=seed, batch_norm="recalibrated").loss
+        torch.testing.assert_close(torch.tensor(losses, dtype=expected.dtype), expected, rtol=1e-5, atol=1e-6)
+    assert found["loss"] == pytest.approx(found["planes"][0][1][1])
+    states = {int(path.name[:9]): torch.load(path)["net"] for path in sorted((tmp_path / "run" / "checkpoints").iterdir())}
+    assert found["path"]["iterations"] == [*states] == [2, 4, 6, 8]
+    path = trajectory(net, [states[iteration] for iteration in (2, 4, 6)])
+    torch.testing.assert_close(torch.tensor(found["path"]["coordinates"], dtype=torch.float64), path.coordinates)
+    assert [each["iteration"] for each in found["curvature"]] == [4, 8]
+    for each in found["curvature"]:
+        net.load_state_dict(states[each["iteration"]])
+        assert each["largest"] == pytest.approx(float(hessian_map(net, few, points=1).largest), rel=0.02)
+        assert each["smallest"] < 0
 
 
 def test_dense_reuse(cifar10_folder: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Figures of noise, loss surfaces and probes."""
+"""Figures of noise and probes."""
 
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
-from resnetlib.analysis.style import label_of, new_figure, style_of
+from resnetlib.analysis.style import label_of, new_figure
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
 
@@ -35,30 +35,6 @@ def noise(results: Results) -> Figure:
     return figure
 
 
-def surface(results: Results) -> Figure:
-    figure, panels = new_figure(2, sharey=True)
-    for axes, mode in zip(panels, ("landscape", "landscape_recalibrated"), strict=True):
-        for name in ("plain56", "resnet56", "trained56"):
-            found = read(results, f"why/{name}/{mode}")
-            x, y, loss = (tensor(found, key) for key in ("x", "y", "loss"))
-            rings: dict[float, list[float]] = {}
-            for i, down in enumerate(y):
-                for j, across in enumerate(x):
-                    rings.setdefault(round((across**2 + down**2) ** 0.5 * 12) / 12, []).append(loss[i][j])
-            radii = sorted(radius for radius in rings if radius <= 1)
-            low, high = ([side(rings[r]) for r in radii] for side in (min, max))
-            axes.fill_between(radii, low, high, color=style_of(name)["color"], alpha=0.15)
-            axes.plot(
-                radii, [sum(rings[r]) / len(rings[r]) for r in radii], label=label_of(name), **style_of(name) | {"markersize": 2}
-            )
-        axes.set(
-            xlabel="distance from the weights", yscale="log", title=f"{'recalibrated' if 'recal' in mode else 'running'} statistics"
-        )
-    panels[0].set_ylabel("training loss (nats)")
-    panels[0].legend()
-    return figure
-
-
 def features(results: Results) -> Figure:
     figure, panels = new_figure(2)
     found = read(results, "probes")["results"]
@@ -75,4 +51,4 @@ def features(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (noise, surface, features)}
+FIGURES = {each.__name__: each for each in (noise, features)}
