@@ -8,7 +8,7 @@ whole interval lies on its side of zero, does not hold if it lies on the other s
 import json
 from collections.abc import Sequence
 from functools import cache
-from math import log10
+from math import hypot, log10
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -278,6 +278,31 @@ def copies() -> dict[str, str]:
     return found | {f"copy_{name}": str(measured[name]) for name in ("batch", "test")} | {"copy_steps": str(measured["after"][-1])}
 
 
+def surfaces() -> dict[str, str]:
+    """Planes around networks of equal training, and the curvature along it."""
+    measured = read("surfaces")
+    found = {f"surface_{name}": f"{measured[name]:,}" for name in ("images", "points", "hessian")}
+    rises = dict[str, list[float]]()
+    for name, each in measured["results"].items():
+        x, end = each["x"], each["curvature"][-1]
+        for plane in each["planes"]:
+            losses = [
+                (hypot(across, down), loss) for down, row in zip(x, plane, strict=True) for across, loss in zip(x, row, strict=True)
+            ]
+            at_one = mean(loss for radius, loss in losses if abs(radius - 1) < 0.05)
+            rises.setdefault(name, []).append(at_one - each["loss"])
+        found |= {
+            f"surface_loss_{name}": f"{each['loss']:.3f}",
+            f"surface_rise_{name}": of_seeds(rises[name], 2),
+            f"surface_largest_{name}": short(end["largest"]),
+            f"surface_first_{name}": short(each["curvature"][0]["largest"]),
+            f"surface_down_{name}": f"{100 * abs(end['smallest'] / end['largest']):.1f}",
+            f"surface_explained_{name}": f"{100 * sum(each['path']['explained']):.0f}",
+        }
+    flatter = between(rises["plain20"], rises["resnet20"])
+    return found | {"flatter": verdict(flatter), "flatter_by": span(flatter, 2)}
+
+
 def others() -> dict[str, str]:
     found = {}
     for kind, name in (("residual", "cifar_resnet20"), ("plain", "cifar_plain20")):
@@ -316,4 +341,4 @@ def others() -> dict[str, str]:
 
 def numbers() -> dict[str, str]:
     """Return every number and verdict by its name on the pages."""
-    return training() | signals() | blocks() | controls() | copies() | others()
+    return training() | signals() | blocks() | controls() | copies() | surfaces() | others()
