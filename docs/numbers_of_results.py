@@ -333,6 +333,10 @@ def others() -> dict[str, str]:
         for depth in (20, 56):
             less = between(losses[kind][f"plain{depth}"], losses[kind][f"resnet{depth}"])
             found |= {f"{kind}_{depth}": verdict(less), f"{kind}_less_{depth}": span(less)}
+    for name in ("plain20", "resnet20"):
+        run = read("long_trainings")["runs"][f"cifar_{name}-seed=0"]
+        found |= {f"long_{key}_{name}": f"{run[key]:.1f}" for key in ("train_error", "test_error")}
+        found["long_epochs"] = str(run["recipe"]["epochs"])
     for row in read("accuracy")["results"]:
         if row["weights"] == "resnetlib_c10":
             found[f"embedded_{row['name'].removeprefix('cifar_')}"] = f"{100 - row['top1']:.1f}"

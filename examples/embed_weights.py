@@ -60,6 +60,7 @@ def main() -> None:
         license=args.license,
         origin=f"resnetlib train, on {about['sessions'][-1]['hardware']}",
     )
+    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{cfg.full_name}.safetensors"
     write_weights(net, path, cfg, dtype=torch.float16)
     print(f"{path}: {path.stat().st_size:,} bytes")

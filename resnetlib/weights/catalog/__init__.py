@@ -18,8 +18,8 @@ from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
 
 _SHA256 = {
-    ("cifar_plain20", "resnetlib_c10"): "aa2a348db034f05d84293a04e1df3595057c11a57e9db8ce97a8f61b24d500e6",
-    ("cifar_resnet20", "resnetlib_c10"): "f61f9726fc5d9e732a8dcccc361d70b362e93aad0d5f4ac948be266391d66b5c",
+    ("cifar_plain20", "resnetlib_c10"): "22c261f1b0ef2d12cdde88de47899a648bdc52a8260e0f2ad6cb89498ea2d99b",
+    ("cifar_resnet20", "resnetlib_c10"): "1d29289d9a7f76f8058ea6af93af717f8646237fd78f0c30d78af625bbb787fe",
 }
 
 EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
