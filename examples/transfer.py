@@ -75,7 +75,8 @@ def main() -> None:
             errors = []
             for seed in range(args.seeds):
                 out = args.runs / f"{way.replace(' ', '-')}-{each}-{seed}"
-                resnetlib.finetune(name, draw(train, each, seed), out, recipe=recipe, in_chans=1, seed=seed)
+                scratch = way == "from scratch"
+                resnetlib.finetune(name, draw(train, each, seed), out, recipe=recipe, from_scratch=scratch, in_chans=1, seed=seed)
                 net = resnetlib.create_model(f"{out}/")
                 measured = resnetlib.evaluate(net, test.first(args.test).batches(resnetlib.transform_for(net)))
                 errors.append(round(100 - measured.top1, 2))

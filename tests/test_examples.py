@@ -92,6 +92,10 @@ def test_transfer(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     assert list(results) == [f"{way}, 5 a class" for way in ways]
     assert all(len(result["errors"]) == 2 for result in results.values())
+    began = [
+        json.loads((tmp_path / "runs" / f"{way}-5-0" / "run.json").read_text())["weights"] for way in ("fine-tuned", "from-scratch")
+    ]
+    assert ["resnetlib_c10" in name for name in began] == [True, False]
     states = [create_model(f"{tmp_path}/runs/{way}-5-0/").state_dict() for way in ("linear-probe", "fine-tuned")]
     begin = create_model("cifar_resnet20.resnetlib_c10", in_chans=1).state_dict()
     assert [torch.equal(state["layer3.2.conv2.weight"], begin["layer3.2.conv2.weight"]) for state in states] == [True, False]
@@ -145,7 +149,7 @@ def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
 
 
 def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
-    sizes = ("--images", 64, "--test", 20, "--epochs", 1, "--depths", 4, 3, 3)
+    sizes = ("--images", 64, "--test", 20, "--epochs", 1, "--depths", 4, 4, 3)
     run("deepening.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     residual, plain = (results[f"cifar_{kind}20.resnetlib_c10"] for kind in ("resnet", "plain"))

@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(data: Path) -> Path:
-    tune(data, data.parent / "tuned")
+    tune(data, data.parent / "tuned", recipe=recipe(epochs=8))
     return data.parent / "tuned"
 
 
@@ -230,7 +230,7 @@ def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have
 
 def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
     with pytest.raises(ValueError, match=rf"holds another training: weights is {NAME} \(.*\) there, and"):
-        tune(data, tuned, name="cifar_resnet20", from_scratch=True)
+        tune(data, tuned, name="cifar_resnet20", from_scratch=True, recipe=recipe(epochs=8))
 
 
 def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned: Path, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_the_embedded_weights_say_what_they_are() -> None:
     assert len(cfg.classes) == 10
     assert cfg.top1 >= 88
     assert cfg.train_top1 > cfg.top1
-    assert cfg.recipe == "one_cycle_cifar; 50,000 images, seed 0; weights of iteration 6,240 of 6,240"
+    assert cfg.recipe == "one_cycle_cifar, epochs=40, lr=0.1; 50,000 images, seed 0; weights of iteration 15,600 of 15,600"
 
 
 def test_a_pretrained_config_that_miscounts_its_classes_is_refused(tmp_path: Path) -> None:
