@@ -1,8 +1,9 @@
 """The numbers on the lecture's pages, read from docs/results: {{ name }} on a page is an entry of `numbers()`.
 
 One rule decides every verdict. The interval is the range over seeds of the difference that the claim is about (each network of one
-side minus each of the other), or, where there is one training only, its 95 % bootstrap interval over images. The claim holds if the
-whole interval lies on its side of zero, does not hold if it lies on the other side, and is open if zero is inside.
+side minus each of the other), or, where there is one training only, its 95 % bootstrap interval over images, and for loss surfaces
+the range over planes. The claim holds if the whole interval lies on its side of zero, does not hold if it lies on the other side,
+and is open if zero is inside.
 """
 
 import json

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import resnetlib
 from resnetlib.analysis import hessian_map, landscape, trajectory
-from resnetlib.data import cifar10
+from resnetlib.data import LabelledImages, cifar10
 
 State = dict[str, Tensor]
 
@@ -30,7 +30,7 @@ def checkpoints_of(run: Path) -> dict[int, State]:
     return {int(file.name.split("-")[0]): torch.load(file, weights_only=True)["net"] for file in files}
 
 
-def measure(run: Path, train: Any, args: argparse.Namespace) -> dict[str, Any]:
+def measure(run: Path, train: LabelledImages, args: argparse.Namespace) -> dict[str, Any]:
     net = resnetlib.create_model(run).eval()
     transform = resnetlib.transform_for(net)
     batches, few = (train.first(count).batches(transform) for count in (args.images, args.hessian))
@@ -41,7 +41,7 @@ def measure(run: Path, train: Any, args: argparse.Namespace) -> dict[str, Any]:
     states = checkpoints_of(run)
     path = trajectory(net, list(states.values())[:-1])  # the last one is the network
     curvature = []
-    for iteration in [*list(states)[:: -args.step]][::-1]:
+    for iteration in list(states)[:: -args.step][::-1]:
         other = resnetlib.create_model(run).eval()
         other.load_state_dict(states[iteration])
         found = hessian_map(other, few, points=1)
@@ -76,7 +76,10 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()
     about = {name: getattr(args, name) for name in ("images", "points", "planes", "hessian", "precision")}
-    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
+    old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": {}}
+    if about != {name: old[name] for name in about}:
+        raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
+    results = old["results"]
     train = cifar10(args.data, "train")
     for name, path in (pair.split("=", 1) for pair in args.networks):
         if name not in results:

@@ -29,7 +29,7 @@ class InUseError(ResnetlibError, RuntimeError):
 
 
 class CompileError(ResnetlibError, RuntimeError):
-    """`torch.compile` cannot compile a network."""
+    """A network cannot be compiled."""
 
 
 class MissingPackageError(ResnetlibError, ImportError):

@@ -394,6 +394,8 @@ def test_surfaces(cifar10_folder: Path, tmp_path: Path) -> None:
     fit(net, data, data, recipe, tmp_path / "run", every=2, keep=4)
     sizes = ("--images", 12, "--points", 3, "--planes", 2, "--hessian", 6, "--step", 2)
     run("surfaces.py", f"resnet8={tmp_path / 'run'}", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
+    with pytest.raises(SystemExit, match="was measured with other settings"):
+        run("surfaces.py", f"other={tmp_path / 'run'}", "--data", cifar10_folder, "--out", tmp_path / "table.json", "--images", 11)
     found = json.loads((tmp_path / "table.json").read_text())["results"]["resnet8"]
     batches, few = (data.first(count).batches(transform_for(net.eval())) for count in (12, 6))
     for seed, losses in enumerate(found["planes"]):

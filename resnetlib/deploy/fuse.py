@@ -256,7 +256,7 @@ class _Tracer(fx.Tracer):
 
 
 def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
-    """Fuse the calls of a graph, and put the fused modules into the network; return what is unfused, and why."""
+    """Fuse a traced network in place; return what is left unfused, and why."""
     modules = dict(net.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
 

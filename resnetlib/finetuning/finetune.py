@@ -25,7 +25,7 @@ from resnetlib.zoo import create_model
 __all__ = ["find_split", "finetune"]
 
 FROM_SCRATCH = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
-"""Changes to a recipe for random weights: train all layers from the start, at one rate."""
+"""Recipe changes for random weights: all layers learn from the start, at one rate."""
 
 
 def finetune(

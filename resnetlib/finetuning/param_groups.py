@@ -76,7 +76,7 @@ def layer_decay_for(net: nn.Module, stem_lr_scale: float) -> float:
 
 
 def table_of(groups: list[ParameterGroup]) -> str:
-    """Return a table of parameter groups, those of `parameter_groups` or of an optimizer; raise TypeError for anything else.
+    """Format parameter groups, or those of an optimizer, as a table; raise TypeError for anything else.
 
     >>> from resnetlib import create_model
     >>> print(table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1, weight_decay=1e-4)))

@@ -142,7 +142,7 @@ def timm_advice(name: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Return up to three similar names: those that differ only in case, separators and `cifar_`, or else longer ones.
+    """Suggest up to three names: those that differ only in case, separators and `cifar_`, or else longer ones.
 
     >>> nearest("ResNet-18", SPECS), nearest("resnet20", SPECS), nearest("wideresnet50", SPECS)
     (['resnet18'], ['cifar_resnet20'], ['wide_resnet50_2'])

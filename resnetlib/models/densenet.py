@@ -1,4 +1,4 @@
-"""DenseNet. Its named networks: specs in `catalog.py`, functions like `densenet121` in `entrypoints.py`."""
+"""DenseNet. `densenet121` and the others are in `entrypoints.py`, and their specs in `catalog.py`."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""PlainNet, ResNet and PreActResNet. Their named networks: specs in `catalog.py`, functions like `resnet50` in `entrypoints.py`."""
+"""PlainNet, ResNet and PreActResNet. `resnet50` and the others are in `entrypoints.py`, and their specs in `catalog.py`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar

@@ -269,7 +269,7 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a named recipe of `RECIPES` with some fields changed; `epochs` and `iterations` replace each other.
+    """Return a named recipe with some fields changed; `epochs` and `iterations` replace each other.
 
     Raise ValueError for an unknown name or field, or a value out of range.
 

@@ -1,4 +1,4 @@
-"""Directions in the space of a network's parameters."""
+"""Random directions through a network's parameters, scaled filter by filter."""
 
 from collections.abc import Mapping, Sequence
 

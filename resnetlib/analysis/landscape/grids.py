@@ -30,7 +30,7 @@ Span = float | tuple[tuple[float, float], ...]
 """Each axis goes from -span to span; or the two ends of each axis."""
 
 NOT_COMPUTED = -1.0
-"""Marks points that are not computed yet, as in the published files."""
+"""The value of points that are not computed yet, as in the published files."""
 
 _MAX_POINTS = 10_000_000
 
@@ -47,7 +47,7 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
 
 
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
-    """Return the two ends of each axis, or `()` if the span is invalid."""
+    """Return both ends of each axis, or `()` for an invalid span."""
     try:
         given = as_tuple(span)
         return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
@@ -68,7 +68,7 @@ def compute_points(
     every: float = 0.0,
     desc: str,
 ) -> R:
-    """Compute the missing rows of `values` in processes and threads, save about every `every` seconds, and return the result."""
+    """Compute the missing points in processes and threads, and save about every `every` seconds."""
     missing = (values == NOT_COMPUTED).all(1).nonzero().flatten().tolist()
     own = missing[processes.rank :: processes.world_size]
     chunks = [own[i : i + chunk] for i in range(0, len(own), chunk)]
@@ -125,7 +125,7 @@ def _sha256(tensors: Mapping[str, Tensor]) -> str:
 
 
 def check_checkpoint_path(out: str | Path | None) -> Path | None:
-    """Check the path of a checkpoint, and create its folder."""
+    """Check a checkpoint's path, and create its folder."""
     if out is None:
         return None
     path = local_path(out)

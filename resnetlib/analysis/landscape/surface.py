@@ -266,7 +266,7 @@ def landscape(
 
 
 def _measure_centre(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
-    """Return the loss and accuracy of the network itself, `(1, 2)`, and the seconds that a point takes."""
+    """Measure the network itself: return its loss and accuracy, `(1, 2)`, and the seconds that this takes."""
     try:
         for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
             start = time.perf_counter()
