@@ -124,8 +124,12 @@ def columns(cfg: Any, macs: int) -> tuple[str, ...]:
 
 
 def source(cfg: Any) -> str:
-    """Say who trained the weights, in a word or two."""
-    return "in the package" if cfg.tag == "resnetlib_c10" else cfg.origin.partition(",")[0]
+    """Say who trained the weights, in a word or two, with a link to their page or to the recipe."""
+    if cfg.tag == "resnetlib_c10":
+        return "[in the package](results.md#accuracy)"
+    name, _, page = cfg.origin.partition(", ")
+    url = next((text for text in (page, cfg.recipe) if text.startswith("https://")), "")
+    return f"[{name}]({url})" if url else name
 
 
 def speed_of(cfg: Any, speeds: dict[str, float]) -> str:

@@ -1,6 +1,6 @@
 """Tables of published weights (*.tsv), and functions that build a pretrained config from each row.
 
-Sources: https://pytorch.org/vision/stable/models.html, https://huggingface.co/timm, results-imagenet.csv of timm (at 224 x 224),
+Sources: https://pytorch.org/vision/stable/models.html, the model cards at https://huggingface.co/timm (at the size in the table),
 https://huggingface.co/microsoft/resnet-50, and the README, logs and training scripts of akamaster and chenyaofo.
 """
 
