@@ -2,8 +2,8 @@
 Delete one block
 ================
 
-What does a network lose without one of its blocks? A residual block that is deleted leaves its skip; a plain block leaves nothing
-that the rest of the network knows (arXiv 1605.06431, sec. 4.1).
+What does a network lose without one of its blocks? A residual block that is deleted leaves its skip; without a plain block,
+the next one gets features that it was not trained on (arXiv 1605.06431, sec. 4.1).
 """
 
 from importlib.resources import files
@@ -15,11 +15,13 @@ from PIL import Image
 
 import resnetlib
 from resnetlib.analysis import lesion
+from resnetlib.analysis.style import style_of
 
 photos = sorted(Path(str(files("resnetlib.data") / "samples")).glob("*.png"))
 
 figure, ax = plt.subplots(figsize=(9, 3.2))
-for kind, name, colour in (("plain", "cifar_plain20", "tab:orange"), ("residual", "cifar_resnet20", "tab:blue")):
+for kind, name in (("plain", "cifar_plain20"), ("residual", "cifar_resnet20")):
+    colour = style_of(name)["color"]
     net = resnetlib.create_model(name, pretrained=True)
     images = torch.stack([net.preprocess(Image.open(photo)) for photo in photos])
     labels = torch.tensor([net.classes.index(photo.stem.split("_")[-1]) for photo in photos])
@@ -33,5 +35,5 @@ figure.tight_layout()
 plt.show()
 
 # %%
-# Ten images give steps of ten points. :doc:`/analysis/lesion` has the measurement on many images, and on deeper networks, where
-# most residual blocks can go.
+# Ten images give steps of ten points, and say little about a network: :doc:`/lecture/ensemble` has the measurement on all test images,
+# and on deeper networks.

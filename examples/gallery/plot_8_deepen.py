@@ -15,6 +15,7 @@ from PIL import Image
 
 import resnetlib
 from resnetlib.analysis import deepen
+from resnetlib.analysis.style import FIRST
 
 photos = sorted(Path(str(files("resnetlib.data") / "samples")).glob("*.png"))
 shallow = resnetlib.create_model("cifar_resnet20.resnetlib_c10").eval()
@@ -32,7 +33,7 @@ for block in deep.blocks():
 with torch.no_grad():
     deep(images)
 figure, ax = plt.subplots(figsize=(8, 3))
-ax.bar(range(1, len(added) + 1), added, color="tab:blue")
+ax.bar(range(1, len(added) + 1), added, color=FIRST)
 ax.set(xlabel="block", ylabel="size of the branch / size of the skip", title="20 layers, copied into 56")
 figure.tight_layout()
 plt.show()

@@ -3,7 +3,8 @@ The loss around a network
 =========================
 
 The loss on a plane through the weights, along two random directions with filters as large as the network's (arXiv 1712.09913). Nine
-by nine points and ten images take seconds, and show the principle; :doc:`/analysis/landscape` has finer surfaces.
+by nine points and ten images take seconds, and show how it is called. They do not say which surface is flatter: see
+:doc:`/lecture/loss-surface`.
 """
 
 from importlib.resources import files
