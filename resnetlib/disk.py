@@ -14,25 +14,28 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, InputTypeError
 
 _PATIENCE = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
 
 
-def local_path(path: str | Path) -> Path:
-    """Return a path, with `~` for the home folder."""
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path, with `~` for the home folder; raise TypeError for anything but a str or a path object of one."""
+    if not isinstance(os.fspath(path) if isinstance(path, os.PathLike) else path, str):
+        raise InputTypeError(f"expected a path, a str or a Path, got {path!r:.200}")
     try:
         return Path(path).expanduser()
     except RuntimeError:  # a name such as ~1.png, or no home folder
         return Path(path)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: str | Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, and rename it.
 
     An existing file's permissions are kept; a new file gets those that `open` would give it.
     """
+    path = local_path(path)
     write_together(path.parent, {path.name: content})
 
 
@@ -135,7 +138,7 @@ def read_file(path: str | Path, limit: int) -> bytes:
     return content
 
 
-def write_figure(path: Path, figure: Any) -> None:
+def write_figure(path: str | Path, figure: Any) -> None:
     """Write a matplotlib figure as a PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)

@@ -11,6 +11,7 @@ import torch
 
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
+from resnetlib.disk import local_path
 from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
@@ -119,7 +120,7 @@ def degradation(
     cells = list(product(families, depths, seeds))
     specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
-    train, test = find_train_and_test(Path(data), images)
+    train, test = find_train_and_test(local_path(data), images)
     results, failed = [], []
     for (family, depth, seed), spec in zip(cells, specs, strict=True):
         name = f"cifar_{family}{depth}-seed={seed}"
@@ -127,7 +128,7 @@ def degradation(
             torch.manual_seed(seed)
             net = build(spec, num_classes=len(train.classes))
         try:
-            results.append(fit(net, train, test, chosen, Path(out) / name, seed=seed, device=device, precision=precision))
+            results.append(fit(net, train, test, chosen, local_path(out) / name, seed=seed, device=device, precision=precision))
         except (ValueError, OSError, ArithmeticError) as error:
             failed.append(f"{name}: {error}")
     if failed:

@@ -42,9 +42,13 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
         The image in RGB: the upper 8 of 16 bits, and the first of several frames.
 
     Raises:
+        TypeError: for bytes, which could be content or a path: give `io.BytesIO(data)` or a str.
         ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
             is more than 100 times as long as the other.
     """
+    if not isinstance(path, str | Path) and not hasattr(path, "read"):  # Pillow would open the file of a path in bytes
+        kind = type(path).__name__
+        raise InputTypeError(f"path must be a str, a Path or a binary file, got {kind}: give io.BytesIO(data) for a file's content")
     try:
         if not isinstance(path, str | Path):
             return decode_image(path, exif)
@@ -93,7 +97,9 @@ def as_sequence(images: Any) -> tuple[Any, bool]:
     """Return images as a sequence, and whether they are a single image; raise TypeError if they are neither."""
     if isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4:
         return [images], True
-    if isinstance(images, bytes | Mapping) or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+    if isinstance(images, bytes | bytearray | memoryview | Mapping) or not (
+        hasattr(images, "__len__") and hasattr(images, "__getitem__")
+    ):
         raise InputTypeError(f"images must be an image or a sequence of images, got {type(images).__name__}")
     return images, False
 

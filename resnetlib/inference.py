@@ -28,6 +28,7 @@ from resnetlib.data import (
 from resnetlib.deploy.fuse import OptimizedNetwork
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
+from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError, naming
 from resnetlib.images import as_sequence, open_image, read_ahead
 from resnetlib.modules import Backbone
@@ -186,7 +187,7 @@ def evaluate(
     else:
         _check(net)
     if isinstance(batches, str | Path):
-        _, batches = read_batches(net, Path(batches).expanduser(), _EVALUATION_BATCH)
+        _, batches = read_batches(net, local_path(batches), _EVALUATION_BATCH)
     else:
         _check_order(net, batches)
     if not isinstance(batches, Iterable):

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, Unpack, cast, overload
 import torch
 
 from resnetlib.config import PretrainedConfig
+from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.features import Pyramid, pyramid
 from resnetlib.models import Spec, build
@@ -165,7 +166,7 @@ def create_model(
     if checkpoint_path:
         if weights is not None:
             raise InputError("weights and checkpoint_path both name weights: give one of them")
-        weights = Path(checkpoint_path)
+        weights = local_path(checkpoint_path)
     if out_indices is not None and not features_only:
         raise InputError(f"out_indices={out_indices!r} is for features_only=True")
     if weights is not None or pretrained or resolve(name)[0] != "network":
@@ -333,7 +334,7 @@ def load_file(
         Linear(in_features=64, out_features=3, bias=True)
     """
     _check_not_meta(device)
-    found = replace(find(Path(path), dialect=dialect, mmap=mmap), prefix=prefix)
+    found = replace(find(local_path(path), dialect=dialect, mmap=mmap), prefix=prefix)
     net = _load(found, build, spec=spec, new_head=num_classes is not None, in_chans=in_chans, dtype=dtype)
     return _finish(net, num_classes, device, channels_last)
 

@@ -26,6 +26,8 @@ from resnetlib import (
     create_model,
     dilate,
     evaluate,
+    export,
+    finetune,
     freeze,
     frozen_batchnorm,
     init_fixup_,
@@ -33,23 +35,30 @@ from resnetlib import (
     init_zero_residual_,
     is_dilated,
     list_models,
+    load_file,
     parameter_groups,
+    save_model,
     spec_of,
     table_of,
     unfreeze,
 )
 from resnetlib import analysis as A  # noqa: N812
 from resnetlib.config import spec_from_dict, spec_from_json
+from resnetlib.data import cifar10, find_images, read_image, split_folders
+from resnetlib.deploy import OnnxModel
+from resnetlib.errors import ResnetlibError
+from resnetlib.experiments import degradation
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
 from resnetlib.modules.frozen import freeze_module_, unfreeze_module_
-from resnetlib.weights import Preprocessing
+from resnetlib.weights import Preprocessing, convert_file, read_weights, write_weights
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 BATCH = IMAGES, torch.tensor([0, 1, 2, 3])
 NET = build(FAMILIES["resnet"], num_classes=5)
 NET.preprocess = Preprocessing.named("cifar10", resize=8, size=8)
 PIXELS = torch.zeros(3, 8, 8, dtype=torch.uint8)
+FOUND = A.branch_ratio(NET, IMAGES)
 DIRECTION = A.filter_normalized_direction(NET)
 
 OF_NETWORKS: dict[str, Callable[[Any], object]] = {
@@ -209,3 +218,40 @@ def test_impossible_values(name: str) -> None:
             call(value)
         said = str(caught.value)
         assert 10 < len(said) < 4_000, said
+
+
+OF_PATHS: dict[str, Callable[[Any], object]] = {
+    "read_image": read_image,
+    "find_images": find_images,
+    "split_folders": split_folders,
+    "cifar10": lambda path: cifar10(path, "test"),
+    "OnnxModel": OnnxModel,
+    "classify": lambda path: classify(path, [PIXELS]),
+    "evaluate": lambda path: evaluate(path, [BATCH]),
+    "images": lambda path: classify(NET, path),
+    "batches": lambda path: evaluate(NET, path),
+    "export": lambda path: export(NET, path),
+    "create_model": create_model,
+    "weights": lambda path: create_model("resnet18", weights=path),
+    "checkpoint_path": lambda path: create_model("resnet18", checkpoint_path=path),
+    "load_file": load_file,
+    "read_weights": read_weights,
+    "write_weights": lambda path: write_weights(NET, path, NET.pretrained_cfg),
+    "convert_file": lambda path: convert_file(path, "new.safetensors", "timm"),
+    "target": lambda path: convert_file("old.safetensors", path, "timm"),
+    "save_model": lambda path: save_model(NET, path),
+    "finetune": lambda path: finetune("resnet18", path, "out", from_scratch=True),
+    "finetune, out": lambda path: finetune("resnet18", "data", path, from_scratch=True),
+    "degradation": lambda path: degradation(data=path, out="out"),
+    "load_result": A.load_result,
+    "save": FOUND.save,
+    "draw": lambda path: A.draw(FOUND, path),
+    "landscape, out": lambda path: A.landscape(NET, BATCH, points=2, out=path),
+}
+
+
+@pytest.mark.parametrize("odd", [b"network.onnx", bytearray(b"ab"), 3], ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize("name", OF_PATHS)
+def test_no_path(name: str, odd: object) -> None:
+    with pytest.raises(ResnetlibError, match=r"expected|must"):
+        OF_PATHS[name](odd)

@@ -16,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from resnetlib.analysis.style import style_of
-from resnetlib.disk import read_file, write_atomically, write_figure
+from resnetlib.disk import local_path, read_file, write_atomically, write_figure
 from resnetlib.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class AnalysisResult(ABC):
             path: a `.safetensors` file keeps tensors in binary and the rest in its header; any other is JSON, with exact numbers,
                 and NaN and infinities as strings.
         """
-        path = Path(path)
+        path = local_path(path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         values = {field.name: value for field, value in given if value is not field.default}  # loading restores defaults
         binary = path.suffix == ".safetensors"
@@ -65,7 +65,7 @@ class AnalysisResult(ABC):
 
 def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
     """Load a result of one of these classes; raise ValueError if the file is damaged or holds another."""
-    path = Path(path)
+    path = local_path(path)
     content = read_file(path, _MAX_BYTES)
     try:
         if path.suffix == ".safetensors":
@@ -125,7 +125,7 @@ def draw(result: AnalysisResult, path: str | Path) -> None:
     """Plot a result to a PNG file."""
     if not isinstance(result, AnalysisResult):
         raise InputTypeError(f"result must be a resnetlib.analysis.AnalysisResult, got {type(result).__name__}")
-    write_figure(Path(path), result.plot().get_figure(root=True))
+    write_figure(path, result.plot().get_figure(root=True))
 
 
 def new_axes(ax: Axes | None, *, width: float = 6.0, height: float = 4.0) -> Axes:

@@ -139,7 +139,7 @@ def write_state(
     Raises:
         ValueError: if a tensor is not a plain strided one, or a number is not finite (in `dtype`).
     """
-    write_atomically(Path(path), encode_state(state, cfg, dtype=dtype))
+    write_atomically(path, encode_state(state, cfg, dtype=dtype))
 
 
 def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = None, *, dtype: torch.dtype | None = None) -> bytes:

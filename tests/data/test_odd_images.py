@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pictures import fill
 from PIL import EpsImagePlugin, Image, features
 
 from resnetlib.data import find_images, read_image, try_images
+from resnetlib.errors import InputTypeError
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -101,6 +103,13 @@ def test_what_cannot_be_read_is_refused_in_a_line(what: str, tmp_path: Path) -> 
         read_image(io.BytesIO(content))
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_are_never_taken_for_the_path_of_a_file(kind: Callable[[bytes], Any], tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    with pytest.raises(InputTypeError, match=r"got (bytes|bytearray|memoryview).* io.BytesIO\(data\)"):
+        read_image(kind(bytes(tmp_path / "x.png")))
+
+
 def test_threads_that_read_images_leave_the_filters_of_warnings(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(READABLE["corrupt EXIF data"])
     with warnings.catch_warnings(record=True, action="always") as shown:
@@ -134,6 +143,7 @@ def test_a_photo_of_100_million_pixels_is_read_without_a_warning(tmp_path: Path)
 HANGS = """
 import sys
 from resnetlib.data import find_images, read_image, try_images
+from resnetlib.errors import InputTypeError
 for path in sys.argv[1:3]:
     try:
         read_image(path)

@@ -56,7 +56,7 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
     title += f"; at the centre: loss {surface.loss_at_centre:.4g}, accuracy {surface.accuracy_at_centre:.2f} %"
     figure.update_layout(title={"text": title, "font": {"size": 14}}, template="plotly_white")
     page: str = figure.to_html(full_html=True, include_plotlyjs=True, config={"displaylogo": False})
-    write_atomically(Path(path), page.encode())
+    write_atomically(path, page.encode())
 
 
 def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
@@ -100,7 +100,7 @@ def _write_h5(path: str | Path, datasets: Mapping[str, Tensor], attributes: Mapp
         for name, tensor in datasets.items():
             file[name] = tensor.numpy()
         file.attrs.update(attributes)
-    write_atomically(Path(path), content.getvalue())
+    write_atomically(path, content.getvalue())
 
 
 def log10_clipped(loss: Tensor, highest: float = np.inf) -> np.ndarray:
