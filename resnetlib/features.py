@@ -95,7 +95,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
         >>> maps(torch.randn(1, 3, 64, 64))["c3"].shape
         torch.Size([1, 512, 8, 8])
     """
-    check_network(net)
+    net = check_network(net)
     if output not in ("dict", "list"):
         raise InputError(f"output must be 'dict' or 'list', got {output!r}")
     paths = [info["module"] for info in net.feature_info]

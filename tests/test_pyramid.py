@@ -109,3 +109,9 @@ def test_it_compiles_whole(net: Backbone) -> None:
     compiled = torch.compile(maps, fullgraph=True, backend="eager")
     for y, z in zip(compiled(IMAGES), maps(IMAGES), strict=True):
         torch.testing.assert_close(y, z)
+
+
+def test_of_a_compiled_network_it_has_the_names_of_the_network(net: Backbone) -> None:
+    maps, compiled = pyramid(net), pyramid(torch.compile(net, backend="eager"))  # type: ignore[arg-type]
+    assert list(compiled.state_dict()) == list(maps.state_dict())
+    assert all(torch.equal(y, maps(IMAGES)[name]) for name, y in compiled(IMAGES).items())

@@ -18,6 +18,7 @@ from resnetlib.analysis.batches import Batches, count_images, gather_inputs, noi
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
+from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.layers import Shift
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, Shift)
@@ -112,7 +113,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     Source:
         arXiv 1603.05027, eq. 4. In post-activation networks it holds if the changes by ReLUs count as terms.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     chains = network.chains_of(net, inputs[0])
     blocks, images = network.blocks_in(net, chains), count_images(inputs)
@@ -215,7 +216,7 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     Source:
         arXiv 1512.03385, sec. 4.2 and fig. 7.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     with network.preserve_state(net), torch.no_grad():
         measured = _response_modules(net, inputs[0])
@@ -300,7 +301,7 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
         shows responses (`response_std`), not ratios.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     inputs = gather_inputs(net, batches)
     blocks = network.blocks_in(net, network.chains_of(net, inputs[0]))
     sums = dict.fromkeys(blocks, 0.0)
@@ -384,7 +385,7 @@ def signal_propagation(
         >>> bool(found.variance[2] > found.variance[1] > found.variance[0])
         True
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     inputs = gather_inputs(net, noise_images(net, images, image_size, seed=seed) if batches is None else batches)
     chains = network.chains_of(net, inputs[0])
     blocks = network.blocks_in(net, chains)

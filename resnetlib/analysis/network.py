@@ -15,21 +15,13 @@ from torch.utils.hooks import RemovableHandle
 from resnetlib.analysis.batches import Batches, gather_inputs
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
+from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.thread_guards import in_use
 
 _LOCK = RLock()
 _ENTERED: list[ExitStack] = []
 """Process-wide settings that running analyses have changed, oldest first."""
-
-
-def unwrapped(net: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile`, `DataParallel` or `DistributedDataParallel`; raise ValueError for a non-module."""
-    if not isinstance(net, nn.Module):
-        raise InputError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
-    parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel)
-    inner = net._modules.get("module" if parallel else "_orig_mod")
-    return net if inner is None else unwrapped(inner)
 
 
 def as_backbone(net: nn.Module) -> Backbone:

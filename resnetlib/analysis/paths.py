@@ -14,6 +14,7 @@ from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.arguments import as_integer, check_count
+from resnetlib.modules.backbone import unwrapped
 
 _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
@@ -42,7 +43,7 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
     Source:
         arXiv 1605.06431, sec. 3.1 and 4.3.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     names = as_tuple(through)
     if names is None or not all(isinstance(name, str) for name in names):
         raise InputError(f"through must be a list of block names, got {through!r}")
@@ -174,7 +175,7 @@ def path_gradients(
         >>> found.forks, found.mean_length_of_all, found.norm.shape
         (9, 4.5, torch.Size([10]))
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data = gather(net, batches)
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     forks = _forks(blocks)

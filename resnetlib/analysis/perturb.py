@@ -18,6 +18,7 @@ from resnetlib.analysis.batches import Batch, Batches, check_integers, check_num
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
+from resnetlib.modules.backbone import unwrapped
 
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
@@ -235,7 +236,7 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     Source:
         arXiv 1605.06431, sec. 4.1: deleting one block hardly hurts a residual network, and brings VGG to chance.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
 
@@ -280,7 +281,7 @@ def lesion_many(
     """
     if which not in ("all", "same shape"):
         raise InputError(f"which must be 'all' or 'same shape', got {which!r}")
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
     names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
@@ -308,7 +309,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     Source:
         Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     factors = check_numbers("factors", factors)
     data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
@@ -386,7 +387,7 @@ def input_noise(
     Returns:
         Errors, `(sigmas, draws)`.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, minimum=0)
     sources = generators(seed, draws)
 
@@ -420,7 +421,7 @@ def weight_noise(
     Source:
         arXiv 1712.09913, sec. 3, scales noise by filter, but leaves out biases and norms.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
     parameters = dict(net.named_parameters())
     if not parameters:
@@ -463,7 +464,7 @@ def branch_noise(
     Returns:
         Errors, `(blocks, ratios, draws)`.
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
     blocks = network.running_blocks(net, data[0][0])
     sources = {name: generators(seed, draws) for name in blocks}
@@ -532,7 +533,7 @@ def reorder(
         >>> result.groups[:2]
         (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'))
     """
-    net = network.unwrapped(net)
+    net = unwrapped(net)
     data = gather(net, batches)
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)

@@ -18,10 +18,11 @@ from resnetlib.analysis.batches import (
     gather_inputs,
     seeded_generator,
 )
-from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss, unwrapped
+from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import as_integer, check_count
+from resnetlib.modules.backbone import unwrapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -227,8 +227,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
         >>> torch.allclose(fast(images), net(images), rtol=1e-5, atol=1e-4), fast.unfused
         (True, {})
     """
-    check_network(net)
-    net = getattr(net, "_orig_mod", net)
+    net = check_network(net)
     like = next(net.parameters())
     dtype = like.dtype if dtype is None else dtype
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point or dtype.itemsize < 2:

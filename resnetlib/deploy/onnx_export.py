@@ -195,8 +195,7 @@ def export(
         >>> report.input, report.deviation < 1e-4
         ('(N, 3, 32, 32)', True)
     """
-    check_network(net)
-    net = getattr(net, "_orig_mod", net)
+    net = check_network(net)
     path = local_path(path)
     _check_packages()
     _check_path(path)

@@ -121,8 +121,7 @@ def unfreeze(net: nn.Module) -> None:
 
 def layers_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return the stem's layers, the blocks, the transitions and the last norm, with their names."""
-    check_network(net, compiled=False)
-    assert isinstance(net, Backbone)  # noqa: S101 - for type checkers
+    net = check_network(net, compiled=False)
     names = {module: name for name, module in net.named_modules()}
     parts = [*net.stem(), *(part for stage in net.stages() for part in stage), *net.tail()]
     layers = [layer for part in parts for layer in (part if isinstance(part, Stage) else (part,))]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, SupportsIndex, TypedDict, TypeVar, ge
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
@@ -383,11 +384,24 @@ def count_logits(classifier: nn.Module) -> int:
     return sizes[-1] if sizes else 0
 
 
-def check_network(net: object, *, compiled: bool = True) -> None:
-    """Raise TypeError unless `net` is a Backbone; `compiled` accepts a compiled one too."""
-    if not isinstance(getattr(net, "_orig_mod", net) if compiled else net, Backbone):
-        inside = "the network that it was made from" if type(net).__name__ == "OptimizedNetwork" else "net.module of a wrapper"
-        raise InputTypeError(f"expected a network of this library, got {type(net).__name__}: pass {inside}")
+def unwrapped(net: nn.Module) -> nn.Module:
+    """Return the module in `torch.compile`, `DataParallel`, `DistributedDataParallel` and `AveragedModel`, also if nested."""
+    if not isinstance(net, nn.Module):
+        raise InputError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
+    parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel)
+    inner = net._modules.get("module" if parallel else "_orig_mod")
+    return net if inner is None else unwrapped(inner)
+
+
+def check_network(net: object, *, compiled: bool = True) -> Backbone:
+    """Return a network, that in a compiled one if `compiled`; raise TypeError for anything else."""
+    inner = getattr(net, "_orig_mod", None)
+    if isinstance(found := inner if compiled and inner is not None else net, Backbone):
+        return found
+    kind = type(net).__name__
+    inside = "the network that it was made from" if kind == "OptimizedNetwork" else "net.module of a wrapper"
+    inside = inside if inner is None else "net._orig_mod, the network that was compiled"
+    raise InputTypeError(f"expected a network of this library, got {kind}: pass {inside}")
 
 
 def copy_network(net: Network, memo: dict[int, Any] | None = None) -> Network:

@@ -16,7 +16,7 @@ from resnetlib.disk import local_path, write_together
 from resnetlib.errors import ExistingFileError, InputError, InputTypeError
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
-from resnetlib.modules.backbone import check_network
+from resnetlib.modules.backbone import check_network, unwrapped
 from resnetlib.modules.thread_guards import in_use
 from resnetlib.printable import printable
 from resnetlib.weights.config_files import config_of, timm_name
@@ -105,7 +105,7 @@ def save_model(
     existing = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
     if existing and not overwrite:
         raise ExistingFileError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")
-    net = unwrapped(net)
+    net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)
     folder.mkdir(parents=True, exist_ok=True)
     write_together(folder, files | {CARD: model_card(cfg, f"./{folder.name}", num_classes=net.num_classes)})
@@ -147,7 +147,7 @@ def push_to_hub(
 
     from resnetlib.weights.hub_guard import LIBRARY, guarded
 
-    net = unwrapped(net)
+    net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
     api = HfApi(endpoint=constants.ENDPOINT, library_name=LIBRARY)
     try:
@@ -250,17 +250,13 @@ def _default_config(net: Backbone) -> PretrainedConfig:
     )
 
 
-def unwrapped(net: nn.Module) -> Backbone:
+def _network_in(net: nn.Module) -> Backbone:
     """Return the network in a wrapper; raise InputTypeError for a wrapper that holds it in another form, and for other modules."""
-    wrapper = type(net).__name__
+    net = unwrapped(net) if isinstance(net, nn.Module) else net
     for base in type(net).__mro__:
         if base.__name__ in _FORMS:
-            raise InputTypeError(f"a {wrapper} cannot be saved as it is: {_FORMS[base.__name__]}")
-    inner = getattr(net, "_modules", {}).get("_orig_mod" if wrapper == "OptimizedModule" else "module")
-    if inner is not None and not isinstance(net, Backbone):
-        return unwrapped(inner)
-    check_network(net, compiled=False)
-    return net  # type: ignore[return-value] # checked
+            raise InputTypeError(f"a {type(net).__name__} cannot be saved as it is: {_FORMS[base.__name__]}")
+    return check_network(net, compiled=False)
 
 
 def _check_tensors(net: Backbone) -> None:

@@ -8,6 +8,7 @@ import torch
 from families import FAMILIES
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 from untouched import untouched
 
@@ -199,9 +200,9 @@ def test_whether_a_block_s_output_is_written_into_does_not_matter(name: str) -> 
 
 def test_a_network_in_a_wrapper_has_the_names_of_its_blocks() -> None:
     net = Custom(0, 1, 2)
-    wrapped = nn.DataParallel(net)
-    assert tuple(blocks_of(wrapped)) == lesion(wrapped, BATCH).blocks == tuple(blocks_of(net))
-    assert chains_of(wrapped, IMAGES) == chains_of(net, IMAGES)
+    for wrapped in (nn.DataParallel(net), AveragedModel(net)):
+        assert tuple(blocks_of(wrapped)) == lesion(wrapped, BATCH).blocks == tuple(blocks_of(net))
+        assert chains_of(wrapped, IMAGES) == chains_of(net, IMAGES)
     for i, block in enumerate(net.blocks):
         net.blocks[i] = torch.compile(block, backend="eager")  # type: ignore[assignment]
     assert [len(chain) for chain in chains_of(net, IMAGES)] == [3]

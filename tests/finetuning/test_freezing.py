@@ -194,6 +194,8 @@ def test_wrappers_are_refused_by_name() -> None:
     for wrapper in (nn.Sequential(build(FAMILIES["resnet"])), pyramid(build(FAMILIES["resnet"]))):
         with pytest.raises(TypeError, match=r"expected a network of this library, got \w+: pass net\.module of a wrapper"):
             freeze(wrapper)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"got OptimizedModule: pass net\._orig_mod"):
+        freeze(torch.compile(build(FAMILIES["resnet"])))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("copy", [deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["deepcopy", "pickle"])

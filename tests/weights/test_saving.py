@@ -276,6 +276,17 @@ def adapted(net: Backbone) -> nn.Module:
     return peft.get_peft_model(net, peft.LoraConfig(target_modules=["layer1.0.conv1", "fc"]))
 
 
+class Normalized(nn.Module):
+    """More than a wrapper: saving only the network in it would change the outputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module((x - 0.5) / 0.25)
+
+
 OTHER_FORMS: dict[str, tuple[Callable[[Backbone], nn.Module], str]] = {
     "pruned": (pruned, r"prune.remove\(module, 'weight'\)"),
     "parametrized": (parametrized, "remove_parametrizations"),
@@ -285,6 +296,7 @@ OTHER_FORMS: dict[str, tuple[Callable[[Backbone], nn.Module], str]] = {
     "peft": (adapted, r"save_model\(model.merge_and_unload\(\), folder\)"),
     "within peft": (lambda net: adapted(net).base_model.model, r"merge_and_unload\(\) of the PeftModel"),
     "exported": (lambda net: torch.export.export(net.eval(), (torch.zeros(1, 3, 32, 32),)).module(), r"torch.export.save\("),
+    "with another layer": (Normalized, "expected a network of this library, got Normalized"),
     "none": (lambda net: nn.Linear(2, 2), "expected a network of this library, got Linear"),
 }
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.analysis.batches import seeded_generator
-from resnetlib.analysis.network import unwrapped
 from resnetlib.errors import InputError
+from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.thread_guards import in_use
 
 Direction = Mapping[str, Tensor]

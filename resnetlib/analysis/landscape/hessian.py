@@ -17,11 +17,12 @@ from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images,
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
-from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run, unwrapped
+from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.distributed import process_group
 from resnetlib.errors import InputError, MissingPackageError
 from resnetlib.modules.arguments import check_count
+from resnetlib.modules.backbone import unwrapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,12 +23,13 @@ from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images,
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
-from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run, unwrapped
+from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import process_group
 from resnetlib.errors import CompileError, InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
+from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.frozen import has_running_stats
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
