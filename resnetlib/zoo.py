@@ -307,7 +307,7 @@ def load_file(
     the error lists the choices.
 
     Args:
-        path: the file, or a folder with config.json.
+        path: the file, or a folder with config.json; never a name of the hub, which `create_model` takes.
         spec: of the network; None to take it from the file, or to infer it.
         dialect: of the tensors' names; None to detect it.
         prefix: of the network's names, if the file holds several networks.

@@ -1,11 +1,13 @@
 """`create_model`: the one call that most users make."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from loopback import Hub
 from torch import nn
 
 import resnetlib
@@ -377,3 +379,22 @@ def test_the_nearest_network_is_named(tmp_path: Path) -> None:
     torch.save(create_model("resnet34").state_dict(), tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"into this ResNet:\n(.*\n)*These names and shapes are a resnet34's."):
         create_model("resnet18", weights=tmp_path / "w.pth")
+
+
+PLACES: dict[str, Callable[[Path], object]] = {
+    "load_file": load_file,
+    "create_model": create_model,
+    "weights": lambda path: create_model("cifar_plain20", weights=path),
+    "checkpoint_path": lambda path: create_model("cifar_plain20", checkpoint_path=path),
+}
+
+
+@pytest.mark.parametrize("text", ["hf-hub:org/name", "hf_hub:org/name", "local-dir:w", "https://host.org/a-0123abcd.pth"])
+@pytest.mark.parametrize("name", PLACES)
+def test_a_path_object_is_a_local_path(name: str, text: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((FileNotFoundError, ValueError), match="there is no file"):
+        PLACES[name](Path(text))
+    save_model(create_model("cifar_plain20", num_classes=2), Path(text))
+    assert PLACES[name](Path(text)).num_classes == 2  # type: ignore[attr-defined]
+    assert hub.seen == []

@@ -12,7 +12,7 @@ from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
 from resnetlib.weights import convert_file, describe, list_pretrained
-from resnetlib.weights.find import HUB, find
+from resnetlib.weights.find import HUB, URL, find
 from resnetlib.weights.hub import cache_dir, check_cached, fetch_first, find_cached
 from resnetlib.zoo import create_model, load_file
 
@@ -91,7 +91,7 @@ def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> 
 
     Contents are compared with their SHA-256, and tensors with their network. Nothing is downloaded or changed.
     """
-    paths = [name for name in names if "/" in name or Path(name).exists()]
+    paths = [name for name in names if "/" in name or name.startswith(HUB) or Path(name).exists()]
     wanted = _matching(name for name in names if name not in paths)
     if not names:
         wanted = [name for name in list_pretrained() if _place(describe(name))]
@@ -182,6 +182,8 @@ def _fetch(name: str) -> str:
 
 
 def _check_file(path: str, dialect: str | None, network: str | None) -> str:
+    if path.startswith((*HUB, *URL)):
+        raise InputError("not on this computer: give NAME.TAG or a path; `resnetlib weights fetch` downloads and verifies")
     net = load_file(path, dialect=dialect, spec=spec_of(network) if network else None)
     return f"ok, a {type(net).__name__} with {sum(parameter.numel() for parameter in net.parameters()):,} parameters"
 

@@ -206,10 +206,10 @@ def _choices(name: str) -> str:
 
 
 def _text_of(place: object, expected: str) -> str:
-    """Return a str or path object as a str; raise TypeError, with what is expected, for anything else."""
+    """Return a str, or a path object as the text of a path; raise TypeError, with what is expected, for anything else."""
     text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if isinstance(text, str):
-        return text
+        return f"./{text}" if text is not place and text.startswith((*HUB, LOCAL, *URL)) else text
     hint = ""
     if isinstance(text, bytes):
         hint = f": write {text.decode(errors='replace')!r}"

@@ -88,6 +88,14 @@ def test_weights_of_another_network_are_found_out(hub: Hub) -> None:
     assert "These names and shapes are a resnet34's" in run("verify", NAME, code=1)
 
 
+@pytest.mark.parametrize("name", ["hf-hub:org/name", "hf_hub:org/name", "hf-hub:org", "https://host.org/a-0123abcd.pth"])
+def test_verify_asks_no_server(name: str, hub: Hub) -> None:
+    out = run("verify", name, code=1)
+    assert f"{name}: FAILED: not on this computer: " in out
+    assert "resnetlib weights fetch" in out
+    assert hub.seen == []
+
+
 def test_verify_files(tmp_path: Path) -> None:
     save_model(create_model("cifar_plain20"), tmp_path / "w")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
