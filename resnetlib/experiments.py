@@ -16,6 +16,7 @@ from resnetlib.errors import InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
 from resnetlib.train.data import Split, find_train_and_test
+from resnetlib.train.run import check_out
 from resnetlib.train.trainer import Precision
 
 __all__ = ["Degradation", "degradation"]
@@ -120,6 +121,7 @@ def degradation(
     cells = list(product(families, depths, seeds))
     specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
     chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
+    check_out(out := local_path(out), data)
     train, test = find_train_and_test(local_path(data), images)
     results, failed = [], []
     for (family, depth, seed), spec in zip(cells, specs, strict=True):
@@ -128,7 +130,7 @@ def degradation(
             torch.manual_seed(seed)
             net = build(spec, num_classes=len(train.classes))
         try:
-            results.append(fit(net, train, test, chosen, local_path(out) / name, seed=seed, device=device, precision=precision))
+            results.append(fit(net, train, test, chosen, out / name, seed=seed, device=device, precision=precision))
         except (ValueError, OSError, ArithmeticError) as error:
             failed.append(f"{name}: {error}")
     if failed:

@@ -45,13 +45,13 @@ def finetune(
     The classifier is trained first, then all layers, with lower learning rates for early ones. The weights with the lowest
     validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
-    images: Any = find_train_and_test(data) if is_cifar10(data) else data
     values = read_changes(changes)
     if recipe == "finetune":
         recipe = "finetune_cifar" if is_cifar10(data) else recipe
         values = FROM_SCRATCH | values if from_scratch else values
     chosen = read_recipe(recipe, values)
     channels = int(in_chans) if in_chans else None
+    images: Any = find_train_and_test(data) if is_cifar10(data) else data
     result = tune(name, images, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)
     if is_main_process():
         click.echo(f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %; saved in {out}")

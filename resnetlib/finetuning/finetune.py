@@ -15,7 +15,7 @@ from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
-from resnetlib.train.data import hash_tensors
+from resnetlib.train.data import Images, check_for_folders, hash_tensors
 from resnetlib.train.run import RUN, check_arguments, run_training
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
@@ -103,11 +103,13 @@ def finetune(
     if recipe is None:
         changes: dict[str, Any] = FROM_SCRATCH if from_scratch else {}
         recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune", **changes)
-    check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=[data])
+    check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=[data])
     _check_start(name, from_scratch, weights)
     device = choose_device(device)
     if not isinstance(validation, int | float):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
+    if not 0 < validation < 1:
+        raise InputError(f"validation must be between 0 and 1, got {validation}")
     if data == "":
         raise InputError("data must name a folder, got ''")
     if not isinstance(data, str | Path) and (
@@ -116,12 +118,7 @@ def finetune(
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
     with process_group(device) as processes:  # the steps below may need the other processes
-        if isinstance(data, tuple):
-            parts: tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles] = data
-        else:
-            known = processes.gather(_checked_before(local_path(out)))[0]
-            parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
-        classes = parts[0].classes
+        classes = data[0].classes if isinstance(data, tuple) else find_images(training_folders(data)[0][0]).classes
         if len(classes) < 2:
             raise InputError(f"there is only one class, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
@@ -140,6 +137,12 @@ def finetune(
         if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
             preprocess = DEFAULT_PREPROCESSING["cifar"].for_channels(net.in_chans)
         start = hash_tensors(*net.state_dict().values())
+        if isinstance(data, tuple):
+            parts: tuple[Images, Images] = data
+        else:
+            check_for_folders(recipe, preprocess)  # before the images are read
+            known = processes.gather(_checked_before(local_path(out)))[0]
+            parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
         train, val = parts
         settings = (seed, preprocess, start, device, precision, compiled, every, sample, workers)
         return run_training(FinetuneResult, net, train, val, recipe, out, *settings)
@@ -190,13 +193,15 @@ def find_split(
             if all folders hold the same subfolders, so that either may be the classes.
     """
     folders, note = training_folders(data)
-    found = [try_images(find_images(folder, exif=exif), known=known, processes=processes) for folder in folders]
+    found = [find_images(folder, exif=exif) for folder in folders]
+    if len(found) > 1:
+        check_same_classes(*found)
+    found = [try_images(files, known=known, processes=processes) for files in found]
     if processes is None or processes.is_main:
         for text in filter(None, [note, *(files.report for files in found)]):
             tqdm.write(text)
     if len(found) == 1:
         return hold_out(found[0], validation, seed=seed)
-    check_same_classes(*found)
     return found[0], found[1]
 
 

@@ -159,6 +159,14 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
     return Preprocessing(resize=images.shape[-1], size=images.shape[-1], mean=rounded[0], std=rounded[1])
 
 
+def check_for_folders(recipe: Recipe, preprocess: Preprocessing | None) -> None:
+    """Raise ValueError if the augmentation or the channels are not for images in folders."""
+    if recipe.augmentation == "pad_crop_flip":
+        raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
+    if preprocess is not None and preprocess.channels not in (1, 3):
+        raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+
+
 class FolderLoader:
     """Loads images from folders with a subfolder per class; worker processes read and augment them."""
 
@@ -174,10 +182,7 @@ class FolderLoader:
         preprocess: Preprocessing | None = None,
         workers: int | None = None,
     ) -> None:
-        if recipe.augmentation == "pad_crop_flip":
-            raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
-        if preprocess is not None and preprocess.channels not in (1, 3):
-            raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+        check_for_folders(recipe, preprocess)
         size = recipe.train_size if preprocess is None else preprocess.size
         self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
         check_same_classes(train, test)

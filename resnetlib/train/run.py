@@ -137,7 +137,7 @@ def run_training(
 ) -> AnyResult:
     """Train as `fit` or `finetune` does, and return a result of this kind."""
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
-    check_arguments(recipe, out, seed=seed, every=every, sample=sample, workers=workers, folders=folders)
+    check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
     _check_int("keep", keep, minimum=1)
     check_network(net, compiled=False)
@@ -180,7 +180,15 @@ def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
 
 
 def check_arguments(
-    recipe: Recipe, out: str | Path, *, seed: int, every: int, sample: int, workers: int | None, folders: Sequence[object]
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int,
+    precision: Precision,
+    every: int,
+    sample: int,
+    workers: int | None,
+    folders: Sequence[object],
 ) -> None:
     """Check the arguments of `fit` and `finetune` before any image is read."""
     if not isinstance(recipe, Recipe):
@@ -188,6 +196,7 @@ def check_arguments(
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
         _check_int(name, value, minimum=0)
     count_workers(workers)
+    dtype_of(precision, torch.device("cpu"))  # raises an error for an unknown precision
     check_out(out, *folders)
     out = local_path(out)
     if is_main_process():

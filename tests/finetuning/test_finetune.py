@@ -20,6 +20,7 @@ from resnetlib import classify, create_model, evaluate, finetune, save_model
 from resnetlib.data import LabelledImages, find_images, read_image
 from resnetlib.data import folder as reading
 from resnetlib.distributed import Processes
+from resnetlib.errors import ResnetlibError
 from resnetlib.train import DivergenceError, FinetuneResult, Recipe, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints
 from resnetlib.train.trainer import Trainer
@@ -249,6 +250,37 @@ def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path)
     assert not (tmp_path / "four").exists()
     tune(data, tmp_path / "one", in_chans=1, recipe=recipe(epochs=1))
     assert create_model(tmp_path / "one").in_chans == 1
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "validation": ({"validation": 1.5}, "validation must be between 0 and 1, got 1.5"),
+    "no validation": ({"validation": float("nan")}, "validation must be between 0 and 1, got nan"),
+    "precision": ({"precision": "fp8"}, "precision must be one of"),
+    "augmentation": ({"recipe": recipe_of("finetune_cifar")}, "not by 'pad_crop_flip'"),
+    "channels": ({"in_chans": 4}, "the preprocessing is for 4"),
+    "rule": ({"in_chans": 1, "input_rule": "mean"}, "the rule for the input must be"),
+    "tag": ({"name": "cifar_resnet20", "weights": "none"}, "cifar_resnet20 has no weights 'none'"),
+    "file": ({"name": "./none.safetensors"}, "there is no file"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_arguments_are_checked_before_images_are_read(
+    kind: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_try", lambda path: pytest.fail("an image was read"))
+    options, message = WRONG[kind]
+    with pytest.raises(ResnetlibError, match=message):
+        tune(data, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_class_is_found_before_its_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_try", lambda path: pytest.fail("an image was read"))
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    draw(tmp_path / "data" / "cat" / "1.png", 0, seed=0)
+    with pytest.raises(ValueError, match="there is only one class, 'cat'"):
+        tune(tmp_path / "data", tmp_path / "out")
 
 
 def test_data_of_another_kind(tmp_path: Path) -> None:
