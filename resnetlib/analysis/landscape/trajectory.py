@@ -1,7 +1,7 @@
 """Training paths, projected onto the plane of their first two principal components."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -64,7 +64,7 @@ class Trajectory(AnalysisResult):
 
 def trajectory(
     net: nn.Module,
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Iterable[Checkpoint],
     *,
     directions: Sequence[Direction] | None = None,
     ignore_norms_and_biases: bool = True,
@@ -100,7 +100,7 @@ def trajectory(
     return Trajectory(coordinates=coordinates, outside=outside, explained=explained, axes=axes, shapes=shapes)
 
 
-def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Sequence[Direction]) -> Tensor:
+def project(net: nn.Module, checkpoints: Iterable[Checkpoint], directions: Sequence[Direction]) -> Tensor:
     """Coordinates along directions of any lengths and angle: the c that minimize `|theta_i - theta - c_1 d_1 - c_2 d_2|`.
 
     Args:
@@ -128,19 +128,21 @@ def project(net: nn.Module, checkpoints: Sequence[Checkpoint], directions: Seque
     return _least_squares(steps, _flatten(check_directions(net, directions)))[0]
 
 
-def _steps(theta: Mapping[str, Tensor], checkpoints: Sequence[Checkpoint]) -> Tensor:
+def _steps(theta: Mapping[str, Tensor], checkpoints: Iterable[Checkpoint]) -> Tensor:
     """Return theta_i - theta, flattened, `(n, P)`, in fp32 on the CPU."""
     given = as_tuple(checkpoints)
     if given is None or not all(isinstance(checkpoint, nn.Module | Mapping) for checkpoint in given):
-        raise InputError(f"checkpoints must be a sequence of networks or state dicts, got {type(checkpoints).__name__}")
-    if not checkpoints:
+        raise InputError(f"checkpoints must be an iterable of networks or state dicts, got {type(checkpoints).__name__}")
+    if not given:
         raise InputError("there are no checkpoints")
-    steps = torch.empty(len(checkpoints), sum(tensor.numel() for tensor in theta.values()))
-    for step, checkpoint in zip(steps, checkpoints, strict=True):
+    steps = torch.empty(len(given), sum(tensor.numel() for tensor in theta.values()))
+    for step, checkpoint in zip(steps, given, strict=True):
         state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else _strip_prefixes(checkpoint, next(iter(theta)))
         for name, tensor in theta.items():
-            if name not in state or state[name].shape != tensor.shape:
-                found = f"{name} has shape {tuple(state[name].shape)}" if name in state else f"it has no {name}"
+            shape = getattr(state.get(name), "shape", None)
+            if shape != tensor.shape:
+                found = f"{name} is a {type(state[name]).__name__}" if name in state else f"it has no {name}"
+                found = found if shape is None else f"{name} has shape {tuple(shape)}"
                 raise InputError(f"a checkpoint belongs to another network: {found}, expected shape {tuple(tensor.shape)}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():

@@ -133,6 +133,15 @@ def test_state_dicts_of_what_wraps_a_network(prefix: str, own: str) -> None:
     assert torch.equal(project(net, wrapped, along), project(net, states, along))
 
 
+def test_checkpoints_may_come_from_a_generator() -> None:
+    net = layer([1.0, 1.0])
+    states = walk(net)
+    found, expected = trajectory(net, (state for state in states)), trajectory(net, states)
+    assert torch.equal(found.coordinates, expected.coordinates)
+    along = list(expected.directions)
+    assert torch.equal(project(net, iter(states), along), project(net, states, along))
+
+
 def test_what_is_wrong_is_said() -> None:
     net = layer([1.0, 1.0])
     states = [{"weight": torch.tensor([[1.0 + i, 1.0]])} for i in range(4)]
@@ -142,6 +151,10 @@ def test_what_is_wrong_is_said() -> None:
         trajectory(net, states[:2])
     with pytest.raises(ValueError, match="there are no checkpoints"):
         trajectory(net, [])
+    with pytest.raises(ValueError, match="there are no checkpoints"):
+        trajectory(net, iter([]))
+    with pytest.raises(ValueError, match="weight is a list, expected shape"):
+        trajectory(net, [{"weight": [[1.0, 1.0]]}])  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="it has no weight, expected shape \\(1, 2\\)"):
         trajectory(net, [{"bias": torch.zeros(1)}])
     with pytest.raises(ValueError, match="weight has shape \\(2, 2\\), expected shape \\(1, 2\\)"):
