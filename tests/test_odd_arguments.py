@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ from resnetlib import (
 )
 from resnetlib import analysis as A  # noqa: N812
 from resnetlib.config import spec_from_dict, spec_from_json
-from resnetlib.data import cifar10, find_images, read_image, split_folders
+from resnetlib.data import ImageFiles, cifar10, find_images, hold_out, read_image, split_folders
 from resnetlib.deploy import OnnxModel
 from resnetlib.errors import ResnetlibError
 from resnetlib.experiments import degradation
@@ -59,6 +60,7 @@ NET = build(FAMILIES["resnet"], num_classes=5)
 NET.preprocess = Preprocessing.named("cifar10", resize=8, size=8)
 PIXELS = torch.zeros(3, 8, 8, dtype=torch.uint8)
 FOUND = A.branch_ratio(NET, IMAGES)
+FILES = ImageFiles(Path(), ("a", "b"), tuple((f"{i}.png", i % 2) for i in range(8)))
 DIRECTION = A.filter_normalized_direction(NET)
 
 OF_NETWORKS: dict[str, Callable[[Any], object]] = {
@@ -178,6 +180,17 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
             ("bottleneck", (10**9, 10**7, -1, None)), ("compression", (0, float("nan"), 1e-9, None)),
         )
     },
+    "lr": (lambda value: parameter_groups(NET, lr=value), (0, -1, float("nan"), float("inf"), None, "0.1", True, 1j, [0.1])),
+    "weight_decay": (
+        lambda value: parameter_groups(NET, lr=0.1, weight_decay=value),
+        (-1, float("nan"), float("inf"), None, "0.1", True, 1j, [0.1]),
+    ),
+    "layer_decay": (
+        lambda value: parameter_groups(NET, lr=0.1, layer_decay=value),
+        (0, -1, 1.1, float("nan"), float("inf"), None, "0.1", True, 1j, [0.1]),
+    ),
+    "groups": (table_of, ([{}], [{"params": []}])),
+    "share": (lambda value: hold_out(FILES, value), (0, 1, -1, 1.5, float("nan"), float("inf"), None, "0.1", True, [0.1])),
     "forward": (lambda value: NET(value), (None, "x", 3, torch.zeros(3), IMAGES.byte(), torch.zeros(1, 3, 0, 0))),
     "indices": (lambda value: NET.forward_intermediates(IMAGES, value), (0, -1, 99, 1.5, "ab", [], [9], {})),
     "top": (lambda value: classify(NET, [PIXELS], top=value), (0, *COUNTS)),
@@ -216,6 +229,7 @@ def test_impossible_values(name: str) -> None:
     for value in values:
         with pytest.raises((TypeError, ValueError)) as caught:
             call(value)
+        assert isinstance(caught.value, ResnetlibError), (value, caught.value)
         said = str(caught.value)
         assert 10 < len(said) < 4_000, said
 

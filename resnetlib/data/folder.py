@@ -368,8 +368,8 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     Raises:
         ValueError: if `share` is out of range, or a class has a single image.
     """
-    if not 0 < share < 1:
-        raise InputError(f"the share of images held out must be between 0 and 1, got {share}")
+    if not isinstance(share, int | float) or not 0 < share < 1:
+        raise InputError(f"the share of images held out must be between 0 and 1, got {share!r:.200}")
     generator = torch.Generator().manual_seed(seed)
     held: set[int] = set()
     of_class: list[list[int]] = [[] for _ in files.classes]

@@ -9,7 +9,8 @@ from torch import nn
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.finetuning.freeze import layers_of
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import check_module
+from resnetlib.modules.arguments import check_module, check_number
+from resnetlib.printable import printable
 
 ParameterGroup = dict[str, Any]
 """A group for an optimizer: `params` (names and parameters), `lr`, `weight_decay`, and our own `label` and `lr_scale`."""
@@ -35,7 +36,7 @@ def parameter_groups(
 
     Raises:
         ValueError: for numbers out of range.
-        TypeError: for layer-wise rates of a module that is not a network of this library.
+        TypeError: for other types of arguments, and for layer-wise rates of a module that is not a network of this library.
 
     Source:
         Layer-wise rates: arXiv 1801.06146, sec. 3.2 ("discriminative fine-tuning"). No decay of norms and biases: arXiv 1812.01187,
@@ -50,6 +51,8 @@ def parameter_groups(
         ('head', 0.1, 'layer4.1', 0.05)
     """
     check_module(net)
+    for name, value in (("lr", lr), ("weight_decay", weight_decay), ("layer_decay", layer_decay)):
+        check_number(name, value)
     if lr <= 0 or weight_decay < 0:
         raise InputError(f"lr must be above 0, and weight_decay 0 or more, got {lr} and {weight_decay}")
     if not 0 < layer_decay <= 1:
@@ -84,8 +87,10 @@ def table_of(groups: list[ParameterGroup]) -> str:
     all                  0.1    0.0001       20      268,336
     all, no decay        0.1         0       39        1,386
     """
-    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
-        raise InputTypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {type(groups).__name__}")
+    keys = {"params", "lr", "weight_decay"}
+    if not isinstance(groups, list) or not all(isinstance(group, dict) and keys <= group.keys() for group in groups):
+        got = printable(repr(groups), 200)
+        raise InputTypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {got}")
     labels = [group.get("label", f"group {i}") for i, group in enumerate(groups)]
     width = max(16, *map(len, labels))
     lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from math import isfinite
+from numbers import Real
 from operator import index
 from typing import SupportsIndex
 
@@ -19,6 +21,14 @@ def check_module(module: object) -> None:
     """Raise TypeError for anything but a module."""
     if not isinstance(module, nn.Module):
         raise InputTypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raise TypeError for anything but a real number, and ValueError for NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputTypeError(f"{name} must be a number, got {value!r:.200}")
+    if not isfinite(value):
+        raise InputError(f"{name} must be finite, got {value}")
 
 
 def check_probability(name: str, value: float) -> None:
