@@ -1,6 +1,5 @@
 """Export networks to ONNX, in fp32 or int8, and check the files in the runtimes that will run them."""
 
-import hashlib
 import json
 import logging
 import tempfile
@@ -31,6 +30,7 @@ from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network, copy_network
+from resnetlib.modules.hashes import hash_tensors
 from resnetlib.modules.thread_guards import in_use
 from resnetlib.printable import printable
 
@@ -345,7 +345,7 @@ def _describe(net: Backbone, preprocess: Preprocessing | None, int8: bool) -> tu
         "spec": json.loads(net.spec.to_json()),
         "preprocessing": None if preprocess is None else asdict(preprocess),
         "classes": None if net.classes is None else [str(name) for name in net.classes],
-        "weights_sha256": _hash(net.state_dict()),
+        "weights_sha256": hash_tensors(net.state_dict()),
         "int8": int8,
     }
     notes = []
@@ -359,15 +359,6 @@ def _describe(net: Backbone, preprocess: Preprocessing | None, int8: bool) -> tu
     if next(net.parameters()).dtype != torch.float32:
         notes.append(f"the weights were {next(net.parameters()).dtype}, and are exported in fp32")
     return json.dumps(metadata), tuple(notes)
-
-
-def _hash(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors with their names, shapes and dtypes."""
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _plain_copy(net: Backbone) -> Backbone:

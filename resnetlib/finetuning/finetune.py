@@ -13,9 +13,10 @@ from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
-from resnetlib.train.data import Images, check_for_folders, hash_tensors
+from resnetlib.train.data import Images, check_for_folders
 from resnetlib.train.run import RUN, check_arguments, run_training
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
@@ -136,7 +137,7 @@ def finetune(
         preprocess = net.preprocess
         if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
             preprocess = DEFAULT_PREPROCESSING["cifar"].for_channels(net.in_chans)
-        start = hash_tensors(*net.state_dict().values())
+        start = hash_tensors([*net.state_dict().values()])
         if isinstance(data, tuple):
             parts: tuple[Images, Images] = data
         else:

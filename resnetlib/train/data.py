@@ -40,6 +40,7 @@ from resnetlib.data import (
 from resnetlib.distributed import Processes, is_main_process
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.images import count_workers
+from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe
 
@@ -95,7 +96,7 @@ class MemoryLoader:
             raise InputError("training and test images must be of one size, and have the same classes")
         if not len(train) or not len(test):
             raise InputError(f"there are {len(train)} training images and {len(test)} test images: give some of each")
-        self.digest = hash_tensors(train.images, train.labels, test.images, test.labels)
+        self.digest = hash_tensors([train.images, train.labels, test.images, test.labels])
         self.classes = train.classes
         self.checked: list[dict[str, Any]] = []
         channels, height, width = train.images.shape[1:]
@@ -136,15 +137,6 @@ class MemoryLoader:
     def _normalize(self, pixels: Tensor) -> Tensor:
         """Apply `preprocess` with constants on the device: copying them for each batch would stall a GPU."""
         return (pixels / 255 - self._mean) / self._std
-
-
-def hash_tensors(*tensors: Tensor) -> str:
-    """Return the SHA-256 of shapes and values."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def measure_preprocessing(images: Tensor) -> Preprocessing:

@@ -23,6 +23,7 @@ from resnetlib.analysis.result import AnalysisResult
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError
+from resnetlib.modules.hashes import hash_tensors
 
 R = TypeVar("R", bound=AnalysisResult)
 
@@ -108,20 +109,12 @@ def compute_points(
 def fingerprint(net: nn.Module, batches: list[Batch], directions: Sequence[Direction], **options: Any) -> dict[str, str]:
     """Return hashes of everything that the values depend on, and the options as JSON."""
     return {
-        "network": _sha256(net.state_dict()),
+        "network": hash_tensors(net.state_dict()),
         "modules": hashlib.sha256(repr(net).encode()).hexdigest(),
-        "images": _sha256({f"{i} {part}": tensor for i, pair in enumerate(batches) for part, tensor in enumerate(pair)}),
-        "directions": _sha256({f"{i} {name}": d for i, direction in enumerate(directions) for name, d in direction.items()}),
+        "images": hash_tensors({f"{i} {part}": tensor for i, pair in enumerate(batches) for part, tensor in enumerate(pair)}),
+        "directions": hash_tensors({f"{i} {name}": d for i, direction in enumerate(directions) for name, d in direction.items()}),
         **{name: json.dumps(value) for name, value in options.items()},
     }
-
-
-def _sha256(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def check_checkpoint_path(out: str | Path | None) -> Path | None:
