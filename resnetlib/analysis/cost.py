@@ -24,7 +24,7 @@ class PartCost:
         name: stem, stage 1, ..., tail, head.
         blocks: number of blocks.
         output: shape of the output, without the batch.
-        params: number of trainable parameters.
+        params: number of parameters, frozen ones included.
         macs: multiply-accumulate operations of convolutions and linear layers.
         activations: number of outputs of convolutions and linear layers.
         saved_bytes: memory that a training step keeps for the backward pass, besides parameters.
@@ -53,7 +53,7 @@ class Cost:
 
     @property
     def params(self) -> int:
-        """Number of trainable parameters."""
+        """Number of parameters, frozen ones included."""
         return sum(part.params for part in self.parts)
 
     @property

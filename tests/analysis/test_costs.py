@@ -7,7 +7,7 @@ import torch
 from families import FAMILIES
 from torch import Tensor
 
-from resnetlib import Spec, build
+from resnetlib import Spec, build, freeze
 from resnetlib.analysis import measure_cost
 
 
@@ -76,3 +76,10 @@ def test_networks_that_were_compiled_cost_the_same() -> None:
 def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 5"):
         measure_cost(build(FAMILIES["densenet-large-stem"]), 4)
+
+
+def test_frozen_parameters_count() -> None:
+    net = build(FAMILIES["resnet"])
+    params = measure_cost(net, 32).params
+    freeze(net)
+    assert measure_cost(net, 32).params == params == sum(parameter.numel() for parameter in net.parameters())
