@@ -64,10 +64,10 @@ def process_group(device: torch.device, backend: str | None = None) -> Iterator[
     and Gloo elsewhere. A group that was created here ends with the block.
     """
     exists = dist.is_available() and dist.is_initialized()
-    if not exists and not (dist.is_available() and dist.is_torchelastic_launched()):
+    if not exists and not _under_torchrun():
         yield Processes(0, 1, device, device)
         return
-    if dist.is_torchelastic_launched() and device.type == "cuda":
+    if _under_torchrun() and device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     if not exists:
@@ -80,6 +80,10 @@ def process_group(device: torch.device, backend: str | None = None) -> Iterator[
             dist.destroy_process_group()
 
 
+def _under_torchrun() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
 def is_main_process() -> bool:
     """Return whether this process writes and reports."""
     if dist.is_available() and dist.is_initialized():
@@ -89,7 +93,7 @@ def is_main_process() -> bool:
 
 def choose_device(device: torch.device | str | None) -> torch.device:
     """Return a usable device, by default a GPU (under torchrun, this process's own) or the CPU; raise ValueError otherwise."""
-    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if dist.is_torchelastic_launched() else "cuda"
+    own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if _under_torchrun() else "cuda"
     try:
         chosen = torch.device((own if torch.cuda.is_available() else "cpu") if device is None else device)
         torch.zeros(1, device=chosen).item()

@@ -15,9 +15,10 @@ import pytest
 import tiny
 import torch
 from forks import Fork
+from torch import distributed as dist
 
 from resnetlib import create_model
-from resnetlib.distributed import Processes
+from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.train import fit
 from resnetlib.train.data import make_loader
 from resnetlib.weights import read_weights
@@ -125,3 +126,17 @@ def test_a_batch_that_cannot_be_shared() -> None:
     processes = Processes(0, 2, torch.device("cpu"), torch.device("cpu"))
     with pytest.raises(ValueError, match="a batch of 9 cannot be shared equally among 2 processes"):
         make_loader(tiny.images(), tiny.images(), tiny.recipe(batch_size=9), 0, processes)
+
+
+def test_a_torch_without_distributed_works_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a build of torch has torch.distributed.is_available, and little else."""
+    for name in [name for name in vars(dist) if not name.startswith("_") and name != "is_available"]:
+        monkeypatch.delattr(dist, name)
+    monkeypatch.setattr(dist, "is_available", lambda: False)
+    cpu = torch.device("cpu")
+    assert choose_device("cpu") == cpu
+    assert choose_device(None).type in ("cpu", "cuda")
+    assert is_main_process()
+    with process_group(cpu) as processes:
+        assert (processes.rank, processes.world_size) == (0, 1)
+        assert processes.gather(3) == [3]
