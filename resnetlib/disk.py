@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import DeniedError, InputError, InputTypeError, NotAFileError, NotAFolderError, ResourceError
 
 _PATIENCE = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
@@ -51,7 +51,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
         try:
             for (target, temporary), content in zip(temporaries.items(), contents.values(), strict=True):
                 if target.is_dir():
-                    raise IsADirectoryError(f"{target} is a folder: give the name of a file")
+                    raise NotAFileError(f"{target} is a folder: give the name of a file")
                 if target.exists() and not target.is_file():
                     raise InputError(f"{target} is a pipe, a socket or a device, which would be replaced: give another name")
                 _write(temporary, content)
@@ -72,11 +72,12 @@ def check_writable(folder: Path) -> None:
     """Raise OSError unless files can be written to a folder, or to the place where it would be created."""
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not place.is_dir():
-        raise NotADirectoryError(f"{place} is a file, so {folder} cannot be a folder")
+        raise NotAFolderError(f"{place} is a file, so {folder} cannot be a folder")
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        raise type(error)(f"{folder} cannot be written: {error.strerror}") from error
+        kind = DeniedError if isinstance(error, PermissionError) else ResourceError
+        raise kind(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def unfinished(folder: Path, name: str) -> list[Path]:
@@ -120,7 +121,7 @@ def open_file(path: str | Path) -> BufferedReader:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise IsADirectoryError(f"{path} is a folder, expected a file")
+            raise NotAFileError(f"{path} is a folder, expected a file")
         if not stat.S_ISREG(mode):
             raise InputError(f"{path} is a pipe, a socket or a device, expected a regular file")
         return os.fdopen(descriptor, "rb")

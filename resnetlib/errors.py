@@ -24,6 +24,30 @@ class ExistingFileError(ResnetlibError, FileExistsError):
     """A file exists and would be overwritten."""
 
 
+class NotAFolderError(ResnetlibError, NotADirectoryError):
+    """A file is where a folder is expected."""
+
+
+class NotAFileError(ResnetlibError, IsADirectoryError):
+    """A folder is where a file is expected."""
+
+
+class ResourceError(ResnetlibError, OSError):
+    """The disk is full or cannot be written, or a process was killed, as where memory runs out."""
+
+
+class DeniedError(ResourceError, PermissionError):
+    """A folder may not be written."""
+
+
+class FolderInUseError(ResnetlibError, BlockingIOError):
+    """Another process trains in the folder."""
+
+
+class FailedTrainingsError(ResnetlibError, RuntimeError):
+    """Some of several trainings failed; the others are kept."""
+
+
 class InUseError(ResnetlibError, RuntimeError):
     """Another thread uses the network."""
 

@@ -12,7 +12,7 @@ import torch
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
 from resnetlib.disk import local_path
-from resnetlib.errors import InputError
+from resnetlib.errors import FailedTrainingsError, InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit, recipe_of
 from resnetlib.train.data import Split, find_train_and_test
@@ -134,7 +134,7 @@ def degradation(
         except (ValueError, OSError, ArithmeticError) as error:
             failed.append(f"{name}: {error}")
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(cells)} trainings failed, the others are kept:\n" + "\n".join(failed))
+        raise FailedTrainingsError(f"{len(failed)} of {len(cells)} trainings failed, the others are kept:\n" + "\n".join(failed))
     all_families, all_depths, all_seeds = zip(*cells, strict=True)
     return Degradation(
         families=all_families,

@@ -12,13 +12,13 @@ import click
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import check_writable
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, ResourceError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Path(click.Path):
-    """A path that is not empty, as from an unset shell variable, and passes a check that may raise OSError."""
+    """A path that is not empty, as from an unset shell variable, and passes a check that may raise InputError or OSError."""
 
     def __init__(self, path_type: type = Path, *, check: Callable[[Path], None] | None = None, **accepted: bool) -> None:
         super().__init__(path_type=path_type, **accepted)
@@ -31,7 +31,7 @@ class _Path(click.Path):
         try:
             if self._check is not None:
                 self._check(path)
-        except OSError as error:
+        except (InputError, OSError) as error:
             self.fail(str(error), param, ctx)
         return path
 
@@ -39,12 +39,12 @@ class _Path(click.Path):
 def _check_new_file(path: Path) -> None:
     """Create and delete a file next to a path, as `write_atomically` does."""
     if path.exists() and not path.is_file():
-        raise OSError(f"'{path}' is a pipe, a socket or a device, expected a file")
+        raise InputError(f"'{path}' is a pipe, a socket or a device, expected a file")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
             return
     except OSError as error:
-        raise OSError(f"'{path}' cannot be written: {error.strerror}") from error
+        raise ResourceError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
 PATH = _Path()

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
-from resnetlib.errors import InputError, MissingFileError
+from resnetlib.errors import InputError, MissingFileError, NotAFolderError
 from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
 from resnetlib.printable import printable
 
@@ -110,7 +110,7 @@ def find_images(root: str | Path, *, exif: bool = True) -> ImageFiles:
     if not root.exists():
         raise MissingFileError(f"there is no folder {root}")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file, not a folder with a folder of images for each class")
+        raise NotAFolderError(f"{root} is a file, not a folder with a folder of images for each class")
     skipped: list[tuple[str, str]] = []
     classes, visited = _classes(root, skipped), {os.path.realpath(root)}
     _check_levels(root, classes)

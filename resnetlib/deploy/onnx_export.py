@@ -25,7 +25,7 @@ from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, local_path, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError, NotAFileError
 from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
@@ -260,7 +260,7 @@ def _check_path(path: Path) -> None:
     if path.suffix.lower() != ".onnx":
         raise InputError(f"the file must end in .onnx, got {str(path)!r}")
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+        raise NotAFileError(f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():
         raise MissingFileError(f"there is no folder {path.parent}: create it first")
     check_writable(path.parent)

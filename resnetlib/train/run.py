@@ -20,7 +20,7 @@ from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_
 from resnetlib.data import ImageFiles, LabelledImages, find_images
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import FolderInUseError, InputError, InputTypeError, NotAFolderError, ResourceError
 from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
@@ -220,7 +220,7 @@ def check_out(out: str | Path, *folders: object) -> None:
         raise InputError(f"out must name a folder, got {str(out)!r}")
     out = local_path(out)
     if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: give a folder to write, or to continue in")
+        raise NotAFolderError(f"{out} is a file: give a folder to write, or to continue in")
     for folder in folders:
         if isinstance(folder, str | Path) and out.resolve().is_relative_to(local_path(folder).resolve()):
             raise InputError(f"{out} lies in {folder}, where its files would be taken for data: give another folder")
@@ -237,7 +237,7 @@ def _locked(out: Path) -> Iterator[None]:
         with FileLock(out / LOCK, blocking=False):
             yield
     except Timeout as error:
-        raise BlockingIOError(f"another process is already training in {out}: wait for it, or give another folder") from error
+        raise FolderInUseError(f"another process is already training in {out}: wait for it, or give another folder") from error
 
 
 class Run:
@@ -280,7 +280,7 @@ class Run:
         except (RuntimeError, EOFError, ConnectionError) as error:  # the latter two from the pipe of a killed worker
             if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
                 raise
-            raise OSError(
+            raise ResourceError(
                 "a process that reads images was killed, which happens if memory or shared memory (/dev/shm) runs out. Read "
                 "without such processes (--workers 0, or workers=0), or give a container more (docker run --shm-size=2g), and run "
                 f"the same again: {(str(error) or repr(error)).splitlines()[0]}"
@@ -290,7 +290,9 @@ class Run:
                 raise
             saved = self._checkpoints.newest_first()
             left = f"{saved[0]} is intact" if saved else "there is no checkpoint yet"
-            raise OSError(error.errno, f"the disk is full; {left}. Free some space, and run the same again: {error}") from error
+            raise ResourceError(
+                error.errno, f"the disk is full; {left}. Free some space, and run the same again: {error}"
+            ) from error
 
     def _claim_folder(self) -> None:
         """Write run.json, and delete files that a killed process did not finish writing."""

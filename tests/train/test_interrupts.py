@@ -181,7 +181,9 @@ def test_a_killed_reader_is_said_in_a_line(training: Fork) -> None:
     assert wait_for(kill_a_reader, 120), training.output.read_text()
     said = training.output.read_text()
     assert training.wait() == 1
-    assert said.splitlines()[-1].startswith("OSError: a process that reads images was killed, which happens if memory or shared")
+    assert said.splitlines()[-1].startswith(
+        "resnetlib.errors.ResourceError: a process that reads images was killed, which happens if memory or shared"
+    )
 
 
 def test_a_lost_image_is_named(tmp_path: Path) -> None:
