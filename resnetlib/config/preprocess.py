@@ -106,9 +106,13 @@ class Preprocessing:
                 f"size={self.size!r}"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
+            if isinstance(values, list):  # from JSON
+                values = tuple(values)
+                object.__setattr__(self, name, values)
             numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)
             if not numbers or not values or len(values) != len(self.mean) or (name == "std" and min(values) <= 0):
-                raise InputError(f"{name} must be a float for each channel{', above 0' * (name == 'std')}, got {values!r}")
+                above = ", above 0" if name == "std" else ""
+                raise InputError(f"{name} must be a tuple of a float for each channel{above}, got {values!r}")
         if self.interpolation not in ("bilinear", "bicubic"):
             raise InputError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
         if not isinstance(self.antialias, bool):

@@ -247,7 +247,7 @@ def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:
             **{
                 **_tuples(values),
                 "spec": spec_from_dict(values["spec"]),
-                "preprocess": None if preprocess is None else Preprocessing(**_tuples(preprocess)),
+                "preprocess": None if preprocess is None else Preprocessing(**preprocess),
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -366,10 +366,8 @@ def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tu
         spec_from_dict(values["spec"])
         if values["classes"] is not None and len(values["classes"]) != num_classes:
             raise InputError(f"it names {len(values['classes'])} classes, and the network has {num_classes} logits")
-        preprocessing = None
-        if (steps := values["preprocessing"]) is not None:
-            fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in steps.items()}
-            preprocessing = Preprocessing(**fields)
+        steps = values["preprocessing"]
+        preprocessing = None if steps is None else Preprocessing(**steps)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"has metadata that cannot be read: {printable(error, 500)}") from error
     return values, preprocessing

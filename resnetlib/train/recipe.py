@@ -110,6 +110,8 @@ class Recipe:
     test_resize: int = 256
 
     def __post_init__(self) -> None:
+        if isinstance(self.milestones, list):  # from JSON
+            object.__setattr__(self, "milestones", tuple(self.milestones))
         for field in fields(self):
             _check_type(field.name, getattr(self, field.name), field.type)
         for names, fits, accepted in _RANGES:
@@ -121,7 +123,7 @@ class Recipe:
         marks = self.milestones
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):
-            raise InputError(f"milestones must be increasing floats between 0 and 1, got {marks!r}")
+            raise InputError(f"milestones must be increasing floats between 0 and 1, such as (0.5, 0.75), got {marks!r}")
         if bool(marks) != (self.schedule == "steps"):
             raise InputError(
                 "milestones are required by the schedule 'steps' and not accepted by the others (set milestones=[]), "
@@ -183,11 +185,11 @@ def recipe_from_json(text: str) -> Recipe:
 
 
 def _check_fields(values: dict[str, Any]) -> dict[str, Any]:
-    """Raise ValueError for unknown fields, and turn lists into tuples."""
+    """Return the fields; raise ValueError for unknown ones."""
     known = [field.name for field in fields(Recipe)]
     if unknown := [name for name in values if name not in known]:
         raise InputError(f"a recipe has no field {', '.join(map(repr, unknown))}; its fields are {', '.join(known)}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return values
 
 
 _FINETUNE = Recipe(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +21,7 @@ from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_
 from resnetlib.data import ImageFiles, LabelledImages, find_images
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
-from resnetlib.errors import FolderInUseError, InputError, InputTypeError, NotAFolderError, ResourceError
+from resnetlib.errors import FolderInUseError, InputError, InputTypeError, MissingPackageError, NotAFolderError, ResourceError
 from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
@@ -144,7 +145,7 @@ def run_training(
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
     if is_dilated(net):
-        raise InputError("the saved network would not be dilated, and would have other errors: build it without output_stride")
+        raise InputError("fit cannot train a dilated network, because save_model does not store output_stride: build it without")
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -196,6 +197,8 @@ def check_arguments(
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
         _check_int(name, value, minimum=0)
     count_workers(workers)
+    if recipe.optimizer == "lamb" and find_spec("timm") is None:
+        raise MissingPackageError("the optimizer 'lamb' is timm's: pip install timm, or choose 'sgd' or 'nesterov'")
     dtype_of(precision, torch.device("cpu"))  # raises an error for an unknown precision
     check_out(out, *folders)
     out = local_path(out)

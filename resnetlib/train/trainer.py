@@ -173,10 +173,8 @@ def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, recipe.lr, fused=fused)
     if recipe.optimizer != "lamb":
         return torch.optim.SGD(groups, recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimizer == "nesterov", fused=fused)
-    try:
-        from timm.optim import Lamb  # type: ignore[attr-defined]
-    except ImportError as error:
-        raise InputError("the optimizer 'lamb' is timm's: `pip install timm`, or choose 'sgd' or 'nesterov'") from error
+    from timm.optim import Lamb  # type: ignore[attr-defined]
+
     lamb: torch.optim.Optimizer = Lamb(groups, recipe.lr, max_grad_norm=None)
     return lamb
 

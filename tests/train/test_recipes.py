@@ -1,15 +1,19 @@
 """Recipes are data: checked, written as JSON, and true to the papers."""
 
 import json
+import sys
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetlib.train import RECIPES, Recipe, learning_rate, recipe_from_json, recipe_of
+from resnetlib import create_model
+from resnetlib.errors import MissingPackageError
+from resnetlib.train import RECIPES, Recipe, fit, learning_rate, recipe_from_json, recipe_of
 from resnetlib.train.recipe import describe_recipe
 
 
@@ -128,3 +132,23 @@ def test_describe_recipe() -> None:
 def test_a_file_that_a_user_wrote_may_leave_fields_out() -> None:
     recipe = recipe_from_json(json.dumps({"epochs": 3, "schedule": "one_cycle"}))
     assert asdict(recipe) == {field.name: getattr(Recipe(epochs=3, schedule="one_cycle"), field.name) for field in fields(Recipe)}
+
+
+def test_a_list_of_milestones_is_a_tuple() -> None:
+    recipe = Recipe(epochs=1, milestones=[0.5])  # type: ignore[arg-type]
+    assert recipe == Recipe(epochs=1, milestones=(0.5,)) == recipe_from_json(recipe.to_json())
+    assert hash(recipe) == hash(Recipe(epochs=1, milestones=(0.5,)))
+    with pytest.raises(ValueError, match=r"milestones must be increasing floats .*, such as \(0\.5, 0\.75\), got 0\.5"):
+        Recipe(epochs=1, milestones=0.5)  # type: ignore[arg-type]
+
+
+def test_lamb_without_timm_says_what_to_install_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(MissingPackageError, match="pip install timm"):
+        fit(None, None, None, recipe_of("rsb_a3"), tmp_path / "out")  # type: ignore[arg-type]
+
+
+def test_a_dilated_network_says_why_it_is_not_trained(tmp_path: Path) -> None:
+    net = create_model("resnet18", output_stride=8)
+    with pytest.raises(ValueError, match=r"fit cannot train a dilated network, because save_model does not store output_stride"):
+        fit(net, tmp_path / "a", tmp_path / "b", recipe_of("he2015_imagenet"), tmp_path / "out")

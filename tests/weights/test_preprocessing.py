@@ -128,6 +128,15 @@ def test_numbers_that_cannot_be_are_refused(change: dict[str, object]) -> None:
         replace(Preprocessing.named("cifar10", resize=32, size=32), **change)  # type: ignore[arg-type]
 
 
+def test_lists_are_tuples() -> None:
+    wanted = Preprocessing(resize=32, size=32, mean=(0.5, 0.4), std=(0.2, 0.3))
+    found = Preprocessing(resize=32, size=32, mean=[0.5, 0.4], std=[0.2, 0.3])  # type: ignore[arg-type]
+    assert found == wanted
+    assert hash(found) == hash(wanted)
+    with pytest.raises(ValueError, match=r"mean must be a tuple of a float for each channel, got 0\.5"):
+        Preprocessing(resize=32, size=32, mean=0.5, std=(0.2,))  # type: ignore[arg-type]
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="normalization must be one of 'imagenet', 'cifar10', got 'svhn'"):
         Preprocessing.named("svhn", resize=32, size=32)  # type: ignore[arg-type]

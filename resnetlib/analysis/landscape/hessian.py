@@ -130,7 +130,10 @@ def hessian_map(
             raise InputError("the network has no parameters of more than one dimension, which the Hessian is taken with respect to")
         start = torch.randn(size, generator=seeded_generator(seed), dtype=torch.float64).numpy()
         if not np.isfinite(multiply_by_hessian(net, theta, data, start)).all():
-            raise InputError("the network's own Hessian is not finite on these images: nothing to draw")
+            raise InputError(
+                "the network's own Hessian is not finite on these images: check its weights, and that the images are preprocessed; "
+                "call this for an untrained network within resnetlib.analysis.recalibrated(net, batches)"
+            )
 
         def eigenvalues(point: Tensor) -> Tensor:
             """Return the largest and smallest eigenvalue at a point `(1, 2)`, or NaN where the Hessian is not finite."""

@@ -279,7 +279,10 @@ def _measure_centre(evaluator: "PointEvaluator", dimensions: int, compile: bool)
         needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
         raise CompileError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
     if not centre.isfinite().all():
-        raise InputError(f"the loss of the network itself is {float(centre[0, 0])} on these images: nothing to draw")
+        raise InputError(
+            f"the loss of the network itself is {float(centre[0, 0])} on these images: check its weights, and that the images are "
+            "preprocessed; for an untrained network set batch_norm='recalibrated', and if numbers overflow precision='fp32'"
+        )
     return centre, seconds
 
 

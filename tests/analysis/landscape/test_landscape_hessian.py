@@ -1,6 +1,7 @@
 """Eigenvalues at points of a plane are those of the whole Hessian."""
 
 import copy
+import math
 import sys
 from pathlib import Path
 
@@ -123,6 +124,10 @@ def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         hessian_map(small(), (INPUTS, LABELS), directions=[filter_normalized_direction(small())])
     with pytest.raises(ValueError, match="the network has no parameters of more than one dimension"):
         hessian_map(nn.BatchNorm1d(3), (INPUTS, LABELS))
+    broken = small()
+    torch.nn.init.constant_(next(broken.parameters()), math.nan)
+    with pytest.raises(ValueError, match="the network's own Hessian is not finite on these images: check its weights"):
+        hessian_map(broken, (INPUTS, LABELS), points=1)
     monkeypatch.setitem(sys.modules, "scipy.sparse.linalg", None)
     with pytest.raises(ImportError, match=r"pip install 'resnetlib\[landscape\]'"):
         hessian_map(small(), (INPUTS, LABELS), points=1)

@@ -229,7 +229,7 @@ def test_what_is_not_finite_far_out_is_kept_and_at_the_centre_is_an_error() -> N
     assert found.computed == 1
     with torch.no_grad():
         net.weight.fill_(math.nan)
-    with pytest.raises(ValueError, match="the loss of the network itself is nan"):
+    with pytest.raises(ValueError, match="the loss of the network itself is nan on these images: check its weights"):
         landscape(net, data, points=3)
 
 
