@@ -41,8 +41,10 @@ def test_the_scan_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert foreign_errors(tmp_path / "a.py") == ["a.py:1: raise ValueError", "a.py:2: raise OSError", "a.py:3: raise type(e)"]
 
 
-def test_every_class_is_one_of_pythons_too() -> None:
+def test_every_class_is_one_of_pythons_too_and_documented() -> None:
     own = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ResnetlibError)]
+    listed = (PACKAGE.parent / "docs" / "api.md").read_text()
     for kind in own:
+        assert f".. autoexception:: resnetlib.errors.{kind.__name__}\n" in listed
         if kind is not errors.ResnetlibError:
             assert next(base for base in kind.__mro__ if base.__module__ == "builtins") is not Exception, kind
