@@ -17,7 +17,7 @@ from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
 from resnetlib.train.data import Images, check_for_folders
-from resnetlib.train.run import RUN, check_arguments, run_training
+from resnetlib.train.run import RUN, check_arguments, fit
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
 from resnetlib.weights.find import WeightsLike, resolve
@@ -145,8 +145,10 @@ def finetune(
             known = processes.gather(_checked_before(local_path(out)))[0]
             parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
         train, val = parts
-        settings = (seed, preprocess, start, device, precision, compiled, every, sample, workers)
-        return run_training(FinetuneResult, net, train, val, recipe, out, *settings)
+        return fit(
+            net, train, val, recipe, out, seed=seed, preprocess=preprocess, start=start, device=device, precision=precision,
+            compiled=compiled, every=every, sample=sample, workers=workers, kind=FinetuneResult,
+        )  # fmt: skip
 
 
 def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | None) -> None:

@@ -66,7 +66,8 @@ def fit(
     sample: int = 10_000,
     keep: int = 2,
     workers: int | None = None,
-) -> Result:
+    kind: type[AnyResult] = Result,  # type: ignore[assignment]
+) -> AnyResult:
     """Train a network by a recipe, with evaluations and checkpoints on the way, and save it.
 
     Each evaluation is logged at level INFO, by the logger "resnetlib"; a progress bar is shown in terminals. Called again with the
@@ -91,6 +92,7 @@ def fit(
         sample: images of each set in these evaluations; 0 for all. The result is of all images.
         keep: number of checkpoints to keep.
         workers: processes that read images from folders; None for one per core, up to 8. The result does not depend on it.
+        kind: type of the result; `FinetuneResult` calls the images "val" instead of "test", in the log too.
 
     Returns:
         The errors of the saved weights: those of the last iteration, or with patience the best.
@@ -113,30 +115,6 @@ def fit(
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
         2
     """
-    return run_training(
-        Result, net, train, test, recipe, out, seed, preprocess, start, device, precision, compiled, every, sample, workers, keep
-    )
-
-
-def run_training(
-    kind: type[AnyResult],
-    net: Backbone,
-    train: Images,
-    test: Images,
-    recipe: Recipe,
-    out: str | Path,
-    seed: int,
-    preprocess: Preprocessing | None,
-    start: str,
-    device: torch.device | str | None,
-    precision: Precision,
-    compiled: bool,
-    every: int,
-    sample: int,
-    workers: int | None,
-    keep: int = 2,
-) -> AnyResult:
-    """Train as `fit` or `finetune` does, and return a result of this kind."""
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
