@@ -29,14 +29,13 @@ from resnetlib.deploy.fuse import OptimizedNetwork
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import local_path
-from resnetlib.errors import InputError, InputTypeError, naming
+from resnetlib.errors import InputError, InputTypeError, naming, printable
 from resnetlib.images import as_sequence, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.thread_guards import in_use
 from resnetlib.predictions import Evaluation, Prediction, rank
-from resnetlib.printable import printable
 from resnetlib.weights.catalog import pretrained_configs
 
 if TYPE_CHECKING:

@@ -12,12 +12,11 @@ import resnetlib
 
 PACKAGE = Path(resnetlib.__file__).parent
 
-BASE = {"disk", "printable", "errors", "distributed"}
+BASE = {"disk", "errors", "distributed"}
 """Modules that every room may import; they import `errors` at the most."""
 
 ARROWS: dict[str, set[str]] = {
     "disk": set(),
-    "printable": set(),
     "errors": set(),
     "distributed": set(),
     "predictions": set(),

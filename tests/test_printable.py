@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetlib.printable import printable
+from resnetlib.errors import printable
 
 ANY = st.text(st.characters(codec=None) | st.characters(categories=["Cs"]))
 

@@ -11,8 +11,7 @@ import click
 from tqdm import tqdm
 
 from resnetlib import __version__
-from resnetlib.errors import ResnetlibError
-from resnetlib.printable import printable
+from resnetlib.errors import ResnetlibError, printable
 
 _COMMANDS = {
     "list": ("list", "List networks."),

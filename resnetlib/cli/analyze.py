@@ -19,10 +19,9 @@ from resnetlib.config import Normalization
 from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10
 from resnetlib.disk import write_figure
 from resnetlib.distributed import choose_device
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.inference import read_batches
 from resnetlib.modules import Backbone
-from resnetlib.printable import printable
 from resnetlib.zoo import create_model, save_model
 
 Batches = list[tuple[Tensor, Tensor]]

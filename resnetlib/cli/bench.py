@@ -28,9 +28,8 @@ from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import is_onnx, read_onnx
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
 from resnetlib.disk import write_atomically
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.images import count_cores
-from resnetlib.printable import printable
 
 _SHORTEST = 0.02  # seconds of a measurement; a network that takes less runs several times
 _COLD_START = "from resnetlib.cli.bench import run_cold_start; run_cold_start()"

@@ -7,8 +7,8 @@ import click
 from resnetlib.cli.options import NEW_FILE
 from resnetlib.cli.predict import draw_sheet
 from resnetlib.data.cifar import sample_images
+from resnetlib.errors import printable
 from resnetlib.inference import classify
-from resnetlib.printable import printable
 from resnetlib.zoo import create_model
 
 

@@ -12,11 +12,10 @@ from resnetlib.cli.common import load
 from resnetlib.cli.options import IMAGES, NETWORK, NEW_FILE, RUNTIME, open_exported
 from resnetlib.deploy import OnnxModel, optimize
 from resnetlib.disk import write_figure
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.inference import Evaluation, read_batches
 from resnetlib.inference import evaluate as measure
 from resnetlib.modules import Backbone
-from resnetlib.printable import printable
 
 _TOLERANCE = 0.02  # percentage points: rounding differs between processors, and can change two predictions in 10,000
 _MAX_NAMES, _MAX_NUMBERS = 60, 25  # classes up to which a confusion matrix shows names, and counts

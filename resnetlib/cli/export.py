@@ -9,9 +9,8 @@ from resnetlib.cli.common import load
 from resnetlib.cli.options import NEW_FILE, PATH, PRETRAINED, READING
 from resnetlib.deploy.onnx_export import IMAGES, choose_size
 from resnetlib.deploy.onnx_export import export as export_network
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.inference import read_batches
-from resnetlib.printable import printable
 
 _BATCH = 32
 _COMPARED = 64  # images on which an fp32 file is compared with the network

@@ -9,10 +9,9 @@ from resnetlib.analysis import Cost, measure_cost
 from resnetlib.cli.options import echo_table
 from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import OnnxFile, is_onnx, read_onnx
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.models import build, spec_of
 from resnetlib.modules import Backbone
-from resnetlib.printable import printable
 from resnetlib.weights import describe, tags_of
 from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model

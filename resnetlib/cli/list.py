@@ -2,7 +2,7 @@
 
 import click
 
-from resnetlib.printable import printable
+from resnetlib.errors import printable
 from resnetlib.weights.catalog import EMBEDDED
 from resnetlib.zoo import list_models
 

@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from resnetlib.cli.options import NETWORK, NEW_FILE, PATTERN, READING, RUNTIME, open_exported
 from resnetlib.disk import write_atomically
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.images import ENDINGS, read_ahead, read_image
 from resnetlib.predictions import Prediction
-from resnetlib.printable import printable
 
 _IMAGES, _PIXELS = 64, 2**28  # images, and approximate pixels, in memory at a time
 _MAX_PATH = 4_000  # characters of a path to print

@@ -8,8 +8,7 @@ from typing import Any
 
 from resnetlib.config.preprocess import MEAN_STD, Preprocessing
 from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, spec_from_dict
-from resnetlib.errors import InputError
-from resnetlib.printable import printable
+from resnetlib.errors import InputError, printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 _REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

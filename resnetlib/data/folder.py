@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
-from resnetlib.errors import InputError, MissingFileError, NotAFolderError
+from resnetlib.errors import InputError, MissingFileError, NotAFolderError, printable
 from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
-from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -25,14 +25,13 @@ from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, local_path, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError, NotAFileError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError, NotAFileError, printable
 from resnetlib.images import read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network, copy_network
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.modules.thread_guards import in_use
-from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np

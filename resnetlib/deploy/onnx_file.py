@@ -17,8 +17,7 @@ import numpy as np
 from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.spec import MAX_WIDTH
 from resnetlib.disk import local_path, open_file
-from resnetlib.errors import InputError, naming
-from resnetlib.printable import printable
+from resnetlib.errors import InputError, naming, printable
 
 KEY = "resnetlib"
 """The key of the file's metadata under which `export` describes the network, as JSON."""

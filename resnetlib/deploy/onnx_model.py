@@ -15,10 +15,9 @@ import numpy as np
 
 from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
-from resnetlib.errors import InputError, InputTypeError, MissingPackageError
+from resnetlib.errors import InputError, InputTypeError, MissingPackageError, printable
 from resnetlib.images import as_sequence, open_image
 from resnetlib.predictions import Prediction, rank
-from resnetlib.printable import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, printable
 from resnetlib.finetuning.freeze import layers_of
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_module, check_number
-from resnetlib.printable import printable
 
 ParameterGroup = dict[str, Any]
 """A group for an optimizer: `params` (names and parameters), `lr`, `weight_decay`, and our own `label` and `lr_scale`."""

@@ -14,11 +14,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, printable
 from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Checkpointing, Parts, Recomputing, run
-from resnetlib.printable import printable
 
 Network = TypeVar("Network", bound=nn.Module)
 

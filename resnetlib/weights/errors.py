@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.errors import ResnetlibError
-from resnetlib.printable import printable
+from resnetlib.errors import ResnetlibError, printable
 
 _DISK_ERRORS = {
     "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"

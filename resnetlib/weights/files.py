@@ -15,12 +15,11 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import local_path, open_file, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, naming
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, naming, printable
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.thread_guards import in_use
-from resnetlib.printable import printable
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.rename import select_prefix
 from resnetlib.weights.pickles import PLACEHOLDERS, check_pickle

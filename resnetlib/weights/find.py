@@ -13,10 +13,9 @@ from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.disk import local_path, open_file, unfinished
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming, printable
 from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS
-from resnetlib.printable import printable
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
 from resnetlib.weights.config_files import OURS, TIMM_NAMES, pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import same_network

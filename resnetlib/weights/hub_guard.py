@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from resnetlib.printable import printable
+from resnetlib.errors import printable
 from resnetlib.weights.errors import DownloadError
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from torch import nn
 
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import local_path, write_together
-from resnetlib.errors import ExistingFileError, InputError, InputTypeError
+from resnetlib.errors import ExistingFileError, InputError, InputTypeError, printable
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
 from resnetlib.modules.backbone import check_network, unwrapped
 from resnetlib.modules.thread_guards import in_use
-from resnetlib.printable import printable
 from resnetlib.weights.config_files import config_of, timm_name
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.dialects.rename import to_dialect
