@@ -22,6 +22,7 @@ from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect
 from resnetlib.weights.files import WeightsFile, read_weights
+from resnetlib.weights.hub import fetch, fetch_first
 
 HUB = ("hf-hub:", "hf_hub:")
 LOCAL = "local-dir:"
@@ -140,8 +141,6 @@ def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
     if len(sources) < len(cfg.sources):
         state, dialect, pinned = read_embedded(cfg.name, cfg.tag).state, "resnetlib", True
     else:
-        from resnetlib.weights.hub import fetch_first
-
         fetched = fetch_first(sources)
         state = read_weights(fetched.path, mmap=mmap is not False).state
         dialect, pinned = fetched.source.dialect, fetched.source.sha256 is not None
@@ -245,8 +244,6 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
     if isinstance(place, str) and place.startswith(URL):
         place = _url_file(place)
     if not isinstance(place, str):
-        from resnetlib.weights.hub import fetch
-
         label, file = str(place), read_weights(fetch(place).path, mmap=mmap is not False)
     elif place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)
@@ -282,8 +279,6 @@ def _read_folder(folder: Path, mmap: bool) -> WeightsFile:
 
 def _read_hub(text: str, mmap: bool) -> WeightsFile:
     """Read a repository of the hub, with all files from the same commit."""
-    from resnetlib.weights.hub import fetch
-
     repo, _, revision = text.partition("@")
     config = fetch(HubFile(repo=repo, file=CONFIG, revision=revision or "main"), refresh=True)
 

@@ -24,6 +24,7 @@ from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.errors import DownloadError
 from resnetlib.weights.files import check_pretrained_config, encode_state
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
+from resnetlib.weights.hub_guard import LIBRARY, guarded
 
 CARD = "README.md"
 
@@ -143,8 +144,6 @@ def push_to_hub(
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
-
-    from resnetlib.weights.hub_guard import LIBRARY, guarded
 
     net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
