@@ -14,7 +14,7 @@ from loopback import Hub, point_at
 
 from resnetlib.data import is_cifar10
 from resnetlib.models import Spec
-from resnetlib.weights import hub as weights_hub
+from resnetlib.weights import download
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # the tests of several workers share the cores
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(workers)))
@@ -59,7 +59,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A running hub, which huggingface_hub, torch.hub and resnetlib use, with caches in `tmp_path`."""
     with Hub() as hub:
         point_at(hub.url, tmp_path, monkeypatch)
-        monkeypatch.setattr(weights_hub, "CLOCK_TICK", 0.02)  # enough for the clocks of the file systems that tests run on
+        monkeypatch.setattr(download, "CLOCK_TICK", 0.02)  # enough for the clocks of the file systems that tests run on
         make_impatient(monkeypatch)
         yield hub
 

@@ -12,8 +12,8 @@ from resnetlib.errors import InputError, MissingFileError
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
 from resnetlib.weights import convert_file, describe, list_pretrained
+from resnetlib.weights.download import cache_dir, check_cached, fetch_first, find_cached
 from resnetlib.weights.find import HUB, URL, find
-from resnetlib.weights.hub import cache_dir, check_cached, fetch_first, find_cached
 from resnetlib.zoo import create_model, load_file
 
 

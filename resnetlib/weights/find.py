@@ -21,8 +21,8 @@ from resnetlib.weights.config_files import OURS, TIMM_NAMES, pretrained_config_o
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect
+from resnetlib.weights.download import fetch, fetch_first
 from resnetlib.weights.files import WeightsFile, read_weights
-from resnetlib.weights.hub import fetch, fetch_first
 
 HUB = ("hf-hub:", "hf_hub:")
 LOCAL = "local-dir:"

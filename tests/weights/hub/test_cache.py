@@ -17,9 +17,9 @@ from remotes import Remote
 
 from resnetlib import create_model, load_file, save_model
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.weights import hub as hub_module
+from resnetlib.weights import download
+from resnetlib.weights.download import cache_dir, check_cached, fetch, fetch_first, find_cached
 from resnetlib.weights.errors import DamagedFileError, DownloadError, NotFoundError
-from resnetlib.weights.hub import cache_dir, check_cached, fetch, fetch_first, find_cached
 
 CONTENT, OTHER = bytes(range(256)) * 20, bytes(range(255)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -255,14 +255,14 @@ def test_a_file_that_is_not_known_is_accepted_where_the_hub_cannot_be_asked(
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_downloaded_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sha256_of, gone = hub_module._sha256, []
+    sha256_of, gone = download._sha256, []
 
     def vanish(path: Path) -> tuple[str, list[int] | None]:
         if not gone:
             gone.append(path.resolve().unlink())
         return sha256_of(path)
 
-    monkeypatch.setattr(hub_module, "_sha256", vanish)
+    monkeypatch.setattr(download, "_sha256", vanish)
     path.touch()
     assert fetch(SOURCE).path.read_bytes() == CONTENT
     assert len(gone) == 1
@@ -274,14 +274,14 @@ def test_a_file_that_vanishes_while_it_is_read_is_downloaded_again(path: Path, m
 def test_a_file_that_cannot_be_read_says_so(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch(remote.source).path
     other = UrlFile(url=remote.hub.put("spare.pth", b"spare"), sha256=hashlib.sha256(b"spare").hexdigest())
-    open_file = hub_module.open_file
+    open_file = download.open_file
 
     def guarded(wanted: Path) -> object:
         if wanted == path:
             raise PermissionError(13, "Permission denied", str(wanted))
         return open_file(wanted)
 
-    monkeypatch.setattr(hub_module, "open_file", guarded)
+    monkeypatch.setattr(download, "open_file", guarded)
     path.touch()  # so that it is not remembered
     with pytest.raises(DownloadError, match=rf"Cannot read {path}: Permission denied. Make it readable, or set {remote.variable}"):
         fetch(remote.source)
@@ -364,11 +364,11 @@ def test_two_changes_in_one_tick_of_the_clock_are_told_apart(alone: Path) -> Non
     for content in (b"one", b"two", b"six"):
         alone.write_bytes(content)
         assert fetch(url_file(content)).path == alone
-        assert time.time() - alone.stat().st_mtime >= hub_module.CLOCK_TICK
+        assert time.time() - alone.stat().st_mtime >= download.CLOCK_TICK
 
 
 def test_a_write_through_a_shared_mapping_is_noticed(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "CLOCK_TICK", 0.02)
+    monkeypatch.setattr(download, "CLOCK_TICK", 0.02)
     alone.write_bytes(bytes(10_000))
     with alone.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0)
@@ -389,7 +389,7 @@ def test_a_write_through_a_shared_mapping_is_noticed(alone: Path, monkeypatch: p
 def test_a_pipe_or_a_device_is_not_read(alone: Path) -> None:
     alone.symlink_to("/dev/zero")
     assert find_cached(url_file(b"")) is None
-    for read in (hub_module._sha256, hub_module._git_sha1):
+    for read in (download._sha256, download._git_sha1):
         with pytest.raises(ValueError, match=r"is a pipe, a socket or a device, expected a regular file"):
             read(alone)
 

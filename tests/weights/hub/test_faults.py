@@ -12,8 +12,8 @@ from loopback import Hub
 from remotes import Remote
 
 from resnetlib.config import HubFile, UrlFile
+from resnetlib.weights.download import fetch, find_cached
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, shown
-from resnetlib.weights.hub import fetch, find_cached
 
 SOURCE = HubFile(repo="org/name")
 TOKEN = "hf_this_is_a_secret"  # noqa: S105

@@ -10,8 +10,8 @@ from remotes import Remote
 
 from resnetlib.config import EmbeddedFile, HubFile, UrlFile
 from resnetlib.errors import ResnetlibError
+from resnetlib.weights.download import fetch, fetch_first, find_cached
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError
-from resnetlib.weights.hub import fetch, fetch_first, find_cached
 
 CONTENT = bytes(range(256)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

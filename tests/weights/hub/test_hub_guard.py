@@ -21,9 +21,9 @@ from loopback import Hub
 from resnetlib import create_model, push_to_hub
 from resnetlib.config import HubFile, UrlFile
 from resnetlib.weights import hub_guard
+from resnetlib.weights.download import fetch
 from resnetlib.weights.errors import DownloadError, FetchError, NotFoundError
 from resnetlib.weights.errors import shown as shown_error
-from resnetlib.weights.hub import fetch
 from resnetlib.weights.hub_guard import guarded
 
 CONTENT = bytes(range(256)) * 100

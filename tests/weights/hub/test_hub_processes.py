@@ -20,8 +20,8 @@ from loopback import Hub, point_at
 from remotes import Remote
 
 from resnetlib.config import HubFile, UrlFile
+from resnetlib.weights.download import fetch, find_cached
 from resnetlib.weights.errors import DownloadError
-from resnetlib.weights.hub import fetch, find_cached
 
 PROCESSES = 8
 
@@ -30,7 +30,7 @@ PROCESSES = 8
 def context() -> multiprocessing.context.BaseContext:
     """Processes that start fast: slow modules are imported once, before they fork."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resnetlib.weights.hub", "huggingface_hub.file_download", "loopback"])
+    context.set_forkserver_preload(["resnetlib.weights.download", "huggingface_hub.file_download", "loopback"])
     return context
 
 

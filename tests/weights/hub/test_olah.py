@@ -13,8 +13,8 @@ import pytest
 from loopback import point_at
 
 from resnetlib.config import HubFile
+from resnetlib.weights.download import fetch
 from resnetlib.weights.errors import FetchError
-from resnetlib.weights.hub import fetch
 
 CONTENT = random.Random(0).randbytes(50_000)
 
