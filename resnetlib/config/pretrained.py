@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from resnetlib.config.preprocess import MEAN_STD, Preprocessing
-from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, spec_from_dict
+from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, parse_object, spec_from_dict
 from resnetlib.errors import InputError, printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
@@ -228,11 +228,7 @@ class PretrainedConfig(Mapping[str, Any]):
 
 def pretrained_config_from_json(text: str) -> PretrainedConfig:
     """Read the JSON of `PretrainedConfig.to_json`; raise ValueError for anything else."""
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the pretrained config cannot be read: {printable(repr(error))}") from error
-    return pretrained_config_from_dict(values)
+    return pretrained_config_from_dict(parse_object(text, "a pretrained config"))
 
 
 def pretrained_config_from_dict(values: dict[str, Any]) -> PretrainedConfig:

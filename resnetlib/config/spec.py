@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 
 Stem = Literal["imagenet", "cifar"]
 """imagenet: a 7x7 convolution and max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
@@ -195,11 +195,7 @@ def spec_from_json(text: str) -> Spec:
     Traceback (most recent call last):
     resnetlib.errors.InputError: a spec's family must be one of 'resnet', 'densenet', got 'vgg'
     """
-    try:
-        values = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"a spec must be JSON: {error}") from None
-    return spec_from_dict(values)
+    return spec_from_dict(parse_object(text, "a spec"))
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> Spec:
@@ -218,6 +214,17 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
         return families[family](**{name: value for name, value in values.items() if name != "family"})
     except TypeError as error:  # a field without a default is missing
         raise InputError(f"a {family} spec is incomplete: {error}") from None
+
+
+def parse_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Read a JSON object; raise ValueError, with `what` it is, for any other text."""
+    try:
+        values = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{what} must be JSON: {printable(error)}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{what} must be a JSON object, got {type(values).__name__}")
+    return values
 
 
 def check_parameters(what: str, count: int) -> None:

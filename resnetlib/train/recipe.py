@@ -8,6 +8,7 @@ from sys import float_info
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
+from resnetlib.config.spec import parse_object
 from resnetlib.errors import InputError
 
 Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
@@ -175,13 +176,7 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
 
 def recipe_from_json(text: str) -> Recipe:
     """Read a recipe from a JSON object; missing fields take their defaults. Raise ValueError if it is not a valid recipe."""
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the recipe cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"a recipe must be a JSON object, got {type(values).__name__}")
-    return Recipe(**_check_fields(values))
+    return Recipe(**_check_fields(parse_object(text, "a recipe")))
 
 
 def _check_fields(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
+from resnetlib.config.spec import parse_object
 from resnetlib.disk import read_file
 from resnetlib.errors import InputError
 from resnetlib.models.catalog import SPECS
@@ -29,14 +30,7 @@ _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_p
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file; raise ValueError if the file is too large or not a JSON object."""
-    content = read_file(path, _MAX_BYTES)
-    try:
-        values = json.loads(content.decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error!r:.200}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values
+    return parse_object(read_file(path, _MAX_BYTES), str(path))
 
 
 def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any] | None = None) -> PretrainedConfig:

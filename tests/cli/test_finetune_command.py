@@ -96,7 +96,7 @@ def test_recipes_that_are_none(tmp_path: Path) -> None:
     assert "is a pipe, a socket or a device" in tune(data, tmp_path / "out", "--recipe", str(tmp_path / "pipe")).output
     for content, message in (
         (b"\xff", "can't decode"),
-        (b"{", "the recipe cannot be read"),
+        (b"{", "a recipe must be JSON"),
         (b'{"lr": 1e999}', "lr must be a number"),
     ):
         recipe.write_bytes(content)

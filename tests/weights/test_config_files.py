@@ -31,9 +31,9 @@ HF = {"model_type": "resnet"}
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("", "is not JSON"),
-        ("[]", "must hold a JSON object"),
-        (deep(100_000), "is not JSON"),
+        ("", "must be JSON"),
+        ("[]", "must be a JSON object"),
+        (deep(100_000), "must be JSON"),
         ('{"resnetlib": ' + deep(500) + "}", "must hold an object under"),
         ("{}", "unknown format"),
         ('{"a": "' + "x" * 17_000_000 + '"}', "larger than 16,777,216 bytes"),

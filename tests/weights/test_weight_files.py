@@ -236,10 +236,19 @@ def test_a_pretrained_config_has_types(change: dict[str, object]) -> None:
         replace(CONFIG, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cfg", ["", "[]", "{}", '{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "null"])
-def test_a_pretrained_config_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, cfg: str) -> None:
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ("", "a pretrained config must be JSON"),
+        ("[]", "a pretrained config must be a JSON object, got list"),
+        ("null", "a pretrained config must be a JSON object, got NoneType"),
+        ("{}", "pretrained config cannot be read"),
+        ('{"spec": {"family": "vgg"}, "preprocess": {}, "classes": []}', "pretrained config cannot be read"),
+    ],
+)
+def test_a_pretrained_config_that_cannot_be_read_is_an_error(net: Backbone, tmp_path: Path, cfg: str, message: str) -> None:
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"resnetlib": cfg})
-    with pytest.raises(ValueError, match="pretrained config cannot be read"):
+    with pytest.raises(ValueError, match=message):
         read_weights(tmp_path / "w.safetensors")
 
 
