@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import as_integer, check_count
+from resnetlib.modules.backbone import unwrapped
 
 T = TypeVar("T")
 
@@ -29,8 +30,9 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
     return [_images_like(like, x) for x, _ in _read(batches)]
 
 
-def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> list[Batch]:
-    """Move all batches to the network's device; `labels` are those of a single tensor of images."""
+def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> tuple[nn.Module, list[Batch]]:
+    """Return the unwrapped network, and all batches on its device; `labels` are those of a single tensor of images."""
+    net = unwrapped(net)
     check_classifier(net)
     if labels is not None:
         if not isinstance(batches, Tensor):
@@ -39,7 +41,7 @@ def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> li
     classifier = net.get_classifier() if isinstance(net, Backbone) else None  # it may have been replaced
     classes = classifier.out_features if isinstance(classifier, nn.Linear) else None
     like = first_parameter(net)
-    return [(_images_like(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
+    return net, [(_images_like(like, x), _labels(batch, len(x), classes).to(like.device)) for x, batch in _read(batches)]
 
 
 def check_classifier(net: nn.Module) -> None:

@@ -13,7 +13,6 @@ from resnetlib.analysis.batches import Batches, count_images, gather
 from resnetlib.analysis.forward import relative
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes, plot_curve
 from resnetlib.errors import InputError
-from resnetlib.modules.backbone import unwrapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +70,7 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     Source:
         arXiv 1512.03385, sec. 4.1: with batch norms, the gradients of plain networks do not vanish.
     """
-    net = unwrapped(net)
-    data = gather(net, batches, labels)
+    net, data = gather(net, batches, labels)
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     images, total = count_images(data), 0.0
     features: dict[str, Tensor] = {}  # a block enters twice under activation checkpointing: keep the first
@@ -177,8 +175,7 @@ def gradient_decomposition(
     Source:
         arXiv 1603.05027, eq. 5.
     """
-    net = unwrapped(net)
-    data = gather(net, batches, labels)
+    net, data = gather(net, batches, labels)
     chains = network.chains_of(net, data[0][0])
     blocks, images = network.blocks_in(net, chains), count_images(data)
     inputs: dict[str, Tensor] = {}  # a block enters twice under activation checkpointing: keep the first

@@ -14,7 +14,6 @@ from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
 from resnetlib.modules.arguments import as_integer, check_count
-from resnetlib.modules.backbone import unwrapped
 
 _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
@@ -43,11 +42,10 @@ def path_gradient(net: nn.Module, batch: Batch, through: Collection[str]) -> Ten
     Source:
         arXiv 1605.06431, sec. 3.1 and 4.3.
     """
-    net = unwrapped(net)
     names = as_tuple(through)
     if names is None or not all(isinstance(name, str) for name in names):
         raise InputError(f"through must be a list of block names, got {through!r}")
-    data = gather(net, batch)
+    net, data = gather(net, batch)
     if len(data) > 1:
         raise InputError(f"batch must be one pair of images and labels, got {len(data)}: call this for each of them")
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
@@ -175,8 +173,7 @@ def path_gradients(
         >>> found.forks, found.mean_length_of_all, found.norm.shape
         (9, 4.5, torch.Size([10]))
     """
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     forks = _forks(blocks)
     plain = len(blocks) - len(forks)  # on every path

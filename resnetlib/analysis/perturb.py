@@ -18,7 +18,6 @@ from resnetlib.analysis.batches import Batch, Batches, check_integers, check_num
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
-from resnetlib.modules.backbone import unwrapped
 
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
@@ -236,8 +235,7 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     Source:
         arXiv 1605.06431, sec. 4.1: deleting one block hardly hurts a residual network, and brings VGG to chance.
     """
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -281,8 +279,7 @@ def lesion_many(
     """
     if which not in ("all", "same shape"):
         raise InputError(f"which must be 'all' or 'same shape', got {which!r}")
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
     names = [name for name, block in blocks.items() if which == "all" or not _changes_shape(block)]
     if not names:
@@ -309,9 +306,8 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     Source:
         Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
     """
-    net = unwrapped(net)
     factors = check_numbers("factors", factors)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     blocks = network.running_blocks(net, data[0][0])
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -387,8 +383,7 @@ def input_noise(
     Returns:
         Errors, `(sigmas, draws)`.
     """
-    net = unwrapped(net)
-    data, sigmas = gather(net, batches), check_numbers("sigmas", sigmas, minimum=0)
+    (net, data), sigmas = gather(net, batches), check_numbers("sigmas", sigmas, minimum=0)
     sources = generators(seed, draws)
 
     def perturb(inputs: list[Tensor]) -> Outputs:
@@ -421,8 +416,7 @@ def weight_noise(
     Source:
         arXiv 1712.09913, sec. 3, scales noise by filter, but leaves out biases and norms.
     """
-    net = unwrapped(net)
-    data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
+    (net, data), ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
     parameters = dict(net.named_parameters())
     if not parameters:
         raise InputError(f"{type(net).__name__} has no parameters to add noise to")
@@ -464,8 +458,7 @@ def branch_noise(
     Returns:
         Errors, `(blocks, ratios, draws)`.
     """
-    net = unwrapped(net)
-    data, ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
+    (net, data), ratios = gather(net, batches), check_numbers("ratios", ratios, minimum=0)
     blocks = network.running_blocks(net, data[0][0])
     sources = {name: generators(seed, draws) for name in blocks}
 
@@ -533,8 +526,7 @@ def reorder(
         >>> result.groups[:2]
         (('layer1.0', 'layer1.1', 'layer1.2'), ('layer2.1', 'layer2.2'))
     """
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     blocks = network.blocks_in(net, network.chains_of(net, data[0][0]))
     swaps = check_integers("swaps", range(1, 21) if swaps is None else swaps, 0, 10**6)
     names, sources = list(blocks), generators(seed, draws)

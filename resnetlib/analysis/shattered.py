@@ -334,8 +334,7 @@ def effective_rank(
     Source:
         arXiv 1702.08591; effective rank: Roy and Vetterli, "The effective rank", 2007, def. 1.
     """
-    net = unwrapped(net)
-    data = gather(net, batches, labels)
+    net, data = gather(net, batches, labels)
     rows = []
     with enable_gradients(net), preserve_state(net):
         for x, y in tqdm(data, desc="input gradients", unit="batch", disable=None):

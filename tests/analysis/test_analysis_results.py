@@ -158,7 +158,7 @@ def test_batches_of_every_kind_are_the_same_images() -> None:
         yield from zip(IMAGES.split(4), LABELS.split(4), strict=True)
 
     for batches in ((IMAGES, LABELS), [(IMAGES, LABELS)], generated(), [(IMAGES[:4], LABELS[:4]), [IMAGES[4:], LABELS[4:]]]):
-        found = gather(NET, batches)  # type: ignore[arg-type]
+        _, found = gather(NET, batches)  # type: ignore[arg-type]
         assert torch.equal(torch.cat([x for x, _ in found]), IMAGES)
         assert torch.equal(torch.cat([y for _, y in found]), LABELS)
     for batches in (IMAGES, IMAGES.split(4), (IMAGES[:4], IMAGES[4:]), generated()):
@@ -178,7 +178,7 @@ def test_batches_that_are_none() -> None:
 
 def test_labels_are_integers_of_a_classifier() -> None:
     for kind in (torch.int32, torch.uint8):
-        assert gather(NET, (IMAGES, LABELS.to(kind)))[0][1].dtype == torch.int64
+        assert gather(NET, (IMAGES, LABELS.to(kind)))[1][0][1].dtype == torch.int64
     with pytest.raises(ValueError, match="has no classifier"):
         gather(build(FAMILIES["resnet"], num_classes=0), (IMAGES, LABELS))
 
@@ -298,7 +298,7 @@ def test_numbers_of_other_kinds_are_numbers(tmp_path: Path) -> None:
 def test_what_a_loader_draws_is_not_missed() -> None:
     loader = DataLoader(TensorDataset(IMAGES, LABELS), 4, shuffle=True)
     with untouched(NET):
-        assert len(gather(NET, loader)) == 2
+        assert len(gather(NET, loader)[1]) == 2
 
 
 def test_images_made_in_inference_mode() -> None:

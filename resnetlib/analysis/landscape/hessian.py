@@ -22,7 +22,6 @@ from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.distributed import process_group
 from resnetlib.errors import InputError, MissingPackageError
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.backbone import unwrapped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +104,7 @@ def hessian_map(
         arXiv 1712.09913, sec. 6.
     """
     points, seed = check_count("points", points, minimum=1), check_seed(seed)
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     path = grids.check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:

@@ -29,7 +29,6 @@ from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import process_group
 from resnetlib.errors import CompileError, InputError, InputTypeError
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.frozen import has_running_stats
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
@@ -207,8 +206,7 @@ def landscape(
         raise InputTypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
     if compile and chunk > 1:
         raise InputError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
-    net = unwrapped(net)
-    data = gather(net, batches)
+    net, data = gather(net, batches)
     if chunk == 1:
         data = [(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y) for x, y in data]
     path = grids.check_checkpoint_path(out)
