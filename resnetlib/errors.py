@@ -68,7 +68,7 @@ def check_not_exported(name: object) -> None:
 
 
 @contextmanager
-def naming(source: object) -> Iterator[None]:
+def prefix_errors(source: object) -> Iterator[None]:
     """Begin the message of an InputError with the name of the file, unless it names the file already."""
     try:
         yield

@@ -29,7 +29,7 @@ from resnetlib.deploy.fuse import OptimizedNetwork
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import local_path
-from resnetlib.errors import InputError, InputTypeError, naming, printable
+from resnetlib.errors import InputError, InputTypeError, prefix_errors, printable
 from resnetlib.images import as_sequence, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
@@ -251,7 +251,7 @@ def _label_for(net: Network | OnnxModel, found: LabelledImages | ImageFiles, dat
     """Change the labels of images to those of the network; raise ValueError if the network has no such class."""
     names, count = found.classes, net.num_classes
     if net.classes is not None:
-        with naming(data):
+        with prefix_errors(data):
             labels = match_classes(names, net.classes, _class_ids(net))
     elif len(names) == count and not all(name.isdecimal() for name in names):
         labels = list(range(count))

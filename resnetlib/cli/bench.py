@@ -42,7 +42,7 @@ class Candidate:
     """A network and its runtime."""
 
     network: str  # candidates with one name are compared
-    by: str  # "torchvision", "eager", "optimize", or a runtime of .onnx files
+    runtime: str  # "torchvision", "eager", "optimize", or a runtime of .onnx files
     source: str  # the name of a network or of weights, or the path of an .onnx file
     shape: tuple[int, int, int]  # channels, height and width of the images
 
@@ -52,12 +52,12 @@ class Candidate:
         return lambda batch: partial(run, noise.standard_normal((batch, *self.shape), np.float32))
 
     def _load(self, threads: int) -> Callable[[Any], object]:
-        if self.by in get_args(Runtime):
-            return OnnxModel(self.source, runtime=self.by, threads=threads)  # type: ignore[arg-type]
+        if self.runtime in get_args(Runtime):
+            return OnnxModel(self.source, runtime=self.runtime, threads=threads)  # type: ignore[arg-type]
         import torch
 
         torch.set_num_threads(threads)
-        if self.by == "torchvision":
+        if self.runtime == "torchvision":
             from torchvision.models import get_model
 
             net = get_model(self.network)
@@ -66,7 +66,7 @@ class Candidate:
             from resnetlib.zoo import create_model
 
             net = create_model(self.source)
-            if self.by == "optimize":
+            if self.runtime == "optimize":
                 net = optimize(net)
         net.eval()
 
@@ -97,20 +97,20 @@ def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, o
         starts = [measure_cold_start(each, threads, max(batches), progress) for each in candidates]
         seconds = time_in_turns(candidates, batches, rounds, threads, progress)
     rows = []
-    twins = {each.network: i for i, each in enumerate(candidates) if each.by == "torchvision"}
+    theirs = {each.network: i for i, each in enumerate(candidates) if each.runtime == "torchvision"}
     for i, (each, (start, peak)) in enumerate(zip(candidates, starts, strict=True)):
-        twin = twins.get(each.network)
+        torchvision = theirs.get(each.network)
         speeds = {}
         for size in batches:
             own = seconds[size][i]
-            ratio = None if twin is None else median(b / a for a, b in zip(own, seconds[size][twin], strict=True))
+            ratio = None if torchvision is None else median(b / a for a, b in zip(own, seconds[size][torchvision], strict=True))
             speeds[str(size)] = {
                 "images_per_second": size / median(own),
                 "ms_per_image": 1000 * median(own) / size,
                 "over_torchvision": ratio,
             }
         figures = {"batches": speeds, "cold_start_seconds": start, "peak_mib": peak}
-        rows.append({"network": each.network, "by": each.by, "source": each.source, **figures})
+        rows.append({"network": each.network, "runtime": each.runtime, "source": each.source, **figures})
     found = versions()
     about = {"processor": processor(), "threads": threads, "rounds": rounds, "versions": found}
     click.echo(table(rows, batches))
@@ -132,11 +132,11 @@ def read_batches(text: str) -> list[int]:
 
 
 def find_candidates(what: Sequence[str]) -> list[Candidate]:
-    """Return what to measure for these names and files, and torchvision's twin of each network."""
+    """Return what to measure for these names and files, and torchvision's network for each."""
     found: dict[object, Candidate] = {}
     for name in what:
         for each in _exported(name) if is_onnx(name) else _eager(name):
-            found.setdefault(("torchvision", each.network) if each.by == "torchvision" else each, each)
+            found.setdefault(("torchvision", each.network) if each.runtime == "torchvision" else each, each)
     return [*found.values()]
 
 
@@ -148,11 +148,11 @@ def _exported(path: str) -> Iterator[Candidate]:
     shape = (channels, height, width)
     network = file.metadata["name"] if file.metadata else Path(path).stem
     if file.metadata:
-        yield from _torchvision_twin(network, spec_from_dict(file.metadata["spec"]), shape)
+        yield from _in_torchvision(network, spec_from_dict(file.metadata["spec"]), shape)
     choose_runtime()
     for runtime in get_args(Runtime):
         if find_spec(runtime) is not None:
-            yield Candidate(network=network, by=runtime, source=path, shape=shape)
+            yield Candidate(network=network, runtime=runtime, source=path, shape=shape)
 
 
 def _eager(name: str) -> Iterator[Candidate]:
@@ -163,19 +163,19 @@ def _eager(name: str) -> Iterator[Candidate]:
     steps = net.preprocess or DEFAULT_PREPROCESSING[net.spec.stem]
     shape = (steps.channels, steps.size, steps.size)
     network = cfg.name or Path(name).name
-    yield from _torchvision_twin(network, net.spec, shape)
-    yield Candidate(network=network, by="eager", source=name, shape=shape)
-    yield Candidate(network=network, by="optimize", source=name, shape=shape)
+    yield from _in_torchvision(network, net.spec, shape)
+    yield Candidate(network=network, runtime="eager", source=name, shape=shape)
+    yield Candidate(network=network, runtime="optimize", source=name, shape=shape)
 
 
-def _torchvision_twin(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Candidate]:
+def _in_torchvision(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Candidate]:
     """Yield torchvision's network, if it has the same."""
     from torchvision.models import list_models
 
     from resnetlib.models import spec_of
 
     if network in list_models() and spec_of(network) == spec and shape[0] == 3:
-        yield Candidate(network=network, by="torchvision", source=network, shape=shape)
+        yield Candidate(network=network, runtime="torchvision", source=network, shape=shape)
 
 
 def time_in_turns(
@@ -193,7 +193,7 @@ def time_in_turns(
         seconds[size] = [[] for _ in runs]
         for _ in range(rounds):
             for i, (run, times) in enumerate(zip(runs, repeats, strict=True)):
-                progress.set_description(f"{candidates[i].network}, {candidates[i].by}, batch {size}")
+                progress.set_description(f"{candidates[i].network}, {candidates[i].runtime}, batch {size}")
                 seconds[size][i].append(timeit(run, number=times) / times)
                 progress.update()
     return seconds
@@ -201,7 +201,7 @@ def time_in_turns(
 
 def measure_cold_start(candidate: Candidate, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
     """Return the seconds until a new process has classified an image, and its peak memory after a large batch, in MiB."""
-    progress.set_description(f"{candidate.network}, {candidate.by}, cold start")
+    progress.set_description(f"{candidate.network}, {candidate.runtime}, cold start")
     start = time.perf_counter()
     command = [sys.executable, "-P", "-c", _COLD_START, json.dumps([asdict(candidate), threads, batch])]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -216,7 +216,7 @@ def measure_cold_start(candidate: Candidate, threads: int, batch: int, progress:
         if not answered or not peak:
             errors.seek(0)
             last = errors.read().strip().splitlines()[-1:] or [f"exit status {process.wait()}"]
-            raise InputError(f"{candidate.by} cannot run {candidate.source}: {printable(last[0], 500)}")
+            raise InputError(f"{candidate.runtime} cannot run {candidate.source}: {printable(last[0], 500)}")
     progress.update()
     return seconds, float(peak) or None
 
@@ -243,9 +243,9 @@ def peak_memory() -> float:
 def table(rows: Sequence[Any], batches: Sequence[int]) -> str:
     """Format the figures as a table."""
     heads = [f"{what} at {size}" for size in batches for what in ("img/s", "ms/image", "ratio")]
-    lines = [["network", "by", *heads, "peak MiB", "cold start"]]
+    lines = [["network", "runtime", *heads, "peak MiB", "cold start"]]
     for row in rows:
-        line = [printable(row["network"], 60), row["by"]]
+        line = [printable(row["network"], 60), row["runtime"]]
         for speed in row["batches"].values():
             ratio = speed["over_torchvision"]
             line += [f"{speed['images_per_second']:,.1f}", f"{speed['ms_per_image']:,.2f}", f"{ratio:.2f}" if ratio else "-"]

@@ -19,10 +19,10 @@ def demo(sheet: Path) -> None:
     net = create_model("cifar_resnet20", weights="resnetlib_c10")
     names, images = zip(*sample_images(), strict=True)
     captions = []
-    for name, [guess] in zip(names, classify(net, images, top=1), strict=True):
+    for name, [prediction] in zip(names, classify(net, images, top=1), strict=True):
         truth = name.removesuffix(".png").split("_")[-1]
-        mark = "" if guess.name == truth else f"   (actually {truth})"
-        click.echo(f"{name:24} {guess.name:10} {guess.probability:7.2%}{mark}")
-        captions.append(f"{guess.name} {guess.probability:.0%}")
+        mark = "" if prediction.name == truth else f"   (actually {truth})"
+        click.echo(f"{name:24} {prediction.name:10} {prediction.probability:7.2%}{mark}")
+        captions.append(f"{prediction.name} {prediction.probability:.0%}")
     draw_sheet(images, captions, sheet)
     click.echo(f"wrote {printable(sheet)}")

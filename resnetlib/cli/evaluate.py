@@ -81,7 +81,7 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> Non
     axes = figure.subplots()
     image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, label="share of the class", shrink=0.8)
-    axes.set(xlabel="first guess", ylabel="class")
+    axes.set(xlabel="predicted class", ylabel="class")
     if count <= _MAX_NAMES:
         names = [printable(name, 40) for name in classes]
         axes.set_xticks(range(count), names, rotation=90, parse_math=False)  # a name with two $ in it is no formula

@@ -69,8 +69,8 @@ def predict(
     if out is None:
         for path, ranked in rows:
             click.echo(printable(path, _MAX_PATH))
-            for guess in ranked:
-                click.echo(f"  {guess.probability:7.2%}  {printable(guess.name)}")
+            for prediction in ranked:
+                click.echo(f"  {prediction.probability:7.2%}  {printable(prediction.name)}")
     else:
         write_atomically(out, _WRITERS[out.suffix](rows).encode())
         click.echo(f"wrote {printable(out)}: {len(rows):,} images")
@@ -171,7 +171,7 @@ def _to_csv(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
     columns = range(1, len(rows[0][1]) + 1)
     writer.writerow(["image", *(f"{what}_{i}" for i in columns for what in ("class", "probability"))])
     for path, ranked in rows:
-        row = [_text(path), *(value for guess in ranked for value in (_text(guess.name), f"{guess.probability:.6f}"))]
+        row = [_text(path), *(value for each in ranked for value in (_text(each.name), f"{each.probability:.6f}"))]
         writer.writerow([value.replace("\r", "\\r") for value in row])  # which Python's writer does not quote
     return text.getvalue()
 
@@ -179,8 +179,8 @@ def _to_csv(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
 def _to_json(rows: Sequence[tuple[Path, list[Prediction]]]) -> str:
     listed = []
     for path, ranked in rows:
-        guesses = [{"class": _text(guess.name), "label": guess.label, "probability": guess.probability} for guess in ranked]
-        listed.append({"image": _text(path), "guesses": guesses})
+        predictions = [{"class": _text(each.name), "label": each.label, "probability": each.probability} for each in ranked]
+        listed.append({"image": _text(path), "predictions": predictions})
     return json.dumps(listed, indent=1) + "\n"
 
 

@@ -149,11 +149,11 @@ def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
     failed = 0
     for name in names:
         try:
-            said = work(name)
+            message = work(name)
         except (ValueError, OSError) as error:
             failed += 1
-            said = f"FAILED: {error}"
-        click.echo(f"{name}: {said}")
+            message = f"FAILED: {error}"
+        click.echo(f"{name}: {message}")
     if failed:
         raise InputError(f"{failed} of {len(names)} failed")
 
@@ -202,4 +202,4 @@ def _check_weights(cfg: PretrainedConfig) -> str:
         params = sum(parameter.numel() for parameter in net.parameters())
         if cfg.params is not None and params != cfg.params:
             raise InputError(f"{params:,} parameters, not {cfg.params:,}")
-    return f"ok, {', '.join(said for _, said in nets)}"
+    return f"ok, {', '.join(message for _, message in nets)}"

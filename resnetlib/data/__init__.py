@@ -12,7 +12,7 @@ from resnetlib.data.folder import (
     match_classes,
     split_folders,
     training_folders,
-    try_images,
+    verify_images,
 )
 from resnetlib.images import read_ahead, read_image
 
@@ -36,5 +36,5 @@ __all__ = [
     "samples",
     "split_folders",
     "training_folders",
-    "try_images",
+    "verify_images",
 ]

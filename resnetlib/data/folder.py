@@ -45,8 +45,8 @@ class ImageFiles:
         classes: the names of the labels: the subfolders, sorted.
         samples: for each image its path from `root`, and its label.
         skipped: paths of skipped files, and reasons.
-        digest: hash of the contents of all images; "" before `try_images`.
-        stamp: hash of the names, sizes and times of the files; "" before `try_images`.
+        digest: hash of the contents of all images; "" before `verify_images`.
+        stamp: hash of the names, sizes and times of the files; "" before `verify_images`.
         exif: whether to turn images upright by their EXIF orientation when they are read.
     """
 
@@ -63,7 +63,7 @@ class ImageFiles:
 
     @property
     def check_result(self) -> dict[str, Any]:
-        """The result of `try_images` as JSON values, for its next call on the same files."""
+        """The result of `verify_images` as JSON values, for its next call on the same files."""
         return {"stamp": self.stamp, "digest": self.digest, "skipped": [list(entry) for entry in self.skipped]}
 
     @property
@@ -404,12 +404,14 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         return self.transform(read_image(self.files.root / path, exif=self.files.exif)), label
 
 
-def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None) -> ImageFiles:
+def verify_images(
+    files: ImageFiles, *, previous: Sequence[Mapping[str, Any]] = (), processes: Processes | None = None
+) -> ImageFiles:
     """Read every image once, so that no unreadable image stops a training later.
 
     Args:
         files: the images.
-        known: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
+        previous: `ImageFiles.check_result` of earlier calls. Files that have not changed since are not read again.
         processes: processes that share the work; None for only this one.
 
     Returns:
@@ -420,7 +422,7 @@ def try_images(files: ImageFiles, *, known: Sequence[Mapping[str, Any]] = (), pr
     """
     stamp = _stamp_of(files)
     stamps = set(processes.gather(stamp) if processes else [stamp])  # on several computers, copies have different times
-    for result in known:
+    for result in previous:
         if stamps == {result["stamp"]}:
             skipped = tuple((str(path), str(why)) for path, why in result["skipped"])
             broken = {path for path, _ in skipped}

@@ -17,7 +17,7 @@ import numpy as np
 from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.spec import MAX_WIDTH
 from resnetlib.disk import local_path, open_file
-from resnetlib.errors import InputError, naming, printable
+from resnetlib.errors import InputError, prefix_errors, printable
 
 KEY = "resnetlib"
 """The key of the file's metadata under which `export` describes the network, as JSON."""
@@ -152,7 +152,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
         if (size := os.fstat(file.fileno()).st_size) > _MAX_BYTES:
             raise InputError(f"{path} is larger than {_MAX_BYTES:,} bytes, the limit for an .onnx file")
         content = file.read(size)
-    with naming(printable(path, 1000)):
+    with prefix_errors(printable(path, 1000)):
         model = _Reader().read(memoryview(content), "model")
         if 7 not in model:
             raise InputError(_NOT_ONNX)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
-from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, try_images
+from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, verify_images
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
@@ -142,8 +142,8 @@ def finetune(
             parts: tuple[Images, Images] = data
         else:
             check_for_folders(recipe, preprocess)  # before the images are read
-            known = processes.gather(_checked_before(local_path(out)))[0]
-            parts = find_split(data, validation, seed=seed, known=known, processes=processes, exif=exif)
+            previous = processes.gather(_checked_before(local_path(out)))[0]
+            parts = find_split(data, validation, seed=seed, previous=previous, processes=processes, exif=exif)
         train, val = parts
         return fit(
             net, train, val, recipe, out, seed=seed, preprocess=preprocess, start=start, device=device, precision=precision,
@@ -172,7 +172,7 @@ def find_split(
     validation: float = 0.2,
     *,
     seed: int = 0,
-    known: Sequence[Mapping[str, Any]] = (),
+    previous: Sequence[Mapping[str, Any]] = (),
     processes: Processes | None = None,
     exif: bool = True,
 ) -> tuple[ImageFiles, ImageFiles]:
@@ -183,8 +183,8 @@ def find_split(
             and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is not used.
         validation: without such parts, the fraction of each class for validation.
         seed: seed of the split.
-        known: as in `resnetlib.data.try_images`.
-        processes: as in `resnetlib.data.try_images`.
+        previous: as in `resnetlib.data.verify_images`.
+        processes: as in `resnetlib.data.verify_images`.
         exif: whether to turn images upright by their EXIF orientation when they are read.
 
     Returns:
@@ -199,7 +199,7 @@ def find_split(
     found = [find_images(folder, exif=exif) for folder in folders]
     if len(found) > 1:
         check_same_classes(*found)
-    found = [try_images(files, known=known, processes=processes) for files in found]
+    found = [verify_images(files, previous=previous, processes=processes) for files in found]
     if processes is None or processes.is_main:
         for text in filter(None, [note, *(files.report for files in found)]):
             tqdm.write(text)

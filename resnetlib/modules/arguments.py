@@ -104,7 +104,7 @@ def check_images(x: Tensor, channels: int, smallest: int) -> None:
         )
 
 
-def explain_error(error: Exception, module: nn.Module, x: Tensor) -> None:
+def raise_with_advice(error: Exception, module: nn.Module, x: Tensor) -> None:
     """Raise an error with advice if PyTorch's error is about the dtype of `x`, or about a batch of one image in training."""
     if "more than 1 value per channel" in str(error):
         raise InputError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from resnetlib.modules.arguments import explain_error
+from resnetlib.modules.arguments import raise_with_advice
 from resnetlib.modules.inplace import activate, chain, returns_new_tensor
 
 Parts = tuple[nn.Module, ...]
@@ -29,7 +29,7 @@ def run(parts: Iterable[nn.Module], x: Tensor) -> Tensor:
         try:
             x = activate(part, x, new=new)
         except (RuntimeError, ValueError) as error:
-            explain_error(error, part, x)
+            raise_with_advice(error, part, x)
             raise
         new = following
     return x

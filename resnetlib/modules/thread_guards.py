@@ -74,9 +74,9 @@ def _end(use: _Use) -> None:
         return
     later = _USES[_USES.index(use) + 1 :]
     for module, mode in use.modes.items():
-        heir = next((other for other in later if module in other.modes), None)
-        if heir is None:
+        next_use = next((other for other in later if module in other.modes), None)
+        if next_use is None:
             module.training = mode
         else:
-            heir.modes[module] = mode
+            next_use.modes[module] = mode
     _USES.remove(use)

@@ -40,9 +40,9 @@ class Checkpoints:
         path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
-        for twin in self.folder.glob(f"{iteration:09d}-*.pt"):
-            if twin != path:
-                twin.unlink(missing_ok=True)
+        for other in self.folder.glob(f"{iteration:09d}-*.pt"):
+            if other != path:
+                other.unlink(missing_ok=True)
         for old in self.newest_first()[self.keep :]:
             old.unlink(missing_ok=True)
         return path

@@ -309,7 +309,7 @@ def _forkserver() -> BaseContext:
 
 
 def _hash_files(*folders: ImageFiles) -> str:
-    """Hash the names and sizes of files, and their contents if `try_images` has read them."""
+    """Hash the names and sizes of files, and their contents if `verify_images` has read them."""
     digest = hashlib.sha256()
     for files in folders:
         digest.update(files.digest.encode() if files.exif else f"{files.digest} without EXIF orientation".encode())

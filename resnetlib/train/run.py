@@ -43,7 +43,15 @@ from resnetlib.zoo import create_model
 RUN, LOG, CURVES, BEST, RESULT, LOCK = "run.json", "log.jsonl", "curves.png", "best.safetensors", "result.json", ".lock"
 
 _FILES = (RUN, LOG, CURVES, BEST, RESULT, CONFIG, CARD, *WEIGHTS_NAMES)  # of a training, besides its checkpoints
-_STATE = ("seconds", "best", "best_at", "best_net", "best_config", "stale", "log")  # attributes of `Run` in a checkpoint
+_STATE = (
+    "seconds",
+    "best",
+    "best_at",
+    "best_net",
+    "best_config",
+    "evaluations_without_improvement",
+    "log",
+)  # attributes of `Run` in a checkpoint
 _DRAW_SECONDS = 20.0  # at least, between two drawings of the curves
 
 logger = logging.getLogger("resnetlib")
@@ -141,7 +149,7 @@ def fit(
             try:
                 Run(kind, trainer, out, identity, every, sample, keep).complete()
             finally:
-                trainer.thaw()
+                trainer.unfreeze()
     nn.Module.load_state_dict(net, create_model(out, device=device).state_dict())  # keeps the names of the classes
     net.zero_grad()
     return metrics.read_result(out / RESULT, kind)[0]
@@ -235,7 +243,7 @@ class Run:
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
         self._drawn = time.monotonic()
         self.log, self.seconds = "", 0.0
-        self.best, self.best_at, self.stale = 100.0, 0, 0
+        self.best, self.best_at, self.evaluations_without_improvement = 100.0, 0, 0
         self.best_net: dict[str, Tensor] | None = None
         self.best_config = ""
 
@@ -352,7 +360,7 @@ class Run:
         trainer, batch, patience = self.trainer, self.trainer.recipe.batch_size, self.trainer.recipe.patience
         done, total, quiet = trainer.iteration * batch, trainer.steps * batch, None if self._processes.is_main else True
         with tqdm(total=total, initial=done, unit=" images", unit_scale=True, smoothing=0.1, disable=quiet) as bar:
-            while trainer.iteration < trainer.steps and not 0 < patience <= self.stale:
+            while trainer.iteration < trainer.steps and not 0 < patience <= self.evaluations_without_improvement:
                 first, start = trainer.iteration, time.perf_counter()
                 for new, means in trainer.train_until(min(trainer.steps, (first // self._every + 1) * self._every)):
                     epoch = trainer.iteration / trainer.steps_per_epoch
@@ -366,10 +374,10 @@ class Run:
         """Evaluate the network on samples, log it, and save a checkpoint."""
         trainer, net = self.trainer, self.trainer.eval_net
         train, test = self._evaluate(self._sample)
-        self.stale = self.stale + 1 if trainer.counts_for_patience else 0
+        self.evaluations_without_improvement = self.evaluations_without_improvement + 1 if trainer.counts_for_patience else 0
         improved = metrics.error_of(test) < self.best or not self.best_at
         if improved:
-            self.best, self.best_at, self.stale = metrics.error_of(test), trainer.iteration, 0
+            self.best, self.best_at, self.evaluations_without_improvement = metrics.error_of(test), trainer.iteration, 0
             self.best_net = {key: tensor.to("cpu", copy=True) for key, tensor in net.state_dict().items()}
             self.best_config = self._pretrained_config(trainer.iteration, train, test).to_json()
         if not self._processes.is_main:

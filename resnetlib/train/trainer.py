@@ -62,7 +62,7 @@ class Trainer:
                 for x, labels in batches:
                     check_interrupt()
                     torch.manual_seed(derive_seed(self._seed, STEP, self.iteration, self.processes.rank))
-                    self._freeze_or_thaw()
+                    self._freeze_or_unfreeze()
                     lr = learning_rate(self.recipe, self.iteration, self.steps)
                     new.append(self.step(x.contiguous(memory_format=torch.channels_last), labels, lr))
                     self.iteration += 1
@@ -103,12 +103,12 @@ class Trainer:
             targets = functional.one_hot(targets, classes).to(logits.dtype)
         return functional.binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / classes)
 
-    def _freeze_or_thaw(self) -> None:
+    def _freeze_or_unfreeze(self) -> None:
         """Freeze all but the classifier in the first part of the training; distribute and compile the network after a change."""
         head_only = self.iteration < self.recipe.head_only_steps(self.steps)
         if self._wrapped and head_only == (self._frozen is not None):
             return
-        self.thaw()
+        self.unfreeze()
         if head_only:
             self._frozen = freeze(self.net)
         forward: Any = self.net
@@ -120,8 +120,8 @@ class Trainer:
             forward = torch.compile(forward, mode="reduce-overhead" if on_gpu and not distributed else None)
         self._forward, self._wrapped = forward, True
 
-    def thaw(self) -> None:
-        """Undo the freezing of `_freeze_or_thaw`."""
+    def unfreeze(self) -> None:
+        """Undo the freezing of `_freeze_or_unfreeze`."""
         if self._frozen is not None:
             self._frozen.remove()
             self._frozen = None

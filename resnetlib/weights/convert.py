@@ -8,7 +8,7 @@ from resnetlib.models import Spec, build
 from resnetlib.weights.dialects.rename import to_dialect
 from resnetlib.weights.files import read_weights, write_state
 from resnetlib.weights.find import Found, recognize
-from resnetlib.weights.load import fit_state
+from resnetlib.weights.load import match_state_dict
 
 
 def convert_file(
@@ -55,6 +55,6 @@ def convert_file(
     known = file.pretrained_cfg.spec if file.pretrained_cfg else None
     found, spec = recognize(Found(label=label, spec=known, file=file, dialect=dialect, prefix=prefix), spec)
     net = build(spec, num_classes=found.num_classes, in_chans=found.in_chans, device="meta")
-    state = fit_state(net, found, source=label)
+    state = match_state_dict(net, found, source=label)
     write_state(to_dialect({key: state[key] for key in net.state_dict()}, spec, to), target, file.pretrained_cfg)
     return spec

@@ -47,7 +47,7 @@ class Fetched:
 
 
 class _WrongFileError(DamagedFileError):
-    """The content is intact, but does not have the SHA-256 of the source. Downloading it again does not help."""
+    """The content is undamaged, but does not have the SHA-256 of the source. Downloading it again does not help."""
 
 
 def fetch(source: HubFile | UrlFile, *, refresh: bool = False) -> Fetched:
@@ -312,12 +312,12 @@ def _blob_of(source: HubFile | UrlFile, path: Path) -> Path | None:
 
 
 def _delete(source: HubFile | UrlFile, path: Path) -> None:
-    """Delete a file from the cache, and its blob unless that is intact."""
+    """Delete a file from the cache, and its blob unless that is undamaged."""
     blob = _blob_of(source, path)
     try:
         if blob is not None:
-            intact = is_content_hash(blob.name) and blob.is_file() and _has_hash(blob, blob.name, _sha256(blob)[0])
-            if not intact:
+            is_undamaged = is_content_hash(blob.name) and blob.is_file() and _has_hash(blob, blob.name, _sha256(blob)[0])
+            if not is_undamaged:
                 blob.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:

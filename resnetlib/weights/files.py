@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import local_path, open_file, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, naming, printable
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, prefix_errors, printable
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
@@ -156,7 +156,7 @@ def encode_state(state: Mapping[str, Tensor], cfg: PretrainedConfig | None = Non
             raise InputError(f"{printable(key, 80)} holds numbers that are not finite in {tensor.dtype}")
         plain[key] = tensor.detach().contiguous().cpu()
     metadata = {"format": "pt"} | ({} if cfg is None else {METADATA_KEY: cfg.to_json()})
-    content = safetensors.torch.save(separate(plain), metadata)
+    content = safetensors.torch.save(copy_shared_tensors(plain), metadata)
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])  # safetensors writes the metadata in random order
     text = json.dumps({**header, "__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")).encode()
@@ -228,7 +228,7 @@ def _is_state(value: Mapping[object, object]) -> bool:
     return names and all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
 
 
-def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def copy_shared_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy each tensor that shares memory with an earlier one, or that needs less than half of its storage."""
     taken, own = set[int](), {}
     for key, tensor in state.items():
@@ -281,7 +281,7 @@ def _read_safetensors(path: Path, mmap: bool) -> WeightsFile:
             state = file.get_tensors()
     except Exception as error:  # also raised for dtypes that torch does not have
         raise InputError(f"{path} is damaged: {printable(error)}{_cut_off(path)}") from error
-    with naming(path):
+    with prefix_errors(path):
         cfg = pretrained_config_from_json(metadata[METADATA_KEY]) if METADATA_KEY in metadata else None
         return WeightsFile(unwrap(state), cfg)
 
@@ -317,12 +317,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or holds more than tensors: {printable(why, 1000)}\nNothing in it was run. Save it "
             "as safetensors, or as a plain state dict, where it comes from."
         ) from error
-    with naming(path):
+    with prefix_errors(path):
         state, size = unwrap(checkpoint), path.stat().st_size
         total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
         if total > _MAX_SHARING * size:
             raise InputError(f"it has {size:,} bytes, and its tensors {total:,}: more than {_MAX_SHARING} share the same memory")
-        return separate(state)
+        return copy_shared_tensors(state)
 
 
 def _load_pickle(path: Path, names: Sequence[str]) -> object:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.disk import local_path, open_file, unfinished
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, naming, printable
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, prefix_errors, printable
 from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
@@ -113,7 +113,7 @@ def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, 
     if spec is not None and found.spec is not None and not same_network(found.spec, spec):
         raise InputError(f"{found.label} is for another network, according to its config:\n  {found.spec}\n  {spec}")
     spec = spec or found.spec
-    with naming(found.label):
+    with prefix_errors(found.label):
         state = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix)
         if not state.state:
             raise InputError(f"it holds no network of this library: its tensors are {state.unknown[:3]!r:.200} ...")

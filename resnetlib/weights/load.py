@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.config import PretrainedConfig
-from resnetlib.errors import InputError, InputTypeError, naming
+from resnetlib.errors import InputError, InputTypeError, prefix_errors
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
-from resnetlib.weights.dialects.compare import listed, misfits
+from resnetlib.weights.dialects.compare import listed, state_dict_problems
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
 from resnetlib.weights.files import check_state, is_finite
@@ -55,7 +55,7 @@ def load_state(
     if any(tensor.is_meta for tensor in net.parameters()):
         raise InputError("this network is on the meta device, which holds only shapes: build it elsewhere, or use create_model")
     own = net.state_dict()
-    with naming(source):
+    with prefix_errors(source):
         if dialect is None and prefix is None and own.keys() == state.keys():  # whatever its classifier is made of
             dense = net.spec.family == "densenet"
             found = RecognizedState(dialects=(), family="densenet" if dense else "resnet", state=dict(state), unknown=())
@@ -67,7 +67,7 @@ def load_state(
         body = {key: tensor for key, tensor in found.state.items() if not key.startswith(head)}
         own_head = {key: tensor for key, tensor in own.items() if key.startswith(head)}
         found = replace(found, state=body | own_head, head=())
-    given = fit_state(net, found, source=source)
+    given = match_state_dict(net, found, source=source)
     _check_finite(given, source)
     net.load_state_dict(given)
     net.pretrained_cfg = PretrainedConfig(name="", tag="", spec=net.spec)
@@ -83,7 +83,7 @@ def assign_state(
     `trusted` weights are known to be finite. No two of the tensors may share memory.
     """
     dtype = dtype or torch.get_default_dtype()
-    fitted = fit_state(net, found, source=source)
+    fitted = match_state_dict(net, found, source=source)
     given = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in fitted.items()}
     if not trusted:
         _check_finite(given, source)
@@ -102,10 +102,10 @@ def _aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.ndim == 2 and tensor.data_ptr() % _ALIGNMENT else tensor
 
 
-def fit_state(net: Backbone, found: RecognizedState, *, source: str) -> dict[str, Tensor]:
+def match_state_dict(net: Backbone, found: RecognizedState, *, source: str) -> dict[str, Tensor]:
     """Return a tensor for each name of a network; raise ValueError with all problems if they do not fit."""
     own, given = net.state_dict(), dict(found.state)
-    problems = misfits(own, given, found.unknown)
+    problems = state_dict_problems(own, given, found.unknown)
     if found.head:
         names = f"{', '.join(found.head):.200}"
         problems.append(

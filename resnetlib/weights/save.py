@@ -296,10 +296,12 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     for name in filter(None, theirs | ours):  # without the network itself, whose type was compared
         a, b = _described(ours.get(name)), _described(theirs.get(name))
         if a != b:
-            raise InputError(f"the network was changed: {name} is {a}, but {b} in its spec. To keep the change, {_keeping(net)}")
+            raise InputError(
+                f"the network was changed: {name} is {a}, but {b} in its spec. To keep the change, {_how_to_save(net)}"
+            )
 
 
-def _keeping(net: Backbone) -> str:
+def _how_to_save(net: Backbone) -> str:
     """Say how to save a network that was changed."""
     names = [name for name, _ in net.named_parameters()]
     if any(name.endswith("_orig") for name in names):

@@ -91,7 +91,7 @@ def test_predict_takes_folders_and_patterns_and_writes_tables(tmp_path: Path) ->
     right("predict", "cifar_resnet20", f"{folder}/0*.png", "--out", tmp_path / "some.json", "--top", "1")
     listed = json.loads((tmp_path / "some.json").read_text())
     assert [Path(entry["image"]).name for entry in listed] == [f"0{i}.png" for i in range(10)]
-    assert listed[0]["guesses"][0].keys() == {"class", "label", "probability"}
+    assert listed[0]["predictions"][0].keys() == {"class", "label", "probability"}
     assert "there is no image in" in wrong("predict", "cifar_resnet20", f"{folder}/9*.png")
     assert "--out must end in .csv or .json" in wrong("predict", "cifar_resnet20", folder, "--out", tmp_path / "all.xls")
     (tmp_path / "none").mkdir()
@@ -169,9 +169,9 @@ def test_many_images_are_predicted_by_an_optimized_network(count: int, tmp_path:
     guesses = json.loads((tmp_path / "out.json").read_text())
     net = create_model("cifar_resnet20.resnetlib_c10")
     expected = classify(net, sorted(tmp_path.glob("*.png")), top=1)
-    assert [each["guesses"][0]["label"] for each in guesses] == [found.label for [found] in expected]
+    assert [each["predictions"][0]["label"] for each in guesses] == [found.label for [found] in expected]
     for each, [found] in zip(guesses, expected, strict=True):
-        assert each["guesses"][0]["probability"] == pytest.approx(found.probability, abs=1e-5)
+        assert each["predictions"][0]["probability"] == pytest.approx(found.probability, abs=1e-5)
 
 
 def test_evaluate_on_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,8 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
     assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch_size"]) == (18, 3, 2, 6)
     draw(tmp_path / "new" / "a.png", 0, seed=50)
     draw(tmp_path / "new" / "b.png", 2, seed=51)
-    right("predict", "pets", "new", "--out", "guesses.csv", "--top", "1")
-    with Path("guesses.csv").open() as file:
+    right("predict", "pets", "new", "--out", "predictions.csv", "--top", "1")
+    with Path("predictions.csv").open() as file:
         assert [row["image"] for row in csv.DictReader(file)] == ["new/a.png", "new/b.png"]
     out = right("evaluate", "pets", "--data", data, "--confusion", "confusion.png")
     assert "on 24 images" in out

@@ -67,8 +67,8 @@ def test_tables_hold_every_name_and_are_valid(album: Path, tmp_path: Path) -> No
         rows = list(csv.reader(file))[1:]
     assert [row[0].rpartition("/")[2] for row in rows] == [name.replace("\r", "\\r") for name in names]
     for entry, row in zip(listed, rows, strict=True):
-        assert entry["guesses"][0]["class"] == f"{entry['guesses'][0]['label']}\x1b[2J\r\n\\ud800"
-        assert row[1] == entry["guesses"][0]["class"].replace("\r", "\\r")
+        assert entry["predictions"][0]["class"] == f"{entry['predictions'][0]['label']}\x1b[2J\r\n\\ud800"
+        assert row[1] == entry["predictions"][0]["class"].replace("\r", "\\r")
 
 
 def test_a_confusion_matrix_of_any_classes_is_drawn(tmp_path: Path) -> None:

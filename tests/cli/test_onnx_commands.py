@@ -153,7 +153,7 @@ def threads() -> Iterator[None]:
 def test_bench_of_a_file(tiny: Path, tmp_path: Path) -> None:
     out = right("bench", tiny, "--rounds", 2, "--batch", "1,3", "--threads", 1, "--out", tmp_path / "bench.json")
     header, *lines = out.splitlines()
-    assert header.split()[:4] == ["network", "by", "img/s", "at"]
+    assert header.split()[:4] == ["network", "runtime", "img/s", "at"]
     assert [line.split()[:2] for line in lines[: len(RUNTIMES)]] == [["cifar_resnet20", runtime] for runtime in RUNTIMES]
     assert "\n1 threads of " in out
     figures = json.loads((tmp_path / "bench.json").read_text())
@@ -182,7 +182,7 @@ def test_bench_of_a_network_beside_torchvisions(tmp_path: Path) -> None:
     same = onnx_files.write(tmp_path / "same.onnx", about=about)
     right("bench", "resnet18", same, "--rounds", 1, "--batch", "1", "--out", tmp_path / "bench.json")
     rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
-    kinds = [row["by"] for row in rows if row["by"] != "optimize"]
+    kinds = [row["runtime"] for row in rows if row["runtime"] != "optimize"]
     assert kinds == ["torchvision", "eager", *RUNTIMES]
     assert rows[0]["batches"]["1"]["over_torchvision"] == 1
     assert all(row["batches"]["1"]["over_torchvision"] > 0.05 for row in rows)

@@ -14,7 +14,7 @@ import torch
 from pictures import draw, fill
 from PIL import Image
 
-from resnetlib.data import find_images, hold_out, read_image, try_images
+from resnetlib.data import find_images, hold_out, read_image, verify_images
 from resnetlib.distributed import Processes
 from resnetlib.finetuning.finetune import find_split
 from resnetlib.train import recipe_of
@@ -174,7 +174,7 @@ def test_other_things_are_passed_over(folder: Path) -> None:
     (folder / "red" / ".DS_Store").write_text("")
     a_folder(folder / "green" / "1.png")
     draw(folder / "blue" / "more" / "of" / "them.PNG".lower(), 2)
-    files = try_images(find_images(folder))
+    files = verify_images(find_images(folder))
     assert files.classes == ("blue", "green", "red")
     assert Counter(files.classes[label] for _, label in files.samples) == {"red": 5, "green": 4, "blue": 6}
     assert files.report.splitlines() == [
@@ -278,7 +278,7 @@ def test_every_kind_of_image_is_read_as_rgb(tmp_path: Path) -> None:
 
 def test_processes_read_again_unless_all_of_them_know_the_images(tmp_path: Path) -> None:
     files = find_images(fill(tmp_path, 2))
-    known = [try_images(files).check_result]
+    previous = [verify_images(files).check_result]
 
     def read(stamp_of_another: str | None) -> list[object]:
         gathered: list[object] = []
@@ -288,7 +288,7 @@ def test_processes_read_again_unless_all_of_them_know_the_images(tmp_path: Path)
             return [value, stamp_of_another or value] if isinstance(value, str) else [value]
 
         processes: Any = SimpleNamespace(rank=0, world_size=1, gather=gather)
-        assert try_images(files, known=known, processes=processes).digest == known[0]["digest"]
+        assert verify_images(files, previous=previous, processes=processes).digest == previous[0]["digest"]
         return gathered
 
     assert len(read(None)) == 1

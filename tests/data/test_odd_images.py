@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pictures import fill
 from PIL import EpsImagePlugin, Image, features
 
-from resnetlib.data import find_images, read_image, try_images
+from resnetlib.data import find_images, read_image, verify_images
 from resnetlib.errors import InputTypeError
 
 
@@ -142,7 +142,7 @@ def test_a_photo_of_100_million_pixels_is_read_without_a_warning(tmp_path: Path)
 
 HANGS = """
 import sys
-from resnetlib.data import find_images, read_image, try_images
+from resnetlib.data import find_images, read_image, verify_images
 from resnetlib.errors import InputTypeError
 for path in sys.argv[1:3]:
     try:
@@ -151,7 +151,7 @@ for path in sys.argv[1:3]:
         assert "expected a regular file" in str(error) or "No such device" in str(error), error
     else:
         raise AssertionError(path)
-files = try_images(find_images(sys.argv[3]))
+files = verify_images(find_images(sys.argv[3]))
 print(len(files), files.report)
 """
 
@@ -185,7 +185,7 @@ def test_names_cannot_write_to_a_terminal(tmp_path: Path) -> None:
     root = fill(tmp_path / "da\x1b[2Jta", 1)
     (root / "red" / "a\r\x1b]0;title\x07.png").write_bytes(b"")
     (root / "red" / "a\n.txt").write_bytes(b"")
-    report = try_images(find_images(root)).report
+    report = verify_images(find_images(root)).report
     assert report.isprintable() or len(report.splitlines()) == 2
     assert "red/a\\r\\x1b]0;title\\x07.png" in report
     assert "red/a\\n.txt" in report

@@ -167,7 +167,7 @@ def test_images_are_decoded_once_and_not_at_every_start(tmp_path: Path, monkeypa
 def test_processes_share_the_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, shares = find_images(fill(tmp_path / "data", 3)), []
     (tmp_path / "data" / "red" / "1.png").write_bytes(b"broken")
-    alone = reading.try_images(files)
+    alone = reading.verify_images(files)
     cpu = torch.device("cpu")
 
     def note(self: Processes, share: Any) -> list[Any]:
@@ -179,11 +179,11 @@ def test_processes_share_the_decoding(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Processes, "gather", note)
     for rank in (0, 1):
         with pytest.raises(InterruptedError):
-            reading.try_images(files, processes=Processes(rank, 2, cpu, cpu))
+            reading.verify_images(files, processes=Processes(rank, 2, cpu, cpu))
     assert [len(share) for share in shares] == [5, 4]
     monkeypatch.setattr(Processes, "gather", lambda self, share: [share] if isinstance(share, str) else shares)
     for rank in (0, 1):
-        assert reading.try_images(files, processes=Processes(rank, 2, cpu, cpu)) == alone
+        assert reading.verify_images(files, processes=Processes(rank, 2, cpu, cpu)) == alone
 
 
 def test_images_in_memory(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def name_of(spec: Spec) -> str:
     return _names().get(canonical_spec(spec), "")
 
 
-def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], unknown: Sequence[str] = ()) -> list[str]:
+def state_dict_problems(own: Mapping[str, Tensor], given: Mapping[str, Tensor], unknown: Sequence[str] = ()) -> list[str]:
     """Return a line for each way in which tensors differ from a network's own; none if they fit.
 
     `num_batches_tracked` may be missing, as in old files.

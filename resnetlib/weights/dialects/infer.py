@@ -14,7 +14,7 @@ from resnetlib.config import MAX_STAGES, DenseNetSpec, Init, JoinKind, Norm, Ord
 from resnetlib.errors import InputError
 from resnetlib.models.build import build
 from resnetlib.modules.residual import Bottleneck
-from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, misfits, name_of
+from resnetlib.weights.dialects.compare import canonical_spec, infer_base_width, infer_compression, name_of, state_dict_problems
 from resnetlib.weights.dialects.rename import RecognizedState, recognize_dialect, resolve_dialect, unsupported_reason
 
 _MAX_TENSORS = 10_000
@@ -81,7 +81,7 @@ def fitting_specs(found: RecognizedState) -> list[Spec]:
     if len(found.state) > _MAX_TENSORS:
         raise InputError(f"no known network has more than {_MAX_TENSORS} tensors, got {len(found.state)}")
     specs = _candidates(found)
-    if wrong := misfits(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
+    if wrong := state_dict_problems(_tensors_of(specs[0], found.num_classes, found.in_chans), found.state):
         raise InputError("\n".join([f"the tensors resemble those of {specs[0]}, but do not fit:", *wrong]))
     fitting = _of_dialects(specs, found.dialects)
     if not fitting:

@@ -290,7 +290,7 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
     stride in either convolution.
     """
     if found.unknown:
-        return  # `fit_state` reports the names
+        return  # `match_state_dict` reports the names
     reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
     if None not in reasons:
         raise InputError(f"cannot load {source}: its names are those of {found.dialects[0]}, and {reasons[0]}")
