@@ -67,12 +67,12 @@ class Degradation(AnalysisResult):
         ax = new_axes(ax)
         for family in dict.fromkeys(self.families):
             depths = self._depths(family)
-            colour = style_of(f"{family}44").get("color")
+            color = style_of(f"{family}44").get("color")
             for split, style in zip(get_args(Split), ("o-", "s--"), strict=True):
                 found = [self.errors(family, depth, split) for depth in depths]
-                ax.plot(depths, [mean(errors) for errors in found], style, color=colour, label=f"{family}, {split}")
+                ax.plot(depths, [mean(errors) for errors in found], style, color=color, label=f"{family}, {split}")
                 for depth, errors in zip(depths, found, strict=True):
-                    ax.plot([depth] * len(errors), errors, "_", color=colour, alpha=0.7)
+                    ax.plot([depth] * len(errors), errors, "_", color=color, alpha=0.7)
         ax.set(xlabel="layers", ylabel="error (%)", ylim=(0, None))
         ax.legend()
         return ax

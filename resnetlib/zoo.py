@@ -251,7 +251,7 @@ def is_model(name: str) -> bool:
         name: the name; timm's names of the networks here are known too.
 
     Returns:
-        Whether it is in the catalogue.
+        Whether it is in the catalog.
 
     Example:
         >>> is_model("resnet50"), is_model("resnet50.tv2_in1k"), is_model("resnet50.tv9_in1k"), is_model("resnetv2_50")

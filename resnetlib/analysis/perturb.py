@@ -116,10 +116,10 @@ class Perturbation(AnalysisResult):
         measure, clean, chance = "error (%)", self.clean_error, self.chance_error
         if "noise" in self.kind:
             measure, clean, chance = "accuracy (%)", self.clean_accuracy, 100 - self.chance_error
-        colour: Any = "black"
+        color: Any = "black"
         if self.kind == "lesion":
-            colours = [style.SECOND if changes else style.FIRST for changes in self.changes_shape]
-            ax.bar(range(len(self.blocks)), self.error.tolist(), color=colours)
+            colors = [style.SECOND if changes else style.FIRST for changes in self.changes_shape]
+            ax.bar(range(len(self.blocks)), self.error.tolist(), color=colors)
         elif self.kind == "block_survival":
             measure = "changed predictions (%)"
             labels = ["one block", *[None] * (len(self.blocks) - 1)]
@@ -135,15 +135,15 @@ class Perturbation(AnalysisResult):
             ax.fill_between(values, low, high, color=line.get_color(), alpha=0.2, label="quartiles")
         else:
             (line,) = ax.plot(values, self.mean_accuracy[order], ".-")
-            colour = line.get_color()
-            ax.fill_between(values, self.accuracy.amin(1)[order], self.accuracy.amax(1)[order], color=colour, alpha=0.2)
+            color = line.get_color()
+            ax.fill_between(values, self.accuracy.amin(1)[order], self.accuracy.amax(1)[order], color=color, alpha=0.2)
         if self.kind in ("lesion", "branch_noise"):
             step = math.ceil(len(self.blocks) / 30) or 1  # label at most 30 blocks
             ax.set_xticks(range(0, len(self.blocks), step), self.blocks[::step], rotation=90, fontsize=8)
         if self.kind in ("block_survival", "reorder"):
             ax.invert_xaxis()
         if self.kind != "block_survival":
-            ax.axhline(clean, color=colour, linestyle="-" if title else ":", linewidth=0.8, label="unchanged network")
+            ax.axhline(clean, color=color, linestyle="-" if title else ":", linewidth=0.8, label="unchanged network")
             ax.axhline(chance, color=style.GREY, linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
         if title:

@@ -144,7 +144,7 @@ class ToyAutocorrelation(AnalysisResult):
     brown: Tensor
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the autocorrelation by lag, for each kind in a colour and for each depth in a shade."""
+        """Plot the autocorrelation by lag, for each kind in a color and for each depth in a shade."""
         ax = _plot_noise(new_axes(ax, width=8, height=4.5), self.white, self.brown)
         for i, (kind, curves) in enumerate(zip(self.kinds, self.acf, strict=True)):
             for j, (depth, curve) in enumerate(zip(self.depths, curves, strict=True)):
@@ -175,7 +175,7 @@ def toy_autocorrelation(
         width: number of ReLUs in a layer.
         betas: scales of the residual networks' branches; a plain network is always measured.
         batch_norm: normalize the inputs of the ReLUs over the points, except in the first layer, whose kinks would coincide.
-            Otherwise activations are not centred, and the gradients of plain networks shatter more slowly.
+            Otherwise activations are not centered, and the gradients of plain networks shatter more slowly.
         points: number of points.
         lags: largest lag, in points; below `points`.
         inits: number of initializations to average over.
@@ -242,11 +242,11 @@ def _toy_gradient(x: Tensor, weights: list[tuple[Tensor, Tensor]], *, beta: floa
 def autocorrelation(series: Tensor, lags: int) -> Tensor:
     """Return R(k) for k = 0 .. lags of a series `(points, dimensions)`; raise ValueError if it is constant."""
     series = series.double()
-    centred = series - series.mean(0)
-    energy = centred.square().sum()
+    centered = series - series.mean(0)
+    energy = centered.square().sum()
     if float(energy) <= 1e-20 * float(series.square().sum()):
         raise InputError("the gradient is the same at all points: it has no autocorrelation (is the network linear or zero?)")
-    products = [(centred[: len(centred) - k] * centred[k:]).sum() for k in range(lags + 1)]
+    products = [(centered[: len(centered) - k] * centered[k:]).sum() for k in range(lags + 1)]
     return (torch.stack(products) / energy).cpu()
 
 

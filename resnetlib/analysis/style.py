@@ -1,6 +1,6 @@
-"""Colours, lines and markers for figures. Each network looks the same everywhere, and colour-blind readers can tell them apart.
+"""Colors, lines and markers for figures. Each network looks the same everywhere, and color-blind readers can tell them apart.
 
-A family has a hue, a line and a marker, so that figures can be read without colours too; more layers make the colour darker. The
+A family has a hue, a line and a marker, so that figures can be read without colors too; more layers make the color darker. The
 hues are those of Okabe and Ito, "Color Universal Design", 2008.
 """
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIRST, SECOND, GREY = "#0072b2", "#d55e00", "#767676"
-"""Colours of curves and bars that belong to no family, and of what they are compared with."""
+"""Colors of curves and bars that belong to no family, and of what they are compared with."""
 
-FAMILIES = {  # a word in the name: light, middle and dark colour, line, marker, name in legends
+FAMILIES = {  # a word in the name: light, middle and dark color, line, marker, name in legends
     "densenet": ("#dba3c5", "#b35a90", "#7a2f5f", "-.", "D", "dense"),
     "preact": ("#7fcdb5", "#009e73", "#00614a", "-.", "^", "pre-activation"),
     "plain": ("#f2a35e", "#d55e00", "#933a00", "--", "o", "plain"),
@@ -38,7 +38,7 @@ RC: dict[Any, Any] = {
 
 
 def style_of(name: str) -> dict[str, Any]:
-    """Return the colour, line and marker of a network; an empty dict if the name is of no known family.
+    """Return the color, line and marker of a network; an empty dict if the name is of no known family.
 
     >>> style_of("cifar_plain56")
     {'color': '#933a00', 'linestyle': '--', 'marker': 'o'}

@@ -88,6 +88,6 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], path: Path) -> Non
         axes.set_yticks(range(count), names, parse_math=False)
     if count <= _MAX_NUMBERS:
         for row, column in confusion.nonzero().tolist():
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{int(confusion[row, column])}", ha="center", va="center", color=colour, fontsize=8)
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{int(confusion[row, column])}", ha="center", va="center", color=color, fontsize=8)
     write_figure(path, figure)

@@ -63,7 +63,7 @@ DEVICE = click.option("--device", help="Device to compute on.", show_default="cu
 PRETRAINED = options(
     click.argument("name"),
     click.option(
-        "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the first that info lists"
+        "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the network's default weights"
     ),
     click.option(
         "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."

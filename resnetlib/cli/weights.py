@@ -60,7 +60,7 @@ def show(name: str) -> None:
         ("deviation", steps and steps.std),
         ("classes", classes and f"{len(classes)}: {', '.join(classes[:3])} ... {classes[-1]}"),
         ("recipe", cfg.recipe),
-        ("licence", cfg.license),
+        ("license", cfg.license),
         ("origin", cfg.origin),
     )
     for source in cfg.sources:
@@ -115,7 +115,7 @@ def convert(source: Path, target: Path, to: str, dialect: str | None, network: s
 
 @weights.command()
 def cache() -> None:
-    """Show the folders of the caches, the variables that set them, and the weights of the catalogue in them."""
+    """Show the folders of the caches, the variables that set them, and the weights of the catalog in them."""
     from huggingface_hub import constants
 
     click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")

@@ -69,7 +69,7 @@ def prepare_image(image: "Image", *, exif: bool = True) -> "Image":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
-    """Resize the shorter side, crop the centre, scale to [0, 1], subtract the mean, divide by the standard deviation.
+    """Resize the shorter side, crop the center, scale to [0, 1], subtract the mean, divide by the standard deviation.
 
     A PIL image is first turned upright by its EXIF orientation, and 16 bits per pixel are reduced to the upper 8.
 
@@ -210,10 +210,10 @@ class Preprocessing:
         from torchvision.transforms import v2
 
         prepare = v2.Lambda(partial(prepare_image, exif=exif), Image.Image)
-        colour = {1: [prepare, v2.Grayscale()], 3: [prepare, v2.RGB()]}
+        color = {1: [prepare, v2.Grayscale()], 3: [prepare, v2.RGB()]}
         return v2.Compose(
             [
-                *colour.get(self.channels, []),
+                *color.get(self.channels, []),
                 v2.Resize(self.resize, interpolation=v2.InterpolationMode(self.interpolation), antialias=self.antialias),
                 v2.CenterCrop(self.size),
                 v2.ToImage(),

@@ -116,7 +116,7 @@ class PretrainedConfig(Mapping[str, Any]):
 
     Args:
         name: name of the network, or "" if it has none.
-        tag: name of the weights, or "" if they are not in the catalogue.
+        tag: name of the weights, or "" if they are not in the catalog.
         spec: the architecture.
         classes: names of the logits.
         class_ids: identifiers of the classes, such as WordNet's for ImageNet.
@@ -128,7 +128,7 @@ class PretrainedConfig(Mapping[str, Any]):
         train_top1: top-1 accuracy on the training images, in percent, evaluated in the same way.
         evaluated_on: the images and the pipeline of these figures.
         recipe: how the weights were trained.
-        license: licence of the weights.
+        license: license of the weights.
         origin: who trained them.
         sources: where they are stored, in the order in which the sources are tried.
     """

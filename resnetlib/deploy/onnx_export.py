@@ -374,7 +374,7 @@ def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynami
     import onnx
 
     sizes = {0: "batch", 2: "height", 3: "width"} if dynamic else {0: "batch"}
-    height = pixels + 8 if dynamic else pixels  # sizes that differ are not taken for one
+    height = pixels + 8 if dynamic else pixels  # height and width differ, or the exporter merges them
     example = torch.zeros(2, net.in_chans, height, pixels)  # torch.export takes a batch of 1 for a constant
     with _EXPORTING, torch.random.fork_rng(devices=[]), _quiet():
         default = torch.get_default_dtype()

@@ -63,7 +63,7 @@ def _check_not_in_use(net: nn.Module, exclusive: bool) -> None:
     for use in _USES:
         if use.thread != thread and (exclusive or use.exclusive) and not modules.isdisjoint(use.modes):
             raise InUseError(
-                f"another thread is {'analysing' if use.exclusive else 'evaluating'} this network, which must not change now: "
+                f"another thread is {'analyzing' if use.exclusive else 'evaluating'} this network, which must not change now: "
                 "give each thread a copy of its own, made before (copy.deepcopy(net))"
             )
 

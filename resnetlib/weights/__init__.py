@@ -1,4 +1,4 @@
-"""Pretrained weights: files, the names of other libraries, and the catalogue."""
+"""Pretrained weights: files, the names of other libraries, and the catalog."""
 
 from resnetlib.config import MEAN_STD, EmbeddedFile, HubFile, Preprocessing, PretrainedConfig, UrlFile
 from resnetlib.weights.catalog import describe, list_pretrained, read_embedded, tags_of

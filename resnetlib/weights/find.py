@@ -58,16 +58,16 @@ class Found:
     file: WeightsFile | None  # None for a network without weights
     dialect: str | None = None  # of the tensors' names, if known
     prefix: str | None = None  # of the network's names, if the file holds several networks
-    known: bool = False  # from the catalogue, so that dialect and spec need no check
-    pinned: bool = False  # the catalogue has the hash of their content
+    known: bool = False  # from the catalog, so that dialect and spec need no check
+    pinned: bool = False  # the catalog has the hash of their content
     by_name: bool = False  # the spec is known only from the name that the user gave with a file
 
 
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Return what a name stands for: a network, weights of the catalogue, or a place (a path, a repository of the hub, a URL).
+    """Return what a name stands for: a network, weights of the catalog, or a place (a path, a repository of the hub, a URL).
 
-    The catalogue comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
-    path. As in timm, `timm/` before a name of the catalogue is ignored.
+    The catalog comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
+    path. As in timm, `timm/` before a name of the catalog is ignored.
     """
     if not isinstance(name, str) or name.startswith((*HUB, LOCAL, *URL)):
         return "place", _text_of(name, "name must be a str or a Path")
@@ -104,7 +104,7 @@ def find(
         return _read(text, dialect, mmap)
     if dialect is not None:
         raise InputError(f"dialect={dialect!r} is for weights files, and {text!r} is not one")
-    return _in_catalogue(text, mmap) if kind == "weights" else Found(label=text, spec=spec_of(text), file=None)
+    return _in_catalog(text, mmap) if kind == "weights" else Found(label=text, spec=spec_of(text), file=None)
 
 
 def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, Spec]:
@@ -134,8 +134,8 @@ def _exists(text: str) -> bool:
     return False
 
 
-def _in_catalogue(full_name: str, mmap: bool | None) -> Found:
-    """Read weights of the catalogue, from the first source that has them."""
+def _in_catalog(full_name: str, mmap: bool | None) -> Found:
+    """Read weights of the catalog, from the first source that has them."""
     cfg = describe(full_name)
     sources = [source for source in cfg.sources if not isinstance(source, EmbeddedFile)]
     if len(sources) < len(cfg.sources):
@@ -153,7 +153,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
     if tag is not None:
         if dialect is not None:
             raise InputError(f"dialect={dialect!r} is for weights files, and {weights!r} is a tag, whose dialect is known")
-        return _in_catalogue(f"{name}.{tag}", mmap)
+        return _in_catalog(f"{name}.{tag}", mmap)
     place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights, "weights must be a tag, a path or a URL")
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
         raise InputError(f"{name} has no weights {place!r}, and there is no file {place}: {_choices(name)}{_hub_advice(place)}")
@@ -165,7 +165,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
 
 
 def _tag(name: str, weights: WeightsLike) -> str | None:
-    """Return the tag that is meant: one of the catalogue, or torchvision's name of one; None for a place."""
+    """Return the tag that is meant: one of the catalog, or torchvision's name of one; None for a place."""
     if not isinstance(weights, str | Enum):
         return None
     text = weights.removeprefix(f"{name}.") if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
@@ -256,7 +256,7 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
 
 
 def _read_file(path: Path, mmap: bool) -> WeightsFile:
-    """Read a file; one with the name and SHA-256 of a file of the catalogue gets the catalogue's config."""
+    """Read a file; one with the name and SHA-256 of a file of the catalog gets the catalog's config."""
     file = read_weights(path, mmap=mmap)
     if file.pretrained_cfg is None and _HASH.search(path.name):
         for cfg in pretrained_configs().values():

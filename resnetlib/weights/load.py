@@ -139,7 +139,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
     """Adapt the weight of a first convolution to another number of input channels.
 
     "sum"
-        one channel: the sum over the old ones. A grey image gives the same output as its copy in RGB.
+        one channel: the sum over the old ones. A gray image gives the same output as its copy in RGB.
     "repeat"
         the old channels in turn (R, G, B, R, G ...), scaled by old / new, so that the outputs keep their scale.
     "zeros"

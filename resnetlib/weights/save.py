@@ -57,7 +57,7 @@ _HUB_LICENSES = {
 _FORMS = {
     "PeftModel": "merge the adapters, save_model(model.merge_and_unload(), folder), or keep them alone with model.save_pretrained",
     "FullyShardedDataParallel": "call save_model(fsdp.module, folder) on all processes within FSDP.summon_full_params(fsdp)",
-    "GraphModule": "it is traced, and perhaps quantised: save it with torch.export.save(torch.export.export(net, inputs), path)",
+    "GraphModule": "it is traced, and perhaps quantized: save it with torch.export.save(torch.export.export(net, inputs), path)",
 }
 """Name of a class -> how to save a network in it."""
 
@@ -80,7 +80,7 @@ def save_model(
             may be a linear layer of your own, or a `Sequential` of dropout and such a layer, which is saved without the dropout.
         folder: the folder, which is created if it does not exist.
         classes: the names of the logits; by default `net.classes`.
-        pretrained_cfg: the config of the weights; by default it has the spec, the classes, the preprocessing, and the licence and
+        pretrained_cfg: the config of the weights; by default it has the spec, the classes, the preprocessing, and the license and
             origin of the weights that the network was created with.
         overwrite: replace a network in the folder. If the process is killed, the folder still holds the old or the new one.
 
@@ -131,7 +131,7 @@ def push_to_hub(
         classes: as in `save_model`.
         pretrained_cfg: as in `save_model`.
         revision: the branch.
-        private: whether a new repository is private; None for the organisation's default.
+        private: whether a new repository is private; None for the organization's default.
         message: the commit message.
 
     Returns:
@@ -212,7 +212,7 @@ def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int) -> bytes:
         "top-5": cfg.top5 is not None and f"{cfg.top5:g} %",
         "evaluated on": cfg.evaluated_on,
         "recipe": cfg.recipe,
-        "licence": cfg.license,
+        "license": cfg.license,
         "origin": cfg.origin,
     }
     table = [f"| {what} | {text if what == 'spec' else _cell(text)} |" for what, text in rows.items() if text]
@@ -258,7 +258,7 @@ def _network_in(net: nn.Module) -> Backbone:
 
 
 def _check_tensors(net: Backbone) -> None:
-    """Raise ValueError for sharded and for quantised parameters."""
+    """Raise ValueError for sharded and for quantized parameters."""
     for name, parameter in net.named_parameters():
         kind = type(parameter.data)
         if hasattr(parameter, "full_tensor"):
@@ -270,7 +270,7 @@ def _check_tensors(net: Backbone) -> None:
             )
         if kind is not torch.Tensor:
             raise InputError(
-                f"{name} is a {kind.__name__}, as in a quantised network: save it with torch.save(net.state_dict(), path), and "
+                f"{name} is a {kind.__name__}, as in a quantized network: save it with torch.save(net.state_dict(), path), and "
                 "load it with build(spec, device='meta') and load_state_dict(state, assign=True)"
             )
 
@@ -312,7 +312,7 @@ def _how_to_save(net: Backbone) -> str:
     if any(origin.startswith("peft.") for origin in origins):
         return "merge the adapters with merge_and_unload() of the PeftModel, and save the network that it returns"
     if any(origin.startswith(("torch.ao.", "torchao.")) for origin in origins):
-        return "save the state_dict of the quantised network, and quantise another one in the same way to load it"
+        return "save the state_dict of the quantized network, and quantize another one in the same way to load it"
     return "save all of it with torch.save(net, path), which torch.load(path, weights_only=False) reads, or save its state_dict"
 
 

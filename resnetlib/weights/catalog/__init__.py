@@ -1,4 +1,4 @@
-"""The catalogue of pretrained weights: their names, their configs, and where they are stored."""
+"""The catalog of pretrained weights: their names, their configs, and where they are stored."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
 """(name, tag) -> the file in this package. Its header holds the rest of the pretrained config."""
 
 
-class _Catalogue(Mapping[str, PretrainedConfig]):
+class _Catalog(Mapping[str, PretrainedConfig]):
     """Full name -> pretrained config, built on first access."""
 
     def __init__(self, builders: Mapping[str, Callable[[], PretrainedConfig]]) -> None:
@@ -48,7 +48,7 @@ class _Catalogue(Mapping[str, PretrainedConfig]):
 def pretrained_configs() -> Mapping[str, PretrainedConfig]:
     """Return all pretrained configs by full name, as a read-only mapping that builds each one on first access."""
     embedded = {f"{name}.{tag}": partial(_embedded_config, source) for (name, tag), source in EMBEDDED.items()}
-    return _Catalogue({**embedded, **builders()})
+    return _Catalog({**embedded, **builders()})
 
 
 def list_pretrained(filter: Filters = "", exclude_filters: Filters = "") -> list[str]:  # noqa: A002 - timm's word
@@ -71,7 +71,7 @@ def list_pretrained(filter: Filters = "", exclude_filters: Filters = "") -> list
 
 
 def describe(full_name: str) -> PretrainedConfig:
-    """Return the pretrained config of weights in the catalogue.
+    """Return the pretrained config of weights in the catalog.
 
     Args:
         full_name: `network.tag`, as `list_pretrained` returns it.

@@ -31,7 +31,7 @@ _TIMM_ORIGINS = {
     "gluon_": ("GluonCV, https://cv.gluon.ai/model_zoo/classification.html", "Apache-2.0"),
     "": ("timm, https://github.com/huggingface/pytorch-image-models", "Apache-2.0"),
 }
-"""Prefix of the tag -> origin and licence; the first matching prefix is used."""
+"""Prefix of the tag -> origin and license; the first matching prefix is used."""
 
 
 def builders() -> dict[str, Callable[[], PretrainedConfig]]:
