@@ -119,6 +119,12 @@ def open_image(image: object, *, exif: bool = True) -> Any:
         raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
 
 
+def evenly_spaced(n: int, length: int) -> list[int]:
+    """Return `n` indices spread evenly over a sequence; all of them if `n` is 0 or larger than the sequence."""
+    n = min(n or length, length)
+    return [i * length // n for i in range(n)]
+
+
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -30,7 +30,7 @@ from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError, prefix_errors, printable
-from resnetlib.images import as_sequence, open_image, read_ahead
+from resnetlib.images import as_sequence, evenly_spaced, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
@@ -296,7 +296,7 @@ def read_batches(
     if isinstance(found, LabelledImages):
         pairs = zip(found.images[:count].split(batch), found.labels[:count].split(batch), strict=True)
         return count, ((preprocess(pixels), labels) for pixels, labels in pairs)
-    dataset, chosen = ImageDataset(found, preprocess), [i * len(found) // count for i in range(count)]
+    dataset, chosen = ImageDataset(found, preprocess), evenly_spaced(count, len(found))
 
     def read() -> Iterator[tuple[Tensor, Tensor]]:
         samples = read_ahead(dataset.__getitem__, chosen, workers)

@@ -83,14 +83,11 @@ def measure_cost(net: Backbone, size: int) -> Cost:
     net, size = as_backbone(net), check_count("size", size, minimum=1)
     with enable_gradients():
         with in_use(net, exclusive=False):
-            net = copy_network(net)
+            net = copy_network(net, hooks=False)  # they expect tensors with data
         net.to("meta").train().set_grad_checkpointing(False)
         for module in net.modules():
             if type(module) is nn.BatchNorm2d:
                 module.forward = partial(_BatchNorm.apply, module.weight)  # type: ignore[method-assign]
-            # the copied hooks expect tensors with data
-            for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
-                hooks.clear()
         pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(1)) if net.global_pool else ()
         head = (*pool, net.get_classifier())
         stages = {f"stage {i}": stage for i, stage in enumerate(net.stages(), 1)}

@@ -362,10 +362,7 @@ def _describe(net: Backbone, preprocess: Preprocessing | None, int8: bool) -> tu
 
 def _plain_copy(net: Backbone) -> Backbone:
     """Return a copy on the CPU, in fp32 and evaluation mode, without hooks."""
-    plain = copy_network(net)
-    for module in plain.modules():
-        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
-            hooks.clear()
+    plain = copy_network(net, hooks=False)
     return plain.requires_grad_(False).to("cpu", torch.float32).to(memory_format=torch.contiguous_format).eval()
 
 

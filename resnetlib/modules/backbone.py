@@ -403,15 +403,20 @@ def check_network(net: object, *, compiled: bool = True) -> Backbone:
     raise InputTypeError(f"expected a network of this library, got {kind}: pass {inside}")
 
 
-def copy_network(net: Network, memo: dict[int, Any] | None = None) -> Network:
-    """Return a deep copy of a network; raise ValueError if hooks compute its weights, as in pruning."""
+def copy_network(net: Network, memo: dict[int, Any] | None = None, *, hooks: bool = True) -> Network:
+    """Return a deep copy of a network, with or without its hooks; raise ValueError if hooks compute its weights, as in pruning."""
     try:
-        return copy.deepcopy(net, memo)
+        copied = copy.deepcopy(net, memo)
     except RuntimeError as error:  # such weights are no leaves
         raise InputError(
             "the network cannot be copied, as its weights are computed by hooks: make the pruning or the normalization permanent "
             f"first (torch.nn.utils.prune.remove, torch.nn.utils.remove_weight_norm). {printable(error)}"
         ) from error
+    if not hooks:
+        for module in copied.modules():
+            for kind in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks):
+                kind.clear()
+    return copied
 
 
 def check_global_pool(global_pool: GlobalPool, num_classes: int) -> GlobalPool:

@@ -39,7 +39,7 @@ from resnetlib.data import (
 )
 from resnetlib.distributed import Processes, is_main_process
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.images import count_workers
+from resnetlib.images import count_workers, evenly_spaced
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
 from resnetlib.train.recipe import Recipe
@@ -68,12 +68,6 @@ def derive_seed(*numbers: int) -> int:
 def seeded_generator(*numbers: int) -> torch.Generator:
     """Return a CPU generator seeded by `derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(*numbers))
-
-
-def evenly_spaced(n: int, length: int) -> list[int]:
-    """Return `n` indices spread evenly over a sequence; all of them if `n` is 0 or larger than the sequence."""
-    n = min(n or length, length)
-    return [i * length // n for i in range(n)]
 
 
 class MemoryLoader:

@@ -10,8 +10,9 @@ from PIL import Image
 
 from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, find_images, pad_crop_flip
 from resnetlib.distributed import Processes
+from resnetlib.images import evenly_spaced
 from resnetlib.train import recipe_of
-from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, evenly_spaced, measure_preprocessing, seeded_generator
+from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measure_preprocessing, seeded_generator
 
 CPU = torch.device("cpu")
 
