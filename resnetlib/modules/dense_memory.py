@@ -58,7 +58,7 @@ def is_supported(steps: Sequence[Step], pieces: Sequence[Tensor]) -> bool:
 def norm_relu_conv(steps: Sequence[Step], pieces: Sequence[Tensor]) -> Tensor:
     """Concatenate along the channels, then apply the steps one after the other.
 
-    Autograd keeps the pieces and the statistics of the norms. The backward pass repeats the concatenation, the normalisation, the
+    Autograd keeps the pieces and the statistics of the norms. The backward pass repeats the concatenation, the normalization, the
     relu, and all convolutions but the last. With `create_graph=True` it is differentiable.
 
     Args:
