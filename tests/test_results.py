@@ -19,6 +19,8 @@ def test_deeper_plain_networks_train_worse_and_deeper_residual_ones_do_not() -> 
     for name in ("cifar_plain20", "cifar_plain56", "cifar_resnet20", "cifar_resnet56"):
         assert len(errors(name)) == 3
     assert min(errors("cifar_plain56")) > max(errors("cifar_plain20")) + 10
+    plain = [statistics.mean(errors(f"cifar_plain{depth}")) for depth in (20, 32, 44, 56)]
+    assert plain == sorted(plain)
     assert max(errors("cifar_resnet56")) <= min(errors("cifar_resnet20"))
     assert min(errors("cifar_plain20")) > max(errors("cifar_resnet20"))
 
@@ -33,13 +35,14 @@ def test_all_runs_of_a_comparison_had_one_recipe() -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("depth", [20, 32, 44, 56])
 def test_the_table_of_degradation_is_the_runs(kind: str, depth: int) -> None:
     name = f"cifar_{'plain' if kind == 'plain' else 'resnet'}{depth}"
     cells = []
     for key in ("train_error", "test_error"):
         values = errors(name, key)
-        cells.append(f"{statistics.mean(values):.2f} % ({min(values):.2f} to {max(values):.2f})")
+        about = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
+        cells.append(f"{statistics.mean(values):.2f} %{about}")
     assert f"| {kind}, {depth} layers | {' | '.join(cells)} |" in (DOCS / "results.md").read_text()
 
 
