@@ -9,7 +9,8 @@ and is open if zero is inside.
 import json
 from collections.abc import Sequence
 from functools import cache
-from math import hypot, log10
+from itertools import takewhile
+from math import hypot, log, log2, log10
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -28,7 +29,7 @@ def verdict(*intervals: Sequence[float]) -> str:
     """Return whether a claim holds, given the intervals of all differences that it says are positive."""
     if all(low > 0 for low, _ in intervals):
         return "holds"
-    return "does not hold" if any(high < 0 for _, high in intervals) else "open"
+    return "does not hold" if any(high < 0 for _, high in intervals) else "is open"
 
 
 def between(larger: Sequence[float], smaller: Sequence[float]) -> Interval:
@@ -37,7 +38,9 @@ def between(larger: Sequence[float], smaller: Sequence[float]) -> Interval:
 
 
 def of_seeds(values: Sequence[float], digits: int = 1) -> str:
-    return minus(f"{mean(values):z.{digits}f} ({min(values):z.{digits}f} to {max(values):z.{digits}f})")
+    """Return the mean and the range of several seeds; the value of one."""
+    about = f" ({min(values):z.{digits}f} to {max(values):z.{digits}f})" if len(values) > 1 else ""
+    return minus(f"{mean(values):z.{digits}f}{about}")
 
 
 def span(interval: Sequence[float], digits: int = 1) -> str:
@@ -65,6 +68,8 @@ def training() -> dict[str, str]:
     found["not_overfitting"] = verdict(plain, between(test["plain56"], test["plain20"]))
     found["residual_test_fall"] = span(between(test["resnet20"], test["resnet56"]))
     found |= {f"spread_{name}": f"{max(test[name]) - min(test[name]):.1f}" for name in FOUR}
+    for name in ("plain32", "resnet32", "plain44", "resnet44"):
+        found |= {f"{key}_{name}": of_seeds([run[key] for run in runs(name)]) for key in ("train_error", "test_error")}
     first = runs("plain20")[0]
     found |= {"epochs": str(len(first["log"])), "images": f"{first['images']:,}", "seeds": str(len(runs("plain20")))}
 
@@ -134,7 +139,10 @@ def signals() -> dict[str, str]:
         if row["family"] == "plain" and row["depth"] == 56 and row["norm"] == "none":
             deep[f"{row['activation']}, {row['start']}"] = [log10(each) for each in row["gradient_first_to_last"]]
     he, others = deep["relu, He"], {"sigmoid": "sigmoid, Xavier", "tanh": "tanh, Xavier", "gaussian": "relu, Gaussian of 0.01"}
+    others |= {"xavier": "relu, Xavier"}
     found |= {f"he_keeps_more_than_{name}": verdict(between(he, deep[other])) for name, other in others.items()}
+    sigmoids = [between(he, deep[f"sigmoid, {start}"]) for start in ("Gaussian of 0.01", "Xavier", "He")]
+    found["he_keeps_more_than_any_sigmoid"] = verdict(*sigmoids)
     for name in ("resnet56", "preact110", "densenet40", "resnet20", "plain20", "plain56"):
         each = read(f"why/{name}/residual_decomposition")
         found[f"sum_{name}"] = short(max(each["deviation"]))
@@ -174,7 +182,11 @@ def blocks() -> dict[str, str]:
     before = {name: [each["branch_ratio"] for each in read("beginnings")["results"][f"{name}, norm batch"]] for name in FOUR}
     found |= {f"ratio_before_{name}": of_seeds(values, 2) for name, values in before.items()}
     shrunk = [between(before[name], ratios[name]) for name in ("resnet20", "resnet56")]
-    found |= {"made_small": verdict(*shrunk), "made_small_20": span(shrunk[0], 2), "made_small_56": span(shrunk[1], 2)}
+    found |= {"made_small": verdict(*shrunk), "made_small_20": span(shrunk[0], 2), "made_small_56": span(shrunk[1], 3)}
+    found |= {
+        f"changed_by_training_{depth}": span(between(ratios[name], before[name]), 3)
+        for depth, name in ((20, "resnet20"), (56, "resnet56"))
+    }
     for name in FOUR:
         each = read(f"why/{name}/survival")
         at = each["values"].index(0.0)
@@ -243,7 +255,7 @@ def blocks() -> dict[str, str]:
 
 def controls() -> dict[str, str]:
     """Trainings with wrong labels."""
-    noisy, found = read("label_noise"), {}
+    noisy, found = read("label_noise"), dict[str, str]()
     more, beyond_chance = dict[str, list[float]](), dict[str, list[float]]()
     for name, errors in noisy["results"].items():
         found |= {f"noisy_{key}_{name}": of_seeds(values) for key, values in errors.items()}
@@ -257,6 +269,33 @@ def controls() -> dict[str, str]:
     found |= {"fewer_wrong_labels": verdict(learned), "fewer_wrong_labels_by": span(learned)}
     found |= {"noise_costs_less": verdict(costs), "noise_costs_less_by": span(costs)}
     return found | {"noisy_share": f"{100 * noisy['share']:.0f}", "noisy_images": f"{noisy['images']:,}"}
+
+
+def rates() -> dict[str, str]:
+    """The largest of a row of learning rates with which networks train, that is, get 0.2 nats below guessing."""
+    measured, found, steps = read("largest_rate"), dict[str, str](), dict[str, list[float]]()
+    for name in FOUR:
+        losses = {float(key.split("rate ")[1]): each for key, each in measured["results"].items() if key.startswith(f"{name},")}
+        seeds = range(measured["seeds"])
+        trains = [[*takewhile(lambda rate: _below_guessing(losses[rate][seed]), sorted(losses))] for seed in seeds]  # noqa: B023
+        steps[name] = [log2(rates[-1]) if rates else log2(min(losses) / 4) for rates in trains]
+        found[f"largest_rate_{name}"] = ", ".join(f"{rates[-1]:g}" if rates else "none" for rates in trains)
+    for depth in (20, 56):
+        more = between(steps[f"resnet{depth}"], steps[f"plain{depth}"])
+        found |= {f"larger_rates_{depth}": verdict(more), f"larger_rates_{depth}_by": _factor(more)}
+    for kind in ("plain", "resnet"):
+        fall = between(steps[f"{kind}20"], steps[f"{kind}56"])
+        found |= {f"rate_falls_{kind}": verdict(fall), f"rate_falls_{kind}_by": _factor(fall)}
+    return found | {f"rate_{name}": str(measured[name]) for name in ("after", "batch", "test")}
+
+
+def _below_guessing(loss: float | None) -> bool:
+    return loss is not None and loss < log(10) - 0.2
+
+
+def _factor(of_logs: Interval) -> str:
+    low, high = (f"{2**each:.3g}" for each in of_logs)
+    return f"{low} to {high}" if low != high else low
 
 
 def copies() -> dict[str, str]:
@@ -344,6 +383,18 @@ def others() -> dict[str, str]:
     return found
 
 
+PARTS = (
+    training,
+    signals,
+    blocks,
+    controls,
+    rates,
+    copies,
+    surfaces,
+    others,
+)
+
+
 def numbers() -> dict[str, str]:
     """Return every number and verdict by its name on the pages."""
-    return training() | signals() | blocks() | controls() | copies() | surfaces() | others()
+    return {key: value for part in PARTS for key, value in part().items()}

@@ -30,7 +30,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--starts", nargs="+", default=list(STARTS), choices=list(STARTS), metavar="START")
     cli.add_argument("--depths", type=int, nargs="+", default=[8, 20, 32, 56], help="numbers of layers, 6 n + 2")
-    cli.add_argument("--rates", type=float, nargs="+", default=[0.003, 0.01, 0.1])
+    cli.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.1])
     cli.add_argument("--images", type=int, default=10_000, help="training images")
     cli.add_argument("--test", type=int, default=500, help="test images")
     cli.add_argument("--after", type=int, default=400, help="iterations")

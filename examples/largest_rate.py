@@ -21,7 +21,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--networks", nargs="+", default=["plain20", "resnet20", "plain56", "resnet56"])
-    cli.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.4, 1.6, 6.4])
+    cli.add_argument("--rates", type=float, nargs="+", default=[0.025, 0.1, 0.4])
     cli.add_argument("--images", type=int, default=10_000, help="training images")
     cli.add_argument("--test", type=int, default=500, help="test images")
     cli.add_argument("--after", type=int, default=200, help="iterations")

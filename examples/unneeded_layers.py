@@ -45,7 +45,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--networks", nargs="+", default=["resnet32"])
-    cli.add_argument("--images", type=int, default=10_000, help="training images of each task")
+    cli.add_argument("--images", type=int, default=5000, help="training images of each task")
     cli.add_argument("--measured", type=int, default=2000, help="test images")
     cli.add_argument("--epochs", type=int, default=15)
     cli.add_argument("--seeds", type=int, default=3)

@@ -11,9 +11,10 @@ from types import ModuleType
 import pytest
 import torch
 
+import resnetlib
 from resnetlib.analysis import bootstrap_interval
 from resnetlib.analysis.style import FAMILIES, label_of, style_of
-from resnetlib.data import samples
+from resnetlib.data import cifar10, samples
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,16 +51,16 @@ def test_no_percentage_is_written_by_hand() -> None:
 
 def test_every_verdict_is_one_of_three() -> None:
     found = NUMBERS.numbers()
-    assert sum(value in ("holds", "does not hold", "open") for value in found.values()) > 20
+    assert sum(value in ("holds", "does not hold", "is open") for value in found.values()) > 20
 
 
 @pytest.mark.parametrize(
     ("intervals", "expected"),
     [
         ([(1, 2)], "holds"),
-        ([(-1, 2)], "open"),
+        ([(-1, 2)], "is open"),
         ([(-2, -1)], "does not hold"),
-        ([(1, 2), (-1, 1)], "open"),
+        ([(1, 2), (-1, 1)], "is open"),
         ([(1, 2), (-2, -1)], "does not hold"),
     ],
 )
@@ -142,8 +143,6 @@ def test_samples_are_the_first_test_images() -> None:
     found = samples()
     assert [found.classes[label] for label in found.labels[:4]] == ["cat", "ship", "ship", "airplane"]
     if CIFAR10:
-        from resnetlib.data import cifar10
-
         real = cifar10(CIFAR10, "test").first(10)
         assert torch.equal(found.images, real.images)
         assert torch.equal(found.labels, real.labels)
@@ -155,6 +154,7 @@ def test_samples_are_the_first_test_images() -> None:
 def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("RESNETLIB_LECTURE_IMAGES", "60")
+    monkeypatch.setenv("RESNETLIB_LECTURE_STEPS", "12")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = nbformat.read(LECTURE / "companion.ipynb", 4)
@@ -162,7 +162,18 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert all(cell.outputs for cell in notebook.cells[5:] if cell.cell_type == "code")
 
 
+@pytest.mark.real_data
+@pytest.mark.skipif(CIFAR10 is None, reason="needs CIFAR-10: set RESNETLIB_TEST_CIFAR10 to its folder")
+def test_the_committed_notebook_is_of_the_networks_in_the_package() -> None:
+    text = (LECTURE / "companion.ipynb").read_text()
+    for name in ("plain20", "resnet20"):
+        net = resnetlib.create_model(f"cifar_{name}.resnetlib_c10").eval()
+        data = cifar10(str(CIFAR10), "test").first(1000)
+        found = resnetlib.evaluate(net, data.batches(resnetlib.transform_for(net)))
+        assert f"{label_of(name)}: 269,722 parameters, error {100 - found.top1:.1f} % of 1000 images" in text
+
+
 def test_the_notebook_is_committed_with_its_figures_and_small() -> None:
     text = (LECTURE / "companion.ipynb").read_text()
-    assert text.count('"image/png"') >= 6
+    assert text.count('"image/png"') >= 10
     assert len(text) < 550_000  # 400 kB of PNGs, in base64

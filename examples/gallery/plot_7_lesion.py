@@ -35,5 +35,5 @@ figure.tight_layout()
 plt.show()
 
 # %%
-# Ten images give steps of ten points, and say little about a network: :doc:`/lecture/ensemble` has the measurement on all test images,
-# and on deeper networks.
+# Ten images give steps of ten points, and say little about a network. :doc:`/lecture/ensemble` has the measurement on all test
+# images, and on deeper networks.

@@ -9,6 +9,7 @@ STARTS = [
     ("plain", "sigmoid", "Gaussian of 0.01", "none", "sigmoid, Gaussian of 0.01", "#b0b0b0", ":"),
     ("plain", "sigmoid", "Xavier", "none", "sigmoid, Xavier", "#767676", ":"),
     ("plain", "tanh", "Xavier", "none", "tanh, Xavier", "#cc79a7", "--"),
+    ("plain", "tanh", "He", "none", "tanh, He", "#cc79a7", ":"),
     ("plain", "relu", "Xavier", "none", "ReLU, Xavier", "#f2a35e", "--"),
     ("plain", "relu", "He", "none", "ReLU, He", "#d55e00", "--"),
     ("plain", "relu", "He", "batch", "ReLU, He, batch norm", "#933a00", "--"),
@@ -40,6 +41,8 @@ def forward(results: Results) -> Figure:
         sizes = [max(max(found[key]), 1e-9) for key in ("deviation", "deviation_with_out")]
         for size, colour, marker in zip(sizes, (SECOND, FIRST), ("o", "s"), strict=True):
             axes.plot([i], [size], marker, color=colour, markersize=7)
+            if size == 1e-9:
+                axes.annotate("0", (i, size), (6, -3), textcoords="offset points")
     axes.plot([], [], "o", color=SECOND, label="without the changes by ReLUs after the additions")
     axes.plot([], [], "s", color=FIRST, label="with them as a term")
     axes.set_xticks(range(len(NETWORKS)), [label_of(name).replace(", ", "\n") for name in NETWORKS], fontsize=8)

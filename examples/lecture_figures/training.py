@@ -74,7 +74,7 @@ def mimic(results: Results) -> Figure:
             name = {"shallow": "20 layers", "deepened": "deepened to 56"}.get(way, "56 from scratch")
             style = style_of(f"{kind}{20 if way == 'shallow' else 56}") | {"linestyle": look}
             axes.plot([i for i, _ in curve], [e for _, e in curve], label=f"{label}, {name}", **style)
-    axes.set(xlabel="iterations (0: before training on)", ylabel="test error (%)", ylim=(0, 120))
+    axes.set(xlabel="iterations (0: before training on)", ylabel="test error (%)", ylim=(0, 100))
     axes.legend(ncols=2, fontsize=8, loc="upper right")
     return figure
 
