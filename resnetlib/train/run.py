@@ -131,7 +131,9 @@ def fit(
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
     if is_dilated(net):
-        raise InputError("fit cannot train a dilated network, because save_model does not store output_stride: build it without")
+        raise InputError(
+            "fit cannot train a dilated network, because save_model does not store output_stride: build it without output_stride"
+        )
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
