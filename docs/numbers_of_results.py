@@ -17,6 +17,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 FOUR = ("plain20", "resnet20", "plain56", "resnet56")
+DIGITS = {"weight_rms": 3, "weight_mean_abs": 3, "gamma": 2, "ratio": 2}
 Interval = tuple[float, float]
 
 
@@ -298,6 +299,47 @@ def _factor(of_logs: Interval) -> str:
     return f"{low} to {high}" if low != high else low
 
 
+def penalties() -> dict[str, str]:
+    """Trainings with an L1 penalty, with L2 and with neither."""
+    measured, found = read("penalties"), dict[str, str]()
+    for name, each in measured["results"].items():
+        key = name.replace(", ", "_")
+        found |= {f"penalty_{what}_{key}": of_seeds(values, DIGITS.get(what, 1)) for what, values in each.items()}
+
+    def of(what: str, name: str, penalty: str = "neither") -> list[float]:
+        values: list[float] = measured["results"][f"{name}, {penalty}"][what]
+        return values
+
+    smaller = [between(of("weight_rms", name), of("weight_rms", name, "L2")) for name in ("plain20", "resnet20")]
+    sparser = [between(of("small_weights", name, "L1"), of("small_weights", name)) for name in ("plain20", "resnet20")]
+    size = between(of("weight_rms", "plain20"), of("weight_rms", "resnet20"))
+    zeros = between(of("small_weights", "resnet20"), of("small_weights", "plain20"))
+    branch = between(of("ratio", "resnet20"), of("ratio", "resnet20", "L2"))
+    found |= {"l2_shrinks": verdict(*smaller), "l1_sparsens": verdict(*sparser), "l2_shrinks_branch": verdict(branch)}
+    found |= {"skips_shrink": verdict(size), "skips_shrink_by": span(size, 3), "skips_sparsen": verdict(zeros)}
+    found |= {"skips_sparsen_by": span(zeros, 2), "l2_shrinks_branch_by": span(branch, 2), "like_penalties": verdict(size, zeros)}
+    return found | {"penalty_l1": short(measured["l1"]), "penalty_l2": short(measured["l2"])}
+
+
+def variance() -> dict[str, str]:
+    """Disagreement of trainings that differ in their seed, and what their vote gains."""
+    measured, found = read("variance"), dict[str, str]()
+    for name, each in measured["results"].items():
+        gain, interval = each["relative_gain"], each["relative_gain_interval"]
+        found |= {
+            f"disagree_{name}": of_seeds(each["disagreements"]),
+            f"relative_disagree_{name}": of_seeds(each["relative_disagreements"], 2),
+            f"vote_error_{name}": f"{each['vote_error']:.1f} ({span(each['vote_error_interval'])})",
+            f"single_error_{name}": of_seeds(each["errors"]),
+            f"vote_gain_{name}": f"{100 * gain:.0f} ({span([100 * end for end in interval], 0)})",
+        }
+    plain, residual = (measured["results"][name] for name in ("plain20", "resnet20"))
+    less = between(plain["relative_disagreements"], residual["relative_disagreements"])
+    (low, high), (least, most) = plain["relative_gain_interval"], residual["relative_gain_interval"]
+    found |= {"disagree_less": verdict(less), "disagree_less_by": span(less, 2)}
+    return found | {"vote_gains_less": verdict((low - most, high - least)), "variance_images": f"{measured['images']:,}"}
+
+
 def copies() -> dict[str, str]:
     """Points of error that deepened copies lose in their first steps beyond what their shallow networks lose."""
     found, measured = dict[str, str](), read("copies")
@@ -389,6 +431,8 @@ PARTS = (
     blocks,
     controls,
     rates,
+    penalties,
+    variance,
     copies,
     surfaces,
     others,

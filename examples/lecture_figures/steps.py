@@ -1,10 +1,11 @@
-"""Figures of copies trained on, and of learning rates."""
+"""Figures of copies trained on, of learning rates, and of penalties."""
 
 from math import log
+from statistics import median
 
 from matplotlib.figure import Figure
 
-from lecture_figures import Results, band, line, read
+from lecture_figures import Results, band, line, points, read
 from resnetlib.analysis.style import GREY, new_figure, style_of
 
 
@@ -43,4 +44,20 @@ def rates(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (copies, rates)}
+def penalties(results: Results) -> Figure:
+    found = read(results, "penalties")["results"]
+    figure, panels = new_figure(2)
+    ways = ("neither", "L2", "L1")
+    labels = {"weight_rms": "root mean square of the weights", "small_weights": "near-zero branch weights (%)"}
+    for axes, (key, label) in zip(panels, labels.items(), strict=True):
+        for name, shift in (("plain20", -0.1), ("resnet20", 0.1)):
+            values = [found[f"{name}, {way}"][key] for way in ways]
+            ends = [(min(each), max(each)) for each in values]
+            points(axes, [i + shift for i in range(3)], [*map(median, values)], ends, name, linestyle="", markersize=6)
+        axes.set_xticks(range(3), ["no penalty", "L2", "L1"])
+        axes.set(ylabel=label, ylim=(0, 1.1 * max(map(max, values))), xlim=(-0.5, 2.5))
+    panels[1].legend()
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (copies, rates, penalties)}
