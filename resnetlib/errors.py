@@ -33,7 +33,7 @@ class NotAFileError(ResnetlibError, IsADirectoryError):
 
 
 class ResourceError(ResnetlibError, OSError):
-    """The disk is full or cannot be written, or a process was killed, as where memory runs out."""
+    """The computer lacks disk space or memory, or a file cannot be written."""
 
 
 class DeniedError(ResourceError, PermissionError):

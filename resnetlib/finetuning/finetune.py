@@ -137,7 +137,7 @@ def finetune(
         preprocess = net.preprocess
         if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
             preprocess = DEFAULT_PREPROCESSING["cifar"].for_channels(net.in_chans)
-        start = hash_tensors([*net.state_dict().values()])
+        start = hash_tensors(net.state_dict())
         if isinstance(data, tuple):
             parts: tuple[Images, Images] = data
         else:

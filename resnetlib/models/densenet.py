@@ -1,4 +1,4 @@
-"""DenseNet. `densenet121` and the others are in `entrypoints.py`, and their specs in `catalog.py`."""
+"""Build a DenseNet. The named ones, such as `densenet121`, are in `entrypoints.py`, and their specs in `catalog.py`."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

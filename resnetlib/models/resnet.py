@@ -1,4 +1,4 @@
-"""PlainNet, ResNet and PreActResNet. `resnet50` and the others are in `entrypoints.py`, and their specs in `catalog.py`."""
+"""Build a PlainNet, ResNet or PreActResNet. The named ones, such as `resnet50`, are in `entrypoints.py`, specs in `catalog.py`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar

@@ -90,7 +90,10 @@ class MemoryLoader:
             raise InputError("training and test images must be of one size, and have the same classes")
         if not len(train) or not len(test):
             raise InputError(f"there are {len(train)} training images and {len(test)} test images: give some of each")
-        self.digest = hash_tensors([train.images, train.labels, test.images, test.labels])
+        parts = {"train": train, "test": test}
+        self.digest = hash_tensors(
+            {f"{name} {what}": getattr(part, what) for name, part in parts.items() for what in ("images", "labels")}
+        )
         self.classes = train.classes
         self.checked: list[dict[str, Any]] = []
         channels, height, width = train.images.shape[1:]
@@ -146,7 +149,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 def check_for_folders(recipe: Recipe, preprocess: Preprocessing | None) -> None:
-    """Raise ValueError if the augmentation or the channels are not for images in folders."""
+    """Raise ValueError if images in folders cannot be augmented or converted like this."""
     if recipe.augmentation == "pad_crop_flip":
         raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
     if preprocess is not None and preprocess.channels not in (1, 3):

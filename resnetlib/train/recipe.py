@@ -266,7 +266,7 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a named recipe with some fields changed; `epochs` and `iterations` replace each other.
+    """Return a named recipe with other values for some fields. A given `epochs` replaces `iterations`, and vice versa.
 
     Raise ValueError for an unknown name or field, or a value out of range.
 
