@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from untrained import untrained
 
 import resnetlib
-from resnetlib.analysis import recalibrated
 from resnetlib.data import cifar10
 from resnetlib.modules import DenseBlock, Transition
 
@@ -69,11 +69,8 @@ def main() -> None:
     net = resnetlib.create_model(args.network).eval()
     [(x, _)] = cifar10(args.data, "test").first(args.images).batches(resnetlib.transform_for(net), args.images)
     results: dict[str, Any] = {"images": args.images, "trained": measure(net, x), "untrained": []}
-    for seed in range(args.seeds):
-        torch.manual_seed(seed)
-        fresh = resnetlib.build(net.spec).eval()
-        with recalibrated(fresh, x):
-            results["untrained"].append(measure(fresh, x))
+    for fresh in untrained(net, x, args.seeds):
+        results["untrained"].append(measure(fresh, x))
     for block, rows in enumerate(results["trained"]["sizes"], 1):
         first = " ".join(f"{row[0] / max(row):.2f}" for row in rows)
         print(f"block {block}: size of what is made of the block's input over the largest, by layer: {first}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from untrained import untrained
 
 import resnetlib
 from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
@@ -87,11 +88,8 @@ def main() -> None:
         some = cifar10(args.data, "test").first(args.calibrate).batches(transform)
         print(name, flush=True)
         results[name] = {"trained": measure(net, test, train), "untrained": []}
-        for seed in range(args.seeds):
-            torch.manual_seed(seed)
-            net = resnetlib.build(net.spec).eval()
-            with recalibrated(net, train):
-                results[name]["untrained"].append(measure(net, some, train))
+        for fresh in untrained(net, train, args.seeds):
+            results[name]["untrained"].append(measure(fresh, some, train))
         about = {"images": args.images, "calibrate": args.calibrate, "results": results}
         args.out.write_text(json.dumps(about, indent=1) + "\n")
 

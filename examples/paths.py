@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from untrained import untrained
 
 import resnetlib
-from resnetlib.analysis import bootstrap_interval, path_gradients, recalibrated
+from resnetlib.analysis import bootstrap_interval, path_gradients
 from resnetlib.data import cifar10
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -74,11 +75,8 @@ def main() -> None:
         net = resnetlib.create_model(weights).eval()
         groups = cifar10(args.data, "train").first(args.images).batches(resnetlib.transform_for(net), args.group)
         results[name] = {"trained": measure(net, groups, args.draws), "untrained": []}
-        for seed in range(args.seeds):
-            torch.manual_seed(seed)
-            net = resnetlib.build(net.spec).eval()
-            with recalibrated(net, groups[:4]):
-                results[name]["untrained"].append(measure(net, groups[:4], args.draws))
+        for fresh in untrained(net, groups[:4], args.seeds):
+            results[name]["untrained"].append(measure(fresh, groups[:4], args.draws))
         for start, each in (("trained", results[name]["trained"]), *(("untrained", each) for each in results[name]["untrained"])):
             low, high = each["mean_length_interval"]
             print(f"{name}, {start}: mean length {each['mean_length']:.2f} ({low:.2f} to {high:.2f})", flush=True)

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from untrained import untrained
 
 import resnetlib
-from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
+from resnetlib.analysis import blocks_of, bootstrap_interval
 from resnetlib.data import cifar10
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -80,11 +81,8 @@ def main() -> None:
         net = resnetlib.create_model(weights).eval()
         batches = cifar10(args.data, "test").first(args.images).batches(resnetlib.transform_for(net))
         results[name] = {"trained": measure(net, batches), "untrained": []}
-        for seed in range(args.seeds):
-            torch.manual_seed(seed)
-            fresh = resnetlib.build(net.spec).eval()
-            with recalibrated(fresh, batches[:1]):
-                results[name]["untrained"].append(measure(fresh, batches[:2]))
+        for fresh in untrained(net, batches[:1], args.seeds):
+            results[name]["untrained"].append(measure(fresh, batches[:2]))
         for key in ("zeros_median", "small_median", "ratio_median"):
             print(name, key, results[name]["trained"][key], [each[key] for each in results[name]["untrained"]], flush=True)
     args.out.write_text(json.dumps({"images": args.images, "results": results}, indent=1) + "\n")
