@@ -18,7 +18,7 @@ import tiny
 import torch
 
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
-from resnetlib.analysis import Perturbation, block_survival, branch_ratio, hessian_map, landscape, lesion, trajectory
+from resnetlib.analysis import Perturbation, block_survival, blocks_of, branch_ratio, hessian_map, landscape, lesion, trajectory
 from resnetlib.config import Preprocessing
 from resnetlib.data import CIFAR10_CLASSES, LabelledImages, cifar10
 from resnetlib.train import fit, recipe_of
@@ -427,3 +427,16 @@ def test_dense_reuse(cifar10_folder: Path, tmp_path: Path) -> None:
     assert results["trained"]["weights"][0][2][1] == 3
     assert results["trained"]["sizes"][0][2][2] == 0
     assert [len(row) for row in results["untrained"][0]["sizes"][2]] == [*range(1, 13), 13]  # the last is the classifier
+
+
+@pytest.mark.slow
+def test_probes_read_each_layer_of_a_dense_network(cifar10_folder: Path, tmp_path: Path) -> None:
+    net = build(replace(spec_of("cifar_densenet40_k12"), depths=(2, 1, 1)))
+    net.preprocess = Preprocessing.named("cifar10", resize=32, size=32)
+    save_model(net, tmp_path / "dense")
+    sizes = ("--images", 40, "--test", 20, "--seeds", 0, "--data", cifar10_folder)
+    run("probes.py", f"densenet40={tmp_path / 'dense'}", *sizes, "--out", tmp_path / "table.json")
+    found = json.loads((tmp_path / "table.json").read_text())["results"]["densenet40"]
+    assert found["trained"]["places"] == ["stem", *blocks_of(net)]
+    assert len(found["trained"]["r2"]) == len(found["trained"]["accuracy"]) == 1 + 2 + 1 + 1
+    assert found["untrained"] == []
