@@ -254,6 +254,18 @@ def blocks() -> dict[str, str]:
     return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
 
 
+def several() -> dict[str, str]:
+    """Errors with several blocks deleted or swapped."""
+    found, one = dict[str, str](), read("why/resnet56/lesion_many")
+    for name in FOUR:
+        for kind, counts in (("lesion_many", (1, 3, 5)), ("reorder", (1, 4))):
+            each = read(f"why/{name}/{kind}")
+            found[f"{kind}_0_{name}"] = f"{each['clean_error']:.1f}"
+            for count in counts:
+                found[f"{kind}_{count}_{name}"] = of_seeds(each["error"]["data"][each["values"].index(count)], 0)
+    return found | {"several_images": str(one["images"]), "several_draws": str(len(one["error"]["data"][0]))}
+
+
 def controls() -> dict[str, str]:
     """Trainings with wrong labels."""
     noisy, found = read("label_noise"), dict[str, str]()
@@ -297,6 +309,43 @@ def _below_guessing(loss: float | None) -> bool:
 def _factor(of_logs: Interval) -> str:
     low, high = (f"{2**each:.3g}" for each in of_logs)
     return f"{low} to {high}" if low != high else low
+
+
+def wide() -> dict[str, str]:
+    """A plain network of 20 layers with more parameters than one of 56."""
+    every = read("degradation")["runs"].items()
+    wider = [run for key, run in sorted(every) if key.startswith("cifar_plain20-widths=[29,58,116]-seed=")]
+    train = [run["train_error"] for run in wider]
+    deeper, narrower = ([run["train_error"] for run in runs(name)] for name in ("plain56", "plain20"))
+    better, gain = between(deeper, train), between(narrower, train)
+    found = {f"wide_{key}": of_seeds([run[key] for run in wider]) for key in ("train_error", "test_error")}
+    found |= {"wide_beats_deep": verdict(better), "wide_beats_deep_by": span(better)}
+    return found | {"wide_beats_narrow": verdict(gain), "wide_beats_narrow_by": span(gain)}
+
+
+def unneeded() -> dict[str, str]:
+    """Sizes of the branches of a network that learns two classes or ten."""
+    measured, found = read("unneeded_layers"), dict[str, str]()
+    sizes, free = dict[str, list[float]](), dict[str, list[float]]()
+    for task, each in measured["results"].items():
+        key = task.split(", ")[1].split()[0]
+        for state in ("trained", "untrained"):
+            sizes[f"{key}_{state}"] = [median(one["ratio"]) for one in each[state]]
+            found |= {
+                f"unneeded_ratio_{key}_{state}": of_seeds(sizes[f"{key}_{state}"], 2),
+                f"unneeded_least_{key}_{state}": of_seeds([min(one["ratio"]) for one in each[state]], 2),
+                f"unneeded_changed_{key}_{state}": of_seeds([median(one["changed"]) for one in each[state]]),
+            }
+        free[key] = [sum(changed < 1 for changed in one["changed"]) for one in each["trained"]]
+        found[f"unneeded_free_{key}"] = of_seeds(free[key], 0)
+        found |= {f"unneeded_error_{key}": of_seeds(each["test_error"]), "unneeded_blocks": str(len(each["trained"][0]["ratio"]))}
+    smaller = between(sizes["ten_trained"], sizes["two_trained"])
+    shrunk = between(sizes["two_untrained"], sizes["two_trained"])
+    found |= {"unneeded_smaller": verdict(smaller), "unneeded_smaller_by": span(smaller, 2)}
+    found |= {"unneeded_shrunk": verdict(shrunk), "unneeded_shrunk_by": span(shrunk, 2)}
+    more_free = between(free["two"], free["ten"])
+    found |= {"unneeded_deletable": verdict(more_free), "unneeded_deletable_by": span(more_free, 0)}
+    return found | {f"unneeded_{key}": f"{measured[key]:,}" for key in ("images", "measured")}
 
 
 def penalties() -> dict[str, str]:
@@ -429,8 +478,11 @@ PARTS = (
     training,
     signals,
     blocks,
+    several,
     controls,
     rates,
+    wide,
+    unneeded,
     penalties,
     variance,
     copies,

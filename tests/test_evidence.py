@@ -4,12 +4,15 @@ import importlib.util
 import json
 import statistics
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import resnetlib
 from resnetlib.analysis import ToyAutocorrelation, load_result
+from resnetlib.config import spec_from_dict
 
 DOCS = Path(__file__).parents[1] / "docs"
 WHY = DOCS / "results" / "why"
@@ -113,6 +116,46 @@ def test_several_lesions() -> None:
     for name, counts in (("resnet110", (1, 5, 10, 20)), ("preact110", (1, 5, 10, 20)), ("resnet56", (1, 2, 5, 10))):
         assert medians(name)[counts[0]] < medians(name)[counts[1]] < medians(name)[counts[2]] < medians(name)[counts[3]]
     assert min(medians("plain20").values()) > 85
+
+
+def test_plain_networks_guess_after_one_deletion_and_residual_ones_lose_step_by_step() -> None:
+    said(
+        "Plain networks guess after a single deletion or swap;",
+        "residual networks lose their accuracy step by step, the deeper one later.",
+        page="lecture/ensemble.md",
+    )
+    for kind, steps in (("lesion_many", (1, 2, 3, 5)), ("reorder", (1, 4))):
+        for name in ("plain20", "plain56"):
+            found = finding(name, kind)
+            assert found.error[0].mean() > 85
+        rows = {name: finding(name, kind) for name in ("resnet20", "resnet56")}
+        means = {name: [float(found.error[found.values.index(k)].mean()) for k in steps] for name, found in rows.items()}
+        assert all(before < after for each in means.values() for before, after in pairwise(each))
+        assert all(deep < shallow for deep, shallow in zip(means["resnet56"], means["resnet20"], strict=True))
+
+
+def test_parameters_do_not_degrade() -> None:
+    said("So it is not the number of parameters that makes plain56 degrade", page="lecture/article.md")
+    runs = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]
+    wide = runs["cifar_plain20-widths=[29,58,116]-seed=0"]
+    nets = resnetlib.build(spec_from_dict(wide["network"])), resnetlib.create_model("cifar_plain56")
+    parameters = [sum(p.numel() for p in net.parameters()) for net in nets]
+    assert parameters[0] > parameters[1]
+    assert wide["recipe"] == runs["cifar_plain56-seed=0"]["recipe"]
+    assert all(
+        wide["train_error"] < runs[f"cifar_{name}-seed={seed}"]["train_error"]
+        for name in ("plain20", "plain56")
+        for seed in range(3)
+    )
+
+
+def test_unneeded_blocks_are_not_small() -> None:
+    found = json.loads((DOCS / "results" / "unneeded_layers.json").read_text())["results"]
+    two, ten = found["resnet32, two classes"], found["resnet32, ten classes"]
+    for easy, hard in zip(two["trained"], ten["trained"], strict=True):
+        for i in range(11, 15):
+            assert easy["changed"][i] < 3 < hard["changed"][i]
+            assert easy["ratio"][i] > 0.3
 
 
 def test_shrunk_branches() -> None:

@@ -1,6 +1,7 @@
-"""Figures of noise and probes."""
+"""Figures of noise, of several blocks deleted or swapped, and of probes."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
 from resnetlib.analysis.style import label_of, new_figure
@@ -35,6 +36,21 @@ def noise(results: Results) -> Figure:
     return figure
 
 
+def several(results: Results) -> Figure:
+    figure, (left, right) = new_figure(2, sharey=True)
+    for axes, kind in ((left, "lesion_many"), (right, "reorder")):
+        for name in FOUR:
+            found = read(results, f"why/{name}/{kind}")
+            rows = tensor(found, "error")
+            band(axes, [0, *found["values"]], [(found["clean_error"], *draw) for draw in zip(*rows, strict=True)], name)
+        line(axes, found["chance_error"], "guessing")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set(xlabel="deleted blocks", ylabel="error (%)", ylim=(0, 100))
+    right.set(xlabel="swapped pairs of blocks")
+    right.legend(loc="lower right")
+    return figure
+
+
 def features(results: Results) -> Figure:
     figure, panels = new_figure(2)
     found = read(results, "probes")["results"]
@@ -51,4 +67,4 @@ def features(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (noise, features)}
+FIGURES = {each.__name__: each for each in (noise, several, features)}

@@ -1,4 +1,4 @@
-"""Figures of copies trained on, of learning rates, and of penalties."""
+"""Figures of single experiments: copies trained on, learning rates, penalties, and a network deeper than its task needs."""
 
 from math import log
 from statistics import median
@@ -6,7 +6,7 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from lecture_figures import Results, band, line, points, read
-from resnetlib.analysis.style import GREY, new_figure, style_of
+from resnetlib.analysis.style import FIRST, GREY, SECOND, new_figure, style_of
 
 
 def copies(results: Results) -> Figure:
@@ -60,4 +60,22 @@ def penalties(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (copies, rates, penalties)}
+def unneeded(results: Results) -> Figure:
+    found = read(results, "unneeded_layers")["results"]
+    figure, panels = new_figure(2)
+    for axes, key in zip(panels, ("ratio", "changed"), strict=True):
+        for task, look in (("ten classes", "-"), ("two classes", "--")):
+            curves = [one[key] for one in found[f"resnet32, {task}"]["trained"]]
+            band(axes, range(len(curves[0])), curves, "resnet32", task, linestyle=look, color=FIRST if look == "-" else SECOND)
+    for task, look in (("ten classes", ":"), ("two classes", (0, (1, 4)))):
+        curves = [one["ratio"] for one in found[f"resnet32, {task}"]["untrained"]]
+        band(panels[0], range(len(curves[0])), curves, "resnet32", f"{task}, untrained", linestyle=look, color=GREY, marker="")
+    for axes in panels:
+        axes.set(xlabel="block", ylim=(0, None))
+    panels[0].set_ylabel(r"$||F(x)|| \; / \; ||x||$")
+    panels[1].set_ylabel("predictions that change without it (%)")
+    panels[0].legend()
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (copies, rates, penalties, unneeded)}
