@@ -67,9 +67,9 @@ def unneeded(results: Results) -> Figure:
         for task, look in (("ten classes", "-"), ("two classes", "--")):
             curves = [one[key] for one in found[f"resnet32, {task}"]["trained"]]
             band(axes, range(len(curves[0])), curves, "resnet32", task, linestyle=look, color=FIRST if look == "-" else SECOND)
-    for task, look in (("ten classes", ":"), ("two classes", (0, (1, 4)))):
+    for task, dots in (("ten classes", ":"), ("two classes", (0, (1, 4)))):
         curves = [one["ratio"] for one in found[f"resnet32, {task}"]["untrained"]]
-        band(panels[0], range(len(curves[0])), curves, "resnet32", f"{task}, untrained", linestyle=look, color=GREY, marker="")
+        band(panels[0], range(len(curves[0])), curves, "resnet32", f"{task}, untrained", linestyle=dots, color=GREY, marker="")
     for axes in panels:
         axes.set(xlabel="block", ylim=(0, None))
     panels[0].set_ylabel(r"$||F(x)|| \; / \; ||x||$")
