@@ -69,7 +69,7 @@ def training() -> dict[str, str]:
     found["not_overfitting"] = verdict(plain, between(test["plain56"], test["plain20"]))
     found["residual_test_fall"] = span(between(test["resnet20"], test["resnet56"]))
     found |= {f"spread_{name}": f"{max(test[name]) - min(test[name]):.1f}" for name in FOUR}
-    for name in ("plain32", "resnet32", "plain44", "resnet44"):
+    for name in ("plain32", "resnet32", "plain44", "resnet44", "densenet40_k12"):
         found |= {f"{key}_{name}": of_seeds([run[key] for run in runs(name)]) for key in ("train_error", "test_error")}
     first = runs("plain20")[0]
     found |= {"epochs": str(len(first["log"])), "images": f"{first['images']:,}", "seeds": str(len(runs("plain20")))}
@@ -348,6 +348,23 @@ def unneeded() -> dict[str, str]:
     return found | {f"unneeded_{key}": f"{measured[key]:,}" for key in ("images", "measured")}
 
 
+def dense() -> dict[str, str]:
+    """What the layers of a dense network read, and from where: the block's input first, then each earlier layer."""
+    measured, found = read("dense_reuse"), {"reuse_images": str(read("dense_reuse")["images"])}
+    for state, tables in (("trained", [measured["trained"]]), ("untrained", measured["untrained"])):
+        for i in range(3):
+            least, older, block_input = [], [], []
+            for table in tables:
+                rows = [row for row in table["weights"][i] if len(row) > 3]
+                halves = [(row[1 : (len(row) + 1) // 2], row[(len(row) + 1) // 2 :]) for row in rows]
+                least.append(min(min(row) / mean(row) for row in rows))
+                older.append(mean(mean(old) / mean(new) for old, new in halves))
+                block_input.append(mean(row[0] / mean(row[1:]) for row in rows))
+            named = {"least": least, "older": older, "input": block_input}
+            found |= {f"reuse_{what}_{i + 1}_{state}": of_seeds(values, 2) for what, values in named.items()}
+    return found
+
+
 def penalties() -> dict[str, str]:
     """Trainings with an L1 penalty, with L2 and with neither."""
     measured, found = read("penalties"), dict[str, str]()
@@ -483,6 +500,7 @@ PARTS = (
     rates,
     wide,
     unneeded,
+    dense,
     penalties,
     variance,
     copies,

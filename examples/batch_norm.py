@@ -19,7 +19,10 @@ STYLES = {"batch": "-", "group": "-.", "none": ":"}
 
 
 def chosen(runs: dict[str, Any], models: list[str], seed: int) -> dict[str, Any]:
-    return {name: run for name, run in runs.items() if name.split("-")[0] in models and run["seed"] == seed}
+    """Return the runs of some models with one seed that differ in norm and rate alone."""
+    return {
+        name: run for name, run in runs.items() if name.split("-")[0] in models and "-widths=" not in name and run["seed"] == seed
+    }
 
 
 def label(name: str, run: dict[str, Any]) -> str:

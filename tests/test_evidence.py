@@ -283,3 +283,23 @@ def test_the_speed_of_a_landscape(name: str, sentences: str, bound: float) -> No
     said(*sentences.format(*over).split("|"), page="analysis/landscape.md")
     for label, row in rows.items():
         assert row["largest_deviation"] < (bound if "bf16" in label else 1e-5)
+
+
+def test_a_dense_network_keeps_low_level_features() -> None:
+    said("its $R^2$ does not fall", page="lecture/feature-reuse.md")
+    found = results("probes")["densenet40"]["trained"]
+    assert found["r2"][-1] > max(found["r2"]) - 0.01
+    assert found["accuracy_interval"][-1][0] > found["accuracy_interval"][0][1]
+
+
+def test_what_dense_layers_read() -> None:
+    said(
+        "layers of the second and third block read its input less than other sources",
+        "the classifier reads the newest features most",
+        page="lecture/feature-reuse.md",
+    )
+    blocks = json.loads((DOCS / "results" / "dense_reuse.json").read_text())["trained"]["weights"]
+    for block in blocks[1:]:
+        assert all(row[0] < statistics.mean(row[1:]) for row in block[1:])
+    classifier = blocks[2][-1]
+    assert max(classifier[:6]) < min(classifier[-3:])

@@ -69,7 +69,8 @@ def test_batch_norm(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
     net = build(replace(spec_of("cifar_plain20"), norm="none"))
     recipe = recipe_of("one_cycle_cifar", iterations=4, batch_size=16, lr=0.01)
     fit(net, train, test, recipe, tmp_path / "runs" / "cifar_plain20-norm=none-lr=0.01-seed=0", every=2)
-    shutil.copytree(runs / "cifar_plain20-seed=0", tmp_path / "runs" / "cifar_plain20-seed=0")
+    for name in ("cifar_plain20-seed=0", "cifar_plain20-widths=[8,8,8]-seed=0"):  # the second does not belong into the comparison
+        shutil.copytree(runs / "cifar_plain20-seed=0", tmp_path / "runs" / name)
     run("degradation.py", "--runs", tmp_path / "runs", "--out", tmp_path / "all")
     said = run("batch_norm.py", "--data", tmp_path / "all.json", "--out", tmp_path / "norm.png")
     lines = [line.partition(":")[0] for line in said.splitlines()]

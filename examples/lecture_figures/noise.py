@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
+from lecture_figures import FOUR, Results, band, line, places, points, read, tensor
 from resnetlib.analysis.style import label_of, new_figure
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
@@ -57,13 +57,13 @@ def features(results: Results) -> Figure:
     for axes, (key, label) in zip(
         panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
     ):
-        for name in TWO:
-            each = found[name]["trained"]
-            points(axes, range(len(each[key])), each[key], each[f"{key}_interval"], name, label=f"{label_of(name)}, trained")
-            untrained = [start[key] for start in found[name]["untrained"]]
-            band(axes, range(len(each[key])), untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block (0: stem)", ylabel=label)
-    panels[0].legend(fontsize=8)
+        for name, each in found.items():
+            x = places(len(each["trained"][key]))
+            points(axes, x, each["trained"][key], each["trained"][f"{key}_interval"], name, label=f"{label_of(name)}, trained")
+            untrained = [start[key] for start in each["untrained"]]
+            band(axes, x, untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="relative depth (0: stem, 1: last block)", ylabel=label)
+    panels[1].legend(fontsize=8, loc="lower left")
     return figure
 
 
