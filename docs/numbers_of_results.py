@@ -365,6 +365,33 @@ def dense() -> dict[str, str]:
     return found
 
 
+def before_2015() -> dict[str, str]:
+    """The losses after short trainings, with the best of several rates, and how deep a network may be."""
+    measured, found = read("before_2015"), dict[str, str]()
+    deepest, reached = dict[str, list[float]](), dict[tuple[str, int], list[float]]()
+    losses: dict[tuple[str, int], dict[str, list[float | None]]] = {}
+    for key, each in measured["results"].items():
+        *start, depth, rate = key.split(", ")
+        losses.setdefault((", ".join(start), int(depth.split()[0])), {})[rate] = each
+    for (start, depth), by_rate in losses.items():
+        finite = {rate: [log(10) if loss is None else loss for loss in each] for rate, each in by_rate.items()}
+        best = min(finite.values(), key=mean)
+        reached[start, depth] = best
+        found[f"begins_{start}_{depth}".replace(", ", "_").replace(" ", "_").replace(".", "_")] = of_seeds(best, 2)
+        trains = [float(depth) if _below_guessing(loss) else 0.0 for loss in best]
+        deepest[start] = [*map(max, trains, deepest.get(start, trains))]
+    for what, one, other in (
+        ("relu_over_sigmoid", "relu, He", "sigmoid, Xavier"),
+        ("relu_over_tanh", "relu, He", "tanh, Xavier"),
+        ("he_over_gaussian", "relu, He", "relu, Gaussian of 0.01"),
+        ("batch_over_none", "relu, He, batch norm", "relu, He"),
+    ):
+        found[f"deeper_{what}"] = verdict(between(deepest[one], deepest[other]))
+    lower = between(reached["relu, He, batch norm", 56], reached["relu, He, batch norm, skips", 56])
+    found |= {"begins_lower_with_skips": verdict(lower), "begins_lower_with_skips_by": span(lower, 2)}
+    return found | {f"begins_{name}": str(measured[name]) for name in ("after", "batch", "test")}
+
+
 def penalties() -> dict[str, str]:
     """Trainings with an L1 penalty, with L2 and with neither."""
     measured, found = read("penalties"), dict[str, str]()
@@ -501,6 +528,7 @@ PARTS = (
     wide,
     unneeded,
     dense,
+    before_2015,
     penalties,
     variance,
     copies,

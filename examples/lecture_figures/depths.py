@@ -1,11 +1,38 @@
-"""Figures of what the layers of a dense network read."""
+"""Figures of how deep a network may be, and of what the layers of a dense network read."""
 
+from math import log
 from statistics import mean
 
 from matplotlib.figure import Figure
 
-from lecture_figures import Results, read
+from lecture_figures import Results, band, line, read
 from resnetlib.analysis.style import new_figure
+
+STARTS = {  # as in examples/before_2015.py: label, colour, line
+    "sigmoid, Xavier": ("sigmoid, Xavier", "#767676", ":"),
+    "tanh, Xavier": ("tanh, Xavier", "#cc79a7", "--"),
+    "relu, Gaussian of 0.01": ("ReLU, Gaussian of 0.01", "#f2a35e", ":"),
+    "relu, He": ("ReLU, He", "#d55e00", "--"),
+    "relu, He, batch norm": ("ReLU, He, batch norm", "#933a00", "--"),
+    "relu, He, batch norm, skips": ("the same with skips", "#0072b2", "-"),
+}
+
+
+def beginnings(results: Results) -> Figure:
+    found = read(results, "before_2015")["results"]
+    figure, (axes,) = new_figure(height=4)
+    for start, (label, colour, style) in STARTS.items():
+        best: dict[int, list[float]] = {}
+        for name, losses in found.items():
+            if name.startswith(f"{start}, ") and name.removeprefix(f"{start}, ")[0].isdigit():
+                depth = int(name.removeprefix(f"{start}, ").split()[0])
+                finite = [log(10) if loss is None else loss for loss in losses]
+                best[depth] = min(finite, best.get(depth, finite), key=mean)
+        band(axes, [*best], list(zip(*best.values(), strict=True)), "plain44", label, color=colour, linestyle=style)
+    line(axes, log(10), "guessing")
+    axes.set(xlabel="layers", ylabel="loss on test images, better of two rates (nats)", ylim=(1.4, 2.6), xticks=[*best])
+    axes.legend(fontsize=8, ncols=2, loc="upper left")
+    return figure
 
 
 def dense_reuse(results: Results) -> Figure:
@@ -24,4 +51,4 @@ def dense_reuse(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (dense_reuse,)}
+FIGURES = {each.__name__: each for each in (beginnings, dense_reuse)}
