@@ -39,6 +39,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--model", nargs="+", default=["cifar_resnet20", "cifar_plain20"])
+    cli.add_argument("--ways", nargs="+", default=list(ways(0, 0)), choices=list(ways(0, 0)), metavar="WAY")
     cli.add_argument("--images", type=int, default=2000, help="the first so many to train on")
     cli.add_argument("--test", type=int, default=10_000, help="test images")
     cli.add_argument("--epochs", type=int, default=40)
@@ -54,7 +55,8 @@ def main() -> None:
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=args.batch, lr=0.1)
     results: dict[str, Any] = {}
     for name in args.model:
-        for way, (dropout, depth) in ways(args.dropout, args.depth).items():
+        for way in args.ways:
+            dropout, depth = ways(args.dropout, args.depth)[way]
             if depth and not resnetlib.create_model(name).get_submodule("layer1.0.join").uses_skip:
                 continue  # without skips nothing can be left out
             errors: dict[str, list[float]] = {"train_error": [], "test_error": [], "gap": []}

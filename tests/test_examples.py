@@ -147,6 +147,9 @@ def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
         assert errors["gap"] == pytest.approx(gaps)
     logs = [(tmp_path / "runs" / f"cifar_resnet20-{way}-0" / "log.jsonl").read_text() for way in ("neither", "dropout", "both")]
     assert len({json.loads(log)["loss"] for log in logs}) == 3  # each way trained otherwise
+    one = ("--model", "cifar_resnet20", "--ways", "dropout")
+    run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "one", *sizes, *one)
+    assert json.loads((tmp_path / "one.json").read_text())["results"] == {"resnet20, dropout": results["resnet20, dropout"]}
 
 
 def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
