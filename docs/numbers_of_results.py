@@ -350,7 +350,7 @@ def unneeded() -> dict[str, str]:
 
 def dense() -> dict[str, str]:
     """What the layers of a dense network read, and from where: the block's input first, then each earlier layer."""
-    measured, found = read("dense_reuse"), {"reuse_images": str(read("dense_reuse")["images"])}
+    measured, found = read("dense_reuse"), dict[str, str]()
     for state, tables in (("trained", [measured["trained"]]), ("untrained", measured["untrained"])):
         for i in range(3):
             least, older, block_input = [], [], []

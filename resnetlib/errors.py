@@ -33,7 +33,7 @@ class NotAFileError(ResnetlibError, IsADirectoryError):
 
 
 class ResourceError(ResnetlibError, OSError):
-    """The computer lacks disk space or memory, or a file cannot be written."""
+    """Disk space or memory ran out, or a file cannot be written."""
 
 
 class DeniedError(ResourceError, PermissionError):

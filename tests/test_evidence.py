@@ -294,7 +294,7 @@ def test_a_dense_network_keeps_low_level_features() -> None:
 
 def test_what_dense_layers_read() -> None:
     said(
-        "layers of the second and third block read its input less than other sources",
+        "layers of the second and third block read their block's input less than other sources",
         "the classifier reads the newest features most",
         page="lecture/feature-reuse.md",
     )

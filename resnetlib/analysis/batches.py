@@ -31,7 +31,7 @@ def gather_inputs(net: nn.Module, batches: Batches) -> list[Tensor]:
 
 
 def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> tuple[nn.Module, list[Batch]]:
-    """Return the unwrapped network, and the batches on its device; `labels` belong to a single tensor of images."""
+    """Return the network without wrappers, and the batches on its device."""
     net = unwrapped(net)
     check_classifier(net)
     if labels is not None:

@@ -217,7 +217,7 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 
 
 def parse_object(text: str | bytes, what: str) -> dict[str, Any]:
-    """Parse a JSON object; errors say `what` it should have been."""
+    """Parse a JSON object; `what` names it in errors."""
     try:
         values = json.loads(text)
     except (ValueError, TypeError, RecursionError) as error:

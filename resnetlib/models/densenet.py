@@ -1,4 +1,4 @@
-"""Build a DenseNet. The named ones, such as `densenet121`, are in `entrypoints.py`, and their specs in `catalog.py`."""
+"""Build a DenseNet from its spec. `entrypoints.py` has the named ones."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

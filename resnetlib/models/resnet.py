@@ -1,4 +1,4 @@
-"""Build a PlainNet, ResNet or PreActResNet. The named ones, such as `resnet50`, are in `entrypoints.py`, specs in `catalog.py`."""
+"""Build a PlainNet, ResNet or PreActResNet from its spec. `entrypoints.py` has the named ones."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of the names, dtypes, shapes and values of tensors."""
+    """Return one SHA-256 of named tensors, with their dtypes and shapes."""
     digest = hashlib.sha256()
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

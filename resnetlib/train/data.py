@@ -149,7 +149,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 def check_for_folders(recipe: Recipe, preprocess: Preprocessing | None) -> None:
-    """Raise ValueError if images in folders cannot be augmented or converted like this."""
+    """Check that the augmentation and the channels suit images in folders."""
     if recipe.augmentation == "pad_crop_flip":
         raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
     if preprocess is not None and preprocess.channels not in (1, 3):

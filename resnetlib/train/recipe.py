@@ -266,7 +266,9 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a named recipe with other values for some fields. A given `epochs` replaces `iterations`, and vice versa.
+    """Return a named recipe, with some fields changed.
+
+    A new value of `epochs` replaces `iterations`, and the other way round.
 
     Raise ValueError for an unknown name or field, or a value out of range.
 

@@ -64,7 +64,7 @@ class Found:
 
 
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Tell whether a name is a network's, that of weights in the catalog, or a place: a path, a repository of the hub, a URL.
+    """Say what a name stands for: a network, weights in the catalog, or a place (a path, a repository of the hub, a URL).
 
     The catalog comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
     path. As in timm, `timm/` before a name of the catalog is ignored.
@@ -165,7 +165,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
 
 
 def _tag(name: str, weights: WeightsLike) -> str | None:
-    """Return the tag for a tag or torchvision's name of one; None for a path or a URL."""
+    """Return the tag that `weights` names, or None for a path or a URL."""
     if not isinstance(weights, str | Enum):
         return None
     text = weights.removeprefix(f"{name}.") if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
@@ -204,7 +204,7 @@ def _choices(name: str) -> str:
 
 
 def _text_of(place: object, expected: str) -> str:
-    """Return a name or a path as text; raise TypeError if it is neither a str nor a path object."""
+    """Return a name or a path as text; raise TypeError for anything else."""
     text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if isinstance(text, str):
         return f"./{text}" if text is not place and text.startswith((*HUB, LOCAL, *URL)) else text

@@ -265,7 +265,7 @@ def landscape(
 
 
 def _measure_centre(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
-    """Return loss and accuracy of the network itself, `(1, 2)`, and the seconds that it took."""
+    """Measure the network's own loss and accuracy, `(1, 2)`, and the seconds it takes."""
     try:
         for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
             start = time.perf_counter()
