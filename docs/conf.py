@@ -83,7 +83,7 @@ def write_tables(*_: object) -> None:
     )
     weights = [describe(name) for name in list_pretrained()]
     write_table(
-        "catalogue",
+        "catalog",
         "name | input: | trained by | recipe | measured on",
         ((f"`{c.full_name}`", c.preprocess.size if c.preprocess else "", c.origin, c.recipe, c.evaluated_on) for c in weights),
     )
@@ -91,7 +91,7 @@ def write_tables(*_: object) -> None:
     for task, classes in (("imagenet", 1000), ("cifar10", 10), ("cifar100", 100)):
         write_table(
             task,
-            "name | top-1 (%): | parameters (M): | MACs (G): | input: | images/s: | licence | source",
+            "name | top-1 (%): | parameters (M): | MACs (G): | input: | images/s: | license | source",
             (
                 (
                     f"`{c.full_name}`",

@@ -87,7 +87,7 @@ def training() -> dict[str, str]:
     for name in FOUR:
         for epoch, where in ((0, "first"), (-1, "last")):
             found[f"norm_{where}_{name}"] = of_seeds([run["log"][epoch]["gradient_norm"] for run in runs(name)])
-    few = read("regularisation")["results"]
+    few = read("regularization")["results"]
     for name, each in few.items():
         key = name.replace(", ", "_").replace(" ", "_")
         found |= {f"{measure}_{key}": of_seeds(values) for measure, values in each.items()}
@@ -100,7 +100,7 @@ def training() -> dict[str, str]:
         "dropout_helps": verdict(gain),
         "dropout_gain": span(gain),
     }
-    return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularisation')['images']:,}"}
+    return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularization')['images']:,}"}
 
 
 def signals() -> dict[str, str]:
@@ -492,7 +492,7 @@ def others() -> dict[str, str]:
     for name in ("plain56", "resnet56", "trained56"):
         for kind in ("landscape", "landscape_recalibrated"):
             each = read(f"why/{name}/{kind}")
-            found[f"{kind}_centre_{name}"] = short(each["loss_at_centre"])
+            found[f"{kind}_center_{name}"] = short(each["loss_at_center"])
             found[f"{kind}_most_{name}"] = short(max(map(max, each["loss"]["data"])))
     losses: dict[str, dict[str, list[float]]] = {}
     for kind, value in (("input_noise", 0.2), ("weight_noise", 0.1), ("branch_noise", 1.0)):

@@ -1,8 +1,8 @@
-"""Activations and initialisations before 2015: how gradients change with depth when a network begins.
+"""Activations and initializations before 2015: how gradients change with depth when a network begins.
 
     python examples/activations.py --data cifar-10-batches-bin --out docs/results/activations.json
 
-For each activation (sigmoid, tanh, relu), initialisation (Gaussian of 0.01, Xavier, He; He with batch norm) and depth: the norm of
+For each activation (sigmoid, tanh, relu), initialization (Gaussian of 0.01, Xavier, He; He with batch norm) and depth: the norm of
 the gradient at the first block's input over that at the last block's output. Plain networks, and residual ones with relu and He.
 In float64, since some signals are too small for float32. Rows that OUT has already are not measured again.
 """
@@ -23,20 +23,20 @@ from resnetlib.data import cifar10
 from resnetlib.weights import Preprocessing
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+INITIALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "Gaussian of 0.01": lambda w: nn.init.normal_(w, std=0.01),
     "Xavier": nn.init.xavier_normal_,
     "He": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
 }
 
 
-def make(family: str, depth: int, activation: str, initialisation: str, norm: Any) -> resnetlib.Backbone:
+def make(family: str, depth: int, activation: str, initialization: str, norm: Any) -> resnetlib.Backbone:
     blocks = (depth - 2) // 6
     spec = replace(resnetlib.spec_of(f"cifar_{family}20"), depths=(blocks,) * 3)
     net = resnetlib.build(replace(spec, norm=norm))
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d):
-            INITIALISATIONS[initialisation](module.weight)
+            INITIALIZATIONS[initialization](module.weight)
         for name, child in module.named_children():
             if isinstance(child, nn.ReLU):
                 setattr(module, name, ACTIVATIONS[activation]())
@@ -48,7 +48,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=32)
     cli.add_argument("--depths", type=int, nargs="+", default=[8, 20, 32, 56], help="numbers of layers, 6 n + 2")
-    cli.add_argument("--starts", nargs="+", default=[f"{each}, {start}" for each in ACTIVATIONS for start in INITIALISATIONS])
+    cli.add_argument("--starts", nargs="+", default=[f"{each}, {start}" for each in ACTIVATIONS for start in INITIALIZATIONS])
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()

@@ -1,4 +1,4 @@
-"""How deep may a network be and still begin to learn? Activations and initialisations before 2015, batch norm, and skips.
+"""How deep may a network be and still begin to learn? Activations and initializations before 2015, batch norm, and skips.
 
     python examples/before_2015.py --data cifar-10-batches-bin --out docs/results/before_2015.json
 

@@ -1,4 +1,4 @@
-"""How networks begin: gradients and signals at initialisation, with batch norm and without.
+"""How networks begin: gradients and signals at initialization, with batch norm and without.
 
     python examples/beginnings.py --data cifar-10-batches-bin --out docs/results/beginnings
 

@@ -17,13 +17,13 @@ import torch
 
 import resnetlib
 from resnetlib.analysis import deepen
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import Preprocessing
 
 
 @torch.inference_mode()
-def compare(net: resnetlib.Backbone, deeper: resnetlib.Backbone, data: LabelledImages) -> dict[str, Any]:
+def compare(net: resnetlib.Backbone, deeper: resnetlib.Backbone, data: LabeledImages) -> dict[str, Any]:
     batches = data.batches(resnetlib.transform_for(net))
     logits = [(net.eval()(x), deeper.eval()(x)) for x, _ in batches]
     return {

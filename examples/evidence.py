@@ -65,14 +65,14 @@ def main() -> None:
         net = resnetlib.create_model(weights).to("cuda" if torch.cuda.is_available() else "cpu")
         (args.out / name).mkdir(parents=True, exist_ok=True)
         for analysis_name in args.only:
-            split, analyse = ANALYSES[analysis_name]
+            split, analyze = ANALYSES[analysis_name]
             path = args.out / name / f"{analysis_name}.json"
             if path.exists():
                 continue
             try:
                 fast = split == "test" and args.precision == "bf16"
                 with torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=fast):
-                    analyse(net, read(net, args.data, split, args.images)).save(path)
+                    analyze(net, read(net, args.data, split, args.images)).save(path)
                 print(f"{name}: {analysis_name}")
             except ValueError as error:  # such as a network without blocks that can be swapped
                 print(f"{name}: no {analysis_name}: {error}")

@@ -72,10 +72,10 @@ def draw(work: Path, results: dict[str, Any], path: Path) -> None:
     left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
     left.set_title("three of the images of each class")
     left.axis("off")
-    for (way, result), colour in zip(results.items(), (FIRST, SECOND), strict=True):
+    for (way, result), color in zip(results.items(), (FIRST, SECOND), strict=True):
         log = result["log"]
-        right.plot(log["epoch"], log["val_error"], color=colour, linewidth=2, label=f"{way}, validation images")
-        right.plot(log["epoch"], log["train_error"], color=colour, linewidth=0.8, label=f"{way}, training images")
+        right.plot(log["epoch"], log["val_error"], color=color, linewidth=2, label=f"{way}, validation images")
+        right.plot(log["epoch"], log["train_error"], color=color, linewidth=0.8, label=f"{way}, training images")
     right.set(xlabel="epoch", xticks=range(0, 21, 5), ylabel="error (%)", ylim=(0, 100))
     right.legend(fontsize=8)
     figure.savefig(path, dpi=100)

@@ -16,11 +16,11 @@ from statistics import mean
 import torch
 
 import resnetlib
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
 
 
-def with_wrong_labels(data: LabelledImages, share: float, seed: int) -> LabelledImages:
+def with_wrong_labels(data: LabeledImages, share: float, seed: int) -> LabeledImages:
     """Return the images with a share of the labels replaced by classes drawn uniformly, which may be the true ones."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(data), generator=generator)[: round(share * len(data))]
@@ -29,7 +29,7 @@ def with_wrong_labels(data: LabelledImages, share: float, seed: int) -> Labelled
 
 
 @torch.no_grad()
-def predict(net: resnetlib.Backbone, data: LabelledImages) -> torch.Tensor:
+def predict(net: resnetlib.Backbone, data: LabeledImages) -> torch.Tensor:
     """Return the predicted class of each image."""
     return torch.cat([net(x).argmax(1) for x, _ in data.batches(resnetlib.transform_for(net))])
 

@@ -3,7 +3,7 @@
     python examples/probes.py --data cifar-10-batches-bin --out docs/results/probes.json
 
 Features are means over positions, after the stem and each block. Read from them are the class, by logistic regression (accuracy),
-and the mean of each colour, the contrast, and the mean horizontal and vertical differences of brightness, by least squares (R^2,
+and the mean of each color, the contrast, and the mean horizontal and vertical differences of brightness, by least squares (R^2,
 mean of the six). Intervals are of bootstraps over test images; untrained networks are the baseline.
 """
 
@@ -20,17 +20,17 @@ from untrained import untrained
 import resnetlib
 from resnetlib.analysis import blocks_of, bootstrap_interval
 from resnetlib.analysis.network import hook_inputs, hook_outputs
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 
 
 def low_level(images: Tensor) -> Tensor:
-    grey = (x := images.double() / 255).mean(1)
-    edges = (grey.diff(dim=dim).abs().mean((1, 2)) for dim in (1, 2))
-    return torch.stack([*x.mean((2, 3)).unbind(1), grey.flatten(1).std(1), *edges], 1)
+    gray = (x := images.double() / 255).mean(1)
+    edges = (gray.diff(dim=dim).abs().mean((1, 2)) for dim in (1, 2))
+    return torch.stack([*x.mean((2, 3)).unbind(1), gray.flatten(1).std(1), *edges], 1)
 
 
 @torch.no_grad()
-def features(net: resnetlib.Backbone, data: LabelledImages) -> dict[str, Tensor]:
+def features(net: resnetlib.Backbone, data: LabeledImages) -> dict[str, Tensor]:
     blocks, found = blocks_of(net), defaultdict[str, list[Tensor]](list)
 
     def keep(name: str, x: Tensor) -> None:
@@ -60,7 +60,7 @@ def read_class(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
     return (test @ weight.detach()).argmax(1)
 
 
-def measure(net: resnetlib.Backbone, train: LabelledImages, test: LabelledImages) -> dict[str, Any]:
+def measure(net: resnetlib.Backbone, train: LabeledImages, test: LabeledImages) -> dict[str, Any]:
     before, after = features(net, train), features(net, test)
     results: dict[str, Any] = {"places": list(before), "accuracy": [], "accuracy_interval": [], "r2": [], "r2_interval": []}
     wanted, truth = low_level(train.images), low_level(test.images)

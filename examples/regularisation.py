@@ -1,6 +1,6 @@
 """Do skips replace dropout? A residual network on few images, with dropout, stochastic depth, both and neither.
 
-    python examples/regularisation.py --data cifar-10-batches-bin --out docs/results/regularisation
+    python examples/regularization.py --data cifar-10-batches-bin --out docs/results/regularization
 
 Dropout stands between the two convolutions of each branch, as in wide residual networks (arXiv 1605.07146, sec. 2.4); stochastic
 depth leaves whole branches out, the last block's with the probability given (arXiv 1603.09382). The gap is test error less training
@@ -48,7 +48,7 @@ def main() -> None:
     cli.add_argument("--depth", type=float, default=0.2, help="probability to leave the last branch out")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-    cli.add_argument("--runs", type=Path, default=Path("runs/regularisation"))
+    cli.add_argument("--runs", type=Path, default=Path("runs/regularization"))
     cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)

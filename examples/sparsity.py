@@ -4,7 +4,7 @@
 
 For each block of a trained network, and of the same network untrained (batch norms calibrated; three seeds): the share of zeros
 after the block's last ReLU; the share of the branch's outputs below a tenth of the root mean square of the skip; the size of the
-branch over that of the skip; the share of its convolutions' weights below a tenth of their standard deviation at initialisation;
+branch over that of the skip; the share of its convolutions' weights below a tenth of their standard deviation at initialization;
 and the mean absolute scale (gamma) of its last norm, which alone sets the size of the branch. Bootstrap intervals over images.
 """
 

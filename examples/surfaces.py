@@ -19,7 +19,7 @@ from torch import Tensor
 
 import resnetlib
 from resnetlib.analysis import hessian_map, landscape, trajectory
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 
 State = dict[str, Tensor]
 
@@ -30,7 +30,7 @@ def checkpoints_of(run: Path) -> dict[int, State]:
     return {int(file.name.split("-")[0]): torch.load(file, weights_only=True)["net"] for file in files}
 
 
-def measure(run: Path, train: LabelledImages, args: argparse.Namespace) -> dict[str, Any]:
+def measure(run: Path, train: LabeledImages, args: argparse.Namespace) -> dict[str, Any]:
     net = resnetlib.create_model(run).eval()
     transform = resnetlib.transform_for(net)
     batches, few = (train.first(count).batches(transform) for count in (args.images, args.hessian))
@@ -49,8 +49,8 @@ def measure(run: Path, train: LabelledImages, args: argparse.Namespace) -> dict[
         print(f"  {curvature[-1]}", flush=True)
     assert path.explained is not None  # noqa: S101 - the axes are principal components
     return {
-        "loss": planes[0].loss_at_centre,
-        "error": 100 - planes[0].accuracy_at_centre,
+        "loss": planes[0].loss_at_center,
+        "error": 100 - planes[0].accuracy_at_center,
         "x": planes[0].x.tolist(),
         "planes": [plane.loss.tolist() for plane in planes],
         "curvature": curvature,

@@ -1,4 +1,4 @@
-"""Does it help to begin with trained weights? From CIFAR-10's photographs to grey pictures of clothes, with few images.
+"""Does it help to begin with trained weights? From CIFAR-10's photographs to gray pictures of clothes, with few images.
 
     python examples/transfer.py --data /usr/share/datasets/fashion-mnist --out docs/results/transfer
 
@@ -19,29 +19,29 @@ import torch
 from torch.nn import functional
 
 import resnetlib
-from resnetlib.data import LabelledImages
+from resnetlib.data import LabeledImages
 from resnetlib.train import Recipe, recipe_of
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def read(folder: Path, split: str) -> LabelledImages:
+def read(folder: Path, split: str) -> LabeledImages:
     """Read one of the two sets, and pad its 28 x 28 pixels to 32 x 32."""
     pixels, labels = (
         np.frombuffer(gzip.decompress((folder / f"{split}-{kind}-ubyte.gz").read_bytes()), np.uint8, offset=offset)
         for kind, offset in (("images-idx3", 16), ("labels-idx1", 8))
     )
     images = functional.pad(torch.from_numpy(pixels.reshape(-1, 1, 28, 28).copy()), (2, 2, 2, 2))
-    return LabelledImages(images, torch.from_numpy(labels.astype(np.int64)), CLASSES)
+    return LabeledImages(images, torch.from_numpy(labels.astype(np.int64)), CLASSES)
 
 
-def draw(data: LabelledImages, each: int, seed: int) -> tuple[LabelledImages, LabelledImages]:
+def draw(data: LabeledImages, each: int, seed: int) -> tuple[LabeledImages, LabeledImages]:
     """Draw so many images of each class to train on, and as many others to choose by."""
     draws = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=draws)
     of_class = [order[data.labels[order] == label] for label in range(len(data.classes))]
     parts = [torch.cat([places[start : start + each] for places in of_class]) for start in (0, each)]
-    train, held = (LabelledImages(data.images[part], data.labels[part], data.classes) for part in parts)
+    train, held = (LabeledImages(data.images[part], data.labels[part], data.classes) for part in parts)
     return train, held
 
 

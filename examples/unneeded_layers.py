@@ -18,14 +18,14 @@ import torch
 
 import resnetlib
 from resnetlib.analysis import block_survival, branch_ratio, recalibrated
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import Preprocessing
 
 TASKS = {"two classes": ("airplane", "frog"), "ten classes": ()}
 
 
-def of_classes(data: LabelledImages, classes: tuple[str, ...], images: int) -> LabelledImages:
+def of_classes(data: LabeledImages, classes: tuple[str, ...], images: int) -> LabeledImages:
     """Return the first images of some classes, with labels from 0; of all classes if none is named."""
     if not classes:
         return data.first(images)
@@ -35,7 +35,7 @@ def of_classes(data: LabelledImages, classes: tuple[str, ...], images: int) -> L
     return replace(data, images=data.images[chosen], labels=labels, classes=classes)
 
 
-def measure(net: resnetlib.Backbone, data: LabelledImages) -> dict[str, Any]:
+def measure(net: resnetlib.Backbone, data: LabeledImages) -> dict[str, Any]:
     batches = data.batches(resnetlib.transform_for(net))
     ratios, found = branch_ratio(net, batches), block_survival(net, batches, factors=(1, 0))
     return {"ratio": ratios.ratio.tolist(), "changed": found.changed[:, -1].tolist()}

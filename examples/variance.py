@@ -21,13 +21,13 @@ from torch import Tensor
 
 import resnetlib
 from resnetlib.analysis import bootstrap_interval
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 
 Statistic = Callable[[Tensor], Tensor]
 
 
 @torch.no_grad()
-def probabilities(net: resnetlib.Backbone, data: LabelledImages) -> Tensor:
+def probabilities(net: resnetlib.Backbone, data: LabeledImages) -> Tensor:
     """Return the probability of each class, `(images, classes)`."""
     return torch.cat([net(x).double().softmax(1) for x, _ in data.batches(resnetlib.transform_for(net))])
 

@@ -18,7 +18,7 @@ from resnetlib.config import MEAN_STD, Preprocessing, PretrainedConfig
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
-    LabelledImages,
+    LabeledImages,
     cifar10,
     evaluation_folder,
     find_images,
@@ -237,7 +237,7 @@ def _usable(net: Network | OnnxModel) -> tuple[Callable[[Tensor], Tensor], torch
     return lambda x: net(x.to(like.device, like.dtype)).float(), like.device, net.preprocess, evaluating(net)
 
 
-def _find_labelled(data: Path, split: Literal["train", "test"], exif: bool) -> LabelledImages | ImageFiles:
+def _find_labeled(data: Path, split: Literal["train", "test"], exif: bool) -> LabeledImages | ImageFiles:
     """Find the images to measure on: CIFAR-10's, or those in a folder with a subfolder per class or with val/ or test/."""
     if is_cifar10(data):
         return cifar10(data, split)
@@ -247,7 +247,7 @@ def _find_labelled(data: Path, split: Literal["train", "test"], exif: bool) -> L
     return find_images(folder, exif=exif)
 
 
-def _label_for(net: Network | OnnxModel, found: LabelledImages | ImageFiles, data: Path) -> LabelledImages | ImageFiles:
+def _label_for(net: Network | OnnxModel, found: LabeledImages | ImageFiles, data: Path) -> LabeledImages | ImageFiles:
     """Change the labels of images to those of the network; raise ValueError if the network has no such class."""
     names, count = found.classes, net.num_classes
     if net.classes is not None:
@@ -269,8 +269,8 @@ def _label_for(net: Network | OnnxModel, found: LabelledImages | ImageFiles, dat
     if len(names) < count:
         logger.info("%s has images of %s of the network's %s classes", printable(data), len(names), count)
     classes = net.classes or tuple(map(str, range(count)))
-    if isinstance(found, LabelledImages):
-        return LabelledImages(found.images, torch.tensor(labels)[found.labels], classes)
+    if isinstance(found, LabeledImages):
+        return LabeledImages(found.images, torch.tensor(labels)[found.labels], classes)
     return replace(found, classes=classes, samples=tuple((path, labels[label]) for path, label in found.samples))
 
 
@@ -291,9 +291,9 @@ def read_batches(
     preprocess = net.check_preprocessing() if isinstance(net, OnnxModel) else net.preprocess
     if preprocess is None:
         raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
-    found = _label_for(net, _find_labelled(data, split, exif), data)
+    found = _label_for(net, _find_labeled(data, split, exif), data)
     count = min(images or len(found), len(found))
-    if isinstance(found, LabelledImages):
+    if isinstance(found, LabeledImages):
         pairs = zip(found.images[:count].split(batch), found.labels[:count].split(batch), strict=True)
         return count, ((preprocess(pixels), labels) for pixels, labels in pairs)
     dataset, chosen = ImageDataset(found, preprocess), evenly_spaced(count, len(found))

@@ -7,7 +7,7 @@ import torch
 from families import FAMILIES
 
 from resnetlib import Spec, build
-from resnetlib.data import LabelledImages
+from resnetlib.data import LabeledImages
 from resnetlib.train import fit, recipe_of
 
 pytestmark = pytest.mark.cuda
@@ -55,7 +55,7 @@ def test_training(precision: str, compiled: bool, tmp_path: Path) -> None:
     images = torch.randint(160, (60, 3, 8, 8), dtype=torch.uint8)
     labels = torch.arange(60) % 3
     images[torch.arange(60), labels] += 60
-    data = LabelledImages(images, labels, ("red", "green", "blue"))
+    data = LabeledImages(images, labels, ("red", "green", "blue"))
     net = build(FAMILIES["resnet"], num_classes=3)
     recipe = recipe_of("one_cycle_cifar", epochs=12, batch_size=10, lr=0.1, pad=1)
     result = fit(net, data, data, recipe, tmp_path, precision=precision, compiled=compiled)  # type: ignore[arg-type]

@@ -227,9 +227,9 @@ def test_lesions_and_residuals_are_medians_over_blocks() -> None:
         assert numbers()[f"ratio_{name}"] == f"{statistics.mean(medians):.2f} ({min(medians):.2f} to {max(medians):.2f})"
 
 
-def test_regularisation() -> None:
+def test_regularization() -> None:
     def mean(name: str, key: str) -> float:
-        return statistics.mean(results("regularisation")[name][key])
+        return statistics.mean(results("regularization")[name][key])
 
     ways = [f"resnet20, {way}" for way in ("neither", "dropout", "stochastic depth")]
     gaps, tests = ([mean(name, key) for name in (*ways, "plain20, neither")] for key in ("gap", "test_error"))

@@ -20,7 +20,7 @@ import torch
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
 from resnetlib.analysis import Perturbation, block_survival, blocks_of, branch_ratio, hessian_map, landscape, lesion, trajectory
 from resnetlib.config import Preprocessing
-from resnetlib.data import CIFAR10_CLASSES, LabelledImages, cifar10
+from resnetlib.data import CIFAR10_CLASSES, LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import read_weights
 
@@ -35,7 +35,7 @@ def run(name: str, *args: object) -> str:
     return out.getvalue()
 
 
-def first(data: LabelledImages, n: int) -> LabelledImages:
+def first(data: LabeledImages, n: int) -> LabeledImages:
     return replace(data, images=data.images[:n], labels=data.labels[:n])
 
 
@@ -135,9 +135,9 @@ def test_label_noise(cifar10_folder: Path, tmp_path: Path) -> None:
     assert errors["learned_wrong_labels"][1] == pytest.approx(100 * (predicted == given.labels)[wrong].double().mean().item())
 
 
-def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
+def test_regularization(cifar10_folder: Path, tmp_path: Path) -> None:
     sizes = ("--images", 40, "--test", 20, "--epochs", 1, "--batch", 20, "--seeds", 2)
-    said = run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
+    said = run("regularization.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "table", *sizes)
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     ways = ["neither", "dropout", "stochastic depth", "both"]
     assert list(results) == [*(f"resnet20, {way}" for way in ways), *(f"plain20, {way}" for way in ways[:2])]
@@ -148,7 +148,7 @@ def test_regularisation(cifar10_folder: Path, tmp_path: Path) -> None:
     logs = [(tmp_path / "runs" / f"cifar_resnet20-{way}-0" / "log.jsonl").read_text() for way in ("neither", "dropout", "both")]
     assert len({json.loads(log)["loss"] for log in logs}) == 3  # each way trained otherwise
     one = ("--model", "cifar_resnet20", "--ways", "dropout")
-    run("regularisation.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "one", *sizes, *one)
+    run("regularization.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "one", *sizes, *one)
     assert json.loads((tmp_path / "one.json").read_text())["results"] == {"resnet20, dropout": results["resnet20, dropout"]}
 
 

@@ -47,8 +47,8 @@ def test_grad_cam_is_the_formula_in_every_family(name: str) -> None:
     assert expected.max() > expected.min()
     side = found.shape[-1] // expected.shape[-1]
     assert found.shape == (1, 32, 32)
-    centre = found[0, side // 2 :: side, side // 2 :: side]
-    assert np.corrcoef(centre.flatten(), expected.numpy().flatten())[0, 1] > 0.9
+    center = found[0, side // 2 :: side, side // 2 :: side]
+    assert np.corrcoef(center.flatten(), expected.numpy().flatten())[0, 1] > 0.9
 
 
 @pytest.mark.filterwarnings("ignore")

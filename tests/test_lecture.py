@@ -114,8 +114,8 @@ def test_one_command_draws_every_figure(tmp_path: Path) -> None:
     assert drawn == {path.name for path in LECTURE.glob("*.png")}
 
 
-def test_networks_have_colours_of_their_own_and_names_in_words() -> None:
-    hues = [colour for colours in FAMILIES.values() for colour in colours[:3]]
+def test_networks_have_colors_of_their_own_and_names_in_words() -> None:
+    hues = [color for colors in FAMILIES.values() for color in colors[:3]]
     assert len(set(hues)) == 3 * (len(FAMILIES) - 1)  # long trainings share the residual network's
     assert style_of("plain20")["color"] != style_of("plain56")["color"] != style_of("resnet56")["color"]
     assert style_of("cifar_resnet20") == style_of("resnet20")

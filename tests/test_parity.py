@@ -25,7 +25,7 @@ LIBRARIES: dict[str, Callable[[str], nn.Module]] = {
 
 
 def scramble(net: nn.Module) -> None:
-    """Give every parameter and statistic a value that no initialisation gives."""
+    """Give every parameter and statistic a value that no initialization gives."""
     for name, tensor in net.state_dict().items():
         if name.endswith(("running_var", "norm1.weight", "norm2.weight", "bn1.weight", "bn2.weight", "bn3.weight")):
             tensor.uniform_(0.5, 1.5)

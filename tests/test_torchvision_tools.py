@@ -73,7 +73,7 @@ def detector(backbone: nn.Module) -> FasterRCNN:
 
 
 def test_a_detector_learns_boxes(net: Backbone) -> None:
-    """White squares on grey: the losses of a Faster R-CNN fall."""
+    """White squares on gray: the losses of a Faster R-CNN fall."""
     freeze(net, up_to="conv1" if net.spec.family == "resnet" else "conv0")
     model = detector(WithFpn(net, 16)).train()
     images = torch.full((4, 3, 64, 64), 0.5)

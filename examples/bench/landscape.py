@@ -2,7 +2,7 @@
 
     python examples/bench/landscape.py --model runs/cifar_resnet56-seed=0/ --data cifar10 --out docs/results/landscape_speed.json
 
-All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalised
+All compute the same points. "published" is the loop of tomgoldstein/loss-landscape: parameters written in place, images normalized
 one by one. loss-landscapes leaves out the last row, and displaces every other one, which is allowed for. From resnetlib's are
 taken those of 3 points, and of what is done once: first_call_seconds, with PyTorch's cache empty. cpu_seconds are of all threads.
 """
@@ -28,15 +28,15 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 import resnetlib
 from resnetlib.analysis import filter_normalized_direction, landscape
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 
 CLOCKS: dict[str, Any] = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}
 
 
-def published(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
-    normalise = Compose([ToTensor(), Normalize(net.preprocess.mean, net.preprocess.std)])
+def published(net: Any, data: LabeledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
+    normalize = Compose([ToTensor(), Normalize(net.preprocess.mean, net.preprocess.std)])
     pairs: Any = [(image.numpy(), int(label)) for image, label in zip(data.images.permute(0, 2, 3, 1), data.labels, strict=True)]
-    loader = DataLoader[Any](pairs, 128, collate_fn=lambda rows: default_collate([(normalise(image), y) for image, y in rows]))
+    loader = DataLoader[Any](pairs, 128, collate_fn=lambda rows: default_collate([(normalize(image), y) for image, y in rows]))
     start, losses = [parameter.data.clone() for parameter in net.parameters()], torch.empty(len(x), len(x))
     for row, column in torch.cartesian_prod(torch.arange(len(x)), torch.arange(len(x))):
         for parameter, w, d0, d1 in zip(net.parameters(), start, dx.values(), dy.values(), strict=True):
@@ -47,7 +47,7 @@ def published(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Te
     return losses
 
 
-def peer(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
+def peer(net: Any, data: LabeledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
     corners = [copy.deepcopy(net) for _ in range(3)]
     for corner, a, b in zip(corners, x[[0, 0, -1]], x[[0, -1, 0]], strict=True):
         for parameter, d0, d1 in zip(corner.parameters(), dx.values(), dy.values(), strict=True):
@@ -58,17 +58,17 @@ def peer(net: Any, data: LabelledImages, x: Tensor, dx: Any, dy: Any) -> Tensor:
     return losses
 
 
-def ours(how: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> Tensor:
+def ours(how: Any, net: Any, data: LabeledImages, x: Tensor, *along: Any) -> Tensor:
     return landscape(net, (net.preprocess(data.images), data.labels), float(x[-1]), len(x), directions=along, **how).loss.float()
 
 
-def measure(rounds: int, modes: Any, net: Any, data: LabelledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
+def measure(rounds: int, modes: Any, net: Any, data: LabeledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
     own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in modes for p in ("fp32", "bf16")}
     ways: dict[str, Any] = {"published": published, "loss-landscapes": peer} | {k: partial(ours, v) for k, v in own.items()}
     rows, losses, times = {label: dict[str, float]() for label in ways}, dict[str, Tensor](), {label: list[Any]() for label in ways}
     for label, compute in [*ways.items()] * rounds:
         begun = [clock() for clock in CLOCKS.values()]
-        _ = compute(copy.deepcopy(net), data, x[[0, -1]], along[0]) if label in own else None  # the centre and two points
+        _ = compute(copy.deepcopy(net), data, x[[0, -1]], along[0]) if label in own else None  # the center and two points
         between = [clock() for clock in CLOCKS.values()]
         found = losses[label] = compute(copy.deepcopy(net), data, x, *along)
         ends, count = [clock() for clock in CLOCKS.values()], int((~found.isnan()).sum()) - (3 if label in own else 0)

@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 import resnetlib
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    def __init__(self, data: LabelledImages) -> None:
+    def __init__(self, data: LabeledImages) -> None:
         self.images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in data.images]
         self.labels = data.labels.tolist()
         mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -58,7 +58,7 @@ def tutorial(name: str, pictures: Pictures, batch: int, device: str) -> float:
     return seen / (time.perf_counter() - start)
 
 
-def ours(name: str, data: LabelledImages, batch: int, device: str, compiled: bool) -> float:
+def ours(name: str, data: LabeledImages, batch: int, device: str, compiled: bool) -> float:
     few = data.first(batch)
     recipe = recipe_of("one_cycle_cifar", batch_size=batch, epochs=2 if compiled else 1)
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ import torchvision
 from torch.profiler import ProfilerActivity, profile
 
 import resnetlib
-from resnetlib.analysis.style import FIRST, GREY, SECOND, new_figure
+from resnetlib.analysis.style import FIRST, GRAY, SECOND, new_figure
 
 SERVER = multiprocessing.get_context("forkserver")  # imports once, and forks a fresh process for each network
 SERVER.set_forkserver_preload(["torch", "torchvision", "timm", "resnetlib"])
@@ -88,9 +88,9 @@ def main() -> None:
     make, small = resnetlib.config.DenseNetSpec, torch.randn(args.small_batch, 3, 32, 32)
     specs = [make(growth=12, depths=((depth - 4) // 6,) * 3, stem_width=24, stem="cifar") for depth in args.depths]
     figure, (axes,) = new_figure()
-    for (label, mode), colour in zip(MODES.items(), (GREY, FIRST, SECOND), strict=True):
+    for (label, mode), color in zip(MODES.items(), (GRAY, FIRST, SECOND), strict=True):
         report["live_mib_by_depth"][label] = [live_mib(resnetlib.build(spec, memory_efficient=mode), small) for spec in specs]
-        axes.plot(args.depths, report["live_mib_by_depth"][label], "o-", color=colour, label=label)
+        axes.plot(args.depths, report["live_mib_by_depth"][label], "o-", color=color, label=label)
     args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
     axes.legend().axes.set(xlabel="layers", ylabel="live memory of a training step (MiB)", ylim=(0, None))
     figure.savefig(args.out.with_suffix(".png"), dpi=110)

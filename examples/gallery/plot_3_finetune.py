@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import resnetlib
-from resnetlib.data import LabelledImages
+from resnetlib.data import LabeledImages
 from resnetlib.train import recipe_of
 
 paths = sorted(Path(str(files("resnetlib.data") / "samples")).glob("*.png"))
@@ -25,10 +25,10 @@ photos = torch.stack([torch.from_numpy(np.array(Image.open(path).convert("RGB"))
 WAYS = ("upright", "turned left", "upside down", "turned right")
 
 
-def turned(images: torch.Tensor) -> LabelledImages:
+def turned(images: torch.Tensor) -> LabeledImages:
     """Return the images in all four ways, with labels."""
     pixels = torch.cat([images.rot90(i, (2, 3)) for i in range(4)])
-    return LabelledImages(pixels, torch.arange(4).repeat_interleave(len(images)), WAYS)
+    return LabeledImages(pixels, torch.arange(4).repeat_interleave(len(images)), WAYS)
 
 
 # %%

@@ -21,14 +21,14 @@ photos = sorted(Path(str(files("resnetlib.data") / "samples")).glob("*.png"))
 
 figure, ax = plt.subplots(figsize=(9, 3.2))
 for kind, name in (("plain", "cifar_plain20"), ("residual", "cifar_resnet20")):
-    colour = style_of(name)["color"]
+    color = style_of(name)["color"]
     net = resnetlib.create_model(name, pretrained=True)
     images = torch.stack([net.preprocess(Image.open(photo)) for photo in photos])
     labels = torch.tensor([net.classes.index(photo.stem.split("_")[-1]) for photo in photos])
     result = lesion(net, (images, labels))  # one block at a time; the network itself is left as it was
     print(f"{kind}: {result.clean_error:.0f} % of {result.images} images wrong, without one block {result.error.mean():.0f} %")
-    ax.plot(result.blocks, result.error, "o-", label=f"{kind}, 20 layers", color=colour)
-    ax.axhline(result.clean_error, color=colour, linestyle=":", label="the same, no block deleted")
+    ax.plot(result.blocks, result.error, "o-", label=f"{kind}, 20 layers", color=color)
+    ax.axhline(result.clean_error, color=color, linestyle=":", label="the same, no block deleted")
 ax.set(ylabel="error (%)", ylim=(-3, 103), xlabel="deleted block")
 ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
 figure.tight_layout()

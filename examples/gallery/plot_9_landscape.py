@@ -24,7 +24,7 @@ for ax, name, title in zip(axes, ("cifar_plain20", "cifar_resnet20"), ("plain, 2
     images = torch.stack([net.preprocess(Image.open(photo)) for photo in photos])
     labels = torch.tensor([net.classes.index(photo.stem.split("_")[-1]) for photo in photos])
     surface = landscape(net, (images, labels), span=0.6, points=9, seed=1)
-    print(f"{title}: loss {surface.loss_at_centre:.3f} in the middle, {surface.loss.max():.1f} at most")
+    print(f"{title}: loss {surface.loss_at_center:.3f} in the middle, {surface.loss.max():.1f} at most")
     shown = ax.contourf(surface.x, surface.y, surface.loss.clamp(max=8), levels=[0, 0.25, 0.5, 1, 2, 3, 4, 6, 8])
     ax.set(title=title, xlabel="along the first direction", aspect="equal")
 axes[0].set_ylabel("along the second direction")

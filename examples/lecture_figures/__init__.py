@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from resnetlib.analysis.style import GREY, label_of, style_of
+from resnetlib.analysis.style import GRAY, label_of, style_of
 
 FOUR = ("plain20", "resnet20", "plain56", "resnet56")
 TWO = ("plain20", "resnet20")
@@ -61,4 +61,4 @@ def points(
 
 def line(axes: Axes, y: float, label: str | None = None) -> None:
     """Draw a level to compare with."""
-    axes.axhline(y, color=GREY, linewidth=0.9, linestyle=(0, (1, 1)), label=label)
+    axes.axhline(y, color=GRAY, linewidth=0.9, linestyle=(0, (1, 1)), label=label)

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
-from resnetlib.analysis.style import GREY, label_of, new_figure, style_of
+from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
 
 
 def residual_mapping(results: Results) -> Figure:
@@ -77,7 +77,7 @@ def paths(results: Results) -> Figure:
     for name, each in found.items():
         trained: dict[str, Any] = each["trained"]
         points(left, trained["lengths"], trained["share"], trained["share_interval"], name)
-        left.plot(trained["lengths"], trained["paths"], ":", color=GREY, label="share of all paths")
+        left.plot(trained["lengths"], trained["paths"], ":", color=GRAY, label="share of all paths")
         points(right, trained["lengths"], trained["norm"], trained["norm_interval"], name, label="trained")
         band(right, trained["lengths"], [start["norm"] for start in each["untrained"]], name, "untrained", linestyle=":", marker="")
     left.set(xlabel="branches on the path", ylabel="share of the gradient", ylim=(0, None))

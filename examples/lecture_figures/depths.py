@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lecture_figures import Results, band, line, read
 from resnetlib.analysis.style import new_figure
 
-STARTS = {  # as in examples/before_2015.py: label, colour, line
+STARTS = {  # as in examples/before_2015.py: label, color, line
     "sigmoid, Xavier": ("sigmoid, Xavier", "#767676", ":"),
     "tanh, Xavier": ("tanh, Xavier", "#cc79a7", "--"),
     "relu, Gaussian of 0.01": ("ReLU, Gaussian of 0.01", "#f2a35e", ":"),
@@ -21,14 +21,14 @@ STARTS = {  # as in examples/before_2015.py: label, colour, line
 def beginnings(results: Results) -> Figure:
     found = read(results, "before_2015")["results"]
     figure, (axes,) = new_figure(height=4)
-    for start, (label, colour, style) in STARTS.items():
+    for start, (label, color, style) in STARTS.items():
         best: dict[int, list[float]] = {}
         for name, losses in found.items():
             if name.startswith(f"{start}, ") and name.removeprefix(f"{start}, ")[0].isdigit():
                 depth = int(name.removeprefix(f"{start}, ").split()[0])
                 finite = [log(10) if loss is None else loss for loss in losses]
                 best[depth] = min(finite, best.get(depth, finite), key=mean)
-        band(axes, [*best], list(zip(*best.values(), strict=True)), "plain44", label, color=colour, linestyle=style)
+        band(axes, [*best], list(zip(*best.values(), strict=True)), "plain44", label, color=color, linestyle=style)
     line(axes, log(10), "guessing")
     axes.set(xlabel="layers", ylabel="loss on test images, better of two rates (nats)", ylim=(1.4, 2.6), xticks=[*best])
     axes.legend(fontsize=8, ncols=2, loc="upper left")

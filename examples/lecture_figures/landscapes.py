@@ -12,7 +12,7 @@ Rings = dict[float, list[float]]
 
 
 def rings(x: Sequence[float], y: Sequence[float], loss: Sequence[Sequence[float]], per_unit: int) -> Rings:
-    """Return the losses in a plane by their distance from its centre, up to 1, in rings of equal width."""
+    """Return the losses in a plane by their distance from its center, up to 1, in rings of equal width."""
     found: Rings = {}
     for down, row in zip(y, loss, strict=True):
         for across, value in zip(x, row, strict=True):

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, Results, band, line, places, read, tensor
-from resnetlib.analysis.style import FIRST, GREY, SECOND, label_of, new_figure, style_of
+from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure, style_of
 
 STARTS = [
     ("plain", "sigmoid", "Gaussian of 0.01", "none", "sigmoid, Gaussian of 0.01", "#b0b0b0", ":"),
@@ -20,11 +20,11 @@ STARTS = [
 def before_2015(results: Results) -> Figure:
     figure, (axes,) = new_figure(height=4)
     found = read(results, "activations")["results"]
-    for *chosen, label, colour, style in STARTS:
+    for *chosen, label, color, style in STARTS:
         rows = [row for row in found if [row["family"], row["activation"], row["start"], row["norm"]] == chosen]
         curves = list(zip(*(row["gradient_first_to_last"] for row in rows), strict=True))
         if rows:
-            band(axes, [row["depth"] for row in rows], curves, "plain44", label, color=colour, linestyle=style)
+            band(axes, [row["depth"] for row in rows], curves, "plain44", label, color=color, linestyle=style)
     line(axes, 1)
     axes.set(xlabel="layers", ylabel="gradient, first block / last output", yscale="log", ylim=(1e-22, 1e6))
     axes.legend(fontsize=8, loc="lower right")
@@ -39,8 +39,8 @@ def forward(results: Results) -> Figure:
     for i, name in enumerate(NETWORKS):
         found = read(results, f"why/{name}/residual_decomposition")
         sizes = [max(max(found[key]), 1e-9) for key in ("deviation", "deviation_with_out")]
-        for size, colour, marker in zip(sizes, (SECOND, FIRST), ("o", "s"), strict=True):
-            axes.plot([i], [size], marker, color=colour, markersize=7)
+        for size, color, marker in zip(sizes, (SECOND, FIRST), ("o", "s"), strict=True):
+            axes.plot([i], [size], marker, color=color, markersize=7)
             if size == 1e-9:
                 axes.annotate("0", (i, size), (6, -3), textcoords="offset points")
     axes.plot([], [], "o", color=SECOND, label="without the changes by ReLUs after the additions")
@@ -73,8 +73,8 @@ def stability(results: Results) -> Figure:
             values = [each["autocorrelation_at_lag_1"] for each in found[f"{name}, norm {norm}"]]
             look = style_of(name) | {"linestyle": "", "markersize": 6}
             axes.plot([i + shift] * len(values), values, **look, markerfacecolor=fill or look["color"])
-    axes.plot([], [], "s", color=GREY, label="batch norm")
-    axes.plot([], [], "s", color=GREY, markerfacecolor="white", label="no norm")
+    axes.plot([], [], "s", color=GRAY, label="batch norm")
+    axes.plot([], [], "s", color=GRAY, markerfacecolor="white", label="no norm")
     line(axes, 0, "white noise")
     labels = [label_of(name.replace("_k12", "").replace("preact_resnet", "preact")).replace(", ", "\n") for name in names]
     axes.set_xticks(range(len(names)), labels, fontsize=8)

@@ -6,7 +6,7 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from lecture_figures import Results, band, line, points, read
-from resnetlib.analysis.style import FIRST, GREY, SECOND, new_figure, style_of
+from resnetlib.analysis.style import FIRST, GRAY, SECOND, new_figure, style_of
 
 
 def copies(results: Results) -> Figure:
@@ -14,11 +14,11 @@ def copies(results: Results) -> Figure:
     figure, panels = new_figure(2, sharey=True)
     for axes, (kind, title) in zip(panels, {"plain": "plain", "resnet": "residual"}.items(), strict=True):
         for rate, look in ((0.001, "-"), (0.01, "--"), (0.05, ":")):
-            for layers, colour, what in ((56, style_of(f"{kind}56")["color"], "copy of 56 layers"), (20, GREY, "20 layers")):
+            for layers, color, what in ((56, style_of(f"{kind}56")["color"], "copy of 56 layers"), (20, GRAY, "20 layers")):
                 runs = found[f"{kind}, {layers} layers, rate {rate:g}"]
                 curves = [[errors["batch"] for _, errors in run] for run in runs]
                 label = f"{what}, rate {rate:g}"
-                band(axes, [step for step, _ in runs[0]], curves, kind, label, color=colour, linestyle=look, marker="")
+                band(axes, [step for step, _ in runs[0]], curves, kind, label, color=color, linestyle=look, marker="")
         axes.set_xscale("symlog", base=2, linthresh=1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set(title=title, xlabel="iterations (0: before training on)")
@@ -69,7 +69,7 @@ def unneeded(results: Results) -> Figure:
             band(axes, range(len(curves[0])), curves, "resnet32", task, linestyle=look, color=FIRST if look == "-" else SECOND)
     for task, dots in (("ten classes", ":"), ("two classes", (0, (1, 4)))):
         curves = [one["ratio"] for one in found[f"resnet32, {task}"]["untrained"]]
-        band(panels[0], range(len(curves[0])), curves, "resnet32", f"{task}, untrained", linestyle=dots, color=GREY, marker="")
+        band(panels[0], range(len(curves[0])), curves, "resnet32", f"{task}, untrained", linestyle=dots, color=GRAY, marker="")
     for axes in panels:
         axes.set(xlabel="block", ylim=(0, None))
     panels[0].set_ylabel(r"$||F(x)|| \; / \; ||x||$")

@@ -5,7 +5,7 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, Results, band, line, read, seeds_of
-from resnetlib.analysis.style import GREY, new_figure, style_of
+from resnetlib.analysis.style import GRAY, new_figure, style_of
 
 
 def paradox(results: Results) -> Figure:
@@ -80,7 +80,7 @@ def mimic(results: Results) -> Figure:
 
 
 def dropout(results: Results) -> Figure:
-    found = read(results, "regularisation")["results"]
+    found = read(results, "regularization")["results"]
     figure, (axes,) = new_figure()
     for i, (name, errors) in enumerate(found.items()):
         family = name.split(",")[0]
@@ -88,8 +88,8 @@ def dropout(results: Results) -> Figure:
             values, look = errors[key], style_of(family) | {"linestyle": "", "markersize": 6}
             ends = [[median(values) - min(values)], [max(values) - median(values)]]
             axes.errorbar([i + shift], [median(values)], ends, capsize=3, markerfacecolor=fill or look["color"], **look)
-    axes.plot([], [], "s", color=GREY, markerfacecolor="white", label="training error")
-    axes.plot([], [], "s", color=GREY, label="test error")
+    axes.plot([], [], "s", color=GRAY, markerfacecolor="white", label="training error")
+    axes.plot([], [], "s", color=GRAY, label="test error")
     names = [name.replace(", ", "\n").replace("stochastic ", "stochastic\n") for name in found]
     axes.set_xticks(range(len(found)), names, fontsize=8)
     axes.set(ylabel="error (%); median and range of 3 seeds", ylim=(0, 60))

@@ -92,7 +92,7 @@ class ResidualDecomposition(AnalysisResult):
         ax.bar(range(len(self.blocks)), self.share.tolist(), color=style.FIRST, label="blocks, F(x_i)")
         starts, ends = ([index - 0.5 for index in indices] for indices in zip(*self.chains, strict=True))
         ax.bar(starts, self.share_of_skip.tolist(), 0.4, color=style.SECOND, label="skip, x_l")
-        ax.bar(ends, self.share_of_out.tolist(), 0.3, color=style.GREY, label="changes by ReLUs")
+        ax.bar(ends, self.share_of_out.tolist(), 0.3, color=style.GRAY, label="changes by ReLUs")
         ax.axhline(0, color="black", linewidth=0.8)
         ax.set(xlabel="block", ylabel="share of the chain's last feature x_L")
         ax.legend()

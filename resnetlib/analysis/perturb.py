@@ -144,7 +144,7 @@ class Perturbation(AnalysisResult):
             ax.invert_xaxis()
         if self.kind != "block_survival":
             ax.axhline(clean, color=color, linestyle="-" if title else ":", linewidth=0.8, label="unchanged network")
-            ax.axhline(chance, color=style.GREY, linestyle="--", linewidth=0.8, label="guessing")
+            ax.axhline(chance, color=style.GRAY, linestyle="--", linewidth=0.8, label="guessing")
         ax.set(xlabel=xlabel, ylabel=measure, ylim=(0, 100))
         if title:
             ax.set_title(f"{title}, on {self.images:,} images", fontsize="medium")

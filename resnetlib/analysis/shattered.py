@@ -263,7 +263,7 @@ def _check_lags(points: int, lags: int) -> tuple[int, int]:
 
 
 def _plot_noise(ax: Axes, white: Tensor, brown: Tensor) -> Axes:
-    ax.plot(range(len(white)), white.tolist(), color=style.GREY, linestyle=":", label="white noise")
+    ax.plot(range(len(white)), white.tolist(), color=style.GRAY, linestyle=":", label="white noise")
     ax.plot(range(len(brown)), brown.tolist(), color=style.SECOND, linestyle=":", label="brown noise")
     ax.set(xlabel="lag, in points", ylabel="autocorrelation")
     return ax
@@ -305,7 +305,7 @@ class EffectiveRank(AnalysisResult):
         own, gaussian = ((values / values[0]).tolist() for values in (self.singular_values, self.gaussian_singular_values))
         if ax is None:
             ax = new_axes(None)
-            ax.plot(range(len(gaussian)), gaussian, color=style.GREY, linestyle=":", label="Gaussian")
+            ax.plot(range(len(gaussian)), gaussian, color=style.GRAY, linestyle=":", label="Gaussian")
         ax.plot(range(len(own)), own, label=label or "gradients")
         ax.set(xlabel="index", ylabel="singular value / largest", yscale="log")
         ax.legend()

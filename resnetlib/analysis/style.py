@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIRST, SECOND, GREY = "#0072b2", "#d55e00", "#767676"
+FIRST, SECOND, GRAY = "#0072b2", "#d55e00", "#767676"
 """Colors of curves and bars that belong to no family, and of what they are compared with."""
 
 FAMILIES = {  # a word in the name: light, middle and dark color, line, marker, name in legends

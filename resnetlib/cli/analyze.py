@@ -287,7 +287,7 @@ def landscape(
         compile=compiled, out=out / "landscape.json",
     )  # fmt: skip
     click.echo(
-        f"loss {surface.loss_at_centre:.4f} and accuracy {surface.accuracy_at_centre:.2f} % at the weights; "
+        f"loss {surface.loss_at_center:.4f} and accuracy {surface.accuracy_at_center:.2f} % at the weights; "
         f"on the {'line' if dimensions == 1 else 'plane'} from {surface.loss.min():.4f} to {surface.loss.max():.4g}"
     )
     if h5:

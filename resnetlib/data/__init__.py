@@ -1,7 +1,7 @@
 """Image data: CIFAR-10 and other images in memory, image folders, and augmentation."""
 
 from resnetlib.data.augment import crop_flip, draw_crops, pad_crop_flip
-from resnetlib.data.cifar import CIFAR10_CLASSES, LabelledImages, cifar10, is_cifar10, samples
+from resnetlib.data.cifar import CIFAR10_CLASSES, LabeledImages, cifar10, is_cifar10, samples
 from resnetlib.data.folder import (
     ImageDataset,
     ImageFiles,
@@ -20,7 +20,7 @@ __all__ = [
     "CIFAR10_CLASSES",
     "ImageDataset",
     "ImageFiles",
-    "LabelledImages",
+    "LabeledImages",
     "check_same_classes",
     "cifar10",
     "crop_flip",

@@ -42,7 +42,7 @@ _MAX_BYTES = 2**28  # eight times a published file
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImages:
+class LabeledImages:
     """Images in memory, with labels.
 
     Args:
@@ -55,7 +55,7 @@ class LabelledImages:
         ValueError: if images are not integers from 0 to 255, labels are not indices of the classes, or the shapes do not match.
 
     Example:
-        >>> LabelledImages(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([1, 0]), ["cat", "dog"]).classes
+        >>> LabeledImages(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([1, 0]), ["cat", "dog"]).classes
         ('cat', 'dog')
     """
 
@@ -90,7 +90,7 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> "LabelledImages":
+    def first(self, count: int) -> "LabeledImages":
         """Return the first `count` images, or all if there are fewer, without a copy."""
         if count < 1:
             raise InputError(f"count must be at least 1, got {count}")
@@ -146,7 +146,7 @@ def _to_bytes(images: Tensor) -> Tensor:
     return images.to(torch.uint8)
 
 
-def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool = True) -> LabelledImages:
+def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool = True) -> LabeledImages:
     """Read CIFAR-10.
 
     Args:
@@ -175,10 +175,10 @@ def cifar10(folder: str | Path, split: Literal["train", "test"], *, verify: bool
         )
     batches, ending = found
     labels, images = zip(*(_read(batches / f"{name}{ending}", verify) for name in _FILES[split]), strict=True)
-    return LabelledImages(torch.cat(images), torch.cat(labels), CIFAR10_CLASSES)
+    return LabeledImages(torch.cat(images), torch.cat(labels), CIFAR10_CLASSES)
 
 
-def samples() -> LabelledImages:
+def samples() -> LabeledImages:
     """Read the ten images in the package: the first test images of CIFAR-10.
 
     Returns:
@@ -192,7 +192,7 @@ def samples() -> LabelledImages:
     names, images = zip(*sample_images(), strict=True)
     labels = [CIFAR10_CLASSES.index(name.removesuffix(".png").rpartition("_")[2]) for name in names]
     pixels = np.stack([np.asarray(image) for image in images])
-    return LabelledImages(torch.from_numpy(pixels).movedim(3, 1), torch.tensor(labels), CIFAR10_CLASSES)
+    return LabeledImages(torch.from_numpy(pixels).movedim(3, 1), torch.tensor(labels), CIFAR10_CLASSES)
 
 
 def sample_images() -> list[tuple[str, "Image"]]:

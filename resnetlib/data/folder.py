@@ -27,7 +27,7 @@ _SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
-    "unlabelled": ("pred", "predict"),
+    "unlabeled": ("pred", "predict"),
 }
 """Names of the folders of a split data set; `_split_of` knows their variants."""
 
@@ -186,7 +186,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         root: the folder.
 
     Returns:
-        The folders of "train", "val", "test" and, for test images without folders of classes, "unlabelled", as far as they exist.
+        The folders of "train", "val", "test" and, for test images without folders of classes, "unlabeled", as far as they exist.
         Empty if the folder is not split, but has a subfolder per class.
 
     Raises:
@@ -214,8 +214,8 @@ def split_folders(root: str | Path) -> dict[str, Path]:
     for path, folders in inside.items():
         part = parts.get(path)
         holds_images = _holds_images(path) and not (folders and several)  # images beside the folders of classes are skipped
-        if part in ("test", "unlabelled") and holds_images:
-            found.setdefault("unlabelled", []).append(path)
+        if part in ("test", "unlabeled") and holds_images:
+            found.setdefault("unlabeled", []).append(path)
         elif part is None or holds_images:
             others.append(path.name)
         else:  # some archives have train/train/
@@ -226,7 +226,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         there = _listed([*others, *(path.name for paths in found.values() for path in paths)])
         raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
     for part, paths in found.items():
-        if len(paths) > 1 and part != "unlabelled":
+        if len(paths) > 1 and part != "unlabeled":
             raise InputError(f"{root} has several folders for {part}, {_listed([path.name for path in paths])}: leave one of them")
     return {part: found[part][0] for part in _SPLITS if part in found}
 

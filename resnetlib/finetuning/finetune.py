@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
-from resnetlib.data import ImageFiles, LabelledImages, check_same_classes, find_images, hold_out, training_folders, verify_images
+from resnetlib.data import ImageFiles, LabeledImages, check_same_classes, find_images, hold_out, training_folders, verify_images
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
 from resnetlib.errors import InputError, InputTypeError
@@ -31,7 +31,7 @@ FROM_SCRATCH = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
 
 def finetune(
     name: str | Path,
-    data: str | Path | tuple[LabelledImages, LabelledImages],
+    data: str | Path | tuple[LabeledImages, LabeledImages],
     out: str | Path,
     *,
     weights: WeightsLike | None = None,
@@ -94,7 +94,7 @@ def finetune(
         >>> from resnetlib import create_model, finetune
         >>> from resnetlib.train import recipe_of
         >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
-        >>> toy = LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
+        >>> toy = LabeledImages(images, torch.arange(40) % 2, ("even", "odd"))
         >>> recipe = recipe_of("finetune_cifar", epochs=1, batch_size=20)
         >>> with tempfile.TemporaryDirectory() as out:
         ...     _ = finetune("cifar_resnet20.resnetlib_c10", (toy, toy), out, recipe=recipe)
@@ -114,7 +114,7 @@ def finetune(
     if data == "":
         raise InputError("data must name a folder, got ''")
     if not isinstance(data, str | Path) and (
-        not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabelledImages) for part in data)
+        not isinstance(data, tuple) or len(data) != 2 or not all(isinstance(part, LabeledImages) for part in data)
     ):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")

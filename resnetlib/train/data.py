@@ -28,7 +28,7 @@ from resnetlib.config import Preprocessing
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
-    LabelledImages,
+    LabeledImages,
     check_same_classes,
     cifar10,
     crop_flip,
@@ -49,7 +49,7 @@ Split = Literal["train", "test"]
 Batch = tuple[Tensor, Tensor]
 """Preprocessed inputs `(N, C, H, W)` and labels `(N,)` on the device."""
 
-Images = LabelledImages | ImageFiles | str | Path
+Images = LabeledImages | ImageFiles | str | Path
 """Images in memory, or in a folder with a subfolder per class."""
 
 SHARED_MEMORY = (
@@ -77,8 +77,8 @@ class MemoryLoader:
 
     def __init__(
         self,
-        train: LabelledImages,
-        test: LabelledImages,
+        train: LabeledImages,
+        test: LabeledImages,
         recipe: Recipe,
         seed: int,
         processes: Processes,
@@ -350,19 +350,19 @@ def make_loader(
     """Return the loader for images in memory, or for those that `find_images` found in folders."""
     if recipe.batch_size % processes.world_size:
         raise InputError(f"a batch of {recipe.batch_size} cannot be shared equally among {processes.world_size} processes")
-    if isinstance(train, LabelledImages) and isinstance(test, LabelledImages):
+    if isinstance(train, LabeledImages) and isinstance(test, LabeledImages):
         return MemoryLoader(train, test, recipe, seed, processes, preprocess)
     if isinstance(train, ImageFiles) and isinstance(test, ImageFiles):
         return FolderLoader(train, test, recipe, seed, processes, preprocess, workers)
     kinds = f"{type(train).__name__}, {type(test).__name__}"
-    if isinstance(train, LabelledImages) or isinstance(test, LabelledImages):
+    if isinstance(train, LabeledImages) or isinstance(test, LabeledImages):
         raise InputTypeError(f"train and test must both be in memory or both in folders, got {kinds}")
-    raise InputTypeError(f"images must be LabelledImages, ImageFiles or the path of a folder, got {kinds}")
+    raise InputTypeError(f"images must be LabeledImages, ImageFiles or the path of a folder, got {kinds}")
 
 
 def find_train_and_test(
     data: Path, images: int = 0, *, exif: bool = True
-) -> tuple[LabelledImages, LabelledImages] | tuple[ImageFiles, ImageFiles]:
+) -> tuple[LabeledImages, LabeledImages] | tuple[ImageFiles, ImageFiles]:
     """Return the training and test images of CIFAR-10 or of a folder with `train/` and `val/` or `test/`."""
     if is_cifar10(data):
         train = cifar10(data, "train")

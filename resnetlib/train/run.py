@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
-from resnetlib.data import ImageFiles, LabelledImages, find_images
+from resnetlib.data import ImageFiles, LabeledImages, find_images
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import FolderInUseError, InputError, InputTypeError, MissingPackageError, NotAFolderError, ResourceError
@@ -117,7 +117,7 @@ def fit(
         >>> import tempfile, torch, resnetlib
         >>> from resnetlib.train import fit, recipe_of
         >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
-        >>> toy = resnetlib.data.LabelledImages(images, torch.arange(40) % 2, ("even", "odd"))
+        >>> toy = resnetlib.data.LabeledImages(images, torch.arange(40) % 2, ("even", "odd"))
         >>> with tempfile.TemporaryDirectory() as out:
         ...     recipe = recipe_of("one_cycle_cifar", iterations=2, batch_size=20)
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
@@ -137,7 +137,7 @@ def fit(
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            if not isinstance(train, LabelledImages) and not isinstance(test, LabelledImages):
+            if not isinstance(train, LabeledImages) and not isinstance(test, LabeledImages):
                 train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
             recipe = _fit_batch(recipe, train, processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
@@ -159,7 +159,7 @@ def fit(
 
 def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
     """Return the recipe with a batch size no larger than the training set, and print a note if it is smaller."""
-    images = len(train) if isinstance(train, LabelledImages | ImageFiles) else recipe.batch_size
+    images = len(train) if isinstance(train, LabeledImages | ImageFiles) else recipe.batch_size
     size = images - images % processes.world_size
     if not 0 < size < recipe.batch_size:
         return recipe

@@ -354,9 +354,9 @@ def test_networks_that_give_nothing_finite_are_refused() -> None:
     net = deepcopy(NET)
     with torch.no_grad():
         net.conv1.weight.fill_(math.nan)
-    for analyse in (residual_decomposition, branch_ratio, response_std, signal_propagation, gradient_autocorrelation):
+    for analyze in (residual_decomposition, branch_ratio, response_std, signal_propagation, gradient_autocorrelation):
         with pytest.raises(ValueError, match="not finite"):
-            analyse(net, IMAGES)
+            analyze(net, IMAGES)
 
 
 def test_chains_end_at_anything_else_than_a_block() -> None:

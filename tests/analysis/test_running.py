@@ -228,9 +228,9 @@ def test_blocks_that_cannot_be_told_apart_are_refused() -> None:
     assert len(lesion(net, BATCH).blocks) == 4
     net = Custom(0, 1, 2)
     net.blocks[2].join = net.blocks[0].join  # type: ignore[union-attr]
-    for analyse in OF_ONE_ORDER.values():
+    for analyze in OF_ONE_ORDER.values():
         with pytest.raises(ValueError, match=r"blocks blocks\.0 and blocks\.2 share a join"):
-            analyse(net)
+            analyze(net)
 
 
 def test_chains_of_plain_blocks_keep_the_channels() -> None:
@@ -334,11 +334,11 @@ def test_blocks_that_run_in_another_order_for_another_batch(
 ) -> None:
     net = OfItsOwnForSmallBatches(*usual, small=small)
     batches = [(IMAGES[i], BATCH[1][i]) for i in (slice(0, 4), slice(4, 6))]
-    analyse = getattr(resnetlib.analysis, name)
+    analyze = getattr(resnetlib.analysis, name)
     with untouched(net), pytest.raises(ValueError, match=rf"block blocks\.{block} does not run at the same place for every batch"):
-        analyse(net, batches)
+        analyze(net, batches)
     with untouched(net):
-        analyse(net, batches[:1])
+        analyze(net, batches[:1])
 
 
 @pytest.mark.parametrize("name", OF_ONE_ORDER)

@@ -41,7 +41,7 @@ def test_against_differences(beta: float | None) -> None:
     torch.testing.assert_close(_toy_gradient(x, weights, beta=beta, batch_norm=True), expected)
 
 
-def test_it_is_the_mean_over_initialisations() -> None:
+def test_it_is_the_mean_over_initializations() -> None:
     found = toy_autocorrelation((1, 3), width=8, betas=(0.5,), batch_norm=False, points=20, lags=4, inits=3, seed=5)
     generator, x = torch.Generator().manual_seed(5), torch.linspace(-2, 2, 20).view(-1, 1)
     for j, depth in enumerate((1, 3)):
@@ -56,7 +56,7 @@ def test_it_is_the_mean_over_initialisations() -> None:
     assert (found.depths, found.inits) == ((1, 3), 3)
 
 
-def test_weights_are_he_initialised() -> None:
+def test_weights_are_he_initialized() -> None:
     weights = _toy_weights(3, 200, torch.Generator().manual_seed(0))
     assert [tuple(w.shape) for w, _ in weights] == [(1, 200), (200, 200), (200, 200), (200, 1)]
     assert float(weights[1][0].var()) == pytest.approx(2 / 200, rel=0.05)

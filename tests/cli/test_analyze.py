@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 from commands import call, right, wrong
-from pictures import COLOURS, draw, fill
+from pictures import COLORS, draw, fill
 from torch._dynamo.utils import counters
 
 from resnetlib import ResNetSpec, analysis, create_model, save_model
@@ -30,7 +30,7 @@ FINDINGS = {
 
 @pytest.fixture
 def network(tmp_path: Path) -> Path:
-    save_model(tiny.network(SPEC), tmp_path / "network", classes=sorted(COLOURS))
+    save_model(tiny.network(SPEC), tmp_path / "network", classes=sorted(COLORS))
     return tmp_path / "network"
 
 

@@ -13,7 +13,7 @@ from commands import call, right
 from pictures import draw, fill
 
 from resnetlib import create_model
-from resnetlib.data import LabelledImages
+from resnetlib.data import LabeledImages
 from resnetlib.train.data import find_train_and_test
 
 NAME = "cifar_resnet20.resnetlib_c10"
@@ -66,10 +66,10 @@ def test_from_scratch_all_layers_are_trained_from_the_beginning(change: str, fra
     assert (used["head_only_fraction"], used["stem_lr_scale"]) == (fraction, 1)
 
 
-def test_grey_networks(tmp_path: Path) -> None:
-    said = tune(fill(tmp_path / "photos", 8), tmp_path / "grey", "--in-chans", "1", "--input-rule", "repeat")
+def test_gray_networks(tmp_path: Path) -> None:
+    said = tune(fill(tmp_path / "photos", 8), tmp_path / "gray", "--in-chans", "1", "--input-rule", "repeat")
     assert said.exit_code == 0, said.output
-    net = create_model(tmp_path / "grey")
+    net = create_model(tmp_path / "gray")
     assert net.in_chans == 1
     assert "3 channels made 1 (repeat)" in net.pretrained_cfg.origin
 
@@ -106,9 +106,9 @@ def test_recipes_that_are_none(tmp_path: Path) -> None:
 
 
 def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(data: Path) -> tuple[LabelledImages, LabelledImages]:
+    def few(data: Path) -> tuple[LabeledImages, LabeledImages]:
         train, test = find_train_and_test(data, 100)
-        assert isinstance(test, LabelledImages)
+        assert isinstance(test, LabeledImages)
         return train, replace(test, images=test.images[:100], labels=test.labels[:100])  # type: ignore[return-value]
 
     monkeypatch.setattr("resnetlib.cli.finetune.find_train_and_test", few)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 from commands import call, commands_of, right
-from pictures import COLOURS, fill
+from pictures import COLORS, fill
 
 from resnetlib import ResNetSpec, save_model
 from resnetlib.cli import main
@@ -102,7 +102,7 @@ SPEC = ResNetSpec(block="basic", depths=(3, 2), widths=(4, 8), shortcut="A", ste
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("network")
-    save_model(tiny.network(SPEC), folder, classes=list(COLOURS))
+    save_model(tiny.network(SPEC), folder, classes=list(COLORS))
     return folder
 
 

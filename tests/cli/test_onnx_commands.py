@@ -28,7 +28,7 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with a subfolder for each class, and an image of its colour in it, twice."""
+    """A folder with a subfolder for each class, and an image of its color in it, twice."""
     for i, name in enumerate(onnx_files.CLASSES):
         pixels = np.zeros((20, 30, 3), np.uint8)
         pixels[..., i] = 255

@@ -25,7 +25,7 @@ def run(*args: str | Path, code: int = 0) -> str:
 
 @pytest.fixture
 def content(hub: Hub) -> bytes:
-    """Weights of the catalogue, on the hub."""
+    """Weights of the catalog, on the hub."""
     content = safetensors.torch.save(timm.create_model("resnet18").state_dict())
     hub.add(f"timm/{NAME}", {"model.safetensors": content})
     return content

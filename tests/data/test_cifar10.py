@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetlib.data import LabelledImages, cifar10, is_cifar10, pad_crop_flip
+from resnetlib.data import LabeledImages, cifar10, is_cifar10, pad_crop_flip
 from resnetlib.data.cifar import CHECKSUMS
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -223,10 +223,10 @@ def test_any_bytes_are_read_or_refused(name: str, content: bytes, tmp_path: Path
     check()
 
 
-def test_labelled_images_of_other_kinds_are_refused() -> None:
+def test_labeled_images_of_other_kinds_are_refused() -> None:
     images, labels, classes = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), ("a", "b")
-    assert len(LabelledImages(images[:, :1], labels, classes)) == 2
-    narrow = LabelledImages(images, labels.byte(), list(classes))  # type: ignore[arg-type]
+    assert len(LabeledImages(images[:, :1], labels, classes)) == 2
+    narrow = LabeledImages(images, labels.byte(), list(classes))  # type: ignore[arg-type]
     assert narrow.labels.dtype == torch.int64
     assert narrow.classes == classes
     ramp = torch.linspace(0, 1, 96).view(2, 3, 4, 4)
@@ -259,15 +259,15 @@ def test_labelled_images_of_other_kinds_are_refused() -> None:
         (ValueError, "classes must be unique, got a several times", {"classes": ["a", "b", "a"]}),
     ):
         with pytest.raises(error, match=message):
-            LabelledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]
+            LabeledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]
 
 
-def test_labelled_images_are_converted() -> None:
+def test_labeled_images_are_converted() -> None:
     images, labels = torch.arange(96).view(2, 3, 4, 4), torch.tensor([1, 0])
-    expected = LabelledImages(images.to(torch.uint8), labels, ("a", "b"))
+    expected = LabeledImages(images.to(torch.uint8), labels, ("a", "b"))
     for kind in (torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64, torch.uint64):
         for pixels in (images.to(kind), images.to(kind).numpy()):
-            data = LabelledImages(pixels, labels.to(kind), np.array(["a", "b"]))  # type: ignore[arg-type]
+            data = LabeledImages(pixels, labels.to(kind), np.array(["a", "b"]))  # type: ignore[arg-type]
             assert data.images.dtype == torch.uint8
             assert torch.equal(data.images, expected.images)
             assert torch.equal(data.labels, expected.labels)

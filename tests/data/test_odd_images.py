@@ -48,8 +48,8 @@ FRAMES = [picture(), picture().rotate(90)]
 READABLE = {
     "one pixel": encoded(picture(size=(1, 1)), "PNG"),
     "a narrow strip": encoded(picture(size=(100, 1)), "PNG"),
-    "grey with alpha": encoded(picture("LA"), "PNG"),
-    "a palette with transparent colours": encoded(picture("P"), "PNG", transparency=bytes(range(256))),
+    "gray with alpha": encoded(picture("LA"), "PNG"),
+    "a palette with transparent colors": encoded(picture("P"), "PNG", transparency=bytes(range(256))),
     "CMYK": encoded(picture("CMYK"), "JPEG"),
     "CMYK in a TIFF": encoded(picture("CMYK"), "TIFF"),
     "16 bits": encoded(Image.fromarray(np.arange(63, dtype=np.uint16).reshape(7, 9) << 10), "PNG"),

@@ -105,7 +105,7 @@ def test_formats_of_phones_and_browsers(kind: str, tmp_path: Path) -> None:
         pytest.importorskip("PIL.AvifImagePlugin")
     ending = {"GIF": ".gif", "JPEG": ".jfif", "AVIF": ".avif"}[kind]
     assert ending in ENDINGS
-    frames = [Image.new("RGB", (9, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (9, 8), color) for color in ("red", "blue")]
     file = io.BytesIO()
     frames[0].save(file, kind, **({"save_all": True, "append_images": frames[1:]} if kind != "JPEG" else {}))
     (tmp_path / "red").mkdir()

@@ -17,7 +17,7 @@ from forks import run
 from pictures import draw, fill
 
 from resnetlib import classify, create_model, evaluate, finetune, save_model
-from resnetlib.data import LabelledImages, find_images, read_image
+from resnetlib.data import LabeledImages, find_images, read_image
 from resnetlib.data import folder as reading
 from resnetlib.distributed import Processes
 from resnetlib.errors import ResnetlibError
@@ -35,7 +35,7 @@ def recipe(**changes: Any) -> Recipe:
     return recipe_of("finetune", **{"epochs": 4, "batch_size": 6} | changes)
 
 
-def tune(data: Path | tuple[LabelledImages, LabelledImages], out: Path, **options: Any) -> FinetuneResult:
+def tune(data: Path | tuple[LabeledImages, LabeledImages], out: Path, **options: Any) -> FinetuneResult:
     return finetune(options.pop("name", NAME), data, out, **{"recipe": recipe(), "device": "cpu", "precision": "fp32"} | options)
 
 
@@ -196,13 +196,13 @@ def test_images_in_memory(tmp_path: Path) -> None:
     assert measured.top1 == pytest.approx(100 - result.val_error, abs=1e-3)
 
 
-def test_grey_images(tmp_path: Path) -> None:
-    colour = tiny.images(60, side=16)
-    grey = replace(colour, images=colour.images[:, :1] // 2 + 100 * (colour.labels[:, None, None, None] == 0).to(torch.uint8))
+def test_gray_images(tmp_path: Path) -> None:
+    color = tiny.images(60, side=16)
+    gray = replace(color, images=color.images[:, :1] // 2 + 100 * (color.labels[:, None, None, None] == 0).to(torch.uint8))
     recipe = recipe_of("finetune_cifar", epochs=3, batch_size=10)
     with pytest.raises(ValueError, match="images have 1 channels, and the preprocessing is for 3"):
-        tune((grey, grey), tmp_path / "colour", recipe=recipe)
-    tune((grey, grey), tmp_path / "out", recipe=recipe, in_chans=1)
+        tune((gray, gray), tmp_path / "color", recipe=recipe)
+    tune((gray, gray), tmp_path / "out", recipe=recipe, in_chans=1)
     net = create_model(tmp_path / "out")
     assert net.in_chans == 1
     assert "3 channels made 1 (sum)" in net.pretrained_cfg.origin
@@ -254,7 +254,7 @@ def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_the_default_dtype_may_be_another(dtype: torch.dtype, tmp_path: Path) -> None:
-    toy = LabelledImages(torch.randint(256, (12, 3, 32, 32), dtype=torch.uint8), torch.arange(12) % 2, ("even", "odd"))
+    toy = LabeledImages(torch.randint(256, (12, 3, 32, 32), dtype=torch.uint8), torch.arange(12) % 2, ("even", "odd"))
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

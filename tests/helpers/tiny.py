@@ -6,20 +6,20 @@ from typing import Any
 import torch
 
 from resnetlib import Backbone, ResNetSpec, build
-from resnetlib.data import LabelledImages
+from resnetlib.data import LabeledImages
 from resnetlib.models import Spec
 from resnetlib.train import Recipe, recipe_of
 
 SPEC = ResNetSpec(block="basic", depths=(1, 1), widths=(4, 8), shortcut="A", stem="cifar")
 
 
-def images(n: int = 60, *, seed: int = 0, side: int = 8) -> LabelledImages:
-    """Images of three classes, told apart by their brightest colour."""
+def images(n: int = 60, *, seed: int = 0, side: int = 8) -> LabeledImages:
+    """Images of three classes, told apart by their brightest color."""
     draws = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 3
     pixels = torch.randint(160, (n, 3, side, side), dtype=torch.uint8, generator=draws)
     pixels[torch.arange(n), labels] += 60
-    return LabelledImages(pixels, labels, ("red", "green", "blue"))
+    return LabeledImages(pixels, labels, ("red", "green", "blue"))
 
 
 def network(spec: Spec = SPEC, **options: Any) -> Backbone:

@@ -1,4 +1,4 @@
-"""From specs to networks: the right class, options, initialisation, regularisation."""
+"""From specs to networks: the right class, options, initialization, regularization."""
 
 import math
 from dataclasses import replace

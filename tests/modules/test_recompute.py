@@ -36,7 +36,7 @@ def assert_same(plain: Backbone, images: Tensor, *modes: Checkpointing) -> None:
     for mode in modes or (True, "max"):
         net, efficient = deepcopy(plain), deepcopy(plain)
         efficient.set_grad_checkpointing(mode)
-        for _ in range(2):  # the second step normalises with, and adds to, what the first one left
+        for _ in range(2):  # the second step normalizes with, and adds to, what the first one left
             outputs, on_images, on_parameters, state = train_step(net, images)
             got, got_on_images, got_on_parameters, got_state = train_step(efficient, images)
             torch.testing.assert_close((got, got_state), (outputs, state), rtol=0, atol=0)

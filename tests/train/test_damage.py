@@ -314,8 +314,8 @@ def test_recipes_of_other_values(field: str, value: Any) -> None:
     [
         ({"net": None}, TypeError, "expected a network of this library, got NoneType"),
         ({"net": torch.nn.Linear(2, 2)}, TypeError, "expected a network of this library, got Linear"),
-        ({"train": None}, TypeError, "must both be in memory or both in folders, got NoneType, LabelledImages"),
-        ({"train": 3, "test": 3}, TypeError, "images must be LabelledImages, ImageFiles or the path of a folder, got int"),
+        ({"train": None}, TypeError, "must both be in memory or both in folders, got NoneType, LabeledImages"),
+        ({"train": 3, "test": 3}, TypeError, "images must be LabeledImages, ImageFiles or the path of a folder, got int"),
         ({"recipe": "finetune"}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), got 'finetune'"),
         ({"out": ""}, ValueError, "out must name a folder, got ''"),
         ({"out": None}, TypeError, "out must be the path of a folder, got NoneType"),
@@ -347,7 +347,7 @@ def test_odd_arguments(change: dict[str, Any], kind: type[Exception], message: s
     ("change", "kind", "message"),
     [
         ({"data": None}, TypeError, "data must be a folder, or training and validation images in memory, got None"),
-        ({"data": (tiny.images(),)}, TypeError, r"got \['LabelledImages'\]$"),
+        ({"data": (tiny.images(),)}, TypeError, r"got \['LabeledImages'\]$"),
         ({"data": ""}, ValueError, "data must name a folder, got ''"),
         ({"validation": "x"}, TypeError, "validation must be a number between 0 and 1, got 'x'"),
         ({"recipe": {}}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), got {}"),

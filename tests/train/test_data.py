@@ -8,7 +8,7 @@ import tiny
 import torch
 from PIL import Image
 
-from resnetlib.data import LabelledImages, cifar10, crop_flip, draw_crops, find_images, pad_crop_flip
+from resnetlib.data import LabeledImages, cifar10, crop_flip, draw_crops, find_images, pad_crop_flip
 from resnetlib.distributed import Processes
 from resnetlib.images import evenly_spaced
 from resnetlib.train import recipe_of
@@ -17,12 +17,10 @@ from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measur
 CPU = torch.device("cpu")
 
 
-def numbered(n: int) -> LabelledImages:
+def numbered(n: int) -> LabeledImages:
     """Images whose pixels all are their number."""
     numbers = torch.arange(n)
-    return LabelledImages(
-        numbers.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 4).contiguous(), numbers % 3, ("a", "b", "c")
-    )
+    return LabeledImages(numbers.to(torch.uint8)[:, None, None, None].expand(n, 3, 4, 4).contiguous(), numbers % 3, ("a", "b", "c"))
 
 
 def memory(n: int = 25, *, seed: int = 0, rank: int = 0, size: int = 1, **changes: object) -> MemoryLoader:
@@ -108,13 +106,13 @@ def test_crops_are_drawn_evenly() -> None:
         assert counts.min() > 0.93 * 9000 / sides
 
 
-def test_neighbouring_seeds_have_nothing_in_common() -> None:
+def test_neighboring_seeds_have_nothing_in_common() -> None:
     assert len({derive_seed(a, b) for a in range(40) for b in range(40)}) == 1600
     draws = torch.stack([torch.rand(500, generator=seeded_generator(0, i)) for i in range(20)])
     assert (draws.corrcoef() - torch.eye(20)).abs().max() < 0.2
 
 
-def test_colours_are_those_of_the_published_constants(cifar10_folder: Path) -> None:
+def test_colors_are_those_of_the_published_constants(cifar10_folder: Path) -> None:
     preprocess = measure_preprocessing(cifar10(cifar10_folder, "train").images)
     assert preprocess.mean == (0.4914, 0.4822, 0.4465)
     assert preprocess.std == (0.2470, 0.2435, 0.2616)
@@ -123,7 +121,7 @@ def test_colours_are_those_of_the_published_constants(cifar10_folder: Path) -> N
 def test_statistics_of_constant_and_oblong_images() -> None:
     with pytest.raises(ValueError, match="a channel has the same value in all pixels"):
         measure_preprocessing(torch.zeros(4, 3, 2, 2, dtype=torch.uint8))
-    oblong = LabelledImages(torch.zeros(4, 3, 2, 3, dtype=torch.uint8), torch.arange(4) % 2, ("a", "b"))
+    oblong = LabeledImages(torch.zeros(4, 3, 2, 3, dtype=torch.uint8), torch.arange(4) % 2, ("a", "b"))
     with pytest.raises(ValueError, match="images must be square, got 2 x 3 pixels"):
         MemoryLoader(oblong, oblong, tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 

@@ -445,7 +445,7 @@ def test_labels_out_of_range_and_images_of_two_kinds(tmp_path: Path) -> None:
     images = tiny.images()
     with pytest.raises(ValueError, match="labels must be 0 to 2, the classes' indices, got 1 to 3"):
         fit(tiny.network(), replace(images, labels=images.labels + 1), images, tiny.recipe(), tmp_path, device="cpu")
-    with pytest.raises(TypeError, match="both be in memory or both in folders, got LabelledImages, str"):
+    with pytest.raises(TypeError, match="both be in memory or both in folders, got LabeledImages, str"):
         fit(tiny.network(), images, "folder", tiny.recipe(), tmp_path, device="cpu")
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from resnetlib import create_model
-from resnetlib.data import LabelledImages, cifar10
+from resnetlib.data import LabeledImages, cifar10
 from resnetlib.train import RECIPES, fit, recipe_of
 
 pytestmark = pytest.mark.slow
 
 
-def first(folder: Path, split: str, n: int) -> LabelledImages:
+def first(folder: Path, split: str, n: int) -> LabeledImages:
     data = cifar10(folder, split)  # type: ignore[arg-type]
     return replace(data, images=data.images[:n], labels=data.labels[:n])
 

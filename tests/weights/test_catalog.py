@@ -1,4 +1,4 @@
-"""The catalogue says of each set of weights what those who publish it say, and leaves none out."""
+"""The catalog says of each set of weights what those who publish it say, and leaves none out."""
 
 import hashlib
 import subprocess
@@ -171,7 +171,7 @@ def test_hashes_begin_as_the_files_names_end() -> None:
         url_file("https://x.org/resnet-18.pth", dialect="timm")
 
 
-def test_real_files_have_the_hashes_of_the_catalogue(akamaster_folder: Path) -> None:
+def test_real_files_have_the_hashes_of_the_catalog(akamaster_folder: Path) -> None:
     urls = [url for cfg in pretrained_configs().values() if (url := url_of(cfg)) and url.dialect == "akamaster"]
     local = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in akamaster_folder.glob("*.th")}
     assert local
@@ -258,7 +258,7 @@ def test_a_name_that_is_not_there_is_an_error_with_a_way_out() -> None:
         describe(50)  # type: ignore[arg-type]
 
 
-def test_from_a_zip_the_catalogue_is_the_same_and_needs_nobody_elses_library(tmp_path: Path) -> None:
+def test_from_a_zip_the_catalog_is_the_same_and_needs_nobody_elses_library(tmp_path: Path) -> None:
     package = Path(resnetlib.__file__).parent
     archive = tmp_path / "resnetlib.zip"
     with zipfile.ZipFile(archive, "w") as file:

@@ -168,7 +168,7 @@ FILES: dict[str, tuple[Any, str]] = {
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_a_file_that_cannot_be_read_is_recognised_and_named(kind: str, suffix: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_recognized_and_named(kind: str, suffix: str, tmp_path: Path) -> None:
     make, message = FILES[kind]
     make(tmp_path / f"odd.{suffix}")
     with pytest.raises(ValueError, match=rf"^\S*odd\.{suffix}.*({message})"):

@@ -56,17 +56,17 @@ def test_timms_evaluation_transform_is_reproduced() -> None:
 
 
 def test_other_numbers_of_channels() -> None:
-    colour = Preprocessing.named("imagenet", resize=36, size=32)
-    grey = colour.for_channels(1)
-    assert grey.mean == (pytest.approx((0.485 + 0.456 + 0.406) / 3),)
-    assert grey(picture(50, 40)).shape == (1, 32, 32)
-    assert grey(torch.zeros(2, 1, 50, 40, dtype=torch.uint8)).shape == (2, 1, 32, 32)
-    five = colour.for_channels(5)
+    color = Preprocessing.named("imagenet", resize=36, size=32)
+    gray = color.for_channels(1)
+    assert gray.mean == (pytest.approx((0.485 + 0.456 + 0.406) / 3),)
+    assert gray(picture(50, 40)).shape == (1, 32, 32)
+    assert gray(torch.zeros(2, 1, 50, 40, dtype=torch.uint8)).shape == (2, 1, 32, 32)
+    five = color.for_channels(5)
     assert five.std == (0.229, 0.224, 0.225, 0.229, 0.224)
     assert five(torch.zeros(5, 50, 40, dtype=torch.uint8)).shape == (5, 32, 32)
     with pytest.raises(ValueError, match=r"expected a uint8 tensor \(\.\.\., 5, H, W\), got Image"):
         five(picture(50, 40))
-    assert colour.for_channels(3) is colour
+    assert color.for_channels(3) is color
 
 
 def test_the_transform_can_be_taken_apart() -> None:
@@ -91,7 +91,7 @@ def test_tensors_of_other_sizes_are_resized() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
-def test_other_colour_modes_become_rgb(mode: str) -> None:
+def test_other_color_modes_become_rgb(mode: str) -> None:
     assert Preprocessing.named("cifar10", resize=32, size=32)(picture(40, 40, mode)).shape == (3, 32, 32)
 
 

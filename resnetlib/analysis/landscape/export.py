@@ -53,7 +53,7 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
         raise MissingPackageError("pages need plotly: pip install 'resnetlib[landscape]'") from error
     figure = _line_figure(surface) if surface.y is None else _plane_figure(surface, surface.y, trajectory)
     title = f"{surface.images:,} images, batch norm: {surface.batch_norm}, {surface.precision}"
-    title += f"; at the center: loss {surface.loss_at_centre:.4g}, accuracy {surface.accuracy_at_centre:.2f} %"
+    title += f"; at the center: loss {surface.loss_at_center:.4g}, accuracy {surface.accuracy_at_center:.2f} %"
     figure.update_layout(title={"text": title, "font": {"size": 14}}, template="plotly_white")
     page: str = figure.to_html(full_html=True, include_plotlyjs=True, config={"displaylogo": False})
     write_atomically(path, page.encode())
@@ -72,7 +72,7 @@ def write_h5(path: str | Path, result: Landscape | Trajectory) -> None:
     datasets = {"xcoordinates": result.x, "train_loss": result.loss, "train_acc": result.accuracy}
     if result.y is not None:
         datasets["ycoordinates"] = result.y
-    about = ("images", "batch_norm", "precision", "loss_at_centre", "accuracy_at_centre")
+    about = ("images", "batch_norm", "precision", "loss_at_center", "accuracy_at_center")
     _write_h5(path, datasets, {name: getattr(result, name) for name in about} | {"made_of": json.dumps(result.made_of)})
 
 

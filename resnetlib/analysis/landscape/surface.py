@@ -56,8 +56,8 @@ class Landscape(AnalysisResult):
         loss: mean loss, `(len(y), len(x))`: `loss[i, j]` is at `x[j]`, `y[i]`; `(len(x),)` for a line. Infinite or NaN if the
             network's output is, -1 if not computed yet.
         accuracy: in percent, same shape; -1 if not computed yet.
-        loss_at_centre: loss of the network itself.
-        accuracy_at_centre: accuracy of the network itself.
+        loss_at_center: loss of the network itself.
+        accuracy_at_center: accuracy of the network itself.
         cosine: cosine of the angle between dx and dy; None for a line.
         images: number of images.
         batch_norm: statistics that batch norms used.
@@ -70,8 +70,8 @@ class Landscape(AnalysisResult):
     y: Tensor | None
     loss: Tensor
     accuracy: Tensor
-    loss_at_centre: float
-    accuracy_at_centre: float
+    loss_at_center: float
+    accuracy_at_center: float
     cosine: float | None
     images: int
     batch_norm: str
@@ -229,8 +229,8 @@ def landscape(
             y=axes[1] if len(axes) == 2 else None,
             loss=values[:, 0].view(shape).clone(),
             accuracy=values[:, 1].view(shape).clone(),
-            loss_at_centre=float(centre[0, 0]),
-            accuracy_at_centre=float(centre[0, 1]),
+            loss_at_center=float(center[0, 0]),
+            accuracy_at_center=float(center[0, 1]),
             cosine=angle,
             images=count_images(data),
             batch_norm=batch_norm,
@@ -251,11 +251,11 @@ def landscape(
         stack.enter_context(torch.compiler.set_stance("default" if compile else "force_eager"))  # overrides `preserve_state`
         if compile:
             stack.enter_context(torch._dynamo.config.patch(_COMPILE_CONFIG))
-        centre, seconds = _measure_centre(first, len(along), compile)
-        now = float(centre[0, 0])
-        if checkpoint and not math.isclose(before := checkpoint.loss_at_centre, now, rel_tol=1e-3):  # a loss of the same name
-            raise InputError(f"{path} belongs to another call: its loss at the centre is {before}, here {now}. Give another file.")
-        values[(coordinates == 0).all(1)] = centre
+        center, seconds = _measure_center(first, len(along), compile)
+        now = float(center[0, 0])
+        if checkpoint and not math.isclose(before := checkpoint.loss_at_center, now, rel_tol=1e-3):  # a loss of the same name
+            raise InputError(f"{path} belongs to another call: its loss at the center is {before}, here {now}. Give another file.")
+        values[(coordinates == 0).all(1)] = center
         if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
             stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
         timing = {"seconds": seconds, "every": every}
@@ -264,24 +264,24 @@ def landscape(
         )
 
 
-def _measure_centre(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
+def _measure_center(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
     """Measure the network's own loss and accuracy, `(1, 2)`, and the seconds it takes."""
     try:
         for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
             start = time.perf_counter()
-            centre = evaluator(torch.zeros(1, dimensions))
+            center = evaluator(torch.zeros(1, dimensions))
             seconds = time.perf_counter() - start
     except RuntimeError as error:
         if not compile:
             raise
         needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
         raise CompileError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
-    if not centre.isfinite().all():
+    if not center.isfinite().all():
         raise InputError(
-            f"the loss of the network itself is {float(centre[0, 0])} on these images: check its weights, and that the images are "
+            f"the loss of the network itself is {float(center[0, 0])} on these images: check its weights, and that the images are "
             "preprocessed; for an untrained network set batch_norm='recalibrated', and if numbers overflow precision='fp32'"
         )
-    return centre, seconds
+    return center, seconds
 
 
 def run_functional(net: nn.Module, state: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def test_what_began_uncompiled_goes_on_compiled_and_losses_may_be_anything(tmp_p
     assert known.computed == 3 / 9
     loss = CountedLoss()
     found = landscape(torch.compile(net), BATCHES[:1], points=3, loss=loss, out=out, compile=True)
-    assert loss.calls == 1 + 1 + 6  # the centre, again without the time of compiling, and the others
+    assert loss.calls == 1 + 1 + 6  # the center, again without the time of compiling, and the others
     torch.testing.assert_close(found.loss, landscape(net, BATCHES[:1], points=3).loss, rtol=1e-5, atol=0)
 
 

@@ -1,4 +1,4 @@
-"""Filter-normalised directions are the published ones."""
+"""Filter-normalized directions are the published ones."""
 
 import pytest
 import torch

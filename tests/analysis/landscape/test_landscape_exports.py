@@ -191,9 +191,9 @@ def test_the_page_works_in_a_browser_without_network(chromium: str, tmp_path: Pa
     assert '["surface","contour","scatter","scatter"],true' in shown.replace("&quot;", '"')  # true: WebGL draws
     assert "WebGL is not supported" not in shown
     assert shown.count('class="contourlevel"') > 3
-    assert f"accuracy {found.accuracy_at_centre:.2f} %" in shown
+    assert f"accuracy {found.accuracy_at_center:.2f} %" in shown
     points = re.findall(r'<path class="point"', shown)
-    assert len(points) == 1 + 5  # the centre; four checkpoints, and the network
+    assert len(points) == 1 + 5  # the center; four checkpoints, and the network
 
 
 def test_the_page_of_a_line(chromium: str, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_by_hand() -> None:
         for j, x in enumerate((-1, 2)):
             assert float(found.loss[i, j]) == pytest.approx(math.log1p(math.exp(2 * y - 2 * (1 + x))), rel=1e-4)
     assert found.accuracy.tolist() == [[100, 100], [0, 100]]  # argmax takes the first of two that are equal
-    assert found.loss_at_centre == pytest.approx(math.log1p(math.exp(-2)))
+    assert found.loss_at_center == pytest.approx(math.log1p(math.exp(-2)))
     assert (found.cosine, found.seed, found.images, found.computed) == (0, None, 1, 1)
 
 
@@ -79,7 +79,7 @@ def test_against_a_plain_loop(spec: Spec) -> None:
             loss, accuracy = measured(moved(net, dx, dy, x, y))
             assert float(found.loss[i, j]) == pytest.approx(loss, rel=1e-5)
             assert float(found.accuracy[i, j]) == pytest.approx(accuracy)
-    assert (found.loss_at_centre, found.accuracy_at_centre) == pytest.approx(measured(net), rel=1e-5)
+    assert (found.loss_at_center, found.accuracy_at_center) == pytest.approx(measured(net), rel=1e-5)
     assert found.seed == 4
 
 
@@ -135,7 +135,7 @@ def test_a_loss_sees_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surface, "CACHED_NUMEL", 3 * 32 * 32)
     net, loss = trained(FAMILIES["resnet"]), nn.CrossEntropyLoss(weight=torch.tensor([1, 5, 0.2, 1, 3]))
     found = landscape(net, (IMAGES, LABELS), points=2, dimensions=1, loss=loss)
-    assert found.loss_at_centre == pytest.approx(float(loss(net.eval()(IMAGES), LABELS).detach()), rel=1e-5)
+    assert found.loss_at_center == pytest.approx(float(loss(net.eval()(IMAGES), LABELS).detach()), rel=1e-5)
 
 
 def test_losses_that_are_no_means() -> None:
@@ -220,7 +220,7 @@ def test_precision_and_loss() -> None:
     torch.testing.assert_close(landscape(net.double(), BATCHES, points=3).loss, exact.loss, rtol=1e-5, atol=0)
 
 
-def test_what_is_not_finite_far_out_is_kept_and_at_the_centre_is_an_error() -> None:
+def test_what_is_not_finite_far_out_is_kept_and_at_the_center_is_an_error() -> None:
     net = nn.Linear(1, 2, bias=False)
     data = (torch.tensor([[1.0]]), torch.tensor([1]))
     far = {"weight": torch.tensor([[3e38], [-3e38]])}
@@ -263,7 +263,7 @@ def test_it_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         landscape(net, data, points=4, loss=CountedLoss(8), out=out, every=0, workers=1)
     before = Landscape.load(out)
-    assert before.computed == 6 / 16  # one call went to the centre, and the eighth failed
+    assert before.computed == 6 / 16  # one call went to the center, and the eighth failed
     assert (before.loss == -1).sum() == 10
     loss = CountedLoss()
     found = landscape(net, data, points=4, loss=loss, out=out, workers=2)

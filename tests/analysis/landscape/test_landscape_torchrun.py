@@ -88,11 +88,11 @@ def test_after_a_kill_the_same_command_goes_on_and_may_compile(tmp_path: Path) -
     assert ended.returncode != 0
     assert "SIGKILL" in ended.stderr
     known = round(Landscape.load(out).computed * 25)
-    assert 3 <= known <= 17  # the centre, and eight others each
+    assert 3 <= known <= 17  # the center, and eight others each
     compiled = shutil.which("c++") is not None
     done = in_two(out, how="compiled" if compiled else "-")
     assert done.returncode == 0, done.stderr
-    again = 2 if compiled else 0  # the centre twice in each process, to leave compiling out of the time of a point
+    again = 2 if compiled else 0  # the center twice in each process, to leave compiling out of the time of a point
     assert sum(int(line.split()[-1]) for line in done.stdout.splitlines()) == 25 - known + again
     torch.testing.assert_close(Landscape.load(out).loss, alone().loss, rtol=1e-5, atol=0)
 

@@ -42,7 +42,7 @@ def test_a_projection_by_hand() -> None:
     assert found.explained is None
 
 
-def test_projections_on_filter_normalised_axes_against_numpy(spec: Spec) -> None:
+def test_projections_on_filter_normalized_axes_against_numpy(spec: Spec) -> None:
     net = build(spec, num_classes=5)
     directions = [filter_normalized_direction(net, seed) for seed in (0, 1)]
     checkpoints = walk(net)

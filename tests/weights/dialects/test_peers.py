@@ -175,7 +175,7 @@ PEERS: list[tuple[str, Spec, Callable[..., nn.Module], str]] = [
 
 
 def scramble(net: nn.Module) -> nn.Module:
-    """Give every norm weights and statistics that no initialisation gives."""
+    """Give every norm weights and statistics that no initialization gives."""
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low in ((module.weight, 0.5), (module.bias, -0.5), (module.running_mean, -0.5), (module.running_var, 0.5)):
