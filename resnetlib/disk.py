@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from resnetlib.errors import DeniedError, InputError, InputTypeError, NotAFileError, NotAFolderError, ResourceError
+from resnetlib.errors import (
+    DeniedError,
+    InputError,
+    InputTypeError,
+    MissingFileError,
+    NotAFileError,
+    NotAFolderError,
+    ResourceError,
+)
 
 _PATIENCE = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
@@ -45,6 +53,10 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
     """
     folder = local_path(folder)
+    if not folder.exists():
+        raise MissingFileError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise NotAFolderError(f"{folder} is a file, and not a folder")
     with _lock(folder) as locked:
         old = [path for name in contents for path in unfinished(folder, name)] if locked else []
         temporaries = {folder / name: folder / f".{name}.{uuid4().hex[:8]}" for name in contents}

@@ -34,7 +34,7 @@ def _create(
     cfg = pretrained_cfg.to_dict() if hasattr(pretrained_cfg, "to_dict") else pretrained_cfg
     if isinstance(cfg, Mapping):
         options = {"num_classes": cfg.get("num_classes"), "in_chans": cfg.get("input_size", (3,))[0]} | options
-    elif pretrained:
+    elif pretrained or isinstance(cfg, str):
         raise InputError("timm has no weights of this name: use resnetlib.create_model, or a folder ('local-dir:...')")
     options = {name: value for name, value in options.items() if name not in _RUNTIME}
     known = [name for name in inspect.signature(build).parameters if name != "spec"]

@@ -17,7 +17,7 @@ from resnetlib.models import Spec, build
 from resnetlib.models.catalog import SPECS, Filters, select
 from resnetlib.models.foreign_options import check_keywords
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import Indices, check_device, select_indices
+from resnetlib.modules.arguments import Indices, check_count, check_device, check_dtype, select_indices
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.stage import Checkpointing
 from resnetlib.weights.catalog import describe, list_pretrained, tags_of
@@ -122,7 +122,8 @@ def create_model(
             convolution is adapted, and so are the mean and std of `preprocess`.
         input_rule: how to adapt the first convolution: "sum", "repeat", "zeros" or a function (`resnetlib.weights.adapt_input`);
             None is "sum" for one channel, else "repeat".
-        features_only: return a module that computes the maps of several stages, as a list, and has timm's `feature_info`.
+        features_only: return a module that computes the maps of several stages, as a list, and has timm's `feature_info`. As in
+            timm, the last map of a DenseNet comes after its last norm and relu.
         out_indices: for `features_only`: the maps, from 0 for the stem's; or a number of last maps; None for all.
         drop_path_rate: probability to drop the last block's branch in training; it grows linearly over the blocks.
         drop_rate: probability of the dropout before the classifier.
@@ -133,7 +134,7 @@ def create_model(
         output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
             (ImageNet) or 4 (CIFAR). `save_model` does not store it.
         device: device of the parameters; "meta" for shapes only.
-        dtype: dtype of the parameters, whatever that in the file; None for torch's default dtype.
+        dtype: dtype of the parameters, regardless of the file's; None for torch's default dtype.
         channels_last: use the channels-last memory format.
         mmap: map safetensors into memory, which is faster than reading them. A process is killed if another one truncates a file
             that it has mapped; therefore None maps only downloaded files, which nobody changes in place.
@@ -158,9 +159,9 @@ def create_model(
         >>> create_model("resnet50", features_only=True, out_indices=(1, 4)).feature_info.channels()
         [256, 2048]
     """
+    check_keywords("create_model", str(name), foreign, KEYWORDS)
     if name is None:
         raise InputTypeError("create_model needs a name, such as 'resnet50'; load_file(path) creates a network from its weights")
-    check_keywords("create_model", str(name), foreign, KEYWORDS)
     if not isinstance(pretrained, bool):
         raise InputTypeError(f"pretrained must be True or False, got {pretrained!r:.200}: name weights with weights=")
     if checkpoint_path:
@@ -172,6 +173,8 @@ def create_model(
     if weights is not None or pretrained or resolve(name)[0] != "network":
         _check_not_meta(device)
     check_rule(input_rule)
+    check_dtype(dtype)
+    in_chans = None if in_chans is None else check_count("in_chans", in_chans, minimum=1)
     found = replace(find(name, weights, pretrained=pretrained, dialect=dialect, mmap=mmap), prefix=prefix)
     options: dict[str, Any] = {
         "drop_path_rate": drop_path_rate,
@@ -183,7 +186,7 @@ def create_model(
     options = {key: value for key, value in options.items() if value is not None}  # None is the default, as in timm
     if found.file is not None:
         make = partial(build, **options)
-        net = _load(found, make, new_head=num_classes is not None, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
+        net = _load(found, make, num_classes=num_classes, in_chans=in_chans, input_rule=input_rule, dtype=dtype)
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if prefix is not None:
@@ -195,7 +198,9 @@ def create_model(
     net = _finish(net, num_classes, device, channels_last, global_pool)
     if features_only:
         stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
-        return pyramid(net, stages, output="list")
+        return pyramid(
+            net, stages, norm=net.spec.family == "densenet", output="list"
+        )  # timm's last map of a DenseNet is normalized
     return net
 
 
@@ -245,13 +250,13 @@ def get_model_weights(name: str | Callable[..., Backbone]) -> Mapping[str, Pretr
 
 
 def is_model(name: str) -> bool:
-    """Return whether `create_model` knows a name: a network's, or that of its weights.
+    """Return whether the catalog has a network, or weights, of this name.
 
     Args:
         name: the name; timm's names of the networks here are known too.
 
     Returns:
-        Whether it is in the catalog.
+        Whether `create_model` finds it without a file.
 
     Example:
         >>> is_model("resnet50"), is_model("resnet50.tv2_in1k"), is_model("resnet50.tv9_in1k"), is_model("resnetv2_50")
@@ -334,8 +339,10 @@ def load_file(
         Linear(in_features=64, out_features=3, bias=True)
     """
     _check_not_meta(device)
+    check_dtype(dtype)
+    in_chans = None if in_chans is None else check_count("in_chans", in_chans, minimum=1)
     found = replace(find(local_path(path), dialect=dialect, mmap=mmap), prefix=prefix)
-    net = _load(found, build, spec=spec, new_head=num_classes is not None, in_chans=in_chans, dtype=dtype)
+    net = _load(found, build, spec=spec, num_classes=num_classes, in_chans=in_chans, dtype=dtype)
     return _finish(net, num_classes, device, channels_last)
 
 
@@ -351,7 +358,7 @@ def _load(
     make: Callable[..., Backbone],
     *,
     spec: Spec | None = None,
-    new_head: bool,
+    num_classes: int | None,
     in_chans: int | None,
     input_rule: InputRule | None = None,
     dtype: torch.dtype | None,
@@ -359,8 +366,8 @@ def _load(
     """Build the network on the meta device, assign the weights, and set its pretrained config."""
     assert found.file is not None  # noqa: S101 - for mypy
     weights, spec = recognize(found, spec)
-    if new_head:
-        weights = replace(weights, head=())
+    if num_classes is not None and not weights.has_classifier(num_classes):  # `_finish` gives the network a new one
+        weights = weights.without_classifier()
     channels = weights.in_chans if in_chans is None else in_chans
     try:
         net = make(spec, num_classes=weights.num_classes, in_chans=channels, device="meta")
@@ -373,7 +380,7 @@ def _load(
         cfg = cfg or PretrainedConfig(name=name_of(spec), tag="", spec=spec)
         cfg = replace(cfg, origin="; ".join(filter(None, (cfg.origin, done))))
     if cfg is not None:
-        net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule in (None, "sum"))
+        net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule not in ("repeat", "zeros"))
         net.pretrained_cfg = replace(cfg, preprocess=net.preprocess) if done else cfg
         net.classes = cfg.classes if weights.num_classes else None
         if net.classes is not None and len(net.classes) != weights.num_classes:

@@ -1,9 +1,12 @@
 """`create_model`: the one call that most users make."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -82,12 +85,12 @@ def test_weights_have_no_place_on_meta() -> None:
         create_model("cifar_resnet20", weights="resnetlib_c10", device="meta")
 
 
-def test_one_channel_sees_grey_images_as_three_did() -> None:
+def test_one_channel_sees_gray_images_as_three_did() -> None:
     full = create_model("cifar_resnet20.resnetlib_c10", dtype=torch.float64).eval()
     net = create_model("cifar_resnet20.resnetlib_c10", in_chans=1, dtype=torch.float64).eval()
     assert net.classes == full.classes
-    grey = torch.rand(2, 1, 32, 32, dtype=torch.float64)
-    torch.testing.assert_close(net(grey), full(grey.expand(2, 3, 32, 32)), rtol=1e-9, atol=1e-9)
+    gray = torch.rand(2, 1, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(net(gray), full(gray.expand(2, 3, 32, 32)), rtol=1e-9, atol=1e-9)
     assert net.preprocess(torch.zeros(1, 32, 32, dtype=torch.uint8)).shape == (1, 32, 32)
 
 
@@ -100,35 +103,35 @@ def test_the_first_convolution_is_adapted_by_timms_rule(channels: int) -> None:
 
 def test_rules_for_the_input(tmp_path: Path) -> None:
     name = "cifar_resnet20.resnetlib_c10"
-    colour = create_model(name).eval()
+    color = create_model(name).eval()
     images = torch.rand(2, 3, 32, 32)
     with_depth = create_model(name, in_chans=4, input_rule="zeros").eval()
-    torch.testing.assert_close(with_depth(torch.cat((images, torch.rand(2, 1, 32, 32)), 1)), colour(images))
+    torch.testing.assert_close(with_depth(torch.cat((images, torch.rand(2, 1, 32, 32)), 1)), color(images))
     repeated = create_model(name, in_chans=6, input_rule="repeat").eval()
-    torch.testing.assert_close(repeated(torch.cat((images, images), 1)), colour(images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(repeated(torch.cat((images, images), 1)), color(images), rtol=1e-4, atol=1e-4)
     assert create_model(name, in_chans=2).preprocess.mean == (0.4914, 0.4822)
-    grey = torch.rand(2, 1, 32, 32)
+    gray = torch.rand(2, 1, 32, 32)
     alone = create_model(name, in_chans=1, input_rule="sum").eval()
-    torch.testing.assert_close(alone(grey), colour(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone(gray), color(gray.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
 
     def green(weight: torch.Tensor, channels: int) -> torch.Tensor:
         return weight[:, 1:2].expand(-1, channels, -1, -1)
 
     net = create_model(name, in_chans=5, input_rule=green)
-    assert torch.equal(net.conv1.weight, colour.conv1.weight[:, [1] * 5])
+    assert torch.equal(net.conv1.weight, color.conv1.weight[:, [1] * 5])
     resnetlib.save_model(net, tmp_path / "green")
     assert "input's 3 channels made 5 (green)" in resnetlib.create_model(tmp_path / "green").pretrained_cfg.origin
     assert resnetlib.create_model(tmp_path / "green").in_chans == 5
 
 
-def test_the_colours_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) -> None:
+def test_the_colors_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) -> None:
     name = "cifar_resnet20.resnetlib_c10"
     assert create_model(name, in_chans=1, input_rule="repeat").preprocess.mean == (0.4914,)
     assert create_model(name, in_chans=1).preprocess.mean == pytest.approx((0.4734,), abs=1e-4)
     torch.save(create_model("cifar_plain20").state_dict(), tmp_path / "w.pth")
     net = create_model("cifar_plain20", weights=tmp_path / "w.pth", in_chans=1)
-    save_model(net, tmp_path / "grey")
-    assert create_model(tmp_path / "grey").pretrained_cfg.origin == "the input's 3 channels made 1 (sum)"
+    save_model(net, tmp_path / "gray")
+    assert create_model(tmp_path / "gray").pretrained_cfg.origin == "the input's 3 channels made 1 (sum)"
     with pytest.raises(ValueError, match="input_rule='sum' adapts weights, and cifar_plain20 has none"):
         create_model("cifar_plain20", in_chans=1, input_rule="sum")
 
@@ -210,7 +213,7 @@ def test_memory_format_and_dtype_are_asked_for() -> None:
         assert net.layer1[0].bn1.running_mean.dtype == torch.bfloat16
 
 
-def test_regularisation_reaches_a_network_with_weights() -> None:
+def test_regularization_reaches_a_network_with_weights() -> None:
     net = create_model("cifar_resnet20.resnetlib_c10", drop_path_rate=0.1, drop_rate=0.2, memory_efficient=True)
     assert net.drop_rate == 0.2
     assert list(net.blocks())[-1].join.p == 0.1
@@ -325,7 +328,7 @@ def test_a_dialect_that_has_no_such_network_is_an_error(tmp_path: Path) -> None:
 def test_a_name_does_not_tell_the_stride_where_the_dialect_has_both(dialect: str, tmp_path: Path) -> None:
     net = create_model("resnet26", num_classes=2)
     torch.save(to_dialect(net.state_dict(), net.spec, dialect), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match=f"names of {dialect}, whose networks take the stride in the 3x3 or in the 1x1"):
+    with pytest.raises(ValueError, match=f"names of {dialect}, which do not tell whether the stride is in the 3x3 or in the 1x1"):
         create_model("resnet26", weights=tmp_path / "w.pth")
     for stride_in in ("3x3", "1x1"):
         spec = replace(spec_of("resnet26"), stride_in=stride_in)
@@ -350,7 +353,7 @@ def test_timm_s_names_are_understood() -> None:
         create_model("resnetv2_50.a9_in1k")
 
 
-def test_a_folder_does_not_hide_the_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_does_not_hide_the_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("cifar_resnet20.resnetlib_c10").mkdir()
     assert create_model("cifar_resnet20.resnetlib_c10").num_classes == 10
@@ -398,3 +401,52 @@ def test_a_path_object_is_a_local_path(name: str, text: str, hub: Hub, tmp_path:
     save_model(create_model("cifar_plain20", num_classes=2), Path(text))
     assert PLACES[name](Path(text)).num_classes == 2  # type: ignore[attr-defined]
     assert hub.seen == []
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int32, torch.complex64])
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_resnet20.resnetlib_c10"])
+def test_the_dtype_is_a_floating_one(name: str, dtype: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"dtype must be a floating-point torch.dtype, got {dtype!r}")):
+        create_model(name, dtype=dtype)
+    save_model(create_model("cifar_resnet20"), tmp_path)
+    with pytest.raises(TypeError, match="dtype must be a floating-point"):
+        load_file(tmp_path, dtype=dtype)
+
+
+def test_a_spec_is_not_a_name(tmp_path: Path) -> None:
+    torch.save(create_model("resnet26").state_dict(), tmp_path / "w.pth")
+    name: Any = "resnet26"
+    said = re.escape("spec must be a ResNetSpec or a DenseNetSpec, got str: write spec_of('resnet26')")
+    with pytest.raises(TypeError, match=said):
+        load_file(tmp_path / "w.pth", spec=name)
+    with pytest.raises(TypeError, match=said):
+        convert_file(tmp_path / "w.pth", tmp_path / "w.safetensors", "timm", spec=name)
+    with pytest.raises(ValueError, match=r"dialect must be one of .*, got 'foo'"):
+        convert_file(tmp_path / "w.pth", tmp_path / "w.safetensors", "foo")
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet20", "cifar_resnet20.resnetlib_c10"])
+def test_numpy_s_integers_are_integers(name: str, tmp_path: Path) -> None:
+    net = create_model(name, in_chans=np.int64(1), num_classes=np.int64(3))  # type: ignore[call-overload]
+    assert type(net.in_chans) is int
+    save_model(net, tmp_path)
+    again = load_file(tmp_path, in_chans=np.int64(2))  # type: ignore[arg-type]
+    assert (again.in_chans, again.num_classes) == (2, 3)
+    with pytest.raises(ValueError, match="in_chans must be an integer of at least 1, got 0"):
+        create_model(name, in_chans=0)
+
+
+def test_a_rule_of_one_s_own_is_preprocessed_as_the_sum() -> None:
+    name = "cifar_resnet20.resnetlib_c10"
+    summed, own = (
+        create_model(name, in_chans=1, input_rule=rule) for rule in (None, lambda weight, _: weight.sum(1, keepdim=True))
+    )
+    assert torch.equal(summed.conv1.weight, own.conv1.weight)
+    assert summed.preprocess == own.preprocess
+
+
+def test_the_wrong_dialect_is_named(tmp_path: Path) -> None:
+    torch.save(create_model("resnet18").state_dict(), tmp_path / "w.pth")
+    said = r"it holds no tensors with the names of dialect='transformers': its tensors are \('conv1.weight', 'bn1.weight'"
+    with pytest.raises(ValueError, match=said):
+        create_model("resnet18", weights=tmp_path / "w.pth", dialect="transformers")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -68,3 +69,11 @@ def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     assert read_file(path, 5) == b"12345"
     with pytest.raises(ValueError, match="larger than 4 bytes"):
         read_file(path, 4)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=re.escape(f"there is no folder {tmp_path / 'none'}")):
+        write_atomically(tmp_path / "none" / "file", b"x")
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(NotADirectoryError, match=r"file is a file, and not a folder"):
+        write_atomically(tmp_path / "file" / "file", b"x")

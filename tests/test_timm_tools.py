@@ -192,6 +192,8 @@ def test_timm_builds_our_names() -> None:
         timm.create_model("plain18", norm_layer=torch.nn.Identity)
     with pytest.raises(ValueError, match=r"timm has no weights of this name: use resnetlib.create_model"):
         timm.create_model("cifar_resnet20", pretrained=True)
+    with pytest.raises(ValueError, match=r"timm has no weights of this name: use resnetlib.create_model"):
+        timm.create_model("cifar_resnet20.nonsense")
     with pytest.raises(ValueError, match=r"use resnetlib.features.pyramid"):
         timm.create_model("cifar_resnet20", features_only=True)
 

@@ -154,7 +154,7 @@ def test_a_foreign_word_is_an_error_under_the_name_that_was_called(word: str) ->
     assert resnetlib.resnet18(device="meta", **{word: None}).num_classes == 1000  # the default, as in timm
 
 
-def test_misspelt_keywords() -> None:
+def test_misspelled_keywords() -> None:
     with pytest.raises(TypeError, match=r"^resnet50\(\) has no num_clases: did you mean num_classes=\?$"):
         resnetlib.resnet50(num_clases=3)
     with pytest.raises(TypeError, match=r"create_model\(\) has no xyz: see help\(resnetlib.create_model\)"):
@@ -222,6 +222,9 @@ def test_lists_and_names() -> None:
         with pytest.raises(TypeError, match="a filter must be a str or a list of strs, got"):
             list_models(odd)  # type: ignore[arg-type]
     assert all(map(is_model, ("resnet50", "resnet50.tv_in1k", "resnetv2_50")))
+    assert tags_of("resnetv2_50") == tags_of("preact_resnet50")
+    assert describe("resnetv2_50.a1h_in1k") == describe("preact_resnet50.a1h_in1k")
+    assert [*resnetlib.get_model_weights("resnetv2_50")] == tags_of("preact_resnet50")
     assert not any(map(is_model, ("vit_base", "resnet50.tv9_in1k", "./resnet50")))
     assert get_model_weights("resnet18")["tv_in1k"].top1 == 69.758
     assert next(iter(get_model_weights("resnet50"))) == "a1_in1k"
@@ -263,6 +266,7 @@ def test_a_near_miss_names_what_was_meant(typed: str, meant: str) -> None:
         (lambda: create_model("r56.safetensors"), "there is no file and no folder r56.safetensors"),
         (lambda: create_model("net.PTH"), "there is no file and no folder net.PTH"),
         (lambda: create_model(weights="r56.th"), r"create_model needs a name, .*load_file\(path\)"),  # type: ignore[call-overload]
+        (lambda: create_model(model_name="resnet50"), r"create_model\(\) has no model_name: write name="),  # type: ignore[call-overload]
         (lambda: create_model("resnet50", weights="IMAGENET1K_V9"), "or torchvision's 'IMAGENET1K_V1', 'IMAGENET1K_V2', 'DEFAULT'"),
         (lambda: create_model("resnet50", weights="a.pth", checkpoint_path="a.pth"), "weights and checkpoint_path both name"),
         (lambda: create_model("resnet50.tv_in1k", checkpoint_path="a.pth"), "already names its weights"),
@@ -289,7 +293,7 @@ def test_the_functions_of_networks_are_not_in_models() -> None:
         _ = resnetlib.models.nothing
 
 
-def test_a_file_of_the_catalogue_has_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_catalog_has_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = create_model("cifar_resnet20").state_dict()
     torch.save(state, tmp_path / "w.pth")
     sha256 = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
@@ -336,9 +340,9 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert create_model("cifar_plain20", checkpoint_path=path).num_classes == 2
     save_model(net, "~/yours", classes=["blue", "red"])
     net = create_model("~/yours")
-    for name, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+    for name, color in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
         (tmp_path / "photos" / name).mkdir(parents=True)
-        Image.new("RGB", (40, 40), colour).save(tmp_path / "photos" / name / "1.png")
+        Image.new("RGB", (40, 40), color).save(tmp_path / "photos" / name / "1.png")
     net.preprocess = Preprocessing.named("cifar10", resize=32, size=32)
     assert len(classify(net, "~/photos/red/1.png", top=2)) == 2
     assert evaluate(net, "~/photos").images == 2
@@ -368,8 +372,9 @@ def test_a_checkpoint_path_is_never_a_tag(tmp_path: Path, monkeypatch: pytest.Mo
     assert create_model("cifar_resnet20", checkpoint_path="resnetlib_c10").num_classes == 4
     assert create_model("cifar_resnet20", weights="resnetlib_c10").num_classes == 10
     assert create_model("cifar_resnet20", checkpoint_path="").pretrained_cfg.tag == ""
-    with pytest.raises(ValueError, match="there is no file nothing"):
-        create_model("cifar_resnet20", checkpoint_path="nothing")
+    for missing in ({"checkpoint_path": "nothing"}, {"weights": Path("nothing")}, {"weights": "nothing.pth"}):
+        with pytest.raises(FileNotFoundError, match=r"^there is no file nothing(\.pth)?$"):
+            create_model("cifar_resnet20", **missing)
 
 
 def test_a_folder_without_a_separator_is_the_same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,7 +392,7 @@ def test_a_folder_without_a_separator_is_the_same_everywhere(tmp_path: Path, mon
     short = {"recipe": recipe_of("finetune", epochs=1, batch_size=6), "device": "cpu"}
     monkeypatch.setattr("resnetlib.train.metrics.draw_curves", lambda records, path, split: path.write_bytes(b""))
     finetune("mine", data, "out", **short)
-    (tmp_path / "cifar_plain20").mkdir()  # the catalogue comes first
+    (tmp_path / "cifar_plain20").mkdir()  # the catalog comes first
     assert create_model("cifar_plain20").pretrained_cfg.tag == ""
 
 
@@ -403,6 +408,16 @@ def test_info_takes_weights_folders_and_files(tmp_path: Path) -> None:
 
 
 # features_only
+
+
+def test_features_only_has_timms_maps_of_a_densenet() -> None:
+    peer = timm.create_model("densenet121").eval()
+    maps = timm.create_model("densenet121", features_only=True).eval()
+    maps.load_state_dict({key.replace(".", "_", 1): tensor for key, tensor in peer.state_dict().items() if "classifier" not in key})
+    net = create_model("densenet121", features_only=True).eval()
+    net.load_state_dict({key: tensor for key, tensor in peer.state_dict().items() if "classifier" not in key})
+    x = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(net(x), maps(x), strict=True))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnetv2_50", "densenet121"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from resnetlib.errors import InputError, printable
+from resnetlib.errors import InputError, InputTypeError, printable
 
 Stem = Literal["imagenet", "cifar"]
 """imagenet: a 7x7 convolution and max pooling, both with stride 2. cifar: a 3x3 convolution with stride 1."""
@@ -225,6 +225,13 @@ def parse_object(text: str | bytes, what: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{what} must be a JSON object, got {type(values).__name__}")
     return values
+
+
+def check_spec(spec: object) -> None:
+    """Raise TypeError for anything but a spec."""
+    if not isinstance(spec, Spec):
+        advice = f": write spec_of({spec!r:.80})" if isinstance(spec, str) else ""
+        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}{advice}")
 
 
 def check_parameters(what: str, count: int) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from resnetlib.config import DenseNetSpec, Spec
-from resnetlib.config.spec import NUM_CLASSES
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.config.spec import NUM_CLASSES, check_spec
+from resnetlib.errors import InputError
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.densenet import DenseNet
 from resnetlib.models.resnet import class_of
 from resnetlib.modules import Backbone, dilate
-from resnetlib.modules.arguments import check_device
+from resnetlib.modules.arguments import check_device, check_dtype
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.stage import Checkpointing
 
@@ -62,14 +62,12 @@ def build(
         >>> type(build(replace(spec_of("resnet50"), join="replace"), device="meta")).__name__
         'PlainNet'
     """
-    if not isinstance(spec, Spec):
-        raise InputTypeError(f"spec must be a ResNetSpec or a DenseNetSpec, got {type(spec).__name__}")
+    check_spec(spec)
     make: Any = DenseNet if isinstance(spec, DenseNetSpec) else class_of(spec)
     options = {"proj_drop_rate": proj_drop_rate} if make is DenseNet else {}
     if proj_drop_rate and make is not DenseNet:
         raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {make.__name__}")
-    if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
-        raise InputTypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
+    check_dtype(dtype)
     if device is not None:
         check_device(device)
     with nullcontext() if device is None else torch.device(device):

@@ -52,7 +52,7 @@ class DenseNet(Backbone):
 
         channels, reduction = spec.stem_width, 2 if large else 1
         features: OrderedDict[str, nn.Module] = OrderedDict()
-        features["conv0"] = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
+        features["conv0"] = layers.conv(self._in_chans, channels, 7 if large else 3, stride=reduction)
         if large:
             features["norm0"] = layers.norm(channels)
             features["relu0"] = nn.ReLU()

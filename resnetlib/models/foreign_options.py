@@ -13,6 +13,7 @@ _NO_SUCH_NETWORK = "leave it out: these networks have the papers' stems, blocks 
 _NO_TRANSFORMATION = "leave it out: every network can be traced and exported as it is"
 
 _ROWS: tuple[tuple[str, str], ...] = (
+    ("model_name", "`name=`"),
     ("in_channels input_channels n_in", "`in_chans=`"),
     ("n_classes nb_classes num_labels n_out c_out", "`num_classes=`"),
     ("pretrained_cfg", '`weights="TAG"`; `get_model_weights("NAME")` has the tags and configs'),

@@ -73,7 +73,7 @@ class BlockNet(Backbone):
         joins = iter(stochastic_depth(JOINS[spec.join], sum(spec.depths), drop_path_rate=drop_path_rate))
 
         channels, reduction = spec.widths[0], 2 if large else 1
-        self.conv1 = layers.conv(in_chans, channels, 7 if large else 3, stride=reduction)
+        self.conv1 = layers.conv(self._in_chans, channels, 7 if large else 3, stride=reduction)
         if post:
             self.bn1, self.relu = layers.norm(channels), nn.ReLU()
         elif spec.stem_norm:

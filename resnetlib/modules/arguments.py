@@ -67,6 +67,12 @@ def check_device(device: torch.device | str | int) -> None:
         raise InputError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raise TypeError unless a network's parameters can have this dtype."""
+    if not (dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)):
+        raise InputTypeError(f"dtype must be a floating-point torch.dtype, got {dtype!r}")
+
+
 def select_indices(indices: Indices, available: int) -> set[int]:
     """Return a selection as indices from 0; raise ValueError if it is empty or out of range.
 

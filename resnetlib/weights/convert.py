@@ -5,7 +5,7 @@ from pathlib import Path
 from resnetlib.disk import local_path
 from resnetlib.errors import ExistingFileError
 from resnetlib.models import Spec, build
-from resnetlib.weights.dialects.rename import to_dialect
+from resnetlib.weights.dialects.rename import resolve_dialect, to_dialect
 from resnetlib.weights.files import read_weights, write_state
 from resnetlib.weights.find import Found, recognize
 from resnetlib.weights.load import match_state_dict
@@ -49,6 +49,7 @@ def convert_file(
         ...     sorted(read_weights(f"{folder}/w.safetensors").state)[:2]
         ['classifier.1.bias', 'classifier.1.weight']
     """
+    resolve_dialect(to)
     if local_path(target).exists() and not overwrite:
         raise ExistingFileError(f"{target} exists already: give another name, or overwrite=True (--overwrite)")
     file, label = read_weights(source), str(source)

@@ -12,6 +12,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ from resnetlib.disk import open_file, read_file, write_atomically
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
 from resnetlib.weights.hub_guard import LIBRARY, guarded, is_commit, is_content_hash
+
+_HASH = re.compile(r"-[0-9a-f]{8,64}\.")  # torch.hub's names of files
 
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
@@ -197,11 +200,12 @@ def _download_url(source: UrlFile, path: Path) -> Path:
 
 
 def _url_path(source: UrlFile) -> Path:
-    """Return where torchvision caches a URL."""
+    """Return where torchvision caches a URL. A name without a hash, which other URLs may end with too, gets the file's."""
     file = urlsplit(source.url).path.rpartition("/")[2]
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
         raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")
-    return _cache_of(source)[0] / file
+    path = _cache_of(source)[0] / file
+    return path if _HASH.search(file) else path.with_stem(f"{path.stem}-{source.sha256[:8]}")
 
 
 def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:

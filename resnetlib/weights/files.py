@@ -198,11 +198,13 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
     if not isinstance(checkpoint, Mapping):
         raise InputError(f"expected a state dict or a dict that holds one, got {type(checkpoint).__name__.lstrip('_')}")
     for _ in range(_MAX_DEPTH):
-        checkpoint = next((checkpoint[key] for key in _WRAPPERS if isinstance(checkpoint.get(key), Mapping)), checkpoint)
+        wrapped = (checkpoint.get(key) for key in _WRAPPERS)
+        checkpoint = next((each for each in wrapped if isinstance(each, Mapping) and _holds_tensors(each)), checkpoint)
     state = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
     parts = {key: value for key, value in checkpoint.items() if isinstance(value, Mapping) and _is_state(value)}
     nested = {f"{key}.{name}": tensor for key, part in parts.items() for name, tensor in part.items()}
-    if len(nested) > len(state):
+    has_modules = any("." in name for part in parts.values() for name in part)
+    if has_modules and len(nested) > len(state):
         state = nested
     elif not state or len(state) < len(checkpoint):
         other = [printable(key, 80) for key, value in checkpoint.items() if not isinstance(value, Tensor)]
@@ -223,9 +225,21 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
 
 
 def _is_state(value: Mapping[object, object]) -> bool:
-    """Return whether these are names and tensors of modules."""
-    names = any(isinstance(key, str) and "." in key for key in value)
-    return names and all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
+    """Return whether these are names and tensors."""
+    return all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
+
+
+def _holds_tensors(value: Mapping[object, object]) -> bool:
+    """Return whether there is a tensor in a dict, or in the dicts in it."""
+    todo, seen = list[object]([value]), set[int]()
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Tensor):
+            return True
+        if isinstance(each, Mapping) and id(each) not in seen:
+            seen.add(id(each))
+            todo += each.values()
+    return False
 
 
 def copy_shared_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

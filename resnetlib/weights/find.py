@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
+from resnetlib.config.spec import check_spec
 from resnetlib.disk import local_path, open_file, unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, prefix_errors, printable
 from resnetlib.models import Spec, spec_of
@@ -110,13 +111,16 @@ def find(
 def recognize(found: Found, spec: Spec | None = None) -> tuple[RecognizedState, Spec]:
     """Return the tensors under canonical names, and the spec: given, known, or inferred. Raise ValueError if they contradict."""
     assert found.file is not None  # noqa: S101 - for mypy
+    if spec is not None:
+        check_spec(spec)
     if spec is not None and found.spec is not None and not same_network(found.spec, spec):
         raise InputError(f"{found.label} is for another network, according to its config:\n  {found.spec}\n  {spec}")
     spec = spec or found.spec
     with prefix_errors(found.label):
         state = recognize_dialect(found.file.state, dialect=found.dialect, prefix=found.prefix)
         if not state.state:
-            raise InputError(f"it holds no network of this library: its tensors are {state.unknown[:3]!r:.200} ...")
+            whose = "network of this library" if found.dialect is None else f"tensors with the names of dialect={found.dialect!r}"
+            raise InputError(f"it holds no {whose}: its tensors are {state.unknown[:3]!r:.200} ...")
         if spec is None:
             return state, infer_spec(state).spec
         if not found.known:
@@ -156,6 +160,8 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
         return _in_catalog(f"{name}.{tag}", mmap)
     place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights, "weights must be a tag, a path or a URL")
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
+        if not isinstance(weights, str) or place.lower().endswith(_ENDINGS):
+            raise MissingFileError(f"there is no file {place}")
         raise InputError(f"{name} has no weights {place!r}, and there is no file {place}: {_choices(name)}{_hub_advice(place)}")
     found, spec = _read(place, dialect, mmap), spec_of(name)
     if found.spec is not None and not same_network(found.spec, spec):
@@ -168,7 +174,9 @@ def _tag(name: str, weights: WeightsLike) -> str | None:
     """Return the tag that `weights` names, or None for a path or a URL."""
     if not isinstance(weights, str | Enum):
         return None
-    text = weights.removeprefix(f"{name}.") if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
+    text = weights if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
+    network, _, rest = text.partition(".")
+    text = rest if TIMM_NAMES.get(network, network) == name else text
     tags = tags_of(name)
     if text in tags:
         return text

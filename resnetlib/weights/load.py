@@ -13,7 +13,7 @@ from resnetlib.config import PretrainedConfig
 from resnetlib.errors import InputError, InputTypeError, prefix_errors
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
-from resnetlib.weights.dialects.compare import listed, state_dict_problems
+from resnetlib.weights.dialects.compare import listed, name_of, state_dict_problems
 from resnetlib.weights.dialects.infer import nearest_name
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect
 from resnetlib.weights.files import check_state, is_finite
@@ -68,7 +68,7 @@ def load_state(
         own_head = {key: tensor for key, tensor in own.items() if key.startswith(head)}
         found = replace(found, state=body | own_head, head=())
     given = match_state_dict(net, found, source=source)
-    _check_finite(given, source)
+    _check_finite({key: tensor.to(own[key].dtype) for key, tensor in given.items()}, source)
     net.load_state_dict(given)
     net.pretrained_cfg = PretrainedConfig(name="", tag="", spec=net.spec)
     if not keep_head:
@@ -80,13 +80,12 @@ def assign_state(
 ) -> None:
     """Assign weights to a network on the meta device, without a copy where they have the dtype already.
 
-    `trusted` weights are known to be finite. No two of the tensors may share memory.
+    `trusted` weights are known to be finite in their own dtype. No two of the tensors may share memory.
     """
     dtype = dtype or torch.get_default_dtype()
     fitted = match_state_dict(net, found, source=source)
     given = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in fitted.items()}
-    if not trusted:
-        _check_finite(given, source)
+    _check_finite({key: tensor for key, tensor in given.items() if not trusted or tensor is not fitted[key]}, source)
     for prefix, module in net.named_modules():  # several times as fast as load_state_dict(assign=True)
         path = f"{prefix}." if prefix else ""
         for name, parameter in module._parameters.items():
@@ -114,7 +113,7 @@ def match_state_dict(net: Backbone, found: RecognizedState, *, source: str) -> d
         )
     if problems:
         name = nearest_name(found)
-        hint = [f"These names and shapes are a {name}'s."] if name else []
+        hint = [f"These names and shapes are a {name}'s."] if name and name != name_of(net.spec) else []
         raise InputError("\n".join([f"cannot load {source} into this {type(net).__name__}:", *problems, *hint]))
     if found.ignored:
         text = "\n".join([f"{source}: the names outside the network's prefix are ignored:", *listed("ignored", found.ignored)])

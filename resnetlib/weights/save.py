@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from resnetlib.config import PretrainedConfig
-from resnetlib.disk import local_path, write_together
+from resnetlib.disk import check_writable, local_path, write_together
 from resnetlib.errors import ExistingFileError, InputError, InputTypeError, printable
 from resnetlib.models import build
 from resnetlib.modules import Backbone, Join
@@ -50,6 +50,9 @@ net = resnetlib.create_model({place}).eval()
 {predict}```
 """
 
+_MARK = b"<!-- Written by resnetlib. Remove this line to keep your changes. -->"
+"""The last line of a card, which tells it from a README.md that a user wrote."""
+
 _HUB_LICENSES = {
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"
 }  # fmt: skip
@@ -71,6 +74,8 @@ def save_model(
     overwrite: bool = False,
 ) -> None:
     """Save a network as a folder with config.json, model.safetensors and a model card, README.md.
+
+    A README.md without the card's last line is yours, and is kept.
 
     `create_model("./folder")` rebuilds it, and so does `timm.create_model("local-dir:folder", pretrained=True)` if timm has the
     network. The tensors then have timm's names, which are torchvision's for all but pre-activation networks.
@@ -102,13 +107,17 @@ def save_model(
     if not str(folder):
         raise InputError("folder must be a path, got ''; the current folder is '.'")
     folder = local_path(folder)
+    check_writable(folder)
     existing = [name for name in (CONFIG, *WEIGHTS_NAMES) if (folder / name).exists()]
     if existing and not overwrite:
         raise ExistingFileError(f"{folder} holds {', '.join(existing)} already: give another folder, or overwrite=True")
     net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    write_together(folder, files | {CARD: model_card(cfg, f"./{folder.name}", num_classes=net.num_classes)})
+    readme = folder / CARD
+    if not readme.is_file() or _MARK in readme.read_bytes():
+        files[CARD] = model_card(cfg, f"./{folder.name}", num_classes=net.num_classes)
+    write_together(folder, files)
 
 
 def push_to_hub(
@@ -143,7 +152,7 @@ def push_to_hub(
     """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
     net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
@@ -152,9 +161,15 @@ def push_to_hub(
         with tempfile.TemporaryDirectory() as folder, guarded():
             repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
             place = f"hf-hub:{repo}{f'@{revision}' if revision != 'main' else ''}"
-            write_together(Path(folder), files | {CARD: model_card(cfg, place, num_classes=net.num_classes)})
             if revision != "main":
                 api.create_branch(repo, branch=revision, exist_ok=True)
+            try:
+                generated = _MARK in Path(api.hf_hub_download(repo, CARD, revision=revision)).read_bytes()
+            except EntryNotFoundError:
+                generated = True
+            if generated:
+                files[CARD] = model_card(cfg, place, num_classes=net.num_classes)
+            write_together(Path(folder), files)
             commit = api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message)
     except HFValidationError as error:
         raise InputError(printable(error)) from error
@@ -225,7 +240,7 @@ def model_card(cfg: PretrainedConfig, place: str, *, num_classes: int) -> bytes:
     predict = "predictions = resnetlib.classify(net, [image])  # a PIL image\n" if cfg.preprocess is not None else ""
     use = _USE.format(place=json.dumps(printable(place, 1000), ensure_ascii=False), predict=predict)
     card = header + "\n".join(["| | |", "|-|-|", *table]) + "\n" + use
-    return card.encode(errors="backslashreplace")
+    return card.encode(errors="backslashreplace") + b"\n" + _MARK + b"\n"
 
 
 def _cell(text: str) -> str:

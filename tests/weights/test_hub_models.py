@@ -61,6 +61,14 @@ def test_what_is_pushed_is_pulled(hub: Hub, net: Backbone, images: Tensor, monke
         create_model(f"hf-hub:org/name@{'0' * 40}")
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=")
+@pytest.mark.parametrize("branch", ["main", "v1"])
+def test_a_card_of_the_user_s_is_kept(hub: Hub, net: Backbone, branch: str) -> None:
+    hub.add("org/name", {"README.md": b"mine"})
+    commit = push_to_hub(net, "org/name", revision=branch)
+    assert hub.repos["org/name"].commits[commit]["README.md"] == b"mine"
+
+
 def test_nothing_is_made_on_the_hub_for_what_cannot_be_uploaded(hub: Hub, net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_any")
     torch.nn.init.constant_(net.fc.bias, torch.nan)
@@ -147,7 +155,7 @@ def test_a_repository_of_transformers(hub: Hub, tmp_path: Path, kind: str, v1: b
     assert net.preprocess == Preprocessing(resize=73, size=64, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
 
-def test_weights_of_the_catalogue_come_from_the_hub_once(hub: Hub) -> None:
+def test_weights_of_the_catalog_come_from_the_hub_once(hub: Hub) -> None:
     peer = timm.create_model("resnet18")
     content = safetensors.torch.save(peer.state_dict())
     hub.add("timm/resnet18.a1_in1k", {"model.safetensors": content, "config.json": b"{}"})
@@ -194,3 +202,10 @@ def test_weights_that_are_another_network_s_are_refused(hub: Hub) -> None:
     hub.add("timm/resnet18.a1_in1k", {"model.safetensors": content})
     with pytest.raises(ValueError, match=r"resnet18.a1_in1k into this ResNet:(.*\n)*These names and shapes are a resnet34's"):
         create_model("resnet18.a1_in1k")
+
+
+def test_timms_name_of_weights_is_theirs_as_weights_too(hub: Hub) -> None:
+    peer = timm.create_model("resnetv2_50")
+    hub.add("timm/resnetv2_50.a1h_in1k", {"model.safetensors": safetensors.torch.save(peer.state_dict())})
+    net = create_model("resnetv2_50", weights="resnetv2_50.a1h_in1k")
+    assert net.pretrained_cfg.full_name == "preact_resnet50.a1h_in1k"

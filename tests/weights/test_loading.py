@@ -11,6 +11,7 @@ from resnetlib import build, create_model, save_model, spec_of
 from resnetlib.models.catalog import SPECS
 from resnetlib.weights import load_state
 from resnetlib.weights.dialects.rename import recognize_dialect
+from resnetlib.weights.load import assign_state
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -83,3 +84,54 @@ def test_a_network_takes_its_own_state_whatever_its_classifier_is() -> None:
         state = {key: tensor + 1 for key, tensor in net.state_dict().items()}
         load_state(net, state)
         assert torch.equal(net.fc[-1].bias, state[f"fc.{len(head) - 1}.bias"])
+
+
+def test_a_head_beside_an_encoder_is_its_classifier(tmp_path: Path) -> None:
+    state = create_model("resnet18", num_classes=7).state_dict()
+    body = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+    torch.save({"encoder": body, "head": {"weight": state["fc.weight"], "bias": state["fc.bias"]}}, tmp_path / "w.pth")
+    net = create_model("resnet18", weights=tmp_path / "w.pth")
+    assert torch.equal(net.fc.weight, state["fc.weight"])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+@pytest.mark.parametrize("head", ["no bias", "more features", "a convolution"])
+def test_a_new_classifier_replaces_any_other(name: str, head: str, tmp_path: Path) -> None:
+    net = create_model(name, num_classes=7)
+    state, fc = net.state_dict(), net.classifier_name
+    if head == "no bias":
+        del state[f"{fc}.bias"]
+    else:
+        state[f"{fc}.weight"] = torch.randn(7, 3) if head == "more features" else torch.randn(7, net.num_features, 3, 3)
+    torch.save(state, tmp_path / "w.pth")
+    for num_classes in (0, 2):
+        again = create_model(name, weights=tmp_path / "w.pth", num_classes=num_classes)
+        assert again.num_classes == num_classes
+        body = {key: tensor for key, tensor in again.state_dict().items() if not key.startswith(fc)}
+        assert all(torch.equal(tensor, state[key]) for key, tensor in body.items())
+    with pytest.raises(ValueError, match=f"{fc}|classifier") as caught:
+        create_model(name, weights=tmp_path / "w.pth")
+    assert "These names and shapes are" not in str(caught.value)
+
+
+def test_numbers_must_be_finite_in_the_network_s_dtype() -> None:
+    net = create_model("cifar_resnet20", num_classes=2)
+    state = net.state_dict()
+    state["bn1.running_var"] = state["bn1.running_var"] * 1e6
+    load_state(net, state)
+    net.half()
+    before = net.fc.weight.clone()
+    with pytest.raises(ValueError, match=r"not all finite:\n.*1 with NaN or infinity: bn1.running_var"):
+        load_state(net, state)
+    assert torch.equal(net.fc.weight, before)
+
+
+def test_trusted_numbers_that_overflow_are_found() -> None:
+    net = create_model("cifar_resnet20")
+    state = net.state_dict()
+    state["bn1.running_var"] = state["bn1.running_var"] * 1e6
+    found = recognize_dialect(state)
+    with torch.device("meta"):
+        target = build(net.spec)
+    with pytest.raises(ValueError, match=r"with NaN or infinity: bn1.running_var"):
+        assign_state(target, found, dtype=torch.float16, source="w", trusted=True)

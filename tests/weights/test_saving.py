@@ -193,7 +193,7 @@ def test_a_changed_network_is_not_saved_as_another_one(what: str, tmp_path: Path
     assert not (tmp_path / "w").exists()
 
 
-def test_what_only_regularises_does_not_matter(tmp_path: Path) -> None:
+def test_what_only_regularizes_does_not_matter(tmp_path: Path) -> None:
     net = create_model("cifar_densenet40_k12", drop_path_rate=0.1, drop_rate=0.2, proj_drop_rate=0.3, memory_efficient=True)
     net.features.norm5.momentum = 0.01
     save_model(net, tmp_path / "w")
@@ -614,3 +614,27 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
     with pytest.raises(ValueError, match="folder must be a path, got ''"):
         save_model(build(FAMILIES["resnet"]), "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_readme_of_the_user_s_is_kept(tmp_path: Path) -> None:
+    net = build(FAMILIES["resnet"], num_classes=2)
+    (tmp_path / "README.md").write_text("mine")
+    save_model(net, tmp_path)
+    save_model(net, tmp_path, overwrite=True)
+    assert (tmp_path / "README.md").read_text() == "mine"
+    (tmp_path / "README.md").unlink()
+    save_model(net, tmp_path, classes=["a", "b"], overwrite=True)
+    card = (tmp_path / "README.md").read_text()
+    save_model(build(FAMILIES["resnet"], num_classes=3), tmp_path, overwrite=True)
+    assert (tmp_path / "README.md").read_text() != card
+    edited_card, mark = card.rstrip().rsplit("\n", 1)
+    assert mark == "<!-- Written by resnetlib. Remove this line to keep your changes. -->"
+    (tmp_path / "README.md").write_text(edited_card)
+    save_model(net, tmp_path, overwrite=True)
+    assert (tmp_path / "README.md").read_text() == edited_card
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match=r"file is a file, so .*file cannot be a folder"):
+        save_model(build(FAMILIES["resnet"], num_classes=2), tmp_path / "file")

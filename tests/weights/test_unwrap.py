@@ -16,6 +16,9 @@ def test_wrappers_and_prefixes_come_off_in_any_order() -> None:
     ):
         assert unwrap(wrapped).keys() == state.keys()
     assert unwrap({"state_dict_ema": {"a": torch.ones(1)}, "state_dict": state}).keys() == {"a"}
+    assert unwrap({"model": {"arch": "x"}, "model_state_dict": state}).keys() == state.keys()
+    parts = {"encoder": {"conv1.weight": torch.ones(1)}, "head": {"weight": torch.ones(2, 2), "bias": torch.ones(2)}, "epoch": 3}
+    assert unwrap(parts).keys() == {"encoder.conv1.weight", "head.weight", "head.bias"}
     endless: dict[str, object] = {}
     endless["model"] = endless
     with pytest.raises(ValueError, match="expected a state dict with tensors only"):

@@ -13,6 +13,7 @@ from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_f
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
 from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select, timm_advice
 from resnetlib.weights.catalog.tables import builders, timm_default_tag
+from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
@@ -74,7 +75,7 @@ def describe(full_name: str) -> PretrainedConfig:
     """Return the pretrained config of weights in the catalog.
 
     Args:
-        full_name: `network.tag`, as `list_pretrained` returns it.
+        full_name: `network.tag`, as `list_pretrained` returns it, or timm's name of the same weights.
 
     Returns:
         The pretrained config.
@@ -92,9 +93,11 @@ def describe(full_name: str) -> PretrainedConfig:
     """
     if not isinstance(full_name, str):
         raise InputTypeError(f"the weights' full name must be a str, got {type(full_name).__name__}")
+    network, dot, tag = full_name.partition(".")
+    network = TIMM_NAMES.get(network, network)
+    full_name = f"{network}{dot}{tag}"
     if full_name in pretrained_configs():
         return pretrained_configs()[full_name]
-    network = full_name.partition(".")[0]
     tags = tags_of(network)
     if full_name in SPECS:
         if not tags:
@@ -112,7 +115,7 @@ def tags_of(name: str) -> list[str]:
     `pretrained=True` takes the default: weights in the package, timm's default for ImageNet names, or else the first tag.
 
     Args:
-        name: the network's name.
+        name: the network's name, or timm's name for it.
 
     Returns:
         The tags; the others are in natural order.
@@ -123,6 +126,7 @@ def tags_of(name: str) -> list[str]:
         >>> tags_of("resnet101")[0]
         'a1h_in1k'
     """
+    name = TIMM_NAMES.get(name, name)
     names = (full_name.partition(".") for full_name in pretrained_configs())
     tags = natural_order(tag for network, _, tag in names if network == name)
     default = timm_default_tag(name)

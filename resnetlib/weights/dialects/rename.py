@@ -47,6 +47,16 @@ class RecognizedState:
             raise InputError(f"the classifier must be a matrix (classes, features), got {tuple(weight.shape)}")
         return len(weight)
 
+    def has_classifier(self, num_classes: int) -> bool:
+        """Return whether there is a linear classifier with this number of logits."""
+        weight = self.state.get(f"{_classifier_of(self.family)}.weight")
+        return weight is not None and weight.ndim == 2 and len(weight) == num_classes
+
+    def without_classifier(self) -> "RecognizedState":
+        """Return the state dict without any classifier."""
+        classifier = _classifier_of(self.family) + "."
+        return replace(self, state={key: value for key, value in self.state.items() if not key.startswith(classifier)}, head=())
+
     @property
     def first_conv(self) -> str:
         """Name of the first convolution's weight."""
@@ -300,8 +310,8 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
     both = [dialect for dialect in found.dialects if unsupported_reason(other, dialect) is None]
     if both:
         raise InputError(
-            f"{source} have the names of {both[0]}, whose networks take the stride in the 3x3 or in the 1x1 convolution, and it is "
-            "unknown which: use load_file(path, spec=...), with stride_in='3x3' or stride_in='1x1' in the spec"
+            f"{source} uses the names of {both[0]}, which do not tell whether the stride is in the 3x3 or in the 1x1 convolution: "
+            "use load_file(path, spec=...), with stride_in='3x3' or stride_in='1x1' in the spec"
         )
 
 

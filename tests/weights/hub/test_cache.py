@@ -334,13 +334,13 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("RESNETLIB_CACHE", str(tmp_path / "own"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    path = tmp_path / "torch" / "hub" / "checkpoints" / "w.pth"
+    path = tmp_path / "torch" / "hub" / "checkpoints" / "w-01234567.pth"
     path.parent.mkdir(parents=True)
     return path
 
 
 def url_file(content: bytes) -> UrlFile:
-    return UrlFile(url="https://example.org/w.pth", sha256=hashlib.sha256(content).hexdigest())
+    return UrlFile(url="https://example.org/w-01234567.pth", sha256=hashlib.sha256(content).hexdigest())
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

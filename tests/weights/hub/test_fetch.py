@@ -206,15 +206,28 @@ def test_sources_with_one_file_name_do_not_use_each_others_files(hub: Hub) -> No
 
 
 def test_a_file_that_torchvision_downloaded_is_found_and_checked(hub: Hub, tmp_path: Path) -> None:
-    source = UrlFile(url=hub.put("weights.pth", CONTENT), sha256=SHA256[:8])
+    name = f"weights-{SHA256[:8]}.pth"
+    source = UrlFile(url=hub.put(name, CONTENT), sha256=SHA256[:8])
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    (folder / "weights.pth").write_bytes(CONTENT)
-    assert fetch(source).path == folder / "weights.pth"
+    (folder / name).write_bytes(CONTENT)
+    assert fetch(source).path == folder / name
     assert hub.seen == []
-    (folder / "weights.pth").write_bytes(CONTENT[:-1])
+    (folder / name).write_bytes(CONTENT[:-1])
     assert fetch(source).path.read_bytes() == CONTENT
     assert hub.count() == 1
+
+
+def test_files_of_one_name_are_kept_apart(hub: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "model.pth").write_bytes(b"another program's")
+    for _ in range(2):
+        for place, content in (("a/model.pth", CONTENT), ("b/model.pth", CONTENT[::-1])):
+            source = UrlFile(url=hub.put(place, content), sha256=hashlib.sha256(content).hexdigest())
+            assert fetch(source).path.read_bytes() == content
+    assert hub.count() == 2
+    assert (folder / "model.pth").read_bytes() == b"another program's"
 
 
 def test_torchvision_finds_a_file_that_was_downloaded(hub: Hub) -> None:
