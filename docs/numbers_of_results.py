@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from itertools import takewhile
-from math import hypot, log, log2, log10
+from math import hypot, inf, isinf, log, log2, log10
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -63,6 +63,7 @@ def training() -> dict[str, str]:
     train, test = errors["train_error"], errors["test_error"]
     plain, residual = between(train["plain56"], train["plain20"]), between(train["resnet20"], train["resnet56"])
     found |= {"plain_rise": span(plain), "residual_fall": span(residual), "degradation": verdict(plain)}
+    found["deeper_trains_better"] = verdict(between(train["plain20"], train["plain56"]))
     command = runs("plain20")[0]["sessions"][0]["command"]
     found["curve_images"] = f"{int(command[command.index('--sample') + 1]):,}"
     found |= {"no_degradation": verdict(residual), "test_rise": span(between(test["plain56"], test["plain20"]))}
@@ -74,13 +75,19 @@ def training() -> dict[str, str]:
     first = runs("plain20")[0]
     found |= {"epochs": str(len(first["log"])), "images": f"{first['images']:,}", "seeds": str(len(runs("plain20")))}
 
-    def reach(name: str, level: float) -> list[float]:
-        return [min(r["epoch"] * run["images"] / 1000 for r in run["log"] if r["train_error"] <= level) for run in runs(name)]
-
-    at20, at56 = (between(reach(f"plain{depth}", level), reach(f"resnet{depth}", level)) for depth, level in ((20, 40), (56, 65)))
-    for depth, level in ((20, 40), (56, 65)):
-        found |= {f"reach_{kind}{depth}": of_seeds(reach(f"{kind}{depth}", level), 0) for kind in ("plain", "resnet")}
-    found |= {"faster": verdict(at20, at56), "faster_20": span(at20, 0), "faster_56": span(at56, 0)}
+    fewer_images = []
+    for depth in (20, 56):
+        plain_at, residual_at = (_images_until_levels(f"{kind}{depth}") for kind in ("plain", "resnet"))
+        levels = [level for level in plain_at if level in residual_at]
+        fewer = {level: between(plain_at[level], residual_at[level]) for level in levels}
+        fewer_images.append(fewer[levels[-1]])
+        found |= {
+            f"reach_plain{depth}": of_seeds(plain_at[levels[-1]], 0),
+            f"reach_resnet{depth}": of_seeds(residual_at[levels[-1]], 0),
+        }
+        found |= {f"reach_level_{depth}": str(levels[-1]), f"faster_{depth}": span(fewer[levels[-1]], 0)}
+        found[f"faster_levels_{depth}"] = f"{sum(low > 0 for low, _ in fewer.values())} of {len(levels)}"
+    found["faster"] = verdict(*fewer_images)
     no_norm = read("degradation")["runs"]
     for depth in (20, 56):
         found[f"no_norm_{depth}"] = f"{no_norm[f'cifar_plain{depth}-norm=none-lr=0.01-seed=0']['train_error']:.1f}"
@@ -99,8 +106,22 @@ def training() -> dict[str, str]:
         "dropout_gap": span(gaps),
         "dropout_helps": verdict(gain),
         "dropout_gain": span(gain),
+        "dropout_test_rise": span((-gain[1], -gain[0])),
     }
+    few_recipe = read("regularization")["recipe"]
+    found |= {"few_epochs": str(few_recipe["epochs"]), "few_decay": short(few_recipe["weight_decay"])}
+    found |= {"few_dropout": str(read("regularization")["dropout"]), "few_depth": str(read("regularization")["stochastic_depth"])}
     return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularization')['images']:,}"}
+
+
+def _images_until_levels(name: str) -> dict[int, list[float]]:
+    """Return the thousands of images until each training error from 80 % down that all seeds reach."""
+    reached = {}
+    for level in range(80, 0, -5):
+        each = [[r["epoch"] * run["images"] / 1000 for r in run["log"] if r["train_error"] <= level] for run in runs(name)]
+        if all(each):
+            reached[level] = [min(images) for images in each]
+    return reached
 
 
 def signals() -> dict[str, str]:
@@ -117,6 +138,7 @@ def signals() -> dict[str, str]:
         away = {kind: [abs(log10(each)) for each in ratios(f"{kind}56, norm {norm}")] for kind in ("plain", "resnet")}
         nearer = between(away["plain"], away["resnet"])
         found |= {f"nearer_{norm}": verdict(nearer), f"nearer_{norm}_by": span(nearer)}
+        found[f"farther_{norm}_by"] = span((-nearer[1], -nearer[0]))
     later = [record["gradient_norm"] for name in FOUR for run in runs(name) for record in run["log"][1:]]
     found |= {"norm_least": f"{min(later):.1f}", "norm_most": f"{max(later):.1f}"}
     steps = read("first_steps")["results"]
@@ -124,9 +146,10 @@ def signals() -> dict[str, str]:
     for name in FOUR:
         for i, where in ((0, "start"), (-1, "end")):
             found[f"settle_{where}_{name}"] = _range([log[i][1] for log in steps[f"scratch, {name}"]])
-    for kind in ("plain", "resnet"):
-        after = [log[-1][1] for log in steps[f"scratch, {kind}56"]]
-        found[f"vanish_after_{kind}"] = verdict((1 - max(after), 1 - min(after)))
+    after = {kind: [log[-1][1] for log in steps[f"scratch, {kind}56"]] for kind in ("plain", "resnet")}
+    found |= {f"vanish_after_{kind}": verdict((1 - max(each), 1 - min(each))) for kind, each in after.items()}
+    nearer = between(*([abs(log10(ratio)) for ratio in after[kind]] for kind in ("plain", "resnet")))
+    found |= {"nearer_after": verdict(nearer), "nearer_after_by": span(nearer)}
     found |= {
         "settle_steps": str(last),
         "settle_batch": str(read("first_steps")["batch"]),
@@ -153,7 +176,8 @@ def signals() -> dict[str, str]:
     shattered = {name: [each["autocorrelation_at_lag_1"] for each in begin[f"{name}, norm batch"]] for name in FOUR}
     found |= {f"shattered_{name}": of_seeds(values, 2) for name, values in shattered.items()}
     less = between(shattered["resnet56"], shattered["plain56"])
-    return found | {"not_shattered": verdict(less), "shattered_by": span(less, 2)}
+    found |= {"not_shattered": verdict(less), "shattered_by": span(less, 2)}
+    return found | {"line_points": str(read("beginnings")["points"])}
 
 
 def short(x: float) -> str:
@@ -183,6 +207,7 @@ def blocks() -> dict[str, str]:
     before = {name: [each["branch_ratio"] for each in read("beginnings")["results"][f"{name}, norm batch"]] for name in FOUR}
     found |= {f"ratio_before_{name}": of_seeds(values, 2) for name, values in before.items()}
     shrunk = [between(before[name], ratios[name]) for name in ("resnet20", "resnet56")]
+    found |= {f"made_small_alone_{depth}": verdict(each) for depth, each in zip((20, 56), shrunk, strict=True)}
     found |= {"made_small": verdict(*shrunk), "made_small_20": span(shrunk[0], 2), "made_small_56": span(shrunk[1], 3)}
     found |= {
         f"changed_by_training_{depth}": span(between(ratios[name], before[name]), 3)
@@ -224,7 +249,8 @@ def blocks() -> dict[str, str]:
     found["sparser"] = verdict((one[0] - other[1], one[1] - other[0]))
     for name in ("plain20", "resnet20"):
         zeros = mean(start["zeros_median"] for start in sparse[name]["untrained"])
-        found[f"zeros_added_{name}"] = minus(f"{sparse[name]['trained']['zeros_median'] - zeros:.1f}")
+        added = sparse[name]["trained"]["zeros_median"] - zeros
+        found |= {f"zeros_added_{name}": minus(f"{added:.1f}"), f"zeros_lost_{name}": minus(f"{-added:.1f}")}
     residual = sparse["resnet20"]
     starts = [start["ratio_median"] for start in residual["untrained"]]
     low, high = residual["trained"]["ratio_median_interval"]
@@ -291,14 +317,13 @@ def rates() -> dict[str, str]:
         losses = {float(key.split("rate ")[1]): each for key, each in measured["results"].items() if key.startswith(f"{name},")}
         seeds = range(measured["seeds"])
         trains = [[*takewhile(lambda rate: _below_guessing(losses[rate][seed]), sorted(losses))] for seed in seeds]  # noqa: B023
-        steps[name] = [log2(rates[-1]) if rates else log2(min(losses) / 4) for rates in trains]
+        steps[name] = [log2(rates[-1]) if rates else -inf for rates in trains]
         found[f"largest_rate_{name}"] = ", ".join(f"{rates[-1]:g}" if rates else "none" for rates in trains)
     for depth in (20, 56):
         more = between(steps[f"resnet{depth}"], steps[f"plain{depth}"])
         found |= {f"larger_rates_{depth}": verdict(more), f"larger_rates_{depth}_by": _factor(more)}
     for kind in ("plain", "resnet"):
-        fall = between(steps[f"{kind}20"], steps[f"{kind}56"])
-        found |= {f"rate_falls_{kind}": verdict(fall), f"rate_falls_{kind}_by": _factor(fall)}
+        found[f"rate_falls_{kind}"] = verdict(between(steps[f"{kind}20"], steps[f"{kind}56"]))
     return found | {f"rate_{name}": str(measured[name]) for name in ("after", "batch", "test")}
 
 
@@ -307,6 +332,8 @@ def _below_guessing(loss: float | None) -> bool:
 
 
 def _factor(of_logs: Interval) -> str:
+    if any(map(isinf, of_logs)):
+        return "not measured"
     low, high = (f"{2**each:.3g}" for each in of_logs)
     return f"{low} to {high}" if low != high else low
 
@@ -494,6 +521,8 @@ def others() -> dict[str, str]:
             each = read(f"why/{name}/{kind}")
             found[f"{kind}_center_{name}"] = short(each["loss_at_center"])
             found[f"{kind}_most_{name}"] = short(max(map(max, each["loss"]["data"])))
+            found |= {f"{kind}_images": f"{each['images']:,}", "landscape_points": str(len(each["x"]["data"]))}
+            found["landscape_corner"] = f"{hypot(max(each['x']['data']), max(each['y']['data'])):.1f}"
     losses: dict[str, dict[str, list[float]]] = {}
     for kind, value in (("input_noise", 0.2), ("weight_noise", 0.1), ("branch_noise", 1.0)):
         for name in FOUR:
