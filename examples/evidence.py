@@ -68,6 +68,7 @@ def main() -> None:
             split, analyze = ANALYSES[analysis_name]
             path = args.out / name / f"{analysis_name}.json"
             if path.exists():
+                print(f"{name}: {analysis_name} is in {path} already")
                 continue
             try:
                 fast = split == "test" and args.precision == "bf16"
