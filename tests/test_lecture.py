@@ -1,12 +1,16 @@
 """The lecture's pages: their numbers come from the results, their figures from one command, and every line has a page."""
 
 import importlib.util
+import math
 import os
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import torch
@@ -15,6 +19,9 @@ import resnetlib
 from resnetlib.analysis import bootstrap_interval
 from resnetlib.analysis.style import FAMILIES, label_of, style_of
 from resnetlib.data import cifar10, samples
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -112,6 +119,88 @@ def test_one_command_draws_every_figure(tmp_path: Path) -> None:
     )
     drawn = {path.name for path in out.glob("*.png")}
     assert drawn == {path.name for path in LECTURE.glob("*.png")}
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list["Axes"]]:
+    """The panels of every figure, by its name."""
+    with mock.patch.object(sys, "path", [str(ROOT / "examples"), *sys.path]):
+        lecture = load(ROOT / "examples" / "lecture.py")
+    return {name: draw(DOCS / "results").axes for name, draw in lecture.FIGURES.items()}
+
+
+def curve(axes: "Axes", label: str) -> list[float]:
+    """The values of the line with this label, or of the bars' points."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    found: Any = handles[label]
+    return [*map(float, (found if hasattr(found, "get_ydata") else found[0]).get_ydata())]
+
+
+def test_legends_are_short_and_legible(drawn: dict[str, list["Axes"]]) -> None:
+    for name, panels in drawn.items():
+        for axes in panels:
+            for legend in filter(None, (axes.get_legend(), *axes.get_figure().legends)):  # type: ignore[union-attr]
+                assert len(legend.get_texts()) <= 6, name
+                assert all(text.get_fontsize() >= 8 for text in legend.get_texts()), name
+        assert axes.get_figure().get_figwidth() <= 9.6, name  # type: ignore[union-attr]  # at 700 pixels, 10 points are 10 pixels
+
+
+def test_no_curve_leaves_its_frame(drawn: dict[str, list["Axes"]]) -> None:
+    for name, panels in drawn.items():
+        for axes in panels:
+            (left, right), (low, high) = map(sorted, (axes.get_xlim(), axes.get_ylim()))
+            for line in axes.lines:
+                if line.get_transform() == axes.transData:
+                    for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True):
+                        assert left <= float(x) <= right, name
+                        assert low <= float(y) <= high or math.isnan(float(y)), name
+
+
+def test_lines_break_at_blocks_without_a_value(drawn: dict[str, list["Axes"]]) -> None:
+    residual, (_, small, _) = drawn["residual_mapping"][0], drawn["sparsity"]
+    for values in (curve(residual, "plain, 20 layers"), curve(small, "plain, 20 layers, trained")):
+        assert [i for i, value in enumerate(values) if math.isnan(value)] == [3, 6]  # the blocks that change the shape
+
+
+def test_figures_show_the_means_that_tables_give(drawn: dict[str, list["Axes"]]) -> None:
+    errors = [run["train_error"] for run in NUMBERS.runs("plain20")]
+    assert curve(drawn["degradation"][0], "plain")[0] == pytest.approx(statistics.mean(errors))
+    dropout = NUMBERS.read("regularization")["results"]["resnet20, neither"]["train_error"]
+    assert any(list(line.get_ydata()) == [pytest.approx(statistics.mean(dropout))] for line in drawn["dropout"][0].lines)
+
+
+def test_surfaces_reach_the_corners_of_the_plane(drawn: dict[str, list["Axes"]]) -> None:
+    for axes, mode in zip(drawn["surface"], ("landscape", "landscape_recalibrated"), strict=True):
+        for name in ("plain56", "resnet56", "trained56"):
+            values = curve(axes, label_of(name))
+            largest = max(map(max, NUMBERS.read(f"why/{name}/{mode}")["loss"]["data"]))
+            assert max(values) <= largest <= axes.get_ylim()[1]
+        assert max(max(line.get_xdata()) for line in axes.lines) == pytest.approx(math.sqrt(2), abs=0.01)
+
+
+def test_every_start_of_the_table_is_in_the_figure(drawn: dict[str, list["Axes"]]) -> None:
+    table = (LECTURE / "before-2015.md").read_text().split("|-|-:|\n")[1].split("\n\n")[0]
+    rows = {row.split("|")[1].strip() for row in table.splitlines()}
+    assert rows <= {text.get_text() for axes in drawn["before_2015"] for text in axes.texts}
+
+
+def test_what_is_compared_has_few_curves(drawn: dict[str, list["Axes"]]) -> None:
+    copies = drawn["copies"]
+    assert [len(axes.lines) for axes in copies] == [2] * 6  # a rate and a family each
+    assert len({axes.get_ylim() for axes in copies}) == 1
+    assert len(drawn["planes"]) == 2
+    (bypass,) = drawn["bypass"]
+    assert {line.get_linestyle() for line in bypass.lines} == {"None"}  # three factors, and nothing between them
+    assert sum(label.endswith("untrained") for label in drawn["unneeded"][0].get_legend_handles_labels()[1]) == 1
+
+
+def test_equal_reading_has_the_middle_color(drawn: dict[str, list["Axes"]]) -> None:
+    for axes in drawn["dense_reuse"][:3]:
+        low, high = axes.images[0].get_clim()
+        assert low is not None
+        assert high is not None
+        assert (low + high) / 2 == pytest.approx(1)
+        assert min(axes.images[0].get_cmap()(0.5)) > 0.9  # nearly white: more and less differ in hue
 
 
 def test_networks_have_colors_of_their_own_and_names_in_words() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,12 @@ def places(count: int) -> list[float]:
 
 
 def band(
-    axes: Axes, x: Sequence[float], curves: Sequence[Sequence[float]], name: str, label: str | None = None, **look: Any
+    axes: Axes, x: Sequence[float], columns: Iterable[Sequence[float]], name: str, label: str | None = None, **look: Any
 ) -> None:
-    """Plot the median of several curves, and a band from the least to the largest."""
-    columns = list(zip(*curves, strict=True))
-    look = style_of(name) | look
-    axes.plot(x, [statistics.median(column) for column in columns], label=label or label_of(name), **look)
-    low, high = [min(column) for column in columns], [max(column) for column in columns]
-    axes.fill_between(x, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    """Plot the mean of the values at each x, and a band from the least to the largest."""
+    columns, look = [*columns], style_of(name) | look
+    axes.plot(x, [*map(statistics.mean, columns)], label=label or label_of(name), **look)
+    axes.fill_between(x, [*map(min, columns)], [*map(max, columns)], color=look["color"], alpha=0.18, linewidth=0)
 
 
 def points(
@@ -59,6 +57,24 @@ def points(
     axes.errorbar(x, middle, [[max(0.0, each) for each in side] for side in bars], **about)
 
 
-def line(axes: Axes, y: float, label: str | None = None) -> None:
-    """Draw a level to compare with."""
-    axes.axhline(y, color=GRAY, linewidth=0.9, linestyle=(0, (1, 1)), label=label)
+def spread(axes: Axes, x: Sequence[float], columns: Iterable[Sequence[float]], name: str, **look: Any) -> None:
+    """Plot the mean of the values at each x, with a bar from the least to the largest."""
+    columns = [*columns]
+    points(axes, x, [*map(statistics.mean, columns)], [(min(each), max(each)) for each in columns], name, **look)
+
+
+def shifts(count: int, step: float) -> list[float]:
+    """Return offsets along x that keep the points of several networks apart."""
+    return [step * (i - (count - 1) / 2) for i in range(count)]
+
+
+def line(axes: Axes, y: float, label: str = "", place: tuple[float, float] = (0.01, 3)) -> None:
+    """Draw a level to compare with, and write what it is: at this share of the width, so many points above it."""
+    axes.axhline(y, color=GRAY, linewidth=0.9, linestyle=(0, (1, 1)))
+    at, above = place
+    axes.annotate(label, (at, y), (0, above), ("axes fraction", "data"), textcoords="offset points", fontsize=8)
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """Place the legend that all panels share above them."""
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns)

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, TWO, Results, band, line, places, points, read, tensor
+from lecture_figures import FOUR, TWO, Results, band, legend_above, line, places, points, read, shifts, tensor
 from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
 
 
@@ -13,10 +13,8 @@ def residual_mapping(results: Results) -> Figure:
     figure, (axes,) = new_figure()
     for name in FOUR:
         found = [tensor(read(results, f"seeds/{name}-{seed}/branch_ratio"), "ratio") for seed in range(3)]
-        numbers = [[float(each) for each in curve] for curve in found]
-        kept = [i for i, column in enumerate(zip(*numbers, strict=True)) if all(each == each for each in column)]  # no NaN
-        x = places(len(numbers[0]))
-        band(axes, [x[i] for i in kept], [[curve[i] for i in kept] for curve in numbers], name)
+        columns = [[*map(float, column)] for column in zip(*found, strict=True)]  # NaN: a plain block that changes the shape
+        band(axes, places(len(columns)), columns, name)
     axes.set(xlabel="relative depth of the block", ylabel=r"$||F(x)|| \; / \; ||x||$", ylim=(0, 2))
     axes.legend(ncols=2)
     return figure
@@ -24,21 +22,19 @@ def residual_mapping(results: Results) -> Figure:
 
 def bypass(results: Results) -> Figure:
     figure, (axes,) = new_figure()
-    for name in FOUR:
+    for shift, name in zip(shifts(4, 0.09), FOUR, strict=True):
         found = read(results, f"why/{name}/survival")
-        columns = list(zip(*tensor(found, "changed"), strict=True))
-        band(axes, found["values"], [[median(column) for column in columns]], name)
-        sorted_columns = [sorted(column) for column in columns]
-        low, high = [c[len(c) // 4] for c in sorted_columns], [c[-1 - len(c) // 4] for c in sorted_columns]
-        axes.fill_between(found["values"], low, high, color=style_of(name)["color"], alpha=0.18, linewidth=0)
-    axes.set(xlabel="factor of one block's branch (0: bypassed)", ylabel="predictions that change (%)", ylim=(0, 100))
-    axes.invert_xaxis()
+        columns = [sorted(column) for column in zip(*tensor(found, "changed"), strict=True)]
+        quartiles = [(each[len(each) // 4], each[-1 - len(each) // 4]) for each in columns]
+        points(axes, [i + shift for i in range(3)], [*map(median, columns)], quartiles, name, linestyle="", markersize=6)
+    axes.set_xticks(range(3), ["1 (whole)", "0.5", "0 (bypassed)"])
+    axes.set(xlabel="factor of one block's branch", ylabel="predictions that change (%)", ylim=(-3, 100), xlim=(-0.4, 2.4))
     axes.legend()
     return figure
 
 
 def sparsity(results: Results) -> Figure:
-    figure, panels = new_figure(3, width=3.4)
+    figure, panels = new_figure(3, width=3.1, height=3.7)
     found = read(results, "sparsity")["results"]
     measures = {
         "zeros": "zeros after the block's ReLU (%)",
@@ -47,12 +43,15 @@ def sparsity(results: Results) -> Figure:
     }
     for axes, (key, label) in zip(panels, measures.items(), strict=True):
         for name in TWO:
-            values, untrained = found[name]["trained"][key], [each[key] for each in found[name]["untrained"]]
-            x = range(9) if len(values) == 9 else (0, 1, 2, 4, 5, 7, 8)  # plain blocks that change the shape have no share
-            axes.plot(x, values, label=f"{label_of(name)}, trained", **style_of(name) | {"linestyle": "-"})
-            band(axes, x, untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block", ylabel=label, ylim=(0, None))
-    panels[1].legend(fontsize=7)
+            trained, *untrained = ([*each[key]] for each in (found[name]["trained"], *found[name]["untrained"]))
+            for values in (trained, *untrained):
+                if len(values) < 9:  # plain blocks that change the shape have no value
+                    values[3:3], values[6:6] = [float("nan")], [float("nan")]
+            axes.plot(range(9), trained, label=f"{label_of(name)}, trained", **style_of(name) | {"linestyle": "-"})
+            columns = zip(*untrained, strict=True)
+            band(axes, range(9), columns, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block", ylabel=label, ylim=(0, None), xticks=range(0, 9, 2))
+    legend_above(panels[0], 2)
     return figure
 
 
@@ -61,11 +60,12 @@ def ensemble(results: Results) -> Figure:
     found = read(results, "lesions")["results"]
     titles = {"running": "statistics of the whole network", "recalibrated": "statistics recalibrated after the deletion"}
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
-        for shift, name in zip((-0.1, 0.1), TWO, strict=True):
+        for shift, name in zip(shifts(2, 0.2), TWO, strict=True):
             each = found[name]["trained"][key]
-            points(axes, [i + shift for i in range(len(each["cost"]))], each["cost"], each["interval"], name, linestyle="")
+            x = [i + shift for i in range(len(each["cost"]))]
+            points(axes, x, each["cost"], each["interval"], name, linestyle="", markersize=3)
         line(axes, 0)
-        axes.set(xlabel="deleted block", title=title, ylim=(-5, 110))
+        axes.set(xlabel="deleted block", title=title, ylim=(-5, 110), xticks=range(9))
     panels[0].set_ylabel("points of error that it costs")
     panels[0].legend(ncols=2, loc="upper center")
     return figure
@@ -79,7 +79,8 @@ def paths(results: Results) -> Figure:
         points(left, trained["lengths"], trained["share"], trained["share_interval"], name)
         left.plot(trained["lengths"], trained["paths"], ":", color=GRAY, label="share of all paths")
         points(right, trained["lengths"], trained["norm"], trained["norm_interval"], name, label="trained")
-        band(right, trained["lengths"], [start["norm"] for start in each["untrained"]], name, "untrained", linestyle=":", marker="")
+        columns = zip(*(start["norm"] for start in each["untrained"]), strict=True)
+        band(right, trained["lengths"], columns, name, "untrained", linestyle=":", marker="")
     left.set(xlabel="branches on the path", ylabel="share of the gradient", ylim=(0, None))
     right.set(xlabel="branches on the path", ylabel="norm of the gradient through one path", yscale="log")
     left.legend()

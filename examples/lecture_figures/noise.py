@@ -1,10 +1,12 @@
 """Figures of noise, of several blocks deleted or swapped, and of probes."""
 
+from statistics import mean
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lecture_figures import FOUR, Results, band, line, places, points, read, tensor
-from resnetlib.analysis.style import label_of, new_figure
+from lecture_figures import FOUR, TWO, Results, band, legend_above, line, places, points, read, shifts, spread, tensor
+from resnetlib.analysis.style import label_of, new_figure, style_of
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
 
@@ -12,47 +14,51 @@ KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on t
 def lost(found: dict[str, object], errors: list[float]) -> float:
     """Return the share of the accuracy above guessing that is lost, so that networks of different accuracy can be compared."""
     clean, chance = float(str(found["clean_error"])), float(str(found["chance_error"]))
-    return 100 * (sum(errors) / len(errors) - clean) / (chance - clean)
+    return 100 * (mean(errors) - clean) / (chance - clean)
 
 
 def noise(results: Results) -> Figure:
-    figure, panels = new_figure(3, width=3.5, sharey=True)
+    figure, panels = new_figure(3, width=3.1, height=3.7, sharey=True)
     for axes, (kind, label) in zip(panels, KINDS.items(), strict=False):
-        for name in FOUR:
+        for name, shift in zip(FOUR, shifts(4, 0.02), strict=True):
             found = [read(results, f"seeds/{name}-{seed}/{kind}") for seed in range(3)]
+            values = [0, *found[0]["values"]]
             curves = [[0.0, *(lost(each, errors) for errors in tensor(each, "error"))] for each in found]
-            band(axes, [0, *found[0]["values"]], curves, name)
+            spread(axes, [value + shift * values[-1] for value in values], zip(*curves, strict=True), name)
         axes.set(xlabel=label, ylim=(-10, 110))
-    for name in FOUR:
+    for name, shift in zip(TWO, shifts(2, 0.3), strict=True):
         found = [read(results, f"seeds/{name}-{seed}/branch_noise") for seed in range(3)]
         curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
-        band(panels[2], places(len(curves[0])), curves, name)
-    panels[2].set(xlabel="relative depth of the noisy block")
-    for axes, title in zip(panels, ("input", "weights", "one branch"), strict=True):
+        spread(panels[2], [i + shift for i in range(len(curves[0]))], zip(*curves, strict=True), name, linestyle="")
+    panels[2].set(xlabel="noisy block", xticks=range(9))
+    for axes, title in zip(panels, ("input", "weights", "one branch, 20 layers"), strict=True):
         line(axes, 0)
         axes.set_title(title)
     panels[0].set_ylabel("accuracy above chance\nthat is lost (%)")
-    panels[1].legend(fontsize=8)
+    legend_above(panels[0], 4)
     return figure
 
 
 def several(results: Results) -> Figure:
-    figure, (left, right) = new_figure(2, sharey=True)
+    figure, (left, right) = new_figure(2, height=3.8, sharey=True)
     for axes, kind in ((left, "lesion_many"), (right, "reorder")):
-        for name in FOUR:
+        for name, shift in zip(FOUR, shifts(4, 0.15), strict=True):
             found = read(results, f"why/{name}/{kind}")
-            rows = tensor(found, "error")
-            band(axes, [0, *found["values"]], [(found["clean_error"], *draw) for draw in zip(*rows, strict=True)], name)
-        line(axes, found["chance_error"], "guessing")
+            columns = [[found["clean_error"]], *tensor(found, "error")]
+            x, look = [value + shift for value in [0, *found["values"]]], style_of(name)
+            axes.plot(x, [*map(mean, columns)], label=label_of(name), **look | {"marker": ""})
+            drawn = [(each, error) for each, column in zip(x, columns, strict=True) for error in column]
+            axes.plot(*zip(*drawn, strict=True), **look | {"linestyle": "", "markersize": 3.5, "alpha": 0.7})
+        line(axes, found["chance_error"], "guessing", (0.45, 9))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="deleted blocks", ylabel="error (%)", ylim=(0, 100))
     right.set(xlabel="swapped pairs of blocks")
-    right.legend(loc="lower right")
+    legend_above(left, 4)
     return figure
 
 
 def features(results: Results) -> Figure:
-    figure, panels = new_figure(2)
+    figure, panels = new_figure(2, height=3.9)
     found = read(results, "probes")["results"]
     for axes, (key, label) in zip(
         panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
@@ -60,10 +66,10 @@ def features(results: Results) -> Figure:
         for name, each in found.items():
             x = places(len(each["trained"][key]))
             points(axes, x, each["trained"][key], each["trained"][f"{key}_interval"], name, label=f"{label_of(name)}, trained")
-            untrained = [start[key] for start in each["untrained"]]
+            untrained = zip(*(start[key] for start in each["untrained"]), strict=True)
             band(axes, x, untrained, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
         axes.set(xlabel="relative depth (0: stem, 1: last block)", ylabel=label)
-    panels[1].legend(fontsize=8, loc="lower left")
+    legend_above(panels[0], 3)
     return figure
 
 

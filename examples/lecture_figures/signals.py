@@ -1,35 +1,9 @@
-"""Figures of signals and gradients: beginnings before 2015, sums, terms of the gradient, shattering."""
+"""Figures of signals and gradients: sums, terms of the gradient, shattering."""
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, Results, band, line, places, read, tensor
+from lecture_figures import FOUR, Results, line, places, read, tensor
 from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure, style_of
-
-STARTS = [
-    ("plain", "sigmoid", "Gaussian of 0.01", "none", "sigmoid, Gaussian of 0.01", "#b0b0b0", ":"),
-    ("plain", "sigmoid", "Xavier", "none", "sigmoid, Xavier", "#767676", ":"),
-    ("plain", "tanh", "Xavier", "none", "tanh, Xavier", "#cc79a7", "--"),
-    ("plain", "tanh", "He", "none", "tanh, He", "#cc79a7", ":"),
-    ("plain", "relu", "Xavier", "none", "ReLU, Xavier", "#f2a35e", "--"),
-    ("plain", "relu", "He", "none", "ReLU, He", "#d55e00", "--"),
-    ("plain", "relu", "He", "batch", "ReLU, He, batch norm", "#933a00", "--"),
-    ("resnet", "relu", "He", "batch", "the same with skips", "#0072b2", "-"),
-]
-
-
-def before_2015(results: Results) -> Figure:
-    figure, (axes,) = new_figure(height=4)
-    found = read(results, "activations")["results"]
-    for *chosen, label, color, style in STARTS:
-        rows = [row for row in found if [row["family"], row["activation"], row["start"], row["norm"]] == chosen]
-        curves = list(zip(*(row["gradient_first_to_last"] for row in rows), strict=True))
-        if rows:
-            band(axes, [row["depth"] for row in rows], curves, "plain44", label, color=color, linestyle=style)
-    line(axes, 1)
-    axes.set(xlabel="layers", ylabel="gradient, first block / last output", yscale="log", ylim=(1e-22, 1e6))
-    axes.legend(fontsize=8, loc="lower right")
-    return figure
-
 
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40")
 
@@ -39,15 +13,15 @@ def forward(results: Results) -> Figure:
     for i, name in enumerate(NETWORKS):
         found = read(results, f"why/{name}/residual_decomposition")
         sizes = [max(max(found[key]), 1e-9) for key in ("deviation", "deviation_with_out")]
-        for size, color, marker in zip(sizes, (SECOND, FIRST), ("o", "s"), strict=True):
-            axes.plot([i], [size], marker, color=color, markersize=7)
-            if size == 1e-9:
-                axes.annotate("0", (i, size), (6, -3), textcoords="offset points")
+        for size, shift, color, marker in zip(sizes, (-0.13, 0.13), (SECOND, FIRST), ("o", "s"), strict=True):
+            axes.plot([i + shift], [size], marker, color=color, markersize=6)
+        if max(sizes) == 1e-9:
+            axes.annotate("both 0", (i, 1e-9), (0, 7), textcoords="offset points", ha="center", fontsize=8)
     axes.plot([], [], "o", color=SECOND, label="without the changes by ReLUs after the additions")
     axes.plot([], [], "s", color=FIRST, label="with them as a term")
     axes.set_xticks(range(len(NETWORKS)), [label_of(name).replace(", ", "\n") for name in NETWORKS], fontsize=8)
-    axes.set(ylabel="deviation of the sum / largest |feature|", yscale="log", ylim=(3e-10, 1e6))
-    axes.legend(loc="upper center", ncols=1)
+    axes.set(ylabel="deviation of the sum / largest |feature|", yscale="log", ylim=(3e-10, 50))
+    axes.legend(loc="center left", bbox_to_anchor=(0, 0.62))
     return figure
 
 
@@ -83,4 +57,4 @@ def stability(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (before_2015, forward, backward, stability)}
+FIGURES = {each.__name__: each for each in (forward, backward, stability)}

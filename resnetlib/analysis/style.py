@@ -62,11 +62,13 @@ def label_of(name: str) -> str:
     return name
 
 
-def new_figure(panels: int = 1, *, width: float = 4.6, height: float = 3.5, sharey: bool = False) -> "tuple[Figure, list[Axes]]":
-    """Return a figure in this style and its panels, side by side."""
+def new_figure(
+    panels: int = 1, *, rows: int = 1, width: float = 4.6, height: float = 3.5, sharey: bool = False
+) -> "tuple[Figure, list[Axes]]":
+    """Return a figure in this style and its panels, side by side, in one or more rows."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(RC):
         figure = Figure(figsize=(max(6.2, width * panels), height), layout="constrained")
-        return figure, list(figure.subplots(1, panels, sharey=sharey, squeeze=False)[0])
+        return figure, [*figure.subplots(rows, panels, sharey=sharey, squeeze=False).flat]
