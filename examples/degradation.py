@@ -3,8 +3,8 @@
     resnetlib train --grid models=cifar_plain20,cifar_plain56,cifar_resnet20,cifar_resnet56 seeds=0,1,2 --data ... --out runs
     python examples/degradation.py --runs runs --out docs/results/degradation
 
-Writes OUT.json, and draws from it alone OUT.png (fig. 4 and 6 of arXiv 1512.03385: training thin, test bold), OUT-depth.png and
-OUT-speed.png. Errors are of the last iteration's weights; the training's are evaluated like the test's.
+Writes OUT.json, and draws from it alone OUT.png (fig. 4 and 6 of arXiv 1512.03385, fewest and most layers) and OUT-depth.png.
+Errors are of the last iteration's weights; the training's are evaluated like the test's.
 """
 
 import argparse
@@ -14,11 +14,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from lecture_figures import band, spread
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from resnetlib.analysis.style import label_of, new_figure, style_of
+from resnetlib.analysis.style import RC, new_figure
 
 KINDS = {"plain": "plain", "resnet": "residual"}
+TITLES = {"train_error": "training error", "test_error": "test error"}
+LABEL = "error (%), mean and range of the seeds"
 Runs = dict[tuple[str, int], list[dict[str, Any]]]
 
 
@@ -43,38 +47,25 @@ def by_network(runs: dict[str, Any]) -> Runs:
 
 
 def draw_training(runs: Runs, axes: list[Axes]) -> None:
-    for panel, (kind, title) in zip(axes, KINDS.items(), strict=True):
-        for (_, depth), same in ((key, same) for key, same in runs.items() if key[0] == kind):
-            for i, run in enumerate(same):
-                x = [record["iteration"] for record in run["log"]]
-                for key, width in (("train_error", 0.8), ("test_error", 2.0)):
-                    label = f"{depth} layers" if width == 2.0 and i == 0 else None
-                    look = style_of(f"{kind}{depth}") | {"marker": "", "linewidth": width, "alpha": 0.7}
-                    panel.plot(x, [r[key] for r in run["log"]], label=label, **look)
-        panel.set(title=title, xlabel="iterations", ylabel="error (%), training thin, test bold", ylim=(0, 80))
-        if panel.lines:
-            panel.legend()
+    for panel, key in zip(axes, ("train_error", "test_error"), strict=True):
+        for kind in KINDS:
+            depths = [depth for name, depth in runs if name == kind]
+            for depth in sorted({min(depths), max(depths)}) if depths else ():
+                records = list(zip(*(run["log"] for run in runs[kind, depth]), strict=False))  # early stopping: to the shortest
+                columns = [[one[key] for one in same] for same in records]
+                band(panel, [same[0]["iteration"] for same in records], columns, f"{kind}{depth}", marker="")
+        panel.set(title=TITLES[key], xlabel="iterations", ylim=(0, 100))
+    axes[0].set_ylabel(LABEL)
+    axes[0].legend(ncols=2)
 
 
 def draw_depth(runs: Runs, axes: list[Axes]) -> None:
     for panel, key in zip(axes, ("train_error", "test_error"), strict=True):
         for kind, label in KINDS.items():
             depths = sorted(depth for name, depth in runs if name == kind)
-            means = [statistics.mean(run[key] for run in runs[kind, depth]) for depth in depths]
-            panel.plot(depths, means, label=label, **style_of(f"{kind}44"))
-            for depth in depths:
-                panel.plot([depth] * len(runs[kind, depth]), [run[key] for run in runs[kind, depth]], "k_", alpha=0.6)
-        panel.set(title=key.replace("_", " "), xlabel="layers", ylabel="%; a dash for each seed", ylim=(0, None))
-        panel.legend()
-
-
-def draw_speed(runs: Runs, axes: list[Axes]) -> None:
-    levels = range(70, 5, -5)
-    for name, same in ((f"{kind}{depth}", same) for (kind, depth), same in runs.items()):
-        reached = [[[r["iteration"] for r in run["log"] if r["error"] <= level] for run in same] for level in levels]
-        points = [(level, statistics.median(map(min, its))) for level, its in zip(levels, reached, strict=True) if all(its)]
-        axes[0].plot([i for _, i in points], [e for e, _ in points], label=label_of(name), **style_of(name) | {"marker": ""})
-    axes[0].set(xlabel="iterations until first reached (median of seeds)", ylabel="training error under augmentation (%)")
+            spread(panel, depths, [[run[key] for run in runs[kind, depth]] for depth in depths], f"{kind}44", label=label)
+        panel.set(title=TITLES[key], xlabel="layers", ylim=(0, None))
+    axes[0].set_ylabel(LABEL)
     axes[0].legend()
 
 
@@ -86,9 +77,10 @@ def main() -> None:
     data = collect(args.runs) if args.runs else json.loads(args.out.with_suffix(".json").read_text())
     args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     runs = by_network(data["runs"])
-    for draw, panels, ending in ((draw_training, 2, ""), (draw_depth, 2, "-depth"), (draw_speed, 1, "-speed")):
-        figure, axes = new_figure(panels, width=5.5, height=4.2, sharey=True)
-        draw(runs, axes)
+    for draw, ending in ((draw_training, ""), (draw_depth, "-depth")):
+        figure, axes = new_figure(2, height=4, sharey=True)
+        with rc_context(RC):
+            draw(runs, axes)
         figure.savefig(args.out.with_name(args.out.name + ending + ".png"), dpi=110)
     for (kind, depth), same in runs.items():
         errors = ([run[key] for run in same] for key in ("train_error", "test_error"))

@@ -38,6 +38,14 @@ def test_the_pages_show_code() -> None:
     assert sum(len(BLOCK.findall(page.read_text())) for page in PAGES) > 15
 
 
+def test_the_drawing_of_a_block_has_a_name_and_its_equation() -> None:
+    drawing = (ROOT / "docs" / "block.svg").read_text()
+    named = re.search(r'aria-labelledby="([^"]+)"', drawing)
+    assert named is not None
+    assert all(f'id="{part}"' in drawing for part in named[1].split())
+    assert {"x", "pre", "h", "branch F", "downsample", "join", "out", "y"} <= set(re.findall(r"<text[^>]*>([^<]+)</text>", drawing))
+
+
 def test_every_network_in_the_readme_exists() -> None:
     from resnetlib import list_models
 

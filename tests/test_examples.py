@@ -59,7 +59,7 @@ def test_degradation(runs: Path, tmp_path: Path) -> None:
     assert data["runs"]["cifar_plain20-seed=1"]["train_error"] == run_json["train_error"]
     assert len(data["runs"]["cifar_plain20-seed=1"]["log"]) == 2
     figures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
-    assert figures.keys() == {"figure.png", "figure-depth.png", "figure-speed.png"}
+    assert figures.keys() == {"figure.png", "figure-depth.png"}
     assert run("degradation.py", "--out", tmp_path / "figure") == said  # from the JSON alone
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == figures
 

@@ -2,15 +2,14 @@
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, Results, band, line, read, seeds_of, spread
+from lecture_figures import FOUR, Results, band, by_epoch, line, read, seeds_of, spread
 from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
 
 
 def paradox(results: Results) -> Figure:
     figure, (axes,) = new_figure()
     for name in FOUR:
-        epochs = [*zip(*(run["log"] for run in seeds_of(results, name)), strict=True)]
-        band(axes, [runs[0]["epoch"] for runs in epochs], [[run["train_error"] for run in runs] for runs in epochs], name)
+        by_epoch(axes, results, name, "train_error")
     axes.set(xlabel="epochs of 10,000 images", ylabel="training error (%)", ylim=(0, 90))
     axes.legend(ncols=2)
     return figure
@@ -50,8 +49,7 @@ def settling(results: Results) -> Figure:
         logs = read(results, "first_steps")["results"].get(f"scratch, {name}")
         if logs:
             band(left, [step for step, _ in logs[0]], [[ratio for _, ratio in runs] for runs in zip(*logs, strict=True)], name)
-        epochs = [*zip(*(run["log"] for run in seeds_of(results, name)), strict=True)]
-        band(right, [runs[0]["epoch"] for runs in epochs], [[run["gradient_norm"] for run in runs] for runs in epochs], name)
+        by_epoch(right, results, name, "gradient_norm")
     line(left, 1)
     left.set_xscale("symlog", base=2, linthresh=1)
     left.set(xlabel="iterations, rate 0.1", ylabel="gradient, first block / last output", yscale="log", xlim=(-0.2, 80))
