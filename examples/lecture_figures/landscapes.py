@@ -57,4 +57,17 @@ def planes(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (surface, planes)}
+def trajectory(results: Results) -> Figure:
+    figure, panels = new_figure(2, sharey=True)
+    for axes, name in zip(panels, TWO, strict=True):
+        path = read(results, "surfaces")["results"][name]["path"]
+        first, second = zip(*path["coordinates"], strict=True)
+        axes.plot(first, second, **style_of(name))
+        for i, what in ((0, "first checkpoint"), (-1, "last")):
+            axes.annotate(what, (first[i], second[i]), (8, 0), textcoords="offset points", fontsize=8)
+        shares = [f"{100 * share:.0f} %" for share in path["explained"]]
+        axes.set(title=label_of(name), xlabel=f"first principal component ({shares[0]})", ylabel=f"second ({shares[1]})")
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (surface, planes, trajectory)}
