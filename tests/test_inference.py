@@ -257,6 +257,10 @@ def test_what_is_no_image(net: Backbone, tmp_path: Path) -> None:
         (torch.rand(3, 32, 32), ValueError, r"float32 .*: convert values in \[0, 1\] with \(x \* 255\).round"),
         (torch.zeros(32, 32, dtype=torch.uint8), ValueError, "expected a PIL image or a uint8 tensor"),
         (np.zeros((3, 32, 32), np.uint8), ValueError, r"an array must be a uint8 image .*, got uint8 of shape \(3, 32, 32\)"),
+        (np.zeros((0, 5, 3), np.uint8), ValueError, "an image must have pixels, got one of 5 x 0"),
+        (np.zeros((2, 5, 0, 3), np.uint8), ValueError, "an image must have pixels, got one of 0 x 5"),
+        (torch.zeros(3, 0, 0, dtype=torch.uint8), ValueError, "an image must have pixels, got one of 0 x 0"),
+        (Image.new("L", (0, 0)), ValueError, "an image must have pixels, got one of 0 x 0"),
         ([None], ValueError, "expected a PIL image or a uint8 tensor .* got NoneType"),
     ):
         with pytest.raises(error, match=message):
