@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 from resnetlib.config import Preprocessing, PretrainedConfig
 from resnetlib.data import (
@@ -322,8 +322,9 @@ def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
 
 def _check_order(net: Network | OnnxModel, dataset: object) -> None:
     """Raise ValueError if a data loader's data set names the network's classes in another order."""
-    for part in [dataset.dataset] if isinstance(dataset, Subset) else getattr(dataset, "datasets", ()):
-        _check_order(net, part)
+    if isinstance(dataset, Subset | ConcatDataset):
+        for part in dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset.dataset]:
+            _check_order(net, part)
     names = getattr(dataset, "classes", None)
     if getattr(dataset, "target_transform", None) is not None:  # it may change the labels to the network's
         return

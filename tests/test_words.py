@@ -280,7 +280,7 @@ def test_what_is_no_name_gets_an_answer(call: Any, message: str) -> None:
 def test_a_spec_is_of_a_network_and_not_of_weights() -> None:
     for name in ("resnet50.tv2_in1k", "resnet50.nope", "resnetv2_50.a1h_in1k"):
         network = name.partition(".")[0]
-        with pytest.raises(ValueError, match=rf"name of a network, without a tag: spec_of\('{network}'\), got '{name}'$"):
+        with pytest.raises(ValueError, match=rf"name of a network, without a tag, got '{name}': write spec_of\('{network}'\)$"):
             resnetlib.spec_of(name)
     for theirs, ours in TIMM_NAMES.items():
         assert resnetlib.spec_of(theirs) == SPECS[ours]

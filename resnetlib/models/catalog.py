@@ -133,15 +133,14 @@ def spec_of(name: str) -> Spec:
     """
     if not isinstance(name, str):
         raise InputTypeError(f"name must be a str, got {type(name).__name__}")
+    check_not_exported(name)
     network, dot, _ = name.partition(".")
     spec = SPECS.get(TIMM_NAMES.get(network, network))
-    if spec is None or dot:
-        check_not_exported(name)
     if spec is None:
         near = nearest(name, SPECS) or ["see list_models()"]
         raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}{timm_advice(name)}")
     if dot:
-        raise InputError(f"spec_of takes the name of a network, without a tag: spec_of({network!r}), got {name!r}")
+        raise InputError(f"spec_of takes the name of a network, without a tag, got {name!r}: write spec_of({network!r})")
     return spec
 
 
