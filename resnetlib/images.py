@@ -43,8 +43,8 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
 
     Raises:
         TypeError: for bytes, which could be content or a path: give `io.BytesIO(data)` or a str.
-        ValueError: if the file cannot be read, its pixels have no known range, it has more pixels than Pillow's limit, or one side
-            is more than 100 times as long as the other.
+        ValueError: if the file cannot be read, its pixels have no known range, it has more than twice `PIL.Image.MAX_IMAGE_PIXELS`
+            pixels, or one side is more than 100 times as long as the other.
     """
     if not isinstance(path, str | Path) and not hasattr(path, "read"):  # Pillow would open the file of a path in bytes
         kind = type(path).__name__

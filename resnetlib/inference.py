@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
-from resnetlib.config import MEAN_STD, Preprocessing, PretrainedConfig
+from resnetlib.config import Preprocessing, PretrainedConfig
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
@@ -70,10 +70,17 @@ def transform_for(net: Network, *, exif: bool = True) -> "Compose":
         Normalize(mean=[0.4914, 0.4822, 0.4465], std=[0.247, 0.2435, 0.2616], inplace=False)
     """
     _check(net)
-    if not isinstance(net.preprocess, Preprocessing):
-        what = "this network does not know its preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing"
-        raise InputError(f"{what}, got {net.preprocess!r}")
-    return net.preprocess.transform(exif=exif)
+    preprocess = _preprocess_of(net)
+    if not isinstance(preprocess, Preprocessing):
+        raise InputError(f"net.preprocess must be a resnetlib.weights.Preprocessing, got {preprocess!r:.200}")
+    return preprocess.transform(exif=exif)
+
+
+def _preprocess_of(net: Network) -> Any:
+    """Return a network's preprocessing; raise ValueError if there is none."""
+    if net.preprocess is None:
+        raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+    return net.preprocess
 
 
 @overload
@@ -127,9 +134,7 @@ def classify(
     if isinstance(net, OnnxModel | str | Path):
         return _exported(net).classify(images, top=top, exif=exif)
     _check(net)
-    preprocess = net.preprocess
-    if preprocess is None:
-        raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+    preprocess = _preprocess_of(net)
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, minimum=1)
@@ -175,8 +180,9 @@ def evaluate(
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if there are no images, a label has no logit, inputs are pixels that were not preprocessed, a subfolder is none
-            of the network's classes, or a data loader's data set has the network's classes in another order.
+        ValueError: if there are no images, a label has no logit, inputs are integers or look like pixels that
+            `net.preprocess` would have normalized, a subfolder is none of the network's classes, or a data loader's data set has
+            the network's classes in another order.
         FileNotFoundError: if there is no such folder, or it holds no images.
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
@@ -188,7 +194,7 @@ def evaluate(
     if isinstance(batches, str | Path):
         _, batches = read_batches(net, local_path(batches), _EVALUATION_BATCH)
     else:
-        _check_order(net, batches)
+        _check_order(net, getattr(batches, "dataset", None))
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
     forward, device, steps, using = _usable(net)
@@ -288,9 +294,7 @@ def read_batches(
 
     With `images`, these are the first ones of CIFAR-10, or evenly spaced ones of a folder.
     """
-    preprocess = net.check_preprocessing() if isinstance(net, OnnxModel) else net.preprocess
-    if preprocess is None:
-        raise InputError("this network has no preprocessing: set net.preprocess to a resnetlib.weights.Preprocessing")
+    preprocess = net.check_preprocessing() if isinstance(net, OnnxModel) else _preprocess_of(net)
     found = _label_for(net, _find_labeled(data, split, exif), data)
     count = min(images or len(found), len(found))
     if isinstance(found, LabeledImages):
@@ -316,11 +320,11 @@ def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
     return config.class_ids if config is not None and config.classes == net.classes else None
 
 
-def _check_order(net: Network | OnnxModel, loader: object) -> None:
-    """Raise ValueError if the data set of a data loader names the network's classes in another order."""
-    dataset = getattr(loader, "dataset", None)
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
+def _check_order(net: Network | OnnxModel, dataset: object) -> None:
+    """Raise ValueError if a data loader's data set names the network's classes in another order."""
+    if isinstance(dataset, Subset | ConcatDataset):
+        for part in dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset.dataset]:
+            _check_order(net, part)
     names = getattr(dataset, "classes", None)
     if getattr(dataset, "target_transform", None) is not None:  # it may change the labels to the network's
         return
@@ -348,17 +352,20 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
 
 
 def _check_preprocessed(steps: object, x: Tensor) -> None:
-    """Raise ValueError for images that look like pixels from 0 to 255, or from 0 to 1, instead of normalized ones."""
+    """Raise ValueError for integers, and for inputs in [0, 255] or [0, 1] if the network's preprocessing normalizes images."""
     if x.ndim != 4 or not x.numel():
         return
-    mean, std = (steps.mean, steps.std) if isinstance(steps, Preprocessing) else MEAN_STD["imagenet"]
-    largest = 5 * max(abs(1 - m) / s for m, s in zip(mean, std, strict=True))
-    low, high = float(x.min()), float(x.max())
-    normalizes = min((0 - m) / s for m, s in zip(mean, std, strict=True)) < -0.5
-    scaled = normalizes and 0 <= low < 0.1 and 0.9 < high <= 1  # as by ToTensor
-    if not x.is_floating_point() or (low >= 0 and largest < high <= 255) or scaled:
-        what = f"{x.dtype}, from {low:g} to {high:g}"
-        raise InputError(f"inputs are pixels that were not preprocessed ({what}): give net.preprocess(images) of uint8 images")
+    what = "" if x.is_floating_point() else str(x.dtype)
+    if not what and isinstance(steps, Preprocessing):
+        pairs = list(zip(steps.mean, steps.std, strict=True))
+        largest = 5 * max(abs(1 - m) / s for m, s in pairs)
+        low, high = float(x.min()), float(x.max())
+        scaled = min(-m / s for m, s in pairs) < -0.5 and 0 <= low < 0.1 and 0.9 < high <= 1  # as by ToTensor
+        if (low >= 0 and largest < high <= 255) or scaled:
+            what = f"{x.dtype}, from {low:g} to {high:g}"
+    if what:
+        advice = "floating-point inputs, as in training" if steps is None else "net.preprocess(images) of uint8 images"
+        raise InputError(f"inputs are pixels that were not preprocessed ({what}): give {advice}")
 
 
 @contextmanager

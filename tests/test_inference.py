@@ -1,6 +1,7 @@
 """Naming and counting."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import torch
 from families import FAMILIES
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
 from resnetlib import Backbone, build, classify, create_model, evaluate, optimize, spec_of, transform_for
-from resnetlib.data import read_image, samples
+from resnetlib.data import ImageDataset, find_images, read_image, samples
 from resnetlib.weights import Preprocessing, load_state
 
 
@@ -141,6 +142,17 @@ def test_a_data_loader_with_the_classes_in_another_order_is_refused(renamed: Pat
     evaluate(net, loader)
 
 
+@pytest.mark.parametrize("kind", [Subset, ConcatDataset, DataLoader])
+def test_a_data_set_of_ours_with_the_classes_in_another_order_is_refused(renamed: Path, kind: type) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    ours = ImageDataset(find_images(renamed), transform_for(net))
+    data = {Subset: lambda: Subset(ours, [0, 2]), ConcatDataset: lambda: ConcatDataset([ours, ours]), DataLoader: lambda: ours}
+    with pytest.raises(ValueError, match="label 0 is Frog in the data set, and airplane in the network: give the folder"):
+        evaluate(net, DataLoader(data[kind]()))
+    net.classes = ("frog", "ship", "cat", *"abcdefg")
+    assert evaluate(net, DataLoader(data[kind]())).images == {Subset: 2, ConcatDataset: 6, DataLoader: 3}[kind]
+
+
 def test_confusion_counts_what_is_taken_for_what() -> None:
     net = Answers(torch.eye(3)[[0, 2, 2, 1, 0]])
     labels = torch.tensor([0, 1, 2, 1, 2])
@@ -245,6 +257,10 @@ def test_what_is_no_image(net: Backbone, tmp_path: Path) -> None:
         (torch.rand(3, 32, 32), ValueError, r"float32 .*: convert values in \[0, 1\] with \(x \* 255\).round"),
         (torch.zeros(32, 32, dtype=torch.uint8), ValueError, "expected a PIL image or a uint8 tensor"),
         (np.zeros((3, 32, 32), np.uint8), ValueError, r"an array must be a uint8 image .*, got uint8 of shape \(3, 32, 32\)"),
+        (np.zeros((0, 5, 3), np.uint8), ValueError, "an image must have pixels, got one of 5 x 0"),
+        (np.zeros((2, 5, 0, 3), np.uint8), ValueError, "an image must have pixels, got one of 0 x 5"),
+        (torch.zeros(3, 0, 0, dtype=torch.uint8), ValueError, "an image must have pixels, got one of 0 x 0"),
+        (Image.new("L", (0, 0)), ValueError, "an image must have pixels, got one of 0 x 0"),
         ([None], ValueError, "expected a PIL image or a uint8 tensor .* got NoneType"),
     ):
         with pytest.raises(error, match=message):
@@ -262,3 +278,26 @@ def test_pixels_that_were_not_preprocessed_are_refused(net: Backbone) -> None:
     caffe = create_model("cifar_resnet20.resnetlib_c10")
     caffe.preprocess = Preprocessing(resize=32, size=32, mean=(0.0,) * 3, std=(1 / 255,) * 3)
     assert evaluate(caffe, [(caffe.preprocess(pixels), labels)]).images == 4
+
+
+@pytest.mark.parametrize("preprocess", [None, lambda images: images.float() / 255])
+def test_pixels_may_be_the_inputs_of_a_network_with_a_preprocessing_of_its_own(preprocess: Any) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    net.preprocess = preprocess
+    pixels, labels = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8), torch.arange(4)
+    for x in (pixels / 255, pixels.float()):
+        assert evaluate(net, [(x, labels)]).images == 4
+    for x in (pixels, pixels.long(), pixels > 127):
+        advice = r"floating-point inputs" if preprocess is None else r"net.preprocess\(images\)"
+        with pytest.raises(ValueError, match=rf"inputs are pixels that were not preprocessed \({x.dtype}\): give {advice}"):
+            evaluate(net, [(x, labels)])
+
+
+def test_a_network_without_preprocessing_says_so_in_one_way(tmp_path: Path, renamed: Path) -> None:
+    net, image = create_model("cifar_resnet20"), torch.zeros(3, 32, 32, dtype=torch.uint8)
+    for use in (lambda: transform_for(net), lambda: classify(net, image), lambda: evaluate(net, renamed)):
+        with pytest.raises(ValueError, match=r"^this network has no preprocessing: set net.preprocess to a resnetlib"):
+            use()
+    net.preprocess = lambda image: image / 255  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"net\.preprocess must be a resnetlib.weights.Preprocessing, got <function"):
+        transform_for(net)

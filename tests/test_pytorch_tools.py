@@ -189,7 +189,7 @@ def test_vmap_over_several_networks() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
 def test_scripting_says_what_to_use_instead(net: Backbone) -> None:
     for module in (net, nn.Sequential(net), net.stages()[0][-1]):
-        with pytest.raises(TypeError, match=r"use torch.jit.trace\(net.eval\(\), images\), or torch.export.export"):
+        with pytest.raises(TypeError, match=r"use torch.export.export\(net.eval\(\), .*\), torch.compile or torch.jit.trace"):
             torch.jit.script(module)
 
 

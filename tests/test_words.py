@@ -38,11 +38,10 @@ from resnetlib import (
 )
 from resnetlib.analysis import branch_ratio, load_result
 from resnetlib.features import Pyramid
-from resnetlib.models.catalog import SPECS
+from resnetlib.models.catalog import SPECS, TIMM_NAMES
 from resnetlib.models.foreign_options import FOREIGN, migration_table
 from resnetlib.train import fit, recipe_of
 from resnetlib.weights import Preprocessing, UrlFile, convert_file, describe, find, read_weights, tags_of
-from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.find import _tag
 from resnetlib.zoo import KEYWORDS
 
@@ -278,6 +277,15 @@ def test_what_is_no_name_gets_an_answer(call: Any, message: str) -> None:
         call()
 
 
+def test_a_spec_is_of_a_network_and_not_of_weights() -> None:
+    for name in ("resnet50.tv2_in1k", "resnet50.nope", "resnetv2_50.a1h_in1k"):
+        network = name.partition(".")[0]
+        with pytest.raises(ValueError, match=rf"name of a network, without a tag, got '{name}': write spec_of\('{network}'\)$"):
+            resnetlib.spec_of(name)
+    for theirs, ours in TIMM_NAMES.items():
+        assert resnetlib.spec_of(theirs) == SPECS[ours]
+
+
 def test_networks_of_timm_are_pointed_out() -> None:
     for name in ("resnet50d", "resnet50d.ra2_in1k"):
         with pytest.raises(ValueError, match=r"timm has it: timm.create_model\('resnet50d'\)$"):
@@ -286,9 +294,14 @@ def test_networks_of_timm_are_pointed_out() -> None:
         create_model("resnet57")
 
 
-def test_the_functions_of_networks_are_not_in_models() -> None:
-    with pytest.raises(AttributeError, match=r"'resnetlib.models' has no attribute 'resnet50': write resnetlib.resnet50"):
-        _ = resnetlib.models.resnet50
+def test_the_functions_of_networks_are_in_models_as_in_torchvision() -> None:
+    from resnetlib.models import cifar_plain20, resnet50
+
+    assert resnet50 is resnetlib.resnet50 is resnetlib.models.resnet50
+    assert cifar_plain20(num_classes=3).num_classes == 3
+    assert {*SPECS, *resnetlib.models.__all__} <= {*dir(resnetlib.models)}
+    with pytest.raises(ImportError, match="cannot import name 'resnet51'"):
+        from resnetlib.models import resnet51  # type: ignore[attr-defined] # noqa: F401
     with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
         _ = resnetlib.models.nothing
 

@@ -4,7 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
-from math import isfinite
+from math import isfinite, nan
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -46,11 +47,13 @@ def prepare_image(image: "Image", *, exif: bool = True) -> "Image":
         The changed image, or `image` itself if there is nothing to change.
 
     Raises:
-        ValueError: for 32-bit pixels (modes I and F), whose range is unknown.
+        ValueError: for an image without pixels, and for 32-bit pixels (modes I and F), whose range is unknown.
     """
     from PIL import Image
 
+    _check_pixels(*image.size)
     image.load()
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")  # a PGM of 16 bits
     if exif:
         turns, turn = Image.Transpose, None
         steps = (turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM, turns.TRANSPOSE, turns.ROTATE_270)
@@ -60,11 +63,25 @@ def prepare_image(image: "Image", *, exif: bool = True) -> "Image":
             image = image.transpose(turn)
             for key in METADATA:
                 image.info.pop(key, None)
-    if image.mode in ("I", "F"):
+    if image.mode in ("I", "F") and not deep:
         raise InputError(f"pixels of mode {image.mode} have no known range: convert the image to 8 or 16 bits")
-    if image.mode.startswith("I;16"):
+    if deep:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image
+
+
+def _check_pixels(width: int, height: int) -> None:
+    """Raise ValueError for an image without pixels."""
+    if not width or not height:
+        raise InputError(f"an image must have pixels, got one of {width} x {height}")
+
+
+def _as_float(value: object) -> float:
+    """Convert a real number to float; return NaN for anything else."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:
+        return nan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,13 +123,12 @@ class Preprocessing:
                 f"size={self.size!r}"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if isinstance(values, list):  # from JSON
-                values = tuple(values)
-                object.__setattr__(self, name, values)
-            numbers = isinstance(values, tuple) and all(isinstance(v, float) and isfinite(v) for v in values)
-            if not numbers or not values or len(values) != len(self.mean) or (name == "std" and min(values) <= 0):
+            numbers = tuple(map(_as_float, values)) if isinstance(values, tuple | list) else ()  # a list from JSON
+            fit = numbers and all(map(isfinite, numbers)) and len(numbers) == len(self.mean)
+            if not fit or (name == "std" and min(numbers) <= 0):
                 above = ", above 0" if name == "std" else ""
-                raise InputError(f"{name} must be a tuple of a float for each channel{above}, got {values!r}")
+                raise InputError(f"{name} must be a tuple of a float for each channel{above}, got {values!r:.200}")
+            object.__setattr__(self, name, numbers)
         if self.interpolation not in ("bilinear", "bicubic"):
             raise InputError(f"interpolation must be 'bilinear' or 'bicubic', got {self.interpolation!r}")
         if not isinstance(self.antialias, bool):
@@ -170,6 +186,7 @@ class Preprocessing:
         if image.dtype != torch.uint8 or image.ndim < 3 or image.shape[-3] != self.channels:
             hint = ": convert values in [0, 1] with (x * 255).round().to(torch.uint8)" * image.is_floating_point()
             raise InputError(f"{self._expected}, got {image.dtype} of shape {tuple(image.shape)}{hint}")
+        _check_pixels(image.shape[-1], image.shape[-2])
         fits = tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
         pixels: Tensor = image if fits else self._geometry(exif)(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from resnetlib.errors import InputError
+
 
 def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | None = None) -> Tensor:
     """Pad with zeros, crop at random to the original size, and flip with probability 1/2, independently for each image.
@@ -19,6 +21,9 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
     Returns:
         The augmented batch.
 
+    Raises:
+        ValueError: if `images` is not a batch.
+
     Source:
         arXiv 1512.03385, sec. 4.2.
 
@@ -26,6 +31,9 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
         >>> pad_crop_flip(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape
         torch.Size([2, 3, 32, 32])
     """
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        got = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"images must be a tensor (N, C, H, W), got {got}")
     return crop_flip(images, draw_crops(len(images), pad=pad, generator=generator), pad=pad)
 
 

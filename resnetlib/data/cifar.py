@@ -41,7 +41,7 @@ _PIXELS = 3 * 32 * 32
 _MAX_BYTES = 2**28  # eight times a published file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LabeledImages:
     """Images in memory, with labels.
 

@@ -33,7 +33,7 @@ _SPLITS = {
 
 _MAX_NAMES = 12  # folders or classes that an error lists
 _MAX_NESTED = 8  # folders that hold nothing but one folder; a link may lead back
-_NOT_AN_IMAGE = "not images, by their names"
+_NOT_AN_IMAGE = "without an image's file ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +332,7 @@ def _walk(root: Path, name: str, visited: set[str], skipped: list[tuple[str, str
     for folder, inner, files in os.walk(root / name, followlinks=True, onerror=fail):
         real = os.path.realpath(folder)
         if real in visited:
-            skipped.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders that are there already"))
+            skipped.append((f"{Path(folder).relative_to(root).as_posix()}/", "links to folders found before"))
             inner.clear()
             continue
         visited.add(real)
@@ -391,10 +391,16 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     Args:
         files: the images.
         transform: function from a PIL image in RGB to a tensor, such as a network's `preprocess`.
+
+    Attributes:
+        classes, class_to_idx, targets: the names of the labels, the labels by name, and each image's label, as in `ImageFolder`.
     """
 
     def __init__(self, files: ImageFiles, transform: Callable[["Image"], Tensor]) -> None:
         self.files, self.transform = files, transform
+        self.classes = list(files.classes)
+        self.class_to_idx = {name: label for label, name in enumerate(files.classes)}
+        self.targets = [label for _, label in files.samples]
 
     def __len__(self) -> int:
         return len(self.files)

@@ -4,6 +4,8 @@ import copy
 import logging
 import operator
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from typing import Any, Self
@@ -80,8 +82,10 @@ class FusedConv2d(nn.Module):
         """Return the weights in oneDNN's layout for the size of `x`; None for the plain convolution.
 
         The best layout depends on the size, and each call with another one would convert the weights, slower than the convolution.
+        oneDNN's operators know neither compilers nor autocast, which chooses the dtype of plain convolutions.
         """
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        captured = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if captured or torch.is_autocast_enabled("cpu"):
             return None
         size = tuple(x.shape[2:]) if self.weight.shape[2:].numel() > 1 else ()
         if size not in self.packs and len(self.packs) < _SIZES and self.weight.is_cpu and _operators_work(self.weight.dtype):
@@ -349,7 +353,15 @@ def _finish(graph: fx.Graph, modules: dict[str, nn.Module], calls: "Counter[Any]
     return unfused
 
 
+@contextmanager
+def on_cpu_without_autocast() -> Iterator[None]:
+    """Create tensors on the CPU, and compute without autocast."""
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        yield
+
+
 @cache
+@on_cpu_without_autocast()
 def _operators_work(dtype: torch.dtype) -> bool:
     """Return whether PyTorch's private oneDNN operators exist, and are right, for a dtype on this processor."""
     if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():

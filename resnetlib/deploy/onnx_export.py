@@ -22,6 +22,7 @@ from resnetlib import __version__
 from resnetlib.config import Preprocessing
 from resnetlib.config.preprocess import MAX_IMAGE_SIZE
 from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
+from resnetlib.deploy.fuse import on_cpu_without_autocast
 from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, local_path, write_atomically
@@ -135,14 +136,7 @@ class ExportReport:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-@contextmanager
-def _on_cpu_without_autocast() -> Iterator[None]:
-    """Create tensors on the CPU, and compute without autocast."""
-    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
-        yield
-
-
-@_on_cpu_without_autocast()
+@on_cpu_without_autocast()
 def export(
     net: Backbone,
     path: str | Path,

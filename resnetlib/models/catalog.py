@@ -106,11 +106,20 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
 )
 
 
+TIMM_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar", "densenet264"))},
+        **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    }
+)
+"""timm's name -> ours, for networks that are the same in both."""
+
+
 def spec_of(name: str) -> Spec:
     """Return the spec of a named network.
 
     Args:
-        name: a name from `list_models`.
+        name: a name from `list_models`, or timm's name of the same network.
 
     Returns:
         The spec.
@@ -124,11 +133,15 @@ def spec_of(name: str) -> Spec:
     """
     if not isinstance(name, str):
         raise InputTypeError(f"name must be a str, got {type(name).__name__}")
-    if name not in SPECS:
-        check_not_exported(name)
+    check_not_exported(name)
+    network, dot, _ = name.partition(".")
+    spec = SPECS.get(TIMM_NAMES.get(network, network))
+    if spec is None:
         near = nearest(name, SPECS) or ["see list_models()"]
         raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}{timm_advice(name)}")
-    return SPECS[name]
+    if dot:
+        raise InputError(f"spec_of takes the name of a network, without a tag, got {name!r}: write spec_of({network!r})")
+    return spec
 
 
 def timm_advice(name: str) -> str:

@@ -83,7 +83,7 @@ class DenseNet(Backbone):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialize all weights as torchvision does: He initialization by fan-in, and no bias in the classifier."""
+        """Initialize all weights as torchvision does: He initialization by fan-in, and a zero bias in the classifier."""
         init_he_(self, mode="fan_in")
         if isinstance(bias := getattr(self.get_classifier(), "bias", None), nn.Parameter):
             nn.init.zeros_(bias)

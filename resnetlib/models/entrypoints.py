@@ -25,7 +25,7 @@ def resnet18(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backb
 
 
 def resnet26(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-26 (arXiv 1512.03385, table 1)."""
+    """Create ResNet-26, timm's own: bottlenecks at the depths of ResNet-18."""
     return create_as("resnet26", pretrained, **options)
 
 
@@ -50,7 +50,7 @@ def resnet152(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Back
 
 
 def resnet200(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-200 (arXiv 1512.03385, table 1)."""
+    """Create ResNet-200 (arXiv 1603.05027, table 5)."""
     return create_as("resnet200", pretrained, **options)
 
 
@@ -200,27 +200,27 @@ def cifar_resnet1202(pretrained: bool = False, **options: Unpack[ModelOptions]) 
 
 
 def cifar_resnet20b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-20 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 4.2)."""
+    """Create ResNet-20 for CIFAR with projection shortcuts (arXiv 1512.03385, option B of sec. 3.3; sec. 4.2 has A)."""
     return create_as("cifar_resnet20b", pretrained, **options)
 
 
 def cifar_resnet32b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-32 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 4.2)."""
+    """Create ResNet-32 for CIFAR with projection shortcuts (arXiv 1512.03385, option B of sec. 3.3; sec. 4.2 has A)."""
     return create_as("cifar_resnet32b", pretrained, **options)
 
 
 def cifar_resnet44b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-44 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 4.2)."""
+    """Create ResNet-44 for CIFAR with projection shortcuts (arXiv 1512.03385, option B of sec. 3.3; sec. 4.2 has A)."""
     return create_as("cifar_resnet44b", pretrained, **options)
 
 
 def cifar_resnet56b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-56 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 4.2)."""
+    """Create ResNet-56 for CIFAR with projection shortcuts (arXiv 1512.03385, option B of sec. 3.3; sec. 4.2 has A)."""
     return create_as("cifar_resnet56b", pretrained, **options)
 
 
 def cifar_resnet110b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-110 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 4.2)."""
+    """Create ResNet-110 for CIFAR with projection shortcuts (arXiv 1512.03385, option B of sec. 3.3; sec. 4.2 has A)."""
     return create_as("cifar_resnet110b", pretrained, **options)
 
 

@@ -162,7 +162,7 @@ class Backbone(nn.Module, ABC):
         result = super().load_state_dict(state_dict, strict, assign)
         after = self.get_classifier().parameters()
         known = self.classes is not None and self.classes == self.pretrained_cfg.classes
-        if known and not all(torch.equal(old, new.to(old)) for old, new in zip(before, after, strict=True)):
+        if known and not all(map(_same_values, before, after)):
             self.forget_weights()
         return result
 
@@ -368,6 +368,11 @@ class Backbone(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Recomputing):
                 module.checkpointing = enable
+
+
+def _same_values(old: Tensor, new: Tensor) -> bool:
+    """Return whether two tensors have the same values, or none of them has any, as on the meta device."""
+    return old.is_meta == new.is_meta and (old.is_meta or torch.equal(old, new.to(old)))
 
 
 def last_layer(classifier: nn.Module) -> nn.Module:

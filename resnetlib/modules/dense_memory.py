@@ -1,6 +1,7 @@
 """norm-relu-conv of a concatenation that keeps neither the concatenation nor its activation for the backward pass."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -141,7 +142,8 @@ class _NormReluConv(Function):
             inputs = tuple(tensor.view_as(tensor) for tensor in inputs)
         pieces = inputs[3 * n :]
         steps = [_Saved(*step, *inputs[3 * i : 3 * i + 3], *statistics[2 * i : 2 * i + 2]) for i, step in enumerate(ctx.steps)]
-        with torch.autocast(grad.device.type, enabled=False):
+        device = grad.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():  # not on meta
             if again:
                 return None, *_differentiable_grads(steps, pieces, inputs, needed, grad)
             x = _concatenate(pieces)

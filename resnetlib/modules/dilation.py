@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.errors import InputError
-from resnetlib.modules.arguments import check_count
+from resnetlib.modules.arguments import as_integer, check_count
 from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import Transition
@@ -59,18 +59,19 @@ def dilate(net: Backbone, output_stride: int) -> None:
         raise InputError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
     strides = [info["reduction"] for info in net.feature_info]
     choices = sorted(set(strides[1:]))
-    if output_stride not in choices:
+    stride = as_integer(output_stride)
+    if stride not in choices:
         raise InputError(f"output_stride must be one of {', '.join(map(str, choices))}, got {output_stride!r}")
     for i, stage in enumerate(net.stages(), 1):
-        rate = max(1, strides[i - 1] // output_stride)
-        if strides[i] > output_stride:
+        rate = max(1, strides[i - 1] // stride)
+        if strides[i] > stride:
             for module in (module for part in stage for module in part.modules()):
                 if isinstance(module, Transition):
                     module.add_module("pool", DilatedAvgPool2d(rate))
                     rate *= 2
                 elif isinstance(module, Block):
                     rate = _dilate_block(module, rate)
-        net.feature_info[i]["reduction"] = min(strides[i], output_stride)
+        net.feature_info[i]["reduction"] = min(strides[i], stride)
 
 
 def is_dilated(net: Backbone) -> bool:

@@ -19,6 +19,14 @@ class _Frozen(_BatchNorm):
         """Stay in evaluation mode."""
         return super().train(False)
 
+    def reset_running_stats(self) -> None:
+        """Keep the statistics, as when `torch.optim.swa_utils.update_bn` computes those of other norms."""
+
+    def reset_parameters(self) -> None:
+        """Initialize the norm, statistics included."""
+        super().reset_running_stats()
+        super().reset_parameters()
+
 
 class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d):
     """A frozen `nn.BatchNorm1d`."""

@@ -33,7 +33,8 @@ class Join(nn.Module, ABC):
     def __prepare_scriptable__(self) -> NoReturn:
         """Raise TypeError: `torch.jit.script`, which calls this first, cannot compile these networks."""
         raise InputTypeError(
-            "torch.jit.script does not compile these networks: use torch.jit.trace(net.eval(), images), or torch.export.export"
+            "torch.jit.script does not compile these networks: use torch.export.export(net.eval(), (images,)), torch.compile or "
+            "torch.jit.trace"
         )
 
 

@@ -10,19 +10,13 @@ from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, 
 from resnetlib.config.spec import parse_object
 from resnetlib.disk import read_file
 from resnetlib.errors import InputError
-from resnetlib.models.catalog import SPECS
+from resnetlib.models.catalog import SPECS, TIMM_NAMES
 from resnetlib.weights.dialects.compare import name_of, same_network
 
 OURS = "resnetlib"
 """The key of our pretrained config in a config.json; timm and transformers ignore it."""
 
 _MAX_BYTES = 2**24  # of a config.json
-
-TIMM_NAMES: Mapping[str, str] = {
-    **{name: name for name in SPECS if not name.startswith(("plain", "preact", "cifar", "densenet264"))},
-    **{f"resnetv2_{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)},
-}
-"""timm's name -> ours, for networks that are the same in both."""
 
 _HARMLESS_ARGS = {"num_classes", "in_chans", "global_pool", "drop_rate", "drop_path_rate"}
 """timm's model_args that do not change the architecture (global_pool only as "avg")."""

@@ -16,9 +16,9 @@ from resnetlib.config.spec import check_spec
 from resnetlib.disk import local_path, open_file, unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, prefix_errors, printable
 from resnetlib.models import Spec, spec_of
-from resnetlib.models.catalog import SPECS
+from resnetlib.models.catalog import SPECS, TIMM_NAMES
 from resnetlib.weights.catalog import describe, pretrained_configs, read_embedded, tags_of
-from resnetlib.weights.config_files import OURS, TIMM_NAMES, pretrained_config_of, read_json
+from resnetlib.weights.config_files import OURS, pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetlib.data import LabeledImages, cifar10, is_cifar10, pad_crop_flip
+from resnetlib.data import LabeledImages, cifar10, is_cifar10, pad_crop_flip, samples
 from resnetlib.data.cifar import CHECKSUMS
 
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -275,6 +275,13 @@ def test_labeled_images_are_converted() -> None:
             assert type(data.classes[0]) is str
 
 
+def test_labeled_images_can_be_compared() -> None:
+    some = samples()
+    assert some == some
+    assert some != samples()
+    assert len({some, some}) == 1
+
+
 def test_the_real_images(cifar10_folder: Path) -> None:
     test = cifar10(cifar10_folder, "test")
     assert len(test) == 10_000
@@ -300,6 +307,12 @@ def test_crops_and_flips_are_of_the_padded_image() -> None:
             assert windows[key] == i
             seen.add(key)
     assert len(seen) > 30
+
+
+@pytest.mark.parametrize("images", [torch.zeros(3, 8, 8), torch.zeros(1, 2, 3, 8, 8), torch.zeros(3), np.zeros((2, 3, 8, 8))])
+def test_crops_are_of_batches(images: Any) -> None:
+    with pytest.raises(ValueError, match=r"images must be a tensor \(N, C, H, W\), got (a tensor of shape|ndarray)"):
+        pad_crop_flip(images)
 
 
 def test_crops_follow_their_generator() -> None:

@@ -14,7 +14,7 @@ import torch
 from pictures import draw, fill
 from PIL import Image
 
-from resnetlib.data import find_images, hold_out, read_image, verify_images
+from resnetlib.data import ImageDataset, find_images, hold_out, read_image, verify_images
 from resnetlib.distributed import Processes
 from resnetlib.finetuning.finetune import find_split
 from resnetlib.train import recipe_of
@@ -180,7 +180,7 @@ def test_other_things_are_passed_over(folder: Path) -> None:
     assert files.report.splitlines() == [
         f"skipped 2 in {folder}, hidden folders: .ipynb_checkpoints/, __MACOSX/",
         f"skipped 1 in {folder}, outside the folders of classes: loose.png",
-        f"skipped 2 in {folder}, not images, by their names: labels.csv, red/notes.txt",
+        f"skipped 2 in {folder}, without an image's file ending: labels.csv, red/notes.txt",
     ]
     assert find_images(fill(folder.parent / "clean", 1)).report == ""
 
@@ -198,7 +198,7 @@ def test_links_bring_no_image_twice(folder: Path) -> None:
     files = find_images(folder)
     assert len(files) == 15
     assert "skipped 2" in files.report
-    assert "links to folders that are there already: green/more/, red/again/" in files.report
+    assert "links to folders found before: green/more/, red/again/" in files.report
 
 
 def test_names_that_are_no_text(folder: Path) -> None:
@@ -233,6 +233,8 @@ def test_classes_are_torchvisions(folder: Path) -> None:
     theirs, ours = ImageFolder(str(folder)), find_images(folder)
     assert list(ours.classes) == theirs.classes
     assert [(os.fspath(folder / path), label) for path, label in ours.samples] == theirs.samples
+    data = ImageDataset(ours, torch.zeros)  # type: ignore[arg-type]
+    assert (data.classes, data.class_to_idx, data.targets) == (theirs.classes, theirs.class_to_idx, theirs.targets)
 
 
 def test_what_is_held_out_is_stratified_and_drawn_by_the_seed(tmp_path: Path) -> None:

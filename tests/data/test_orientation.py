@@ -80,6 +80,17 @@ def test_deep_pixels_are_what_read_image_gives(channels: int, tmp_path: Path) ->
                 function(image)
 
 
+@pytest.mark.parametrize("highest", [1023, 65535])
+def test_deep_pixels_of_a_pgm_are_those_of_a_png(highest: int, tmp_path: Path) -> None:
+    pixels = np.arange(1024, dtype=np.uint16).reshape(32, 32) * np.uint16(highest // 1023)
+    (tmp_path / "a.pgm").write_bytes(b"P5 32 32 %d\n" % highest + pixels.astype(">u2").tobytes())
+    image = read_image(tmp_path / "a.pgm")
+    assert np.abs(np.asarray(image)[..., 0] - pixels.astype(float) / highest * 255).max() < 1
+    with Image.open(tmp_path / "a.pgm") as opened:
+        assert torch.equal(PREPROCESS(opened), PREPROCESS(image))
+        assert torch.equal(PREPROCESS.transform()(opened), PREPROCESS.transform()(image))
+
+
 def test_usual_images_are_left_alone() -> None:
     from torchvision.transforms import v2
 

@@ -272,6 +272,43 @@ def test_operators_that_fail_or_are_wrong_are_not_used(monkeypatch: pytest.Monke
     fuse._operators_work.cache_clear()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["resnet", "resnet-bottleneck", "preact", "densenet"])
+def test_autocast_chooses_the_dtype_of_every_size(name: str, dtype: torch.dtype, way: str) -> None:
+    net = network(FAMILIES[name])
+    fast, warm = optimize(net), optimize(net)
+    for size in (32, 40):
+        warm(torch.randn(2, 3, size, size))
+    if way == "packed":
+        fuse._operators_work.cache_clear()
+    for size in (32, 40, 48, 56, 64):  # more than have packed weights
+        x = torch.randn(2, 3, size, size)
+        with torch.autocast("cpu", dtype):
+            found = fast(x), warm(x)
+        for y in found:
+            assert y.dtype == dtype
+            assert_same(y.float(), output(net, x), 0.03)
+    assert_same(warm(IMAGES), output(net))
+
+
+@pytest.mark.parametrize("setting", ["autocast", "inference mode", "float64", "meta"])
+def test_the_check_of_the_operators_is_the_same_everywhere(setting: str) -> None:
+    fuse._operators_work.cache_clear()
+    expected = [fuse._operators_work(dtype) for dtype in (torch.float32, torch.bfloat16)]
+    fuse._operators_work.cache_clear()
+    try:
+        torch.set_default_dtype(torch.float64 if setting == "float64" else torch.float32)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=setting == "autocast"),
+            torch.inference_mode(setting == "inference mode"),
+            torch.device("meta" if setting == "meta" else "cpu"),
+        ):
+            assert [fuse._operators_work(dtype) for dtype in (torch.float32, torch.bfloat16)] == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
+        fuse._operators_work.cache_clear()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "preact_resnet18", "cifar_plain20"]

@@ -292,6 +292,9 @@ def test_wrong_inputs(tiny: Path, runtime: Any) -> None:
             model(np.zeros(shape, np.float32))
     with pytest.raises(ValueError, match="an array must be a uint8 image"):
         model.preprocess(np.zeros((4, 4, 3), np.float32))  # type: ignore[arg-type]
+    for image in (Image.new("RGB", (5, 0)), np.zeros((0, 5, 3), np.uint8), torch.zeros(3, 0, 5, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match="an image must have pixels, got one of 5 x 0"):
+            model.classify(image)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -1,16 +1,20 @@
 """Freezing stops what it names and nothing else, and leaves no trace when it is undone."""
 
 import pickle
+from contextlib import nullcontext
 from copy import deepcopy
+from typing import Any
 
 import pytest
 import torch
 from families import FAMILIES
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 
 from resnetlib import Backbone, Spec, build, freeze, frozen_batchnorm, save_model, unfreeze
 from resnetlib.features import pyramid
+from resnetlib.modules import init_he_
 from resnetlib.zoo import create_model
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -122,6 +126,30 @@ def test_frozen_batch_norms_survive_training_mode(net: Backbone) -> None:
     assert not changed(net, tensors) & {key for key in names if "running" in key or "tracked" in key}
     affine = {id(parameter) for norm in norms for parameter in norm.parameters()}
     assert all((parameter.grad is None) == (id(parameter) in affine) for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("freezing", [freeze, frozen_batchnorm])
+def test_new_statistics_are_not_for_frozen_norms(net: Backbone, freezing: Any) -> None:
+    before = state(net)
+    with freezing(net):
+        update_bn([IMAGES + 1], net)
+        assert changed(net, before) == set()
+    running = [key for key in before if "running" in key]
+    with frozen_batchnorm(net.get_submodule(running[0].rpartition(".")[0])) if running else nullcontext():
+        update_bn([IMAGES + 1], net)
+        assert changed(net, before) & {*running} == {*running[2:]}
+    update_bn([IMAGES + 1], net)
+    assert changed(net, before) >= {*running}
+
+
+def test_a_frozen_norm_that_is_initialized_begins_anew() -> None:
+    net = build(FAMILIES["resnet"])
+    net(IMAGES)
+    frozen_batchnorm(net)
+    init_he_(net)
+    assert torch.equal(net.bn1.running_mean, torch.zeros(8))
+    assert torch.equal(net.bn1.running_var, torch.ones(8))
+    assert net.bn1.num_batches_tracked == 0
 
 
 def test_thawing_restores_everything_to_the_bit(net: Backbone) -> None:

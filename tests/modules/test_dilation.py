@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -96,9 +97,11 @@ def test_it_is_dilated_once() -> None:
     net = build(SPECS["basic"], output_stride=16)
     with pytest.raises(ValueError, match="dilated already, to a stride of 16: build it anew"):
         dilate(net, 8)
-    for wrong in (7, 64, 2, 0, -8, None, "8"):
+    for wrong in (7, 64, 2, 0, -8, None, "8", 8.0, True):
         with pytest.raises(ValueError, match=f"output_stride must be one of 4, 8, 16, 32, got {wrong!r}"):
             dilate(build(SPECS["basic"]), wrong)  # type: ignore[arg-type]
+    net = build(SPECS["basic"], output_stride=np.int64(8))  # type: ignore[arg-type]
+    assert type(net.output_stride) is int
 
 
 def test_the_smallest_input_still_passes(spec: Spec) -> None:

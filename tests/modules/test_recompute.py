@@ -90,6 +90,16 @@ def test_cumulative_averages_are_the_plain_modes() -> None:
     assert_same(net, torch.randn(3, 3, 32, 32))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_shapes_of_gradients_on_the_meta_device(spec: Spec, mode: Checkpointing) -> None:
+    net = build(spec, num_classes=3, memory_efficient=mode, device="meta")
+    images = torch.empty(2, 3, 32, 32, device="meta", requires_grad=True)
+    net(images).sum().backward()
+    for tensor in (images, *net.parameters()):
+        assert tensor.grad is not None
+        assert (tensor.grad.device.type, tensor.grad.shape) == ("meta", tensor.shape)
+
+
 def test_frozen_norms_stay_frozen() -> None:
     net = build(FAMILIES["resnet"])
     for module in net.modules():

@@ -145,6 +145,20 @@ def test_weights_of_others_have_no_names() -> None:
     assert net.classes == tuple("abcdefghij")
 
 
+def test_weights_that_come_or_go_have_no_names() -> None:
+    def pretrained() -> Backbone:
+        return create_model("cifar_resnet20", pretrained=True)
+
+    net, state = pretrained().to("meta"), pretrained().state_dict()
+    net.load_state_dict(net.state_dict(), assign=True)
+    assert net.classes is not None
+    net.load_state_dict(state, assign=True)  # which may be anyone's
+    assert (net.classes, net.pretrained_cfg.full_name) == (None, "")
+    net = pretrained()
+    net.load_state_dict(create_model("cifar_resnet20", device="meta").state_dict(), assign=True)
+    assert (net.classes, net.pretrained_cfg.full_name) == (None, "")
+
+
 def test_a_first_convolution_of_other_channels(net: Backbone) -> None:
     root = net.features if hasattr(net, "features") else net
     name = "conv0" if root is not net else "conv1"

@@ -1,6 +1,7 @@
 """From images to inputs, as torchvision's own transforms do it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torchvision
 from PIL import Image
 from torchvision.transforms import v2
 
+from resnetlib.errors import InputError
 from resnetlib.weights import MEAN_STD, Preprocessing
 
 
@@ -110,6 +112,23 @@ def test_what_is_no_image_is_refused(image: object, got: str) -> None:
         Preprocessing.named("cifar10", resize=32, size=32)(image)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("width", "height"), [(0, 5), (5, 0), (0, 0)])
+def test_an_image_has_pixels(width: int, height: int, channels: int) -> None:
+    preprocess = Preprocessing.named("cifar10", resize=32, size=32).for_channels(channels)
+    image = Image.new("RGB", (width, height))
+    uses: list[Any] = [
+        lambda: preprocess(image),
+        lambda: preprocess.to_array(image),
+        lambda: preprocess.transform()(image),
+        lambda: preprocess(torch.zeros(channels, height, width, dtype=torch.uint8)),
+        lambda: preprocess(torch.zeros(2, channels, height, width, dtype=torch.uint8)),
+    ]
+    for use in uses:
+        with pytest.raises(InputError, match=f"an image must have pixels, got one of {width} x {height}"):
+            use()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -118,6 +137,10 @@ def test_what_is_no_image_is_refused(image: object, got: str) -> None:
         {"resize": 32.0},
         {"mean": (0.1,)},
         {"mean": 5},
+        {"mean": (True, 0.5, 0.5)},
+        {"mean": ("0.5", 0.5, 0.5)},
+        {"mean": (10**400, 0, 0)},
+        {"std": (float("nan"), 1, 1)},
         {"std": (0.1, 0.2, 0.0)},
         {"interpolation": "zz"},
         {"antialias": 1},
@@ -126,6 +149,14 @@ def test_what_is_no_image_is_refused(image: object, got: str) -> None:
 def test_numbers_that_cannot_be_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         replace(Preprocessing.named("cifar10", resize=32, size=32), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [int, float, np.int64, np.float16, np.float32, np.float64])
+def test_means_are_numbers_of_any_kind(kind: type) -> None:
+    wanted = Preprocessing(resize=32, size=32, mean=(0.0,) * 3, std=(1.0,) * 3)
+    found = Preprocessing(resize=32, size=32, mean=(kind(0),) * 3, std=(kind(1),) * 3)
+    assert found == wanted
+    assert {type(value) for value in (*found.mean, *found.std)} == {float}
 
 
 def test_lists_are_tuples() -> None:

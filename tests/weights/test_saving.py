@@ -24,6 +24,7 @@ from torch.nn.utils import prune
 
 from resnetlib import Backbone, Replace, ResNet, ResNetSpec, build, create_model, load_file, save_model, spec_from_json, spec_of
 from resnetlib.models import DenseNetSpec, Spec
+from resnetlib.models.catalog import TIMM_NAMES
 from resnetlib.weights import (
     Preprocessing,
     PretrainedConfig,
@@ -34,7 +35,7 @@ from resnetlib.weights import (
     to_dialect,
     write_weights,
 )
-from resnetlib.weights.config_files import TIMM_NAMES, timm_name
+from resnetlib.weights.config_files import timm_name
 
 CIFAR = Preprocessing.named("cifar10", resize=32, size=32)
 

@@ -11,9 +11,8 @@ from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
-from resnetlib.models.catalog import SPECS, Filters, natural_order, nearest, select, timm_advice
+from resnetlib.models.catalog import SPECS, TIMM_NAMES, Filters, natural_order, nearest, select, timm_advice
 from resnetlib.weights.catalog.tables import builders, timm_default_tag
-from resnetlib.weights.config_files import TIMM_NAMES
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
 __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "read_embedded", "tags_of"]
