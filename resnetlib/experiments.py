@@ -11,13 +11,11 @@ import torch
 
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
-from resnetlib.config.pretrained import preprocessing_for
-from resnetlib.data import ImageFiles
 from resnetlib.disk import local_path
 from resnetlib.errors import FailedTrainingsError, InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
-from resnetlib.train.data import Split, find_train_and_test, preprocess_for_folders
+from resnetlib.train.data import Split, check_recipe, find_train_and_test
 from resnetlib.train.recipe import as_recipe
 from resnetlib.train.run import check_out
 from resnetlib.train.trainer import Precision
@@ -133,8 +131,7 @@ def degradation(
     chosen = as_recipe(recipe)
     check_out(out := local_path(out), data)
     train, test = find_train_and_test(local_path(data), images)
-    if isinstance(train, ImageFiles):
-        preprocess_for_folders(chosen, preprocessing_for("cifar"))  # raises once what every training would
+    check_recipe(chosen, train)
     results, failed = [], []
     for (family, depth, seed), spec in zip(cells, specs, strict=True):
         name = f"cifar_{family}{depth}-seed={seed}"

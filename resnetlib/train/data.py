@@ -167,6 +167,12 @@ def preprocess_for_folders(recipe: Recipe, preprocess: Preprocessing) -> Preproc
     return replace(preprocess, resize=resize, size=size)
 
 
+def check_recipe(recipe: Recipe, train: object) -> None:
+    """Raise ValueError if the training images are in a folder, and the recipe is not for folders."""
+    if isinstance(train, ImageFiles):
+        preprocess_for_folders(recipe, preprocessing_for("cifar"))
+
+
 class FolderLoader:
     """Loads images from folders with a subfolder per class; worker processes read and augment them."""
 
