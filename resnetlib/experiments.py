@@ -14,8 +14,9 @@ from resnetlib.analysis.style import style_of
 from resnetlib.disk import local_path
 from resnetlib.errors import FailedTrainingsError, InputError
 from resnetlib.models import build, spec_of
-from resnetlib.train import Recipe, fit, recipe_of
-from resnetlib.train.data import Split, find_train_and_test
+from resnetlib.train import Recipe, fit
+from resnetlib.train.data import Split, check_recipe, find_train_and_test
+from resnetlib.train.recipe import as_recipe
 from resnetlib.train.run import check_out
 from resnetlib.train.trainer import Precision
 
@@ -45,21 +46,28 @@ class Degradation(AnalysisResult):
     recipe: dict[str, object]
 
     def errors(self, family: str, depth: int, split: Split = "train") -> tuple[float, ...]:
-        """Return the errors of a network in percent, one per seed."""
+        """Return the errors of a network in percent, one per seed; raise ValueError if it was not trained."""
+        if split not in get_args(Split):
+            raise InputError(f"split must be one of {', '.join(get_args(Split))}, got {split!r}")
+        if depth not in self._depths(family):
+            raise InputError(f"there is no training of {family!r} with {depth!r} layers; there are {self._trained()}")
         values = self.train_error if split == "train" else self.test_error
         return tuple(error for *net, error in zip(self.families, self.depths, values, strict=True) if net == [family, depth])
 
     def _depths(self, family: str) -> list[int]:
         return sorted({depth for each, depth in zip(self.families, self.depths, strict=True) if each == family})
 
+    def _trained(self) -> str:
+        return ", ".join(f"{family} {depth}" for family, depth in dict.fromkeys(zip(self.families, self.depths, strict=True)))
+
     def degrades(self, family: str) -> bool:
-        """Return whether the deepest network has a higher training error than the shallowest one with every seed.
+        """Return whether every training error of the deepest network is above every one of the shallowest.
 
         Raise ValueError if the family was not trained at two depths.
         """
         depths = self._depths(family)
         if len(depths) < 2:
-            raise InputError(f"{family} was trained at the depths {depths}: degradation needs two; there are {set(self.families)}")
+            raise InputError(f"degradation needs {family!r} trained at two depths or more; there are {self._trained()}")
         return min(self.errors(family, depths[-1])) > max(self.errors(family, depths[0]))
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -120,9 +128,10 @@ def degradation(
             raise InputError(f"{what} must be one or more different values, got {list(values)}")
     cells = list(product(families, depths, seeds))
     specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
-    chosen = recipe if isinstance(recipe, Recipe) else recipe_of(recipe)
+    chosen = as_recipe(recipe)
     check_out(out := local_path(out), data)
     train, test = find_train_and_test(local_path(data), images)
+    check_recipe(chosen, train)
     results, failed = [], []
     for (family, depth, seed), spec in zip(cells, specs, strict=True):
         name = f"cifar_{family}{depth}-seed={seed}"

@@ -1,6 +1,7 @@
 """Read image files, without torch."""
 
 import os
+import platform
 import re
 import warnings
 from collections import deque
@@ -128,6 +129,15 @@ def evenly_spaced(n: int, length: int) -> list[int]:
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def count_workers(workers: int | None) -> int:

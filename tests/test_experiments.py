@@ -37,8 +37,26 @@ def test_what_it_says_by_hand() -> None:
     assert ERRORS.errors("resnet", 20, "test") == (19.0,)
     assert ERRORS.degrades("plain")
     assert not ERRORS.degrades("resnet")
-    with pytest.raises(ValueError, match=r"dense was trained at the depths \[\]: degradation needs two"):
+    trained = "there are plain 20, plain 56, resnet 20, resnet 56$"
+    with pytest.raises(ValueError, match=f"degradation needs 'dense' trained at two depths or more; {trained}"):
         ERRORS.degrades("dense")
+    with pytest.raises(ValueError, match="split must be one of train, test, got 'training'"):
+        ERRORS.errors("plain", 20, "training")  # type: ignore[arg-type]
+    for family, depth in (("plan", 20), ("plain", 32)):
+        with pytest.raises(ValueError, match=f"there is no training of '{family}' with {depth} layers; {trained}"):
+            ERRORS.errors(family, depth)
+
+
+def test_it_degrades_only_if_the_ranges_are_apart() -> None:
+    """With each seed the deeper network is worse, but not than the shallower one with the other seed."""
+    assert not replace(ERRORS, train_error=(10.0, 12.0, 11.0, 20.0, 9.0, 9.0)).degrades("plain")
+
+
+def test_a_recipe_for_images_in_memory_is_said_once_for_a_folder(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not by 'pad_crop_flip': choose a recipe for folders"):
+        degradation((20,), data=pictures, out=tmp_path / "runs")
+    with pytest.raises(ValueError, match=r"^images is for CIFAR-10"):
+        degradation((20,), data=pictures, out=tmp_path / "runs", images=5)
 
 
 def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Path) -> None:
@@ -53,6 +71,8 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     assert result.stat().st_mtime_ns == before
     found.save(tmp_path / "found.json")
     assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
+    with pytest.raises(ValueError, match=r"holds a Degradation: load it with Degradation\.load"):
+        resnetlib.analysis.load_result(tmp_path / "found.json")
     other = replace(RECIPE, lr=0.2)
     with pytest.raises(RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training: lr is 0.1 there, and 0.2 here"):
         degradation((20,), ("plain",), other, (0,), data=pictures, out=tmp_path / "runs", device="cpu")

@@ -35,7 +35,7 @@ def turned(images: torch.Tensor) -> LabeledImages:
 # A flip would turn "left" into "right", so the recipe goes without augmentation.
 
 train, mirrored = turned(photos), turned(photos.flip(3))
-recipe = recipe_of("finetune_cifar", epochs=15, batch_size=20, augmentation="none")
+recipe = recipe_of("finetune_cifar", epochs=15, batch_size=4, augmentation="none")
 with tempfile.TemporaryDirectory() as out:
     result = resnetlib.finetune("cifar_resnet20.resnetlib_c10", (train, mirrored), out, recipe=recipe)
     net = resnetlib.create_model(f"{out}/")

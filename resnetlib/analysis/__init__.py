@@ -67,6 +67,9 @@ __all__ = [
 
 
 def load_result(path: str | Path) -> AnalysisResult:
-    """Load a result of any class from a file that `AnalysisResult.save` wrote; see `AnalysisResult.load` for errors."""
+    """Load a result of any class of `resnetlib.analysis` from a file that `AnalysisResult.save` wrote.
+
+    See `AnalysisResult.load` for errors. Load a `Degradation` with `Degradation.load`.
+    """
     classes: dict[str, type] = {name: globals()[name] for name in __all__ if isinstance(globals()[name], type)}
     return read_result(path, {name: kind for name, kind in classes.items() if issubclass(kind, AnalysisResult)})

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from resnetlib import analysis
 from resnetlib.analysis.batches import noise_images
-from resnetlib.cli.common import load, preprocessing_for
+from resnetlib.cli.common import load
 from resnetlib.cli.options import FOLDER, IMAGES, NETWORK
 from resnetlib.config import Normalization
+from resnetlib.config.pretrained import preprocessing_for
 from resnetlib.data import CIFAR10_CLASSES, evaluation_folder, find_images, is_cifar10
 from resnetlib.disk import write_figure
 from resnetlib.distributed import choose_device
@@ -43,19 +44,26 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
     @NETWORK
     @IMAGES
     @click.option("--out", required=True, type=FOLDER, help="Folder to write to.")
-    @click.option("--split", type=click.Choice(["train", "test"]), default="test", help="Split of CIFAR-10.")
+    @click.option(
+        "--split",
+        type=click.Choice(["train", "test"]),
+        default="test",
+        help="Images to measure on: the training images, or the test (or validation) images.",
+    )
     @click.option("--images", default=1000, type=click.IntRange(0), help="Number of images; 0 for all.")
     @click.option("--untrained", is_flag=True, help="Random weights, with norms calibrated on the images.")
     @click.option("--seed", default=0, type=click.IntRange(0, 2**63 - 1), help="Random seed.")
-    @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", help="Precision of convolutions.")
+    @click.option(
+        "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", help="Precision of convolutions and linear layers."
+    )
     @wraps(measure)
     def command(name: str, data: Path, batch: int, untrained: bool, **options: Any) -> None:
         out, wanted = options["out"], measure.__annotations__
         network = {key: options[key] for key in ("weights", "normalize", "device", "prefix")}
         if not untrained:
             net, _ = load(name, **network)
-        elif network["weights"]:
-            raise InputError(f"--untrained and --weights {network['weights']} exclude each other: give one of them")
+        elif given := [f"--{option} {network[option]}" for option in ("weights", "prefix") if network[option]]:
+            raise InputError(f"--untrained and {given[0]} exclude each other: give one of them")
         else:
             net = _untrained_network(name, data, options["split"], network["normalize"], network["device"], options["seed"])
         reading = {key: options[key] for key in ("split", "images", "workers", "exif")}
@@ -79,7 +87,7 @@ def _untrained_network(
     classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(evaluation_folder(data, split)[0]).classes
     torch.manual_seed(seed)
     net = create_model(name, num_classes=len(classes)).to(choose_device(device))
-    net.preprocess, net.classes = preprocessing_for(net, normalize), classes
+    net.preprocess, net.classes = preprocessing_for(net.spec.stem, normalize), classes
     return net
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from resnetlib.deploy.onnx_file import is_onnx, read_onnx
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime, choose_runtime
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError, printable
-from resnetlib.images import count_cores
+from resnetlib.images import count_cores, processor_name
 
 _SHORTEST = 0.02  # seconds of a measurement; a network that takes less runs several times
 _COLD_START = "from resnetlib.cli.bench import run_cold_start; run_cold_start()"
@@ -112,7 +111,7 @@ def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, o
         figures = {"batches": speeds, "cold_start_seconds": start, "peak_mib": peak}
         rows.append({"network": each.network, "runtime": each.runtime, "source": each.source, **figures})
     found = versions()
-    about = {"processor": processor(), "threads": threads, "rounds": rounds, "versions": found}
+    about = {"processor": processor_name(), "threads": threads, "rounds": rounds, "versions": found}
     click.echo(table(rows, batches))
     click.echo(f"\n{threads} threads of {about['processor']}; {', '.join(f'{k} {v}' for k, v in found.items())}")
     if out is not None:
@@ -264,12 +263,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

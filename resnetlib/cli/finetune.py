@@ -43,13 +43,14 @@ def finetune(
     NAME is that of weights (`resnet50.tv2_in1k`), a folder or a file; or that of a network, for its default weights.
 
     The classifier is trained first, then all layers, with lower learning rates for early ones. The weights with the lowest
-    validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
+    validation error are kept. The batch has at most a tenth of the training images, or 4, whatever the recipe says.
+
+    The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
     values = read_changes(changes)
-    if recipe == "finetune":
-        recipe = "finetune_cifar" if is_cifar10(data) else recipe
-        values = FROM_SCRATCH | values if from_scratch else values
-    chosen = read_recipe(recipe, values)
+    if recipe == "finetune" and is_cifar10(data):
+        recipe = "finetune_cifar"
+    chosen = read_recipe(recipe, FROM_SCRATCH | values if from_scratch else values)
     channels = int(in_chans) if in_chans else None
     images: Any = find_train_and_test(data) if is_cifar10(data) else data
     result = tune(name, images, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)

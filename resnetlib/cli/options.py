@@ -66,7 +66,9 @@ PRETRAINED = options(
         "--weights", metavar="TAG|FILE|URL", help="Tag, file or URL of the weights.", show_default="the network's default weights"
     ),
     click.option(
-        "--normalize", type=click.Choice(["imagenet", "cifar10"]), help="Mean and deviation, for weights without preprocessing."
+        "--normalize",
+        type=click.Choice(["imagenet", "cifar10"]),
+        help="Mean and standard deviation, for weights without preprocessing.",
     ),
     click.option("--prefix", help="Prefix of the network's tensors in a file of several networks, such as encoder_q."),
 )

@@ -1,6 +1,7 @@
 """`resnetlib train`, and what it shares with `resnetlib finetune`."""
 
 import json
+import logging
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
@@ -22,18 +23,32 @@ from resnetlib.train.recipe import RECIPES, change_recipe, recipe_from_json, rec
 from resnetlib.train.run import check_out
 from resnetlib.train.trainer import Precision
 
+_FOR_FOLDERS = "he2015_imagenet"
 
-def training_options(recipe: str, changeable: str) -> Decorator:
+logger = logging.getLogger("resnetlib")
+
+
+def training_options(recipe: str, changeable: str, *, for_folders: str = "") -> Decorator:
     """Return a decorator that adds the options of the commands that train."""
     return options(
         click.option("--out", required=True, type=PATH, help="Folder to write, or to continue in."),
-        click.option("--recipe", default=recipe, help="Name of a recipe, or a JSON file."),
+        click.option(
+            "--recipe",
+            default=recipe,
+            help=f"Recipe: {', '.join(RECIPES)}, or a JSON file.",
+            show_default=f"{recipe}, or {for_folders} for a folder of images" if for_folders else True,
+        ),
         click.option(
             "--set", "changes", multiple=True, metavar="FIELD=VALUE", help=f"Change a field of {changeable}; may be repeated."
         ),
         click.option("--seed", default=0, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
         DEVICE,
-        click.option("--precision", default="auto", type=click.Choice(get_args(Precision)), help="Precision of convolutions."),
+        click.option(
+            "--precision",
+            default="auto",
+            type=click.Choice(get_args(Precision)),
+            help="Precision of convolutions and linear layers.",
+        ),
         click.option("--compile/--no-compile", "compiled", default=False, help="Compile the network first."),
         click.option(
             "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="an epoch's"
@@ -70,7 +85,7 @@ def read_changes(changes: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("what", nargs=-1, required=True, metavar="NAME | --grid models=A,B [seeds=0,1] [FIELD=V,W]...")
 @click.option("--grid", is_flag=True, help="Train all combinations of the given values, and print a table.")
 @click.option("--data", required=True, type=PATH, help="CIFAR-10's folder, or one with train/ and val/ (or test/).")
-@training_options("one_cycle_cifar", "the recipe or of the network's spec")
+@training_options("one_cycle_cifar", "the recipe or of the network's spec", for_folders=_FOR_FOLDERS)
 @click.option("--images", default=0, type=click.IntRange(0), help="Use only the first images of CIFAR-10.", show_default="all")
 @click.option(
     "--sample",
@@ -107,6 +122,10 @@ def train(
     if unknown := sorted(set(values).difference(in_recipe, in_spec)):
         accepted = f"the recipe has {', '.join(in_recipe)}; the spec has {', '.join(in_spec)}"
         raise InputError(f"neither the recipe nor the spec has {', '.join(unknown)}; {accepted}")
+    given = click.get_current_context().get_parameter_source("recipe") is not click.core.ParameterSource.DEFAULT
+    if not given and data.is_dir() and not is_cifar10(data):
+        recipe = _FOR_FOLDERS
+        logger.info("%s is a folder of images: taking the recipe %s (--recipe chooses another)", data, recipe)
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in in_spec})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in in_spec})
     check_out(out, *([] if is_cifar10(data) else [data]))

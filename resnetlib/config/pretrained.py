@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from resnetlib.config.preprocess import MEAN_STD, Preprocessing
+from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
 from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, parse_object, spec_from_dict
 from resnetlib.errors import InputError, printable
 
@@ -24,6 +24,13 @@ DEFAULT_PREPROCESSING: Mapping[Stem, Preprocessing] = {
     "cifar": Preprocessing.named("cifar10", resize=32, size=32),
 }
 """The usual preprocessing for each stem, which timm's tools assume if that of the weights is unknown."""
+
+
+def preprocessing_for(stem: Stem, normalization: Normalization | None = None) -> Preprocessing:
+    """Return the preprocessing for networks without one: 224 pixels after resizing to 256, or 32 for the stem of CIFAR."""
+    if stem == "imagenet":
+        return Preprocessing.named(normalization or "imagenet", resize=256, size=224)
+    return Preprocessing.named(normalization or "cifar10", resize=32, size=32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,14 +1,14 @@
 """`finetune`: train a classifier of your images from pretrained weights."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
+from resnetlib.config.pretrained import preprocessing_for
 from resnetlib.data import ImageFiles, LabeledImages, check_same_classes, find_images, hold_out, training_folders, verify_images
 from resnetlib.disk import local_path
 from resnetlib.distributed import Processes, choose_device, process_group
@@ -16,8 +16,9 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
-from resnetlib.train.data import Images, check_for_folders
-from resnetlib.train.run import RUN, check_arguments, fit
+from resnetlib.train.data import preprocess_for_folders
+from resnetlib.train.recipe import as_recipe
+from resnetlib.train.run import RUN, check_arguments, fit_as, limit_batch
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
 from resnetlib.weights.find import WeightsLike, resolve
@@ -25,8 +26,13 @@ from resnetlib.zoo import create_model
 
 __all__ = ["find_split", "finetune"]
 
-FROM_SCRATCH = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
+FROM_SCRATCH: dict[str, Any] = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
 """Recipe changes for random weights: all layers learn from the start, at one rate."""
+
+_STEPS_PER_EPOCH = 10
+_SMALLEST_BATCH = 4
+
+logger = logging.getLogger("resnetlib")
 
 
 def finetune(
@@ -35,7 +41,7 @@ def finetune(
     out: str | Path,
     *,
     weights: WeightsLike | None = None,
-    recipe: Recipe | None = None,
+    recipe: str | Recipe | None = None,
     from_scratch: bool = False,
     validation: float = 0.2,
     in_chans: int | None = None,
@@ -62,15 +68,16 @@ def finetune(
             and reported.
         out: folder to write or to continue in; not inside the data.
         weights: other weights for the name of a network, as for `create_model`: a tag, a file or a URL.
-        recipe: the recipe; None for `recipe_of("finetune")`, or for images in memory `recipe_of("finetune_cifar")`; from scratch
-            with `head_only_fraction=0` and `stem_lr_scale=1`.
-        from_scratch: start from random weights; `name` is then the name of a network.
+        recipe: the recipe, or its name; None for "finetune", or for images in memory "finetune_cifar". Its batch size is reduced to
+            a tenth of the training images, or to 4, if it is larger, so that an epoch has about ten steps.
+        from_scratch: start from random weights; `name` is then the name of a network. All layers are trained from the beginning and
+            at one rate (`head_only_fraction=0`, `stem_lr_scale=1`), unless `recipe` is a `Recipe`.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
         in_chans: channels of the images; None for those of the weights. Images in folders have 1 or 3.
         input_rule: how the first convolution is adapted to them (`resnetlib.weights.adapt_input`).
         seed: seed of the split, the new classifier, and all random numbers in training.
         device: the device; None for a GPU if there is one.
-        precision: precision of the convolutions.
+        precision: precision of the convolutions and linear layers.
         compiled: compile the network first.
         every: iterations between two evaluations; 0 for one per epoch.
         sample: images of each set in these evaluations; 0 for all.
@@ -95,15 +102,17 @@ def finetune(
         >>> from resnetlib.train import recipe_of
         >>> images = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8)
         >>> toy = LabeledImages(images, torch.arange(40) % 2, ("even", "odd"))
-        >>> recipe = recipe_of("finetune_cifar", epochs=1, batch_size=20)
+        >>> recipe = recipe_of("finetune_cifar", epochs=1, batch_size=4)
         >>> with tempfile.TemporaryDirectory() as out:
         ...     _ = finetune("cifar_resnet20.resnetlib_c10", (toy, toy), out, recipe=recipe)
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
     if recipe is None:
-        changes: dict[str, Any] = FROM_SCRATCH if from_scratch else {}
-        recipe = recipe_of("finetune_cifar" if isinstance(data, tuple) else "finetune", **changes)
+        recipe = "finetune_cifar" if isinstance(data, tuple) else "finetune"
+    if from_scratch and isinstance(recipe, str):
+        recipe = recipe_of(recipe, **FROM_SCRATCH)
+    recipe = as_recipe(recipe)
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=[data])
     _check_start(name, from_scratch, weights)
     device = choose_device(device)
@@ -119,7 +128,8 @@ def finetune(
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
     with process_group(device) as processes:  # the steps below may need the other processes
-        classes = data[0].classes if isinstance(data, tuple) else find_images(training_folders(data)[0][0]).classes
+        found, note = ([], "") if isinstance(data, tuple) else _list_images(data, exif=exif)
+        classes = (data if isinstance(data, tuple) else found)[0].classes
         if len(classes) < 2:
             raise InputError(f"there is only one class, {classes[0]!r}: a classifier needs two or more")
         with torch.random.fork_rng(devices=[]):
@@ -134,20 +144,20 @@ def finetune(
             )
             if net.classes != classes:  # as many classes, but others
                 net.reset_classifier(len(classes))
-        preprocess = net.preprocess
-        if preprocess is None and net.spec.stem == "cifar" and not isinstance(data, tuple):
-            preprocess = DEFAULT_PREPROCESSING["cifar"].for_channels(net.in_chans)
         start = hash_tensors(net.state_dict())
         if isinstance(data, tuple):
-            parts: tuple[Images, Images] = data
+            parts: tuple[LabeledImages, LabeledImages] | tuple[ImageFiles, ImageFiles] = data
         else:
-            check_for_folders(recipe, preprocess)  # before the images are read
+            usual = preprocessing_for(net.spec.stem).for_channels(net.in_chans)
+            preprocess_for_folders(recipe, net.preprocess or usual)  # checks before the images are read
             previous = processes.gather(_checked_before(local_path(out)))[0]
-            parts = find_split(data, validation, seed=seed, previous=previous, processes=processes, exif=exif)
+            parts = _verify_and_split(found, note, validation, seed=seed, previous=previous, processes=processes)
         train, val = parts
-        return fit(
-            net, train, val, recipe, out, seed=seed, preprocess=preprocess, start=start, device=device, precision=precision,
-            compiled=compiled, every=every, sample=sample, workers=workers, kind=FinetuneResult,
+        few = min(len(train), max(_SMALLEST_BATCH, processes.world_size, len(train) // _STEPS_PER_EPOCH))
+        recipe = limit_batch(recipe, len(train), few, processes)
+        return fit_as(
+            FinetuneResult, net, train, val, recipe, out, seed=seed, preprocess=net.preprocess, start=start, device=device,
+            precision=precision, compiled=compiled, every=every, sample=sample, workers=workers,
         )  # fmt: skip
 
 
@@ -167,15 +177,7 @@ def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | No
         )
 
 
-def find_split(
-    data: str | Path,
-    validation: float = 0.2,
-    *,
-    seed: int = 0,
-    previous: Sequence[Mapping[str, Any]] = (),
-    processes: Processes | None = None,
-    exif: bool = True,
-) -> tuple[ImageFiles, ImageFiles]:
+def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0, exif: bool = True) -> tuple[ImageFiles, ImageFiles]:
     """Find the images in a folder, read them all once, and split them into training and validation images.
 
     Args:
@@ -183,8 +185,6 @@ def find_split(
             and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is not used.
         validation: without such parts, the fraction of each class for validation.
         seed: seed of the split.
-        previous: as in `resnetlib.data.verify_images`.
-        processes: as in `resnetlib.data.verify_images`.
         exif: whether to turn images upright by their EXIF orientation when they are read.
 
     Returns:
@@ -195,14 +195,34 @@ def find_split(
         ValueError: if `train/` and `val/` have different classes, `train/` is missing, or there are other folders beside them; and
             if all folders hold the same subfolders, so that either may be the classes.
     """
+    found, note = _list_images(data, exif=exif)
+    return _verify_and_split(found, note, validation, seed=seed)
+
+
+def _list_images(data: str | Path, *, exif: bool) -> tuple[list[ImageFiles], str]:
+    """Return the images to train on and, if they have a folder, those to validate on; and a note for the user, or ""."""
     folders, note = training_folders(data)
     found = [find_images(folder, exif=exif) for folder in folders]
     if len(found) > 1:
         check_same_classes(*found)
+    return found, note
+
+
+def _verify_and_split(
+    found: Sequence[ImageFiles],
+    note: str,
+    validation: float,
+    *,
+    seed: int,
+    previous: Sequence[Mapping[str, Any]] = (),
+    processes: Processes | None = None,
+) -> tuple[ImageFiles, ImageFiles]:
+    """Read the images once, log the note and those that are skipped, and split them unless they are split."""
     found = [verify_images(files, previous=previous, processes=processes) for files in found]
     if processes is None or processes.is_main:
-        for text in filter(None, [note, *(files.report for files in found)]):
-            tqdm.write(text)
+        for text in (note, *(line for files in found for line in files.report.splitlines())):
+            if text:
+                logger.warning(text)
     if len(found) == 1:
         return hold_out(found[0], validation, seed=seed)
     return found[0], found[1]

@@ -91,7 +91,7 @@ def table_of(groups: list[ParameterGroup]) -> str:
         got = printable(repr(groups), 200)
         raise InputTypeError(f"groups must be a list of dicts, as parameter_groups returns it, got {got}")
     labels = [group.get("label", f"group {i}") for i, group in enumerate(groups)]
-    width = max(16, *map(len, labels))
+    width = max([16, *map(len, labels)])
     lines = [f"{'group':{width}} {'rate':>7} {'decay':>9}  tensors      numbers"]
     for label, group in zip(labels, groups, strict=True):
         tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in group["params"]]

@@ -6,6 +6,7 @@ therefore continue at any iteration, and the augmented images do not depend on t
 
 import gc
 import hashlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
-from tqdm import tqdm
 
 from resnetlib.config import Preprocessing
+from resnetlib.config.pretrained import preprocessing_for
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
@@ -38,7 +39,7 @@ from resnetlib.data import (
     training_folders,
 )
 from resnetlib.distributed import Processes, is_main_process
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError
 from resnetlib.images import count_workers, evenly_spaced
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train.interrupts import check_interrupt, defer_interrupts
@@ -56,6 +57,8 @@ SHARED_MEMORY = (
     "the processes that read images ran out of memory or of shared memory (/dev/shm, of which a container has 64 MB): read without "
     "them (--workers 0, or workers=0), or give the container more (docker run --shm-size=2g)"
 )
+
+logger = logging.getLogger("resnetlib")
 
 ORDER, CROPS, STEP = range(3)  # uses of random numbers, each with its own generators
 
@@ -148,12 +151,26 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
     return Preprocessing(resize=images.shape[-1], size=images.shape[-1], mean=rounded[0], std=rounded[1])
 
 
-def check_for_folders(recipe: Recipe, preprocess: Preprocessing | None) -> None:
-    """Check that the augmentation and the channels suit images in folders."""
+def preprocess_for_folders(recipe: Recipe, preprocess: Preprocessing) -> Preprocessing:
+    """Return the preprocessing at the recipe's sizes; raise ValueError if it or the augmentation does not suit folders."""
     if recipe.augmentation == "pad_crop_flip":
-        raise InputError("folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip'")
-    if preprocess is not None and preprocess.channels not in (1, 3):
+        raise InputError(
+            "folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip': choose a recipe for "
+            "folders, such as he2015_imagenet, or set augmentation='resized_crop_flip'"
+        )
+    if preprocess.channels not in (1, 3):
         raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+    resize, size = recipe.test_resize or preprocess.resize, recipe.test_size or preprocess.size
+    if resize < size:
+        theirs = f"{preprocess.resize} and {preprocess.size}"
+        raise InputError(f"test_resize must be at least test_size, got {resize} and {size}; without them, they are {theirs}")
+    return replace(preprocess, resize=resize, size=size)
+
+
+def check_recipe(recipe: Recipe, train: object) -> None:
+    """Raise ValueError if the training images are in a folder, and the recipe is not for folders."""
+    if isinstance(train, ImageFiles):
+        preprocess_for_folders(recipe, preprocessing_for("cifar"))
 
 
 class FolderLoader:
@@ -171,15 +188,14 @@ class FolderLoader:
         preprocess: Preprocessing | None = None,
         workers: int | None = None,
     ) -> None:
-        check_for_folders(recipe, preprocess)
-        size = recipe.train_size if preprocess is None else preprocess.size
-        self.preprocess = preprocess or Preprocessing.named("imagenet", resize=recipe.test_resize, size=recipe.test_size)
+        preprocess = preprocess or preprocessing_for("imagenet")
+        self.preprocess = preprocess_for_folders(recipe, preprocess)
         check_same_classes(train, test)
         self._train, self._test = train, test
         self._recipe, self._seed, self._processes = recipe, seed, processes
         self.classes = train.classes
         self.checked = [files.check_result for files in (train, test) if files.stamp]
-        self.augmentation = _augmentation(recipe, self.preprocess, size)
+        self.augmentation = _augmentation(recipe, self.preprocess, recipe.train_size or preprocess.size)
         self.digest = _hash_files(train, test)
         may_start = not multiprocessing.current_process().daemon  # the processes of a pool may not start others
         self._workers = count_workers(workers) if may_start else 0
@@ -367,11 +383,13 @@ def find_train_and_test(
     if is_cifar10(data):
         train = cifar10(data, "train")
         return train.first(images) if images else train, cifar10(data, "test")
+    if not data.is_dir():
+        raise MissingFileError(f"there is no folder {data}")
     folders, note = training_folders(data)
     if len(folders) < 2:
         raise InputError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
     if images:
-        raise InputError("--images is for CIFAR-10: of a folder, all images are used")
+        raise InputError("images is for CIFAR-10: of a folder, all images are used")
     if note and is_main_process():
-        tqdm.write(note)
+        logger.warning(note)
     return find_images(folders[0], exif=exif), find_images(folders[1], exif=exif)

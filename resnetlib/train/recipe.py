@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 from resnetlib.config.spec import parse_object
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, InputTypeError
 
 Optimizer = Literal["sgd", "nesterov", "adamw", "lamb"]
 Schedule = Literal["steps", "one_cycle", "cosine"]
@@ -19,7 +19,7 @@ Loss = Literal["cross_entropy", "binary_cross_entropy"]
 _ONE_CYCLE_RISE = 0.2  # fraction of the one-cycle schedule in which the learning rate rises
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
-    (("batch_size", "lr", "train_size", "test_size", "test_resize"), lambda value: value > 0, "above 0"),
+    (("batch_size", "lr"), lambda value: value > 0, "above 0"),
     (("stem_lr_scale", "smallest_crop"), lambda value: 0 < value <= 1, "above 0 and at most 1"),
     (("head_only_fraction",), lambda value: value <= 1, "at most 1"),
     (("label_smoothing", "ema", "momentum"), lambda value: value < 1, "below 1"),
@@ -50,7 +50,7 @@ class Recipe:
         decay_all: apply weight decay to norms and biases too, as in the papers.
         schedule: "steps" divides by ten at the milestones; "one_cycle" rises linearly for the first fifth and falls linearly to 0;
             "cosine" falls to 0 along half a cosine wave.
-        milestones: of "steps", as fractions of the training.
+        milestones: of "steps", as fractions of the training; empty for a constant learning rate.
         warmup: number of warm-up iterations.
         warmup_lr: learning rate of the warm-up; with "cosine" it rises linearly from here to `lr`, otherwise it is constant.
         clip_norm: maximum norm of the gradient; 0 for no clipping.
@@ -64,11 +64,12 @@ class Recipe:
         ema: decay of the exponential moving average of the weights, which is then the result; 0 for none.
         augmentation: augmentation of the training images.
         pad: pixels added on each side by "pad_crop_flip".
-        rand_augment: magnitude of RandAugment with two operations; 0 for none. Only for folders of images.
+        rand_augment: magnitude of torchvision's RandAugment with two operations, 30 at most (timm's is 10 at most: take three times
+            as much); 0 for none. Only for folders of images.
         smallest_crop: minimum area of a training crop of "resized_crop_flip", as a fraction of the image.
-        train_size: side of a training crop of "resized_crop_flip", in pixels.
-        test_size: side of the center crop in evaluation, in pixels, for images in folders.
-        test_resize: shorter side of an image before the center crop, in pixels.
+        train_size: side of a training crop of "resized_crop_flip", in pixels; 0 for the size of the preprocessing.
+        test_size: side of the center crop in evaluation, in pixels, for images in folders; 0 for the size of the preprocessing.
+        test_resize: shorter side of an image before the center crop, in pixels; 0 for that of the preprocessing.
 
     Raises:
         ValueError: for a value out of range or fields that contradict each other.
@@ -106,9 +107,9 @@ class Recipe:
     pad: int = 4
     rand_augment: int = 0
     smallest_crop: float = 0.08
-    train_size: int = 224
-    test_size: int = 224
-    test_resize: int = 256
+    train_size: int = 0
+    test_size: int = 0
+    test_resize: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.milestones, list):  # from JSON
@@ -125,10 +126,9 @@ class Recipe:
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):
             raise InputError(f"milestones must be increasing floats between 0 and 1, such as (0.5, 0.75), got {marks!r}")
-        if bool(marks) != (self.schedule == "steps"):
+        if marks and self.schedule != "steps":
             raise InputError(
-                "milestones are required by the schedule 'steps' and not accepted by the others (set milestones=[]), "
-                f"got {list(marks)} with {self.schedule!r}"
+                f"milestones are for the schedule 'steps' (set milestones=[] for others), got {list(marks)} with {self.schedule!r}"
             )
         if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
             raise InputError(
@@ -137,7 +137,7 @@ class Recipe:
             )
         if self.optimizer == "nesterov" and not self.momentum:
             raise InputError("the optimizer 'nesterov' needs momentum above 0")
-        if self.test_resize < self.test_size:
+        if 0 < self.test_resize < self.test_size:
             raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
     def steps_per_epoch(self, images: int) -> int:
@@ -231,7 +231,7 @@ RECIPES = MappingProxyType(
             mixup=0.1,
             cutmix=1.0,
             augmentation="resized_crop_flip",
-            rand_augment=6,
+            rand_augment=18,
             train_size=160,
             test_size=224,
             test_resize=236,
@@ -260,8 +260,9 @@ he2015_imagenet
     arXiv 1512.03385, sec. 3.4, with random resized crops, and the learning rate divided by ten after 30 and 60 of 90 epochs, as in
     fb.resnet.torch.
 rsb_a3
-    arXiv 2110.00476, table 2, A3, with five epochs of warm-up. It differs in torchvision's RandAugment at a fixed magnitude,
-    bilinear resizing, and mixed targets, where the authors' code makes each class of a mixture a positive one.
+    arXiv 2110.00476, table 2, A3, with five epochs of warm-up. It differs in torchvision's RandAugment, where timm varies the
+    magnitude and applies each operation with probability 0.5; in bilinear resizing; and in mixed targets, where the authors' code
+    makes each class of a mixture a positive one.
 """
 
 
@@ -278,6 +279,15 @@ def recipe_of(name: str, **changes: Any) -> Recipe:
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return change_recipe(RECIPES[name], **changes)
+
+
+def as_recipe(recipe: str | Recipe) -> Recipe:
+    """Return a recipe, or the one of this name; raise TypeError for anything else."""
+    if isinstance(recipe, str):
+        return recipe_of(recipe)
+    if not isinstance(recipe, Recipe):
+        raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), or its name, got {recipe!r:.200}")
+    return recipe
 
 
 def change_recipe(recipe: Recipe, **changes: Any) -> Recipe:

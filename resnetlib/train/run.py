@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
+from resnetlib.config.pretrained import preprocessing_for
 from resnetlib.data import ImageFiles, LabeledImages, find_images
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
@@ -27,11 +28,11 @@ from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
 from resnetlib.train import metrics
-from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
-from resnetlib.train.data import Images, Split, make_loader
+from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, hash_identity, identify, read_run, write_run
+from resnetlib.train.data import Images, Split, make_loader, preprocess_for_folders
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import AnyResult, DivergenceError, Result, StepMeans
-from resnetlib.train.recipe import Recipe, describe_recipe
+from resnetlib.train.recipe import Recipe, as_recipe, describe_recipe
 from resnetlib.train.trainer import Precision, Trainer, dtype_of
 from resnetlib.weights.config_files import pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import name_of
@@ -61,7 +62,7 @@ def fit(
     net: Backbone,
     train: Images,
     test: Images,
-    recipe: Recipe,
+    recipe: str | Recipe,
     out: str | Path,
     *,
     seed: int = 0,
@@ -74,8 +75,7 @@ def fit(
     sample: int = 10_000,
     keep: int = 2,
     workers: int | None = None,
-    kind: type[AnyResult] = Result,  # type: ignore[assignment]
-) -> AnyResult:
+) -> Result:
     """Train a network by a recipe, with evaluations and checkpoints on the way, and save it.
 
     Each evaluation is logged at level INFO, by the logger "resnetlib"; a progress bar is shown in terminals. Called again with the
@@ -86,21 +86,20 @@ def fit(
         net: the network with its initial weights; moved to the device and trained in place.
         train: training images, in memory or in a folder with a subfolder per class.
         test: test images, of the same kind; used only for measuring, unless the recipe has patience.
-        recipe: the recipe.
+        recipe: the recipe, or its name.
         out: folder to write, or to continue in. It will hold the network (`create_model(out)`), log.jsonl, curves.png, run.json,
             result.json, best.safetensors and checkpoints.
         seed: seed of the order, the augmentation and all random numbers in training; initial weights are the caller's.
         preprocess: the preprocessing, such as that of pretrained weights (`net.preprocess`); None for the statistics of images in
-            memory, and ImageNet's for folders.
+            memory, and for folders ImageNet's, or CIFAR-10's at 32 pixels for a stem of CIFAR. A recipe's sizes change it.
         start: identifies the initial weights, for example by a hash; a folder that began with others is rejected.
         device: the device; None for a GPU if there is one.
-        precision: precision of the convolutions.
+        precision: precision of the convolutions and linear layers.
         compiled: compile the network first, which takes about a minute and may not pay on a CPU.
         every: iterations between two evaluations, each with a checkpoint; 0 for one per epoch.
         sample: images of each set in these evaluations; 0 for all. The result is of all images.
         keep: number of checkpoints to keep.
         workers: processes that read images from folders; None for one per core, up to 8. The result does not depend on it.
-        kind: type of the result; `FinetuneResult` calls the images "val" instead of "test", in the log too.
 
     Returns:
         The errors of the saved weights: those of the last iteration, or with patience the best.
@@ -123,6 +122,32 @@ def fit(
         ...     fit(resnetlib.create_model("cifar_resnet20", num_classes=2), toy, toy, recipe, out).iterations
         2
     """
+    return fit_as(
+        Result, net, train, test, as_recipe(recipe), out, seed=seed, preprocess=preprocess, start=start, device=device,
+        precision=precision, compiled=compiled, every=every, sample=sample, keep=keep, workers=workers,
+    )  # fmt: skip
+
+
+def fit_as(
+    kind: type[AnyResult],
+    net: Backbone,
+    train: Images,
+    test: Images,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int,
+    preprocess: Preprocessing | None,
+    start: str,
+    device: torch.device | str | None,
+    precision: Precision,
+    compiled: bool,
+    every: int,
+    sample: int,
+    keep: int = 2,
+    workers: int | None,
+) -> AnyResult:
+    """Train as `fit` does; in a `FinetuneResult` and its log, the test images are called "val"."""
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
@@ -137,14 +162,23 @@ def fit(
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            if not isinstance(train, LabeledImages) and not isinstance(test, LabeledImages):
+            sizes: dict[str, int] = {}
+            if isinstance(train, ImageFiles | str | Path) and isinstance(test, ImageFiles | str | Path):
+                preprocess = preprocess or preprocessing_for(net.spec.stem).for_channels(net.in_chans)
+                preprocess_for_folders(recipe, preprocess)  # checks before the images are listed
                 train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
-            recipe = _fit_batch(recipe, train, processes)
+                if recipe.train_size == 224 != preprocess.size:  # `in_first_format` writes 0 as 224 too
+                    sizes["train_size"] = 224
+            if isinstance(train, LabeledImages | ImageFiles):
+                recipe = limit_batch(recipe, len(train), len(train), processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
             if len(data.classes) != net.num_classes:
                 raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
             net.to(device).to(memory_format=torch.channels_last)
-            identity = identify(net, data, recipe, seed, start)
+            identity = identify(net, data, recipe, seed, start) | sizes
+            with suppress(OSError, ValueError, LookupError):
+                if net.pretrained_cfg == pretrained_config_of(read_json(out / CONFIG)):  # trained here, by an earlier call
+                    identity["weights"] = read_run(out / RUN)["weights"]
             net.preprocess, net.classes = data.preprocess, data.classes
             dtype = dtype_of(precision, device)
             trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
@@ -152,19 +186,21 @@ def fit(
                 Run(kind, trainer, out, identity, every, sample, keep).complete()
             finally:
                 trainer.unfreeze()
-    nn.Module.load_state_dict(net, create_model(out, device=device).state_dict())  # keeps the names of the classes
+    saved = create_model(out, device=device)
+    nn.Module.load_state_dict(net, saved.state_dict())  # keeps the names of the classes
+    net.pretrained_cfg = saved.pretrained_cfg
     net.zero_grad()
     return metrics.read_result(out / RESULT, kind)[0]
 
 
-def _fit_batch(recipe: Recipe, train: object, processes: Processes) -> Recipe:
-    """Return the recipe with a batch size no larger than the training set, and print a note if it is smaller."""
-    images = len(train) if isinstance(train, LabeledImages | ImageFiles) else recipe.batch_size
-    size = images - images % processes.world_size
+def limit_batch(recipe: Recipe, images: int, most: int, processes: Processes) -> Recipe:
+    """Return the recipe with a batch size of `most` or less, and log a note if it is smaller."""
+    size = most - most % processes.world_size
     if not 0 < size < recipe.batch_size:
         return recipe
     if processes.is_main:
-        tqdm.write(f"{images} images do not fill a batch of {recipe.batch_size}: the batch size is {size}")
+        few = "do not fill a batch" if images < recipe.batch_size else "fill few batches"
+        logger.warning("%d images %s of %d: the batch size is %d", images, few, recipe.batch_size, size)
     return replace(recipe, batch_size=size)
 
 
@@ -180,8 +216,6 @@ def check_arguments(
     folders: Sequence[object],
 ) -> None:
     """Check the arguments of `fit` and `finetune` before any image is read."""
-    if not isinstance(recipe, Recipe):
-        raise InputTypeError(f"recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), got {recipe!r:.200}")
     for name, value in (("seed", seed), ("every", every), ("sample", sample)):
         _check_int(name, value, minimum=0)
     count_workers(workers)
@@ -192,7 +226,7 @@ def check_arguments(
     out = local_path(out)
     if is_main_process():
         known = {"seed": seed, "recipe": json.loads(recipe.to_json())}
-        with suppress(OSError, ValueError, LookupError, TypeError):  # `_fit_batch` may have made it smaller
+        with suppress(OSError, ValueError, LookupError, TypeError):  # `limit_batch` may have made it smaller
             known["recipe"]["batch_size"] = read_run(out / RUN)["recipe"]["batch_size"]
         with _locked(out) if (out / LOCK).exists() else nullcontext():
             check_folder(out / RUN, known, finished=(out / RESULT).exists())
@@ -240,7 +274,7 @@ class Run:
         self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
         self._kind, self._split = kind, "test" if kind is Result else "val"
         self._measured = "test" if kind is Result else "validation"
-        self._training = metrics.hash_json(identity)
+        self._training = hash_identity(identity)
         self._every, self._sample = every or trainer.steps_per_epoch, sample
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
         self._drawn = time.monotonic()
@@ -322,7 +356,7 @@ class Run:
                 for path in changed:  # the change may have been deliberate
                     path.replace(path.with_name(f"{path.name}.damaged"))
                 kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
-                tqdm.write(f"{error}; it is written again from the newest checkpoint{kept}")
+                logger.warning("%s; it is written again from the newest checkpoint%s", error, kept)
             return False
         return True
 
@@ -340,7 +374,7 @@ class Run:
             raise InputError(f"the processes do not see the same checkpoints: {self._out} must be on a disk that all of them share")
         if is_main:
             for message in messages:
-                tqdm.write(f"{message}; continuing from iteration {trainer.iteration}")
+                logger.warning("%s; continuing from iteration %d", message, trainer.iteration)
             self._write_log()
             if self.best_net is not None:
                 write_state(self.best_net, self._out / BEST, pretrained_config_from_json(self.best_config))

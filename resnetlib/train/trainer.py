@@ -191,7 +191,7 @@ def _mixing(recipe: Recipe, num_classes: int) -> Callable[[Tensor, Tensor], tupl
 
 
 def cpu_capabilities() -> dict[str, Any]:
-    """Return the CPU's capabilities and name; nothing before PyTorch 2.11."""
+    """Return the CPU's capabilities; nothing before PyTorch 2.11."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return capabilities
 

@@ -104,6 +104,8 @@ def test_weights_drawn_at_random(tmp_path: Path) -> None:
     lines = [right(*fixed, "--out", tmp_path / str(i), "--seed", seed).splitlines()[0] for i, seed in enumerate((0, 0, 1))]
     assert lines[0] == lines[1] != lines[2]
     assert "give one of them" in wrong(*fixed, "--out", tmp_path / "no", "--weights", "anything")
+    said = wrong(*fixed, "--out", tmp_path / "no", "--prefix", "encoder_q.")
+    assert "--untrained and --prefix encoder_q. exclude each other" in said
 
 
 def test_deepen(network: Path, tmp_path: Path) -> None:

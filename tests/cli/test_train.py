@@ -16,7 +16,7 @@ from PIL import Image
 
 from resnetlib import create_model, save_model, spec_of
 from resnetlib.cli import main
-from resnetlib.train import recipe_from_json, recipe_of
+from resnetlib.train import RECIPES, recipe_from_json, recipe_of
 
 
 def call(*args: object) -> Result:
@@ -75,6 +75,21 @@ def test_a_folder_of_images(small: Path, tmp_path: Path) -> None:
     assert (net.preprocess.size, net.preprocess.resize) == (32, 36)
 
 
+def test_a_folder_has_a_recipe_of_its_own(small: Path, tmp_path: Path) -> None:
+    result = call("cifar_plain20", "--data", small, "--out", tmp_path / "out", *SHORT)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count(f"{small} is a folder of images: taking the recipe he2015_imagenet") == 1
+    recipe = recipe_from_json(json.dumps(json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]))
+    assert recipe == recipe_of("he2015_imagenet", iterations=4, batch_size=6)
+    assert create_model(tmp_path / "out").preprocess.size == 32
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_the_help_names_all_recipes(command: str) -> None:
+    said = CliRunner().invoke(main, [command, "--help"]).output
+    assert not [name for name in RECIPES if name not in said]
+
+
 def test_a_grid(small: Path, tmp_path: Path) -> None:
     axes = ("models=cifar_plain20", "seeds=1", "lr=0.1,x")
     fixed = ("--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT, "--set", "iterations=1", "--jobs", 2)
@@ -125,8 +140,9 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
     assert "neither CIFAR-10's folder nor one with the folders train and val" in wrong(
         "resnet18", "--data", small / "train", *data[2:]
     )
-    assert "not by 'pad_crop_flip'" in wrong("resnet18", *data, *SHORT)
-    assert "--images is for CIFAR-10" in wrong("resnet18", *data, *FOLDER, "--images", 3)
+    assert "not by 'pad_crop_flip'" in wrong("resnet18", *data, *SHORT, "--recipe", "one_cycle_cifar")
+    assert "Error: there is no folder nowhere" in wrong("resnet18", "--data", "nowhere", *data[2:])
+    assert "Error: images is for CIFAR-10" in wrong("resnet18", *data, *FOLDER, "--images", 3)
     assert "give one network, or --grid" in wrong("resnet18", "resnet34", *data)
     assert "a grid needs models" in wrong("--grid", "seeds=1", *data)
     assert "the axis seeds has a value twice: 1, 1" in wrong("--grid", "models=resnet18", "seeds=1,1", *data)

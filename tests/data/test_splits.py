@@ -54,9 +54,9 @@ def test_parts_of_any_name(names: tuple[str, ...], train: str, validation: str, 
     assert evaluation_folder(tmp_path, "train")[0] == tmp_path / train
 
 
-def test_what_is_left_aside_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_left_aside_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     find_split(make(tmp_path, "train", "val", "test"))
-    assert f"{tmp_path / 'test'} is not used" in "".join(capsys.readouterr())
+    assert caplog.messages == [f"{tmp_path / 'test'} is not used"]
 
 
 def test_test_images_without_labels_are_left_aside(tmp_path: Path) -> None:

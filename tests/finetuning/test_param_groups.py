@@ -113,6 +113,10 @@ def test_recipes_name_the_stems_share_and_deep_networks_decay_more_gently() -> N
         assert rates["head"] == pytest.approx(0.4)
 
 
+def test_the_table_of_no_groups_is_a_heading() -> None:
+    assert table_of([]) == table_of(parameter_groups(create_model("cifar_resnet20"), lr=0.1)).splitlines()[0]
+
+
 def test_the_table_of_other_optimizers_numbers_their_groups() -> None:
     net = build(FAMILIES["resnet"])
     groups = torch.optim.SGD([{"params": net.conv1.parameters()}, {"params": net.fc.parameters()}], 0.1).param_groups

@@ -20,7 +20,7 @@ from pictures import draw, fill
 from resnetlib import Backbone, create_model, finetune, save_model
 from resnetlib.train import Result, fit, recipe_from_json, recipe_of
 from resnetlib.train.checkpoint import Checkpoints, read_run
-from resnetlib.train.metrics import read_result
+from resnetlib.train.metrics import hash_json, read_result
 from resnetlib.train.run import Run
 from resnetlib.weights import read_weights
 
@@ -108,7 +108,7 @@ def test_a_flipped_bit_beside_the_checkpoints_changes_nothing(
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_a_flipped_bit_of_a_finished_training_is_undone_or_said(
-    name: str, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected, result = what_matters(whole), train(whole)
     for place in (0.0, 0.6):
@@ -116,7 +116,7 @@ def test_a_flipped_bit_of_a_finished_training_is_undone_or_said(
         flipped(out / name, place, 0)
         assert train(out) == result
         assert what_matters(out) == expected
-        assert f"{out / name} is damaged" in "".join(capfd.readouterr())
+        assert f"{out / name} is damaged" in caplog.text
     shutil.rmtree(out / "checkpoints")
     for place in (0.0, 0.3, 0.6, 1.0):
         flipped(out / name, place, 3)
@@ -148,7 +148,7 @@ def test_other_json_is_written_anew(name: str, whole: Path, half: Path, tmp_path
     assert what_matters(out) == what_matters(whole)
 
 
-def test_weights_that_somebody_changed_are_kept(whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_somebody_changed_are_kept(whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     out = copy(whole, "out", tmp_path)
     edited = create_model(f"{out}/")
     edited.fc.bias.data += 1
@@ -157,7 +157,7 @@ def test_weights_that_somebody_changed_are_kept(whole: Path, tmp_path: Path, cap
     train(out)
     assert what_matters(out) == what_matters(whole)
     assert (out / "model.safetensors.damaged").read_bytes() == mine
-    assert "kept as model.safetensors.damaged" in "".join(capfd.readouterr())
+    assert "kept as model.safetensors.damaged" in caplog.text
 
 
 def test_a_damaged_config_of_a_finished_training_is_written_anew(whole: Path, tmp_path: Path) -> None:
@@ -298,6 +298,21 @@ def test_damaged_checkpoints_raise_value_errors_whatever_their_names_say(half: P
     check()
 
 
+def test_a_training_of_the_first_format_goes_on(half: Path, whole: Path, tmp_path: Path) -> None:
+    """There, recipes had sizes of 224 and 256 pixels where they now have 0, and the checkpoints a hash of these."""
+    out = copy(half, "out", tmp_path)
+    run = json.loads((out / "run.json").read_text())
+    sizes = {"train_size": 224, "test_size": 224, "test_resize": 256}
+    assert run["recipe"] | sizes != run["recipe"]
+    run["recipe"] |= sizes
+    (out / "run.json").write_text(json.dumps(run))
+    state, _ = Checkpoints(out / "checkpoints").load()
+    assert state is not None
+    assert state["training"] == hash_json({key: value for key, value in run.items() if key not in ("sessions", "checked")})
+    train(out)
+    assert what_matters(out) == what_matters(whole)
+
+
 @pytest.mark.parametrize("value", [10**400, -(10**400), [1], {"a": 1}, None, True, "x", 1e999], ids=lambda value: repr(value)[:9])
 @pytest.mark.parametrize("field", ["lr", "batch_size", "optimizer", "milestones", "decay_all", "head_only_fraction"])
 def test_recipes_of_other_values(field: str, value: Any) -> None:
@@ -316,7 +331,8 @@ def test_recipes_of_other_values(field: str, value: Any) -> None:
         ({"net": torch.nn.Linear(2, 2)}, TypeError, "expected a network of this library, got Linear"),
         ({"train": None}, TypeError, "must both be in memory or both in folders, got NoneType, LabeledImages"),
         ({"train": 3, "test": 3}, TypeError, "images must be LabeledImages, ImageFiles or the path of a folder, got int"),
-        ({"recipe": "finetune"}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), got 'finetune'"),
+        ({"recipe": 3}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), or its name, got 3"),
+        ({"recipe": "fast"}, ValueError, "there is no recipe 'fast'; choose one of he2015_cifar, "),
         ({"out": ""}, ValueError, "out must name a folder, got ''"),
         ({"out": None}, TypeError, "out must be the path of a folder, got NoneType"),
         ({"out": "a\0b"}, ValueError, "out must name a folder"),
@@ -350,9 +366,9 @@ def test_odd_arguments(change: dict[str, Any], kind: type[Exception], message: s
         ({"data": (tiny.images(),)}, TypeError, r"got \['LabeledImages'\]$"),
         ({"data": ""}, ValueError, "data must name a folder, got ''"),
         ({"validation": "x"}, TypeError, "validation must be a number between 0 and 1, got 'x'"),
-        ({"recipe": {}}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), got {}"),
+        ({"recipe": {}}, TypeError, r"recipe must be a Recipe, such as recipe_of\('one_cycle_cifar'\), or its name, got {}"),
         ({"recipe": 0}, TypeError, "recipe must be a Recipe, .* got 0"),
-        ({"recipe": ""}, TypeError, "recipe must be a Recipe, .* got ''"),
+        ({"recipe": ""}, ValueError, "there is no recipe ''; choose one of he2015_cifar, "),
         ({"name": None}, TypeError, "name must be a str or a Path, got NoneType"),
     ],
 )

@@ -18,7 +18,7 @@ from filelock import FileLock
 from forks import run
 
 from resnetlib import Backbone, create_model, evaluate, frozen_batchnorm, load_file
-from resnetlib.train import DivergenceError, fit
+from resnetlib.train import DivergenceError, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints
 from resnetlib.train.trainer import Trainer
 
@@ -166,16 +166,30 @@ def newest_checkpoint(out: Path) -> str:
     return max((path.name for path in (out / "checkpoints").glob("*.pt")), default="")
 
 
+def test_the_network_has_the_config_of_what_was_saved(tmp_path: Path) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", num_classes=3)
+    train(tmp_path, net=net, epochs=1)
+    assert net.pretrained_cfg == create_model(tmp_path).pretrained_cfg
+    assert net.pretrained_cfg.top1 != create_model("cifar_resnet20.resnetlib_c10").pretrained_cfg.top1
+
+
+def test_a_recipe_by_its_name(tmp_path: Path) -> None:
+    few = tiny.images(12)
+    result = fit(tiny.network(), few, few, "one_cycle_cifar", tmp_path, device="cpu", precision="fp32")
+    assert result.iterations == recipe_of("one_cycle_cifar").epochs
+
+
 def test_calling_again_at_the_end_does_nothing(tmp_path: Path) -> None:
     first = train(tmp_path)
     stamp = (tmp_path / "model.safetensors").stat().st_mtime_ns
     again = train(tmp_path)
     assert_same(first, again)
+    assert_same(first, train(tmp_path, net=again))  # which has the config of trained weights
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == stamp
 
 
 def test_a_damaged_checkpoint_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = train(tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -187,11 +201,11 @@ def test_a_damaged_checkpoint_is_passed_over(
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     assert_same(whole, train(tmp_path / "parts"))
-    said = capsys.readouterr()
-    assert f"{newest.name} is damaged" in said.out + said.err
+    [said] = [message for message in caplog.messages if "damaged" in message]
+    assert f"{newest.name} is damaged" in said
     assert newest.with_suffix(".damaged").exists()
     assert [session["from"] for session in json.loads((tmp_path / "parts" / "run.json").read_text())["sessions"]] == [0, 12]
-    assert "continuing from iteration 12" in said.out + said.err
+    assert said.endswith("; continuing from iteration 12")
     assert older.name.startswith("000000012-")
 
 
@@ -370,10 +384,10 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
         train(out, **changes)
 
 
-def test_a_batch_of_all_images_where_there_are_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_of_all_images_where_there_are_fewer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     few, recipe = tiny.images(7), tiny.recipe(epochs=2, batch_size=32)
     result = fit(tiny.network(), few, few, recipe, tmp_path / "out", device="cpu", precision="fp32")
-    assert "7 images do not fill a batch of 32: the batch size is 7" in "".join(capsys.readouterr())
+    assert caplog.messages.count("7 images do not fill a batch of 32: the batch size is 7") == 1
     assert result.iterations == 2
     assert fit(tiny.network(), few, few, recipe, tmp_path / "out", device="cpu", precision="fp32") == result  # the same training
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from resnetlib import create_model, finetune
 from resnetlib.images import count_workers, read_ahead
 from resnetlib.train import data as loading
 from resnetlib.train import fit, recipe_of
+from resnetlib.train.trainer import Trainer
+from resnetlib.weights import Preprocessing
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -50,6 +53,49 @@ def test_the_weights_do_not_depend_on_the_number_of_workers(data: Path, tmp_path
         started.clear()
     one, two = (create_model(tmp_path / name).state_dict() for name in ("0", "2"))
     assert all(torch.equal(tensor, two[key]) for key, tensor in one.items())
+
+
+def test_a_stem_of_cifar_sees_32_pixels_and_another_224(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stem of CIFAR would take 49 times as long on 224 pixels."""
+    shapes = []
+    step = Trainer.step
+
+    def noted(self: Trainer, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        shapes.append(tuple(x.shape))
+        return step(self, x, *args)
+
+    monkeypatch.setattr(Trainer, "step", noted)
+    recipe = recipe_of("he2015_imagenet", iterations=1, batch_size=2)
+    imagenet = replace(tiny.SPEC, stem="imagenet")
+    for name, net, size in (
+        ("a", tiny.network(), (3, 32, 32)),
+        ("b", tiny.network(imagenet), (3, 224, 224)),
+        ("c", tiny.network(in_chans=1), (1, 32, 32)),
+    ):
+        fit(net, data / "train", data / "val", recipe, tmp_path / name, device="cpu", precision="fp32", workers=0)
+        assert shapes.pop() == (2, *size)
+        assert net.preprocess == create_model(tmp_path / name).preprocess
+    assert create_model(tmp_path / "a").preprocess == Preprocessing.named("cifar10", resize=32, size=32)
+    assert create_model(tmp_path / "b").preprocess == Preprocessing.named("imagenet", resize=256, size=224)
+
+
+def test_sizes_that_differ_are_another_training(data: Path, tmp_path: Path) -> None:
+    """0 is the size of the preprocessing, here 32."""
+    recipe = recipe_of("he2015_imagenet", iterations=1, batch_size=2)
+    options: dict[str, Any] = {"device": "cpu", "precision": "fp32", "workers": 0}
+    for one, other in ((0, 224), (224, 0), (0, 32)):
+        out = tmp_path / f"{one} {other}"
+        fit(tiny.network(), data / "train", data / "val", replace(recipe, train_size=one), out, **options)
+        with pytest.raises(ValueError, match="another training"):
+            fit(tiny.network(), data / "train", data / "val", replace(recipe, train_size=other), out, **options)
+
+
+def test_an_augmentation_for_images_in_memory_says_what_to_choose(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match=r"not by 'pad_crop_flip': choose a recipe for folders, such as he2015_imagenet"):
+        fit(tiny.network(), data / "train", data / "val", "one_cycle_cifar", tmp_path / "out", device="cpu")
+    assert caplog.messages == []  # no note on the batch
 
 
 def test_numbers_of_workers(data: Path, tmp_path: Path) -> None:

@@ -80,14 +80,13 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
         ({"optimizer": "adam"}, "optimizer must be one of sgd, nesterov, adamw, lamb, got 'adam'"),
         ({"schedule": "linear"}, "schedule must be one of steps, one_cycle, cosine"),
         ({"label_smoothing": 1}, "label_smoothing must be below 1, got 1"),
-        ({"milestones": [0.5]}, "milestones are required by the schedule 'steps'"),
-        ({"schedule": "steps"}, "milestones are required by the schedule"),
+        ({"milestones": [0.5]}, r"milestones are for the schedule 'steps' .*, got \[0.5\] with 'one_cycle'"),
         ({"schedule": "steps", "milestones": [0.7, 0.5]}, "milestones must be increasing floats between 0 and 1"),
         ({"warmup": 5, "warmup_lr": 0.1}, "a warm-up needs warmup_lr, and a schedule other than 'one_cycle'"),
         ({"schedule": "cosine", "warmup": 5}, "a warm-up needs warmup_lr"),
         ({"momentum": 0.0}, "the optimizer 'nesterov' needs momentum above 0"),
         ({"rand_augment": 40}, "rand_augment must be at most 30, got 40"),
-        ({"test_resize": 10}, "test_resize must be at least test_size, got 10 and 224"),
+        ({"test_resize": 10, "test_size": 224}, "test_resize must be at least test_size, got 10 and 224"),
         ({"speed": 9}, "a recipe has no field 'speed'; its fields are epochs, iterations, batch_size"),
     ],
 )
@@ -132,6 +131,20 @@ def test_describe_recipe() -> None:
 def test_a_file_that_a_user_wrote_may_leave_fields_out() -> None:
     recipe = recipe_from_json(json.dumps({"epochs": 3, "schedule": "one_cycle"}))
     assert asdict(recipe) == {field.name: getattr(Recipe(epochs=3, schedule="one_cycle"), field.name) for field in fields(Recipe)}
+
+
+def test_steps_without_milestones_are_a_constant_rate() -> None:
+    recipe = recipe_from_json('{"epochs": 10, "lr": 0.1}')
+    assert recipe == Recipe(epochs=10)
+    assert {learning_rate(recipe, i, 100) for i in range(100)} == {0.1}
+
+
+def test_rand_augment_is_on_the_scale_of_torchvision() -> None:
+    """The paper's magnitude is 6 of timm's 10."""
+    from torchvision.transforms import v2
+
+    bins = v2.RandAugment(magnitude=RECIPES["rsb_a3"].rand_augment).num_magnitude_bins
+    assert RECIPES["rsb_a3"].rand_augment / (bins - 1) == 6 / 10
 
 
 def test_a_list_of_milestones_is_a_tuple() -> None:
