@@ -43,9 +43,7 @@ def finetune(
     NAME is that of weights (`resnet50.tv2_in1k`), a folder or a file; or that of a network, for its default weights.
 
     The classifier is trained first, then all layers, with lower learning rates for early ones. The weights with the lowest
-    validation error are kept. The batch has at most a tenth of the training images, or 4, whatever the recipe says.
-
-    The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
+    validation error are kept. The same command again continues an interrupted training. Use `resnetlib predict OUT` afterwards.
     """
     values = read_changes(changes)
     if recipe == "finetune" and is_cifar10(data):

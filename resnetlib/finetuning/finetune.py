@@ -18,7 +18,7 @@ from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
 from resnetlib.train.data import preprocess_for_folders
 from resnetlib.train.recipe import as_recipe
-from resnetlib.train.run import RUN, check_arguments, fit_as, limit_batch
+from resnetlib.train.run import RUN, check_arguments, fit_as
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
 from resnetlib.weights.find import WeightsLike, resolve
@@ -28,9 +28,6 @@ __all__ = ["find_split", "finetune"]
 
 FROM_SCRATCH: dict[str, Any] = {"head_only_fraction": 0.0, "stem_lr_scale": 1.0}
 """Recipe changes for random weights: all layers learn from the start, at one rate."""
-
-_STEPS_PER_EPOCH = 10
-_SMALLEST_BATCH = 4
 
 logger = logging.getLogger("resnetlib")
 
@@ -68,8 +65,7 @@ def finetune(
             and reported.
         out: folder to write or to continue in; not inside the data.
         weights: other weights for the name of a network, as for `create_model`: a tag, a file or a URL.
-        recipe: the recipe, or its name; None for "finetune", or for images in memory "finetune_cifar". Its batch size is reduced to
-            a tenth of the training images, or to 4, if it is larger, so that an epoch has about ten steps.
+        recipe: the recipe, or its name; None for "finetune", or for images in memory "finetune_cifar".
         from_scratch: start from random weights; `name` is then the name of a network. All layers are trained from the beginning and
             at one rate (`head_only_fraction=0`, `stem_lr_scale=1`), unless `recipe` is a `Recipe`.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
@@ -153,8 +149,6 @@ def finetune(
             previous = processes.gather(_checked_before(local_path(out)))[0]
             parts = _verify_and_split(found, note, validation, seed=seed, previous=previous, processes=processes)
         train, val = parts
-        few = min(len(train), max(_SMALLEST_BATCH, processes.world_size, len(train) // _STEPS_PER_EPOCH))
-        recipe = limit_batch(recipe, len(train), few, processes)
         return fit_as(
             FinetuneResult, net, train, val, recipe, out, seed=seed, preprocess=net.preprocess, start=start, device=device,
             precision=precision, compiled=compiled, every=every, sample=sample, workers=workers,

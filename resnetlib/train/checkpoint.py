@@ -20,12 +20,10 @@ from resnetlib.errors import ExistingFileError, InputError
 from resnetlib.images import processor_name
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Loader
-from resnetlib.train.metrics import hash_json
 from resnetlib.train.recipe import Recipe
 from resnetlib.train.trainer import Trainer
 from resnetlib.weights.find import CONFIG, WEIGHTS_NAMES
 
-_FIRST_SIZES = {"train_size": 224, "test_size": 224, "test_resize": 256}
 _NAME = re.compile(r"(\d{9})-([0-9a-f]{16})\.pt")
 
 
@@ -109,16 +107,6 @@ def identify(net: Backbone, data: Loader, recipe: Recipe, seed: int, start: str)
     }
 
 
-def in_first_format(value: Any) -> Any:
-    """Return an entry of run.json with the sizes that recipes had before 0 meant those of the preprocessing."""
-    return {key: item or _FIRST_SIZES.get(key, item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def hash_identity(identity: dict[str, Any]) -> str:
-    """Return a hash of an identity, which earlier versions of the library return too."""
-    return hash_json({key: in_first_format(value) for key, value in identity.items()})
-
-
 def check_folder(path: Path, identity: dict[str, Any], *, finished: bool) -> None:
     """Raise ValueError if run.json is another training's, and FileExistsError if the folder holds another network.
 
@@ -127,7 +115,7 @@ def check_folder(path: Path, identity: dict[str, Any], *, finished: bool) -> Non
     if os.path.lexists(path):
         run = read_run(path)
         for key, mine in identity.items():
-            theirs, mine = in_first_format(run.get(key)), in_first_format(mine)
+            theirs = run.get(key)
             if theirs != mine:
                 if isinstance(theirs, dict) and isinstance(mine, dict):
                     key = next(each for each in {**theirs, **mine} if theirs.get(each) != mine.get(each))

@@ -19,7 +19,7 @@ Loss = Literal["cross_entropy", "binary_cross_entropy"]
 _ONE_CYCLE_RISE = 0.2  # fraction of the one-cycle schedule in which the learning rate rises
 
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
-    (("batch_size", "lr"), lambda value: value > 0, "above 0"),
+    (("lr",), lambda value: value > 0, "above 0"),
     (("stem_lr_scale", "smallest_crop"), lambda value: 0 < value <= 1, "above 0 and at most 1"),
     (("head_only_fraction",), lambda value: value <= 1, "at most 1"),
     (("label_smoothing", "ema", "momentum"), lambda value: value < 1, "below 1"),
@@ -38,7 +38,8 @@ class Recipe:
     Args:
         epochs: length of the training in passes over the images; 0 if `iterations` is given.
         iterations: length of the training in batches; 0 if `epochs` is given.
-        batch_size: images per batch, over all devices together.
+        batch_size: images per batch, over all devices together; 0 for a tenth of the training images, from 4 to 32, so that an
+            epoch of a small set has about ten steps.
         optimizer: "sgd" (with momentum), "nesterov", "adamw" or "lamb" (requires timm).
         lr: peak learning rate.
         stem_lr_scale: learning rate of the stem relative to the classifier's; it decays geometrically from block to block. 1 for
@@ -140,11 +141,16 @@ class Recipe:
         if 0 < self.test_resize < self.test_size:
             raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
+    def batch_for(self, images: int) -> int:
+        """Return the number of images per batch in a training on `images` images."""
+        return self.batch_size or min(32, max(4, images // 10))
+
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in an epoch of `images` images; raise ValueError if they do not fill one."""
-        if images < self.batch_size:
-            raise InputError(f"{images} images do not fill a batch of {self.batch_size}: take a smaller batch")
-        return images // self.batch_size
+        size = self.batch_for(images)
+        if images < size:
+            raise InputError(f"{images} images do not fill a batch of {size}: take a smaller batch")
+        return images // size
 
     def steps(self, images: int) -> int:
         """Return the number of iterations of the training; raise ValueError if the warm-up does not fit into it."""
@@ -189,7 +195,7 @@ def _check_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 _FINETUNE = Recipe(
     epochs=20,
-    batch_size=32,
+    batch_size=0,
     optimizer="nesterov",
     lr=0.02,
     stem_lr_scale=0.3,

@@ -28,7 +28,7 @@ from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
 from resnetlib.train import metrics
-from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, hash_identity, identify, read_run, write_run
+from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
 from resnetlib.train.data import Images, Split, make_loader, preprocess_for_folders
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import AnyResult, DivergenceError, Result, StepMeans
@@ -162,20 +162,17 @@ def fit_as(
     with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            sizes: dict[str, int] = {}
             if isinstance(train, ImageFiles | str | Path) and isinstance(test, ImageFiles | str | Path):
                 preprocess = preprocess or preprocessing_for(net.spec.stem).for_channels(net.in_chans)
                 preprocess_for_folders(recipe, preprocess)  # checks before the images are listed
                 train, test = (find_images(each) if isinstance(each, str | Path) else each for each in (train, test))
-                if recipe.train_size == 224 != preprocess.size:  # `in_first_format` writes 0 as 224 too
-                    sizes["train_size"] = 224
             if isinstance(train, LabeledImages | ImageFiles):
-                recipe = limit_batch(recipe, len(train), len(train), processes)
+                recipe = choose_batch(recipe, len(train), processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
             if len(data.classes) != net.num_classes:
                 raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
             net.to(device).to(memory_format=torch.channels_last)
-            identity = identify(net, data, recipe, seed, start) | sizes
+            identity = identify(net, data, recipe, seed, start)
             with suppress(OSError, ValueError, LookupError):
                 if net.pretrained_cfg == pretrained_config_of(read_json(out / CONFIG)):  # trained here, by an earlier call
                     identity["weights"] = read_run(out / RUN)["weights"]
@@ -193,14 +190,17 @@ def fit_as(
     return metrics.read_result(out / RESULT, kind)[0]
 
 
-def limit_batch(recipe: Recipe, images: int, most: int, processes: Processes) -> Recipe:
-    """Return the recipe with a batch size of `most` or less, and log a note if it is smaller."""
-    size = most - most % processes.world_size
-    if not 0 < size < recipe.batch_size:
+def choose_batch(recipe: Recipe, images: int, processes: Processes) -> Recipe:
+    """Return the recipe with a batch size that the images fill and the processes share; log it if the recipe has another."""
+    world = processes.world_size
+    size = min(recipe.batch_size or max(world, recipe.batch_for(images)), images)
+    if size == recipe.batch_size or size < world:
         return recipe
-    if processes.is_main:
-        few = "do not fill a batch" if images < recipe.batch_size else "fill few batches"
-        logger.warning("%d images %s of %d: the batch size is %d", images, few, recipe.batch_size, size)
+    size -= size % world
+    if processes.is_main and recipe.batch_size:
+        logger.warning("%d images do not fill a batch of %d: the batch size is %d", images, recipe.batch_size, size)
+    elif processes.is_main:
+        logger.info("the batch size is %d, for %d images", size, images)
     return replace(recipe, batch_size=size)
 
 
@@ -226,7 +226,7 @@ def check_arguments(
     out = local_path(out)
     if is_main_process():
         known = {"seed": seed, "recipe": json.loads(recipe.to_json())}
-        with suppress(OSError, ValueError, LookupError, TypeError):  # `limit_batch` may have made it smaller
+        with suppress(OSError, ValueError, LookupError, TypeError):  # `choose_batch` may have changed it
             known["recipe"]["batch_size"] = read_run(out / RUN)["recipe"]["batch_size"]
         with _locked(out) if (out / LOCK).exists() else nullcontext():
             check_folder(out / RUN, known, finished=(out / RESULT).exists())
@@ -274,7 +274,7 @@ class Run:
         self.trainer, self._processes, self._out, self._identity = trainer, trainer.processes, out, identity
         self._kind, self._split = kind, "test" if kind is Result else "val"
         self._measured = "test" if kind is Result else "validation"
-        self._training = hash_identity(identity)
+        self._training = metrics.hash_json(identity)
         self._every, self._sample = every or trainer.steps_per_epoch, sample
         self._checkpoints = Checkpoints(out / "checkpoints", keep=keep)
         self._drawn = time.monotonic()

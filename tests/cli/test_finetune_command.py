@@ -20,7 +20,7 @@ from resnetlib.train.data import find_train_and_test
 NAME = "cifar_resnet20.resnetlib_c10"
 
 
-FAST = ("--set", "epochs=2", "--set", "batch_size=4", "--device", "cpu", "--precision", "fp32")
+FAST = ("--set", "epochs=2", "--set", "batch_size=6", "--device", "cpu", "--precision", "fp32")
 
 
 def tune(data: Path, out: Path, *more: str) -> Result:
@@ -34,11 +34,11 @@ def test_from_a_folder_to_a_table_of_guesses(tmp_path: Path, monkeypatch: pytest
     assert said.exit_code == 0, said.output
     assert said.output.splitlines()[-1].endswith("saved in pets")
     lines = [line for line in said.stderr.splitlines() if line.startswith("iteration ")]
-    assert [line.partition(":")[0] for line in lines] == ["iteration 4 of 8, epoch 1", "iteration 8 of 8, epoch 2"]
+    assert [line.partition(":")[0] for line in lines] == ["iteration 3 of 6, epoch 1", "iteration 6 of 6, epoch 2"]
     assert re.fullmatch(r".*: training error [\d.]+ %, validation error [\d.]+ %", lines[0])
-    assert re.search(r"^the weights of iteration [48] are kept, which had the lowest validation error$", said.stderr, re.MULTILINE)
+    assert re.search(r"^the weights of iteration [36] are kept, which had the lowest validation error$", said.stderr, re.MULTILINE)
     run = json.loads(Path("pets/run.json").read_text())
-    assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch_size"]) == (18, 3, 2, 4)
+    assert (run["images"], run["seed"], run["recipe"]["epochs"], run["recipe"]["batch_size"]) == (18, 3, 2, 6)
     draw(tmp_path / "new" / "a.png", 0, seed=50)
     draw(tmp_path / "new" / "b.png", 2, seed=51)
     right("predict", "pets", "new", "--out", "predictions.csv", "--top", "1")
@@ -82,7 +82,7 @@ def test_notes_are_printed_once_and_beside_the_output(tmp_path: Path) -> None:
     (data / "red" / "1.png").write_bytes(b"broken")
     said = tune(data, tmp_path / "pets", "--set", "batch_size=32")
     assert said.exit_code == 0, said.output
-    for note in ("images do not fill a batch of 32: the batch size is 4", f"skipped 1 in {data}, cannot be read: red/1.png"):
+    for note in ("18 images do not fill a batch of 32: the batch size is 18", f"skipped 1 in {data}, cannot be read: red/1.png"):
         assert said.stderr.count(note) == 1
         assert note not in said.stdout
 

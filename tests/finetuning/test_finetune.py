@@ -23,7 +23,7 @@ from resnetlib.distributed import Processes
 from resnetlib.errors import ResnetlibError
 from resnetlib.train import DivergenceError, FinetuneResult, Recipe, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints
-from resnetlib.train.run import limit_batch
+from resnetlib.train.run import choose_batch
 from resnetlib.train.trainer import Trainer
 from resnetlib.weights import Preprocessing
 
@@ -33,7 +33,7 @@ NAME = "cifar_resnet20.resnetlib_c10"
 
 
 def recipe(**changes: Any) -> Recipe:
-    return recipe_of("finetune", **{"epochs": 4, "batch_size": 4} | changes)
+    return recipe_of("finetune", **{"epochs": 4, "batch_size": 6} | changes)
 
 
 def tune(data: Path | tuple[LabeledImages, LabeledImages], out: Path, **options: Any) -> FinetuneResult:
@@ -75,7 +75,7 @@ def test_the_saved_weights_are_the_best_that_were_measured(data: Path, tmp_path:
     assert result.val_error == pytest.approx(min(errors), abs=1e-3)
     best = errors.index(min(errors))
     assert len(errors) == min(8, best + 1 + 3)
-    assert f"weights of iteration {4 * (best + 1)} of 32" in create_model(tmp_path / "out").pretrained_cfg.recipe
+    assert f"weights of iteration {3 * (best + 1)} of 24" in create_model(tmp_path / "out").pretrained_cfg.recipe
 
 
 def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,15 +90,15 @@ def test_the_classifier_learns_alone_at_first(data: Path, tmp_path: Path, monkey
 
     monkeypatch.setattr(Trainer, "train_until", watched)
     tune(data, tmp_path / "out", recipe=recipe(head_only_fraction=0.5, patience=0, weight_decay=0.0))
-    assert list(seen) == [4, 8, 12, 16]
+    assert list(seen) == [3, 6, 9, 12]
     for iteration, state in seen.items():
         changed = {
             key
             for key, tensor in state.items()
             if key in begin and not key.startswith("fc") and not torch.equal(tensor, begin[key])
         }
-        assert changed == (set() if iteration <= 8 else {key for key in begin if not key.startswith("fc")}), iteration
-    assert not torch.equal(seen[4]["fc.weight"], seen[8]["fc.weight"])
+        assert changed == (set() if iteration <= 6 else {key for key in begin if not key.startswith("fc")}), iteration
+    assert not torch.equal(seen[3]["fc.weight"], seen[6]["fc.weight"])
     rates = [record["lr"] for record in records(tmp_path / "out")]
     assert rates[0] == rates[1] == 0.02
     assert rates[3] < rates[2] < 0.02
@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(data: Pat
         return run(partial(tune_and_die, data, tmp_path / out, deadly), tmp_path / "output")
 
     assert tune_until("whole", -1) == 0
-    for deadly, measured in ((5, 1), (17, 4)):
+    for deadly, measured in ((4, 1), (13, 4)):
         assert tune_until("parts", deadly) == -signal.SIGKILL
         assert not (tmp_path / "parts" / "model.safetensors").exists()
         assert len(records(tmp_path / "parts")) == measured
@@ -135,7 +135,7 @@ def test_a_process_that_is_killed_goes_on_in_another_and_ends_the_same(data: Pat
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert len(records(tmp_path / "parts")) == len(records(tmp_path / "whole"))
     run_json = json.loads((tmp_path / "parts" / "run.json").read_text())
-    assert [session["from"] for session in run_json["sessions"]] == [0, 4, 16]
+    assert [session["from"] for session in run_json["sessions"]] == [0, 3, 12]
 
 
 def test_images_are_decoded_once_and_not_at_every_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,27 +188,28 @@ def test_processes_share_the_decoding(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("images", "batch", "steps"), [(18, 4, 4), (45, 4, 11), (80, 8, 10), (330, 32, 10)])
-def test_an_epoch_of_a_small_set_has_about_ten_steps(
-    images: int, batch: int, steps: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_epoch_of_a_small_set_has_about_ten_steps(images: int, batch: int, steps: int, tmp_path: Path) -> None:
     def again() -> FinetuneResult:
-        caplog.clear()
         return tune((toy, toy), tmp_path / "out", recipe=recipe_of("finetune_cifar", epochs=2))
 
     toy = tiny.images(images)
     result = again()
-    few = {18: "do not fill a batch", 45: "fill few batches", 80: "fill few batches"}.get(images)
-    notes = [f"{images} images {few} of 32: the batch size is {batch}"] if few else []
     assert result.iterations == 2 * steps
     assert json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]["batch_size"] == batch
-    assert [message for message in caplog.messages if "batch" in message] == notes
     assert again() == result  # the same training
 
 
-@pytest.mark.parametrize(("world", "size"), [(2, 6), (3, 6), (4, 4)])
-def test_a_smaller_batch_is_shared_equally(world: int, size: int) -> None:
+def test_a_batch_size_that_is_given_is_kept(tmp_path: Path) -> None:
+    toy = tiny.images(45)
+    assert tune((toy, toy), tmp_path, recipe=recipe_of("finetune_cifar", epochs=1, batch_size=20)).iterations == 2
+
+
+@pytest.mark.parametrize(("world", "size"), [(2, 6), (3, 6), (4, 4), (8, 8)])
+def test_processes_share_a_chosen_batch(world: int, size: int, caplog: pytest.LogCaptureFixture) -> None:
     cpu = torch.device("cpu")
-    assert limit_batch(recipe_of("finetune"), 60, 6, Processes(0, world, cpu, cpu)).batch_size == size
+    with caplog.at_level("INFO", "resnetlib"):
+        assert choose_batch(recipe_of("finetune"), 60, Processes(0, world, cpu, cpu)).batch_size == size
+    assert caplog.messages == [f"the batch size is {size}, for 60 images"]
 
 
 def test_folders_are_listed_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,7 +366,7 @@ def test_two_processes_fine_tune_from_a_folder(data: Path, tmp_path: Path) -> No
     """Under torchrun, with worker processes that read, a linear probe, whose norms see no batches, is that of one process."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "resnetlib"]
     options = ["--data", data, "--device", "cpu", "--precision", "fp32", "--out", tmp_path / "two"]
-    changes = ["--set", "epochs=2", "--set", "batch_size=4", "--set", "head_only_fraction=1"]
+    changes = ["--set", "epochs=2", "--set", "batch_size=6", "--set", "head_only_fraction=1"]
     done = subprocess.run(  # noqa: S603
         [*launch, "finetune", NAME, *map(str, options), *changes], capture_output=True, text=True, check=False, timeout=300
     )
@@ -402,7 +403,7 @@ def test_out_inside_the_data(data: Path) -> None:
 def test_too_few_images_for_a_batch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = fill(tmp_path / "data", 2)
     tune(root, tmp_path / "out", recipe=recipe(epochs=1))
-    assert caplog.messages.count("3 images do not fill a batch of 4: the batch size is 3") == 1
+    assert caplog.messages.count("3 images do not fill a batch of 6: the batch size is 3") == 1
     assert json.loads((tmp_path / "out" / "run.json").read_text())["recipe"]["batch_size"] == 3
 
 

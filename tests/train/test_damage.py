@@ -20,7 +20,7 @@ from pictures import draw, fill
 from resnetlib import Backbone, create_model, finetune, save_model
 from resnetlib.train import Result, fit, recipe_from_json, recipe_of
 from resnetlib.train.checkpoint import Checkpoints, read_run
-from resnetlib.train.metrics import hash_json, read_result
+from resnetlib.train.metrics import read_result
 from resnetlib.train.run import Run
 from resnetlib.weights import read_weights
 
@@ -296,21 +296,6 @@ def test_damaged_checkpoints_raise_value_errors_whatever_their_names_say(half: P
             kept.load()
 
     check()
-
-
-def test_a_training_of_the_first_format_goes_on(half: Path, whole: Path, tmp_path: Path) -> None:
-    """There, recipes had sizes of 224 and 256 pixels where they now have 0, and the checkpoints a hash of these."""
-    out = copy(half, "out", tmp_path)
-    run = json.loads((out / "run.json").read_text())
-    sizes = {"train_size": 224, "test_size": 224, "test_resize": 256}
-    assert run["recipe"] | sizes != run["recipe"]
-    run["recipe"] |= sizes
-    (out / "run.json").write_text(json.dumps(run))
-    state, _ = Checkpoints(out / "checkpoints").load()
-    assert state is not None
-    assert state["training"] == hash_json({key: value for key, value in run.items() if key not in ("sessions", "checked")})
-    train(out)
-    assert what_matters(out) == what_matters(whole)
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), [1], {"a": 1}, None, True, "x", 1e999], ids=lambda value: repr(value)[:9])

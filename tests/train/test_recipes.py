@@ -70,7 +70,7 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
     [
         ({"epochs": 0}, "one of epochs and iterations must be above 0, got 0 and 0"),
         ({"epochs": 3, "iterations": 5}, "one of epochs and iterations"),
-        ({"batch_size": 0}, "batch_size must be above 0, got 0"),
+        ({"batch_size": -1}, "batch_size must be an int, 0 or more, got -1"),
         ({"batch_size": 1.5}, "batch_size must be an int, 0 or more, got 1.5"),
         ({"batch_size": True}, "batch_size must be an int"),
         ({"lr": -1}, "lr must be a number, 0 or more, got -1"),
