@@ -505,6 +505,13 @@ def surfaces() -> dict[str, str]:
     return found | {"flatter": verdict(flatter), "flatter_by": span(flatter, 2)}
 
 
+def digits() -> dict[str, str]:
+    """Accuracies on handwritten digits after fine-tuning with several rates, and from random weights."""
+    results = read("finetune_rates")["results"]
+    names = {"fine-tuned, rate 0.02": "fine_0_02", "fine-tuned, rate 0.05": "fine_0_05", "from scratch, rate 0.1": "scratch"}
+    return {f"digits_{key}": of_seeds(results[name]) for name, key in names.items()}
+
+
 def others() -> dict[str, str]:
     found = {}
     for kind, name in (("residual", "cifar_resnet20"), ("plain", "cifar_plain20")):
@@ -562,6 +569,7 @@ PARTS = (
     variance,
     copies,
     surfaces,
+    digits,
     others,
 )
 

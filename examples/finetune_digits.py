@@ -25,7 +25,7 @@ from resnetlib.cli import main as resnetlib
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 COMMANDS = (
-    "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --workers 0",
+    "finetune cifar_resnet20.resnetlib_c10 --data photos --out digits --set augmentation=none --set lr=0.05 --workers 0",
     "evaluate digits --data test --workers 0",
     "predict digits test/seven --top 2 --workers 0",
     "export digits --out digits.int8.onnx --int8 --data photos",

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from pictures import fill
 
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
 from resnetlib.analysis import Perturbation, block_survival, blocks_of, branch_ratio, hessian_map, landscape, lesion, trajectory
@@ -114,6 +115,16 @@ def test_finetune_digits(tmp_path: Path) -> None:
     assert data["images"] == {"photos": 30, "test": 20}
     assert [result["log"]["epoch"] for result in data["results"].values()] == [[1, 2], [1, 2]]
     assert (tmp_path / "finetune.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_finetune_rates(tmp_path: Path) -> None:
+    photos, test = fill(tmp_path / "photos", 8), fill(tmp_path / "test", 2)
+    sizes = ("--rates", 0.01, "--seeds", 2, "--epochs", 1)
+    said = run("finetune_rates.py", "--photos", photos, "--test", test, "--out", tmp_path / "rates.json", *sizes)
+    results = json.loads((tmp_path / "rates.json").read_text())["results"]
+    assert [*results] == ["fine-tuned, rate 0.01", "from scratch, rate 0.1"]
+    assert all(len(each) == 2 and 0 <= min(each) <= max(each) <= 100 for each in results.values())
+    assert f"fine-tuned, rate 0.01: {sum(results['fine-tuned, rate 0.01']) / 2:.1f} %" in said
 
 
 def test_label_noise(cifar10_folder: Path, tmp_path: Path) -> None:
