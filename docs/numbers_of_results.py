@@ -522,7 +522,9 @@ def others() -> dict[str, str]:
             key = way.split(",")[0]
             found |= {f"{key}_{split}_{kind}": f"{errors[f'{split}_error']:.1f}" for split in ("train", "test")}
         found[f"first_epoch_{kind}"] = f"{each['logs']['deepened'][0]['test_error']:.1f}"
-    found["deepening_rate"] = str(read("deepening")["recipe"]["lr"])
+    copied = read("deepening")
+    found |= {"deepening_rate": str(copied["recipe"]["lr"]), "deepening_epochs": str(copied["recipe"]["epochs"])}
+    found["deepening_images"] = f"{copied['images']:,}"
     for name in ("plain56", "resnet56", "trained56"):
         for kind in ("landscape", "landscape_recalibrated"):
             each = read(f"why/{name}/{kind}")

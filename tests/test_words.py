@@ -484,11 +484,11 @@ def test_finetune_takes_the_default_weights_and_says_which(tmp_path: Path, caplo
     options = {"recipe": recipe_of("finetune", epochs=1, batch_size=6), "device": "cpu"}
     started: list[resnetlib.ResNet] = []
 
-    def stop(net: resnetlib.ResNet, *args: Any, **more: Any) -> None:
+    def stop(kind: type, net: resnetlib.ResNet, *args: Any, **more: Any) -> None:
         started.append(net)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("resnetlib.finetuning.finetune.fit", stop)
+        patch.setattr("resnetlib.finetuning.finetune.fit_as", stop)
         finetune("cifar_resnet20", data, tmp_path / "a", **options)
         assert caplog.messages == ["cifar_resnet20: loading the default weights, cifar_resnet20.resnetlib_c10"]
         finetune("cifar_resnet20", data, tmp_path / "b", from_scratch=True, **options)
