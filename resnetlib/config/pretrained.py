@@ -27,7 +27,7 @@ DEFAULT_PREPROCESSING: Mapping[Stem, Preprocessing] = {
 
 
 def preprocessing_for(stem: Stem, normalization: Normalization | None = None) -> Preprocessing:
-    """Return the preprocessing for networks without one: 224 pixels after resizing to 256, or 32 for the stem of CIFAR."""
+    """Return the usual preprocessing: 224 pixels after resizing to 256, or 32 for CIFAR's stem."""
     if stem == "imagenet":
         return Preprocessing.named(normalization or "imagenet", resize=256, size=224)
     return Preprocessing.named(normalization or "cifar10", resize=32, size=32)

@@ -194,7 +194,7 @@ def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0, exif
 
 
 def _list_images(data: str | Path, *, exif: bool) -> tuple[list[ImageFiles], str]:
-    """Return the images to train on and, if they have a folder, those to validate on; and a note for the user, or ""."""
+    """List the training images, and the validation images if they have a folder; also return a note."""
     folders, note = training_folders(data)
     found = [find_images(folder, exif=exif) for folder in folders]
     if len(found) > 1:
@@ -211,7 +211,7 @@ def _verify_and_split(
     previous: Sequence[Mapping[str, Any]] = (),
     processes: Processes | None = None,
 ) -> tuple[ImageFiles, ImageFiles]:
-    """Read the images once, log the note and those that are skipped, and split them unless they are split."""
+    """Read all images once, log what is skipped, and hold out validation images if there are none."""
     found = [verify_images(files, previous=previous, processes=processes) for files in found]
     if processes is None or processes.is_main:
         for text in (note, *(line for files in found for line in files.report.splitlines())):

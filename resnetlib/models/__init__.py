@@ -30,7 +30,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Return a network's function, on demand, as `entrypoints` imports `zoo`, which imports this package."""
+        """Import a network's function when it is first used, since `entrypoints` imports this package."""
         if name in SPECS:
             return getattr(import_module(f"{__name__}.entrypoints"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

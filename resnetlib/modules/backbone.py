@@ -371,7 +371,7 @@ class Backbone(nn.Module, ABC):
 
 
 def _same_values(old: Tensor, new: Tensor) -> bool:
-    """Return whether two tensors have the same values, or none of them has any, as on the meta device."""
+    """Return whether two tensors are equal, as two on the meta device always are."""
     return old.is_meta == new.is_meta and (old.is_meta or torch.equal(old, new.to(old)))
 
 

@@ -20,7 +20,7 @@ class _Frozen(_BatchNorm):
         return super().train(False)
 
     def reset_running_stats(self) -> None:
-        """Keep the statistics, as when `torch.optim.swa_utils.update_bn` computes those of other norms."""
+        """Do nothing: the statistics are frozen, also for `torch.optim.swa_utils.update_bn`."""
 
     def reset_parameters(self) -> None:
         """Initialize the norm, statistics included."""

@@ -152,7 +152,7 @@ def measure_preprocessing(images: Tensor) -> Preprocessing:
 
 
 def preprocess_for_folders(recipe: Recipe, preprocess: Preprocessing) -> Preprocessing:
-    """Return the preprocessing at the recipe's sizes; raise ValueError if it or the augmentation does not suit folders."""
+    """Return the preprocessing with the recipe's sizes; raise ValueError if they do not suit folders."""
     if recipe.augmentation == "pad_crop_flip":
         raise InputError(
             "folders of images are augmented by 'resized_crop_flip' or 'none', not by 'pad_crop_flip': choose a recipe for "

@@ -191,7 +191,7 @@ def fit_as(
 
 
 def choose_batch(recipe: Recipe, images: int, processes: Processes) -> Recipe:
-    """Return the recipe with a batch size that the images fill and the processes share; log it if the recipe has another."""
+    """Return the recipe with the batch size to use, and log a change."""
     world = processes.world_size
     size = min(recipe.batch_size or max(world, recipe.batch_for(images)), images)
     if size == recipe.batch_size or size < world:

@@ -200,7 +200,7 @@ def _download_url(source: UrlFile, path: Path) -> Path:
 
 
 def _url_path(source: UrlFile) -> Path:
-    """Return where torchvision caches a URL. A name without a hash, which other URLs may end with too, gets the file's."""
+    """Return where torch.hub caches a URL; a file name without a hash gets one."""
     file = urlsplit(source.url).path.rpartition("/")[2]
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
         raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")

@@ -51,7 +51,7 @@ net = resnetlib.create_model({place}).eval()
 """
 
 _MARK = b"<!-- Written by resnetlib. Remove this line to keep your changes. -->"
-"""The last line of a card, which tells it from a README.md that a user wrote."""
+"""The last line of a generated card; a README.md without it is the user's."""
 
 _HUB_LICENSES = {
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0"
