@@ -44,8 +44,8 @@ def measure(net: resnetlib.Backbone, groups: Batches, draws: int) -> dict[str, A
     def slope(rows: Tensor) -> Tensor:
         """Return the factor by which the norm changes with a branch more, of a fit weighted by the number of paths."""
         logarithm, weights = rows.mean(0).log(), paths / paths.sum()
-        centerd = lengths - (weights * lengths).sum()
-        return ((weights * centerd * logarithm).sum() / (weights * centerd.square()).sum()).exp()
+        centered = lengths - (weights * lengths).sum()
+        return ((weights * centered * logarithm).sum() / (weights * centered.square()).sum()).exp()
 
     def shares(rows: Tensor) -> Tensor:
         contribution = paths * rows.mean(0)

@@ -24,7 +24,11 @@ from resnetlib.train.data import find_train_and_test
 )
 @training_options("finetune", "the recipe")
 @click.option("--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.", show_default="its default ones")
-@click.option("--from-scratch", is_flag=True, help="Start from random weights; train all layers at once, and at one rate.")
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Start from random weights; train all layers at once, and at one rate, unless --set says otherwise.",
+)
 @click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")

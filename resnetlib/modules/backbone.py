@@ -371,7 +371,7 @@ class Backbone(nn.Module, ABC):
 
 
 def _same_values(old: Tensor, new: Tensor) -> bool:
-    """Return whether two tensors are equal, as two on the meta device always are."""
+    """Return whether two tensors are equal; two on the meta device count as equal."""
     return old.is_meta == new.is_meta and (old.is_meta or torch.equal(old, new.to(old)))
 
 

@@ -194,7 +194,9 @@ def choose_batch(recipe: Recipe, images: int, processes: Processes) -> Recipe:
     """Return the recipe with the batch size to use, and log a change."""
     world = processes.world_size
     size = min(recipe.batch_size or max(world, recipe.batch_for(images)), images)
-    if size == recipe.batch_size or size < world:
+    if size < world:
+        raise InputError(f"{images} images cannot be shared among {world} processes")
+    if size == recipe.batch_size:
         return recipe
     size -= size % world
     if processes.is_main and recipe.batch_size:

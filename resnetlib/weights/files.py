@@ -225,12 +225,12 @@ def unwrap(checkpoint: object) -> dict[str, Tensor]:
 
 
 def _is_state(value: Mapping[object, object]) -> bool:
-    """Return whether these are names and tensors."""
+    """Return whether all keys are names and all values tensors."""
     return all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items())
 
 
 def _holds_tensors(value: Mapping[object, object]) -> bool:
-    """Return whether there is a tensor in a dict, or in the dicts in it."""
+    """Return whether there is a tensor in a dict, at any depth."""
     todo, seen = list[object]([value]), set[int]()
     while todo:
         each = todo.pop()

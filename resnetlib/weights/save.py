@@ -152,7 +152,7 @@ def push_to_hub(
     """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
     net = _network_in(net)
     cfg, files = _encode(net, classes, pretrained_cfg)  # fails before anything is created on the hub
@@ -164,8 +164,10 @@ def push_to_hub(
             if revision != "main":
                 api.create_branch(repo, branch=revision, exist_ok=True)
             try:
-                generated = _MARK in Path(api.hf_hub_download(repo, CARD, revision=revision)).read_bytes()
-            except EntryNotFoundError:
+                generated = _MARK in Path(api.hf_hub_download(repo, CARD, revision=revision, local_dir=folder)).read_bytes()
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError):  # the hub did not answer
+                    raise DownloadError(f"the README.md of {repo} cannot be read: {printable(error)}") from error
                 generated = True
             if generated:
                 files[CARD] = model_card(cfg, place, num_classes=net.num_classes)

@@ -22,8 +22,8 @@ class Squares(nn.Module):
 
 def by_numpy(series: Tensor, lags: int) -> Tensor:
     """Of series `(points, dimensions)`, pooled over the dimensions."""
-    centerd = (series - series.mean(0)).double().numpy()
-    full = sum(np.correlate(column, column, mode="full") for column in centerd.T)
+    centered = (series - series.mean(0)).double().numpy()
+    full = sum(np.correlate(column, column, mode="full") for column in centered.T)
     middle = len(series) - 1
     return torch.from_numpy(full[middle : middle + lags + 1] / full[middle])
 

@@ -212,6 +212,13 @@ def test_processes_share_a_chosen_batch(world: int, size: int, caplog: pytest.Lo
     assert caplog.messages == [f"the batch size is {size}, for 60 images"]
 
 
+def test_more_processes_than_images() -> None:
+    cpu = torch.device("cpu")
+    for recipe in (recipe_of("finetune"), recipe_of("finetune", batch_size=6)):
+        with pytest.raises(ValueError, match="5 images cannot be shared among 6 processes"):
+            choose_batch(recipe, 5, Processes(0, 6, cpu, cpu))
+
+
 def test_folders_are_listed_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = []
     monkeypatch.setattr("resnetlib.finetuning.finetune.find_images", lambda root, **_: listed.append(root) or find_images(root))

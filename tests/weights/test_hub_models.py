@@ -69,6 +69,15 @@ def test_a_card_of_the_user_s_is_kept(hub: Hub, net: Backbone, branch: str) -> N
     assert hub.repos["org/name"].commits[commit]["README.md"] == b"mine"
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=")
+def test_a_card_that_cannot_be_read_is_not_replaced(hub: Hub, net: Backbone) -> None:
+    before = hub.add("org/name", {"README.md": b"mine"})
+    hub.fail("503", method="HEAD", path="README.md")
+    with pytest.raises(OSError, match=r"the README.md of org/name cannot be read"):
+        push_to_hub(net, "org/name")
+    assert [*hub.repos["org/name"].commits] == [before]
+
+
 def test_nothing_is_made_on_the_hub_for_what_cannot_be_uploaded(hub: Hub, net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_any")
     torch.nn.init.constant_(net.fc.bias, torch.nan)

@@ -84,7 +84,7 @@ def trajectory(
         ValueError: if the checkpoints span no plane, are not finite, or belong to another network.
 
     Source:
-        arXiv 1712.09913, sec. 7.2. As in the authors' code, rows are centerd before the components are computed.
+        arXiv 1712.09913, sec. 7.2. As in the authors' code, rows are centered before the components are computed.
     """
     theta = parameters_of(net)
     steps = _steps(theta, checkpoints)
@@ -162,12 +162,12 @@ def _flatten(directions: Sequence[Direction]) -> Tensor:
 
 def _principal_components(steps: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first two principal components, of length 1, and their fractions of the variance."""
-    centerd = steps - steps.mean(0)
-    variances, rotation = torch.linalg.eigh(_inner_products(centerd, centerd))  # n x n: rows are few and long
+    centered = steps - steps.mean(0)
+    variances, rotation = torch.linalg.eigh(_inner_products(centered, centered))  # n x n: rows are few and long
     variances = variances.clamp(min=0)
     if len(steps) < 3 or variances[-2] <= 1e-10 * variances[-1]:
         raise InputError(f"the {len(steps)} checkpoints span no plane: give three or more that are not in one line")
-    axes = (rotation[:, -2:].flip(1).T / variances[-2:].flip(0).sqrt()[:, None]).float() @ centerd
+    axes = (rotation[:, -2:].flip(1).T / variances[-2:].flip(0).sqrt()[:, None]).float() @ centered
     signs = _inner_products(axes, steps[:1]).sign()  # the first checkpoint is at the upper right
     return axes * signs.float().where(signs != 0, 1.0), variances[-2:].flip(0) / variances.sum()
 
