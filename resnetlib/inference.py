@@ -321,7 +321,7 @@ def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
 
 
 def _check_order(net: Network | OnnxModel, dataset: object) -> None:
-    """Raise ValueError if a data loader's data set names the network's classes in another order."""
+    """Check that a data set and the network have their classes in the same order."""
     if isinstance(dataset, Subset | ConcatDataset):
         for part in dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset.dataset]:
             _check_order(net, part)

@@ -198,9 +198,8 @@ def create_model(
     net = _finish(net, num_classes, device, channels_last, global_pool)
     if features_only:
         stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
-        return pyramid(
-            net, stages, norm=net.spec.family == "densenet", output="list"
-        )  # timm's last map of a DenseNet is normalized
+        norm = net.spec.family == "densenet"  # as in timm
+        return pyramid(net, stages, norm=norm, output="list")
     return net
 
 

@@ -194,7 +194,7 @@ def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0, exif
 
 
 def _list_images(data: str | Path, *, exif: bool) -> tuple[list[ImageFiles], str]:
-    """List the training images, and the validation images if they have a folder; also return a note."""
+    """List the images in a folder; also return a note for the user."""
     folders, note = training_folders(data)
     found = [find_images(folder, exif=exif) for folder in folders]
     if len(found) > 1:

@@ -30,9 +30,9 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Import a network's function when it is first used, since `entrypoints` imports this package."""
+        """Return a network's function, imported on first use."""
         if name in SPECS:
-            return getattr(import_module(f"{__name__}.entrypoints"), name)
+            return getattr(import_module(f"{__name__}.entrypoints"), name)  # it imports `zoo`, which imports this package
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

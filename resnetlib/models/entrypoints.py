@@ -25,7 +25,7 @@ def resnet18(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backb
 
 
 def resnet26(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-26, timm's own: bottlenecks at the depths of ResNet-18."""
+    """Create ResNet-26, which timm added: ResNet-18 with bottlenecks."""
     return create_as("resnet26", pretrained, **options)
 
 
@@ -200,27 +200,27 @@ def cifar_resnet1202(pretrained: bool = False, **options: Unpack[ModelOptions]) 
 
 
 def cifar_resnet20b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-20 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3, option B)."""
+    """Create ResNet-20 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3)."""
     return create_as("cifar_resnet20b", pretrained, **options)
 
 
 def cifar_resnet32b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-32 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3, option B)."""
+    """Create ResNet-32 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3)."""
     return create_as("cifar_resnet32b", pretrained, **options)
 
 
 def cifar_resnet44b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-44 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3, option B)."""
+    """Create ResNet-44 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3)."""
     return create_as("cifar_resnet44b", pretrained, **options)
 
 
 def cifar_resnet56b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-56 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3, option B)."""
+    """Create ResNet-56 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3)."""
     return create_as("cifar_resnet56b", pretrained, **options)
 
 
 def cifar_resnet110b(pretrained: bool = False, **options: Unpack[ModelOptions]) -> Backbone:
-    """Create ResNet-110 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3, option B)."""
+    """Create ResNet-110 for CIFAR with projection shortcuts (arXiv 1512.03385, sec. 3.3)."""
     return create_as("cifar_resnet110b", pretrained, **options)
 
 

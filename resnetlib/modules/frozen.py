@@ -20,7 +20,7 @@ class _Frozen(_BatchNorm):
         return super().train(False)
 
     def reset_running_stats(self) -> None:
-        """Do nothing: the statistics are frozen, also for `torch.optim.swa_utils.update_bn`."""
+        """Keep the frozen statistics, which `torch.optim.swa_utils.update_bn` would reset."""
 
     def reset_parameters(self) -> None:
         """Initialize the norm, statistics included."""

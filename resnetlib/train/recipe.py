@@ -142,7 +142,7 @@ class Recipe:
             raise InputError(f"test_resize must be at least test_size, got {self.test_resize} and {self.test_size}")
 
     def batch_for(self, images: int) -> int:
-        """Return the number of images per batch in a training on `images` images."""
+        """Return the batch size for a training set of this many images."""
         return self.batch_size or min(32, max(4, images // 10))
 
     def steps_per_epoch(self, images: int) -> int:
@@ -273,7 +273,7 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a named recipe, with some fields changed.
+    """Return a recipe by its name, with changes.
 
     A new value of `epochs` replaces `iterations`, and the other way round.
 

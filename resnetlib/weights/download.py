@@ -30,7 +30,8 @@ from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, no_such_file, translate
 from resnetlib.weights.hub_guard import LIBRARY, guarded, is_commit, is_content_hash
 
-_HASH = re.compile(r"-[0-9a-f]{8,64}\.")  # torch.hub's names of files
+HASH = re.compile(r"-([0-9a-f]{8,64})\.")
+"""The hash in the name of a file, as torch.hub has it: resnet18-f37072fd.pth."""
 
 CLOCK_TICK = 0.1
 """Seconds. Two changes of a file within one tick of the file system's clock may leave the same time."""
@@ -205,7 +206,7 @@ def _url_path(source: UrlFile) -> Path:
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
         raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")
     path = _cache_of(source)[0] / file
-    return path if _HASH.search(file) else path.with_stem(f"{path.stem}-{source.sha256[:8]}")
+    return path if HASH.search(file) else path.with_stem(f"{path.stem}-{source.sha256[:8]}")
 
 
 def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:

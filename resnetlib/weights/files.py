@@ -230,7 +230,7 @@ def _is_state(value: Mapping[object, object]) -> bool:
 
 
 def _holds_tensors(value: Mapping[object, object]) -> bool:
-    """Return whether there is a tensor in a dict, at any depth."""
+    """Return whether a nested dict holds a tensor."""
     todo, seen = list[object]([value]), set[int]()
     while todo:
         each = todo.pop()

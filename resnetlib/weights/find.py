@@ -22,7 +22,7 @@ from resnetlib.weights.config_files import OURS, pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect
-from resnetlib.weights.download import fetch, fetch_first
+from resnetlib.weights.download import HASH, fetch, fetch_first
 from resnetlib.weights.files import WeightsFile, read_weights
 
 HUB = ("hf-hub:", "hf_hub:")
@@ -40,9 +40,6 @@ Kind = Literal["network", "weights", "place"]
 
 _TORCHVISION_TAGS = {"IMAGENET1K_V1": "tv_in1k", "IMAGENET1K_V2": "tv2_in1k"}
 """torchvision's name of weights -> the tag of the same file; DEFAULT is the last one."""
-
-_HASH = re.compile(r"-([0-9a-f]{8,64})\.")
-"""The hash in the name of a file, as torch.hub has it: resnet18-f37072fd.pth."""
 
 _ENDINGS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".onnx", ".ckpt", ".tar")
 """Endings of file names, which no name of a network or of weights has."""
@@ -65,7 +62,7 @@ class Found:
 
 
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Say what a name stands for: a network, weights in the catalog, or a place (a path, a repository of the hub, a URL).
+    """Resolve a name to a network, weights in the catalog, or a place: a path, a URL or a repository.
 
     The catalog comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
     path. As in timm, `timm/` before a name of the catalog is ignored.
@@ -171,7 +168,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
 
 
 def _tag(name: str, weights: WeightsLike) -> str | None:
-    """Return the tag that `weights` names, or None for a path or a URL."""
+    """Return the tag for `weights`, or None if it is a path or a URL."""
     if not isinstance(weights, str | Enum):
         return None
     text = weights if isinstance(weights, str) else f"{type(weights).__name__}.{weights.name}"
@@ -237,7 +234,7 @@ def _hub_advice(place: str) -> str:
 def _url_file(url: str) -> UrlFile:
     """Return the source for a URL with a hash: `name-<hash>.pth` or `name.pth#sha256=<hash>`."""
     address, _, fragment = url.partition("#")
-    named = _HASH.search(address.partition("?")[0].rpartition("/")[2])
+    named = HASH.search(address.partition("?")[0].rpartition("/")[2])
     sha256 = fragment.removeprefix("sha256=").lower() or (named[1] if named else "")
     if not sha256:
         raise InputError(
@@ -266,7 +263,7 @@ def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None
 def _read_file(path: Path, mmap: bool) -> WeightsFile:
     """Read a file; one with the name and SHA-256 of a file of the catalog gets the catalog's config."""
     file = read_weights(path, mmap=mmap)
-    if file.pretrained_cfg is None and _HASH.search(path.name):
+    if file.pretrained_cfg is None and HASH.search(path.name):
         for cfg in pretrained_configs().values():
             for source in cfg.sources:
                 if isinstance(source, UrlFile) and source.url.rpartition("/")[2] == path.name:

@@ -133,6 +133,7 @@ def push_to_hub(
     """Save a network and upload it to the Hugging Face Hub.
 
     Log in with `hf auth login` or `HF_TOKEN`; `HF_ENDPOINT` selects a mirror, as everywhere in huggingface_hub.
+    A README.md of your own in the repository is kept, as in `save_model`.
 
     Args:
         net: the network.

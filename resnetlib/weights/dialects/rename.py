@@ -53,7 +53,7 @@ class RecognizedState:
         return weight is not None and weight.ndim == 2 and len(weight) == num_classes
 
     def without_classifier(self) -> "RecognizedState":
-        """Return the state dict without any classifier."""
+        """Return a copy without the classifier."""
         classifier = _classifier_of(self.family) + "."
         return replace(self, state={key: value for key, value in self.state.items() if not key.startswith(classifier)}, head=())
 
