@@ -227,8 +227,8 @@ def blocks() -> dict[str, str]:
     free = (-max(costs["resnet56"]), -min(costs["resnet56"]))
     found |= {
         "free": verdict(free),
-        "lesion_images": f"{read('lesions')['images']:,}",
-        "calibrate": str(read("lesions")["calibrate"]),
+        "lesion_images": f"{read('lesions')['results']['plain20']['images']:,}",
+        "calibrate": str(read("lesions")["results"]["plain20"]["calibrate"]),
     }
     for name, each in read("lesions")["results"].items():
         for key in ("running", "recalibrated"):
@@ -265,7 +265,7 @@ def blocks() -> dict[str, str]:
         found[f"path_untrained_{name}"] = of_seeds([start["mean_length"] for start in each["untrained"]], 2)
         ends = one["mean_length_interval"]
         found[f"short_paths_{name}"] = verdict((one["mean_length_of_all"] - ends[1], one["mean_length_of_all"] - ends[0]))
-    found["path_images"] = f"{read('path_lengths')['images']:,}"
+        found["path_images"] = f"{each['images']:,}"
     probes = read("probes")["results"]
     for name, each in probes.items():
         for key, digits in (("accuracy", 0), ("r2", 2)):

@@ -4,7 +4,8 @@
 
 For each network and block: the error without the block less the error with it, in points, on the same images. Twice: with the
 running statistics of the whole network, and with statistics recalibrated on training images after the deletion. Untrained networks
-(batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are counted too.
+(batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are counted too. Writes
+after each network, and leaves out those that OUT already has.
 """
 
 import argparse
@@ -79,19 +80,19 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()
     pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in pairs):
+        if name in results:
+            continue
         net = resnetlib.create_model(weights).eval()
         transform = resnetlib.transform_for(net)
         test = cifar10(args.data, "test").first(args.images).batches(transform)
         train = cifar10(args.data, "train").first(args.calibrate).batches(transform)
         some = cifar10(args.data, "test").first(args.calibrate).batches(transform)
         print(name, flush=True)
-        results[name] = {"trained": measure(net, test, train), "untrained": []}
-        for fresh in untrained(net, train, args.seeds):
-            results[name]["untrained"].append(measure(fresh, some, train))
-        about = {"images": args.images, "calibrate": args.calibrate, "results": results}
-        args.out.write_text(json.dumps(about, indent=1) + "\n")
+        found: dict[str, Any] = {"images": args.images, "calibrate": args.calibrate, "trained": measure(net, test, train)}
+        results[name] = found | {"untrained": [measure(fresh, some, train) for fresh in untrained(net, train, args.seeds)]}
+        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python examples/paths.py --data cifar-10-batches-bin --images 500 --draws 10 --out docs/results/path_lengths.json
 
 Each group of --group images is measured with draws of its own; the groups are the rows of the bootstrap. Paths are compared with
-all 2^n of them, and each trained network with the same network untrained (batch norms calibrated).
+all 2^n of them, and each trained network with the same network untrained (batch norms calibrated). Writes after each network, and
+leaves out those that OUT already has.
 """
 
 import argparse
@@ -70,17 +71,19 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in args.networks or ["resnet20=cifar_resnet20.resnetlib_c10"]):
+        if name in results:
+            continue
         net = resnetlib.create_model(weights).eval()
         groups = cifar10(args.data, "train").first(args.images).batches(resnetlib.transform_for(net), args.group)
-        results[name] = {"trained": measure(net, groups, args.draws), "untrained": []}
-        for fresh in untrained(net, groups[:4], args.seeds):
-            results[name]["untrained"].append(measure(fresh, groups[:4], args.draws))
+        found = {"images": args.images, "group": args.group, "trained": measure(net, groups, args.draws)}
+        starts = [measure(fresh, groups[:4], args.draws) for fresh in untrained(net, groups[:4], args.seeds)]
+        results[name] = found | {"untrained": starts}
         for start, each in (("trained", results[name]["trained"]), *(("untrained", each) for each in results[name]["untrained"])):
             low, high = each["mean_length_interval"]
             print(f"{name}, {start}: mean length {each['mean_length']:.2f} ({low:.2f} to {high:.2f})", flush=True)
-    args.out.write_text(json.dumps({"images": args.images, "group": args.group, "results": results}, indent=1) + "\n")
+        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ For each block of a trained network, and of the same network untrained (batch no
 after the block's last ReLU; the share of the branch's outputs below a tenth of the root mean square of the skip; the size of the
 branch over that of the skip; the share of its convolutions' weights below a tenth of their standard deviation at initialization;
 and the mean absolute scale (gamma) of its last norm, which alone sets the size of the branch. Bootstrap intervals over images.
+Writes after each network, and leaves out those that OUT already has.
 """
 
 import argparse
@@ -75,17 +76,18 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
     for name, weights in (pair.split("=", 1) for pair in pairs):
+        if name in results:
+            continue
         net = resnetlib.create_model(weights).eval()
         batches = cifar10(args.data, "test").first(args.images).batches(resnetlib.transform_for(net))
-        results[name] = {"trained": measure(net, batches), "untrained": []}
-        for fresh in untrained(net, batches[:1], args.seeds):
-            results[name]["untrained"].append(measure(fresh, batches[:2]))
+        found = {"images": args.images, "trained": measure(net, batches)}
+        results[name] = found | {"untrained": [measure(fresh, batches[:2]) for fresh in untrained(net, batches[:1], args.seeds)]}
         for key in ("zeros_median", "small_median", "ratio_median"):
             print(name, key, results[name]["trained"][key], [each[key] for each in results[name]["untrained"]], flush=True)
-    args.out.write_text(json.dumps({"images": args.images, "results": results}, indent=1) + "\n")
+        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
 
 Each PATH is the folder of a training that kept its checkpoints (`resnetlib train --keep 100`). The loss is that of training images
 without augmentation. Planes are filter-normalized (arXiv 1712.09913, sec. 4), with statistics recalibrated at each point, so that
-they show the weights and not statistics that fit no longer. The extreme eigenvalues of the Hessian are those at every --step-th
-checkpoint, with its running statistics. Writes after each network, and goes on after an interruption.
+they show the weights and not statistics that fit no longer; the first one is computed with the network's running statistics too.
+The extreme eigenvalues of the Hessian are those at every --step-th checkpoint, with its running statistics. Writes after each
+network, and goes on after an interruption.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def measure(run: Path, train: LabeledImages, args: argparse.Namespace) -> dict[s
         landscape(net, batches, points=args.points, seed=seed, batch_norm="recalibrated", precision=args.precision)
         for seed in range(args.planes)
     ]
+    running = landscape(net, batches, points=args.points, precision=args.precision)
     states = checkpoints_of(run)
     path = trajectory(net, list(states.values())[:-1])  # the last one is the network
     curvature = []
@@ -53,6 +55,7 @@ def measure(run: Path, train: LabeledImages, args: argparse.Namespace) -> dict[s
         "error": 100 - planes[0].accuracy_at_center,
         "x": planes[0].x.tolist(),
         "planes": [plane.loss.tolist() for plane in planes],
+        "running": running.loss.tolist(),
         "curvature": curvature,
         "path": {
             "iterations": list(states),

@@ -1,4 +1,4 @@
-"""PlainNet, ResNet, PreActResNet and DenseNet: one network, which differs in how a block's output meets its input.
+"""PlainNet, ResNet, PreActResNet and DenseNet, which differ in how a block joins its branch with its input.
 
     import resnetlib
     net = resnetlib.create_model("cifar_resnet20", weights="resnetlib_c10")
@@ -6,6 +6,7 @@
 Names are imported when they are first used, so that `import resnetlib` is fast.
 """
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_ROOMS = (
+_PUBLIC_MODULES = (
     "modules", "models", "zoo", "inference", "finetuning", "finetuning.finetune", "experiments",
     "deploy.fuse", "deploy.onnx_export",
 )  # fmt: skip
@@ -58,15 +59,18 @@ if not TYPE_CHECKING:
         if name in _SUBMODULES:
             return import_module(f"{__name__}.{name}")
         if not name.startswith("_"):
-            for room in (import_module(f"{__name__}.{room}") for room in _ROOMS):
-                if name in room.__all__:
-                    return getattr(room, name)
+            for module in _public_modules():
+                if name in module.__all__:
+                    return getattr(module, name)
             if name in import_module(f"{__name__}.models.catalog").SPECS:
                 return getattr(import_module(f"{__name__}.models.entrypoints"), name)
         raise AttributeError(f"module 'resnetlib' has no attribute {name!r}")
 
 
+def _public_modules() -> Iterator[Any]:
+    return (import_module(f"{__name__}.{name}") for name in _PUBLIC_MODULES)
+
+
 def __dir__() -> list[str]:
-    rooms = [import_module(f"{__name__}.{room}") for room in _ROOMS]
     specs = import_module(f"{__name__}.models.catalog").SPECS
-    return sorted({"__version__", *_SUBMODULES, *specs, *(name for room in rooms for name in room.__all__)})
+    return sorted({"__version__", *_SUBMODULES, *specs, *(name for module in _public_modules() for name in module.__all__)})

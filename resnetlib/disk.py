@@ -24,7 +24,7 @@ from resnetlib.errors import (
     ResourceError,
 )
 
-_PATIENCE = 10.0
+_LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
 
 
@@ -72,7 +72,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             for target, temporary in temporaries.items():
                 temporary.replace(target)
         except BaseException:
-            if next(iter(temporaries.values())).exists():  # otherwise the first one is renamed, and the others are needed
+            if next(iter(temporaries.values())).exists():  # once it is renamed, `unfinished` finds the others
                 for temporary in temporaries.values():
                     temporary.unlink(missing_ok=True)
             raise
@@ -114,7 +114,7 @@ def _lock(folder: Path) -> Iterator[bool]:
 
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            end = time.monotonic() + _PATIENCE
+            end = time.monotonic() + _LOCK_TIMEOUT
             while not locked and time.monotonic() < end:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, FeatureInfo
 from resnetlib.modules.arguments import check_images
 from resnetlib.modules.backbone import check_network
-from resnetlib.modules.stage import run
+from resnetlib.modules.stage import Checkpointing, run, set_checkpointing
 
 torch.fx.wrap("check_images")  # symbolic tracing records the call, and does not look inside
 
@@ -65,6 +65,10 @@ class Pyramid(nn.Module):
             if i in self._selected:
                 maps.append(x)
         return maps if self._output == "list" else dict(zip(self.names, maps, strict=True))
+
+    def set_grad_checkpointing(self, enable: Checkpointing = True) -> None:
+        """Set what training recomputes in the backward pass, as `Backbone.set_grad_checkpointing` does."""
+        set_checkpointing(self, enable)
 
 
 def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: bool = False, output: Format = "dict") -> Pyramid:

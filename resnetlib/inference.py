@@ -197,7 +197,7 @@ def evaluate(
         _check_order(net, getattr(batches, "dataset", None))
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
-    forward, device, steps, using = _usable(net)
+    forward, device, steps, using = _prepare_inference(net)
     seen, right1, right5, loss, classes = 0, 0, 0, 0.0, 0
     counts = torch.zeros(0, dtype=torch.int64, device=device)
     with using:
@@ -233,7 +233,9 @@ def _exported(model: OnnxModel | str | Path) -> OnnxModel:
     return OnnxModel(model)
 
 
-def _usable(net: Network | OnnxModel) -> tuple[Callable[[Tensor], Tensor], torch.device, object, AbstractContextManager[None]]:
+def _prepare_inference(
+    net: Network | OnnxModel,
+) -> tuple[Callable[[Tensor], Tensor], torch.device, object, AbstractContextManager[None]]:
     """Return a function from inputs to logits, its device, the preprocessing, and a context to use it in."""
     if isinstance(net, OnnxModel):
         model = net

@@ -40,7 +40,7 @@ __all__ = [
 
 
 class ModelOptions(TypedDict, total=False):
-    """The options of `create_model`, and of the functions of single networks; see there."""
+    """The keyword arguments of `create_model`, and of each network's function."""
 
     weights: WeightsLike | None
     checkpoint_path: str | os.PathLike[str] | None
@@ -204,7 +204,7 @@ def create_model(
 
 
 def create_as(name: str, pretrained: bool = False, *, called: str = "", **options: Any) -> Backbone:
-    """Call `create_model`; errors about keywords name the function that was called, by default that of the network."""
+    """Call `create_model`; errors about keywords name the function `called`, by default the network's own."""
     check_keywords(called or name, name, options, KEYWORDS)
     return cast("Backbone", create_model(name, pretrained, **options))
 

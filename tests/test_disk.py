@@ -43,7 +43,7 @@ def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_somebody_keeps_does_not_stop_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resnetlib.disk._PATIENCE", 0.1)
+    monkeypatch.setattr("resnetlib.disk._LOCK_TIMEOUT", 0.1)
     descriptor = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     write_atomically(tmp_path / "file", b"x")

@@ -416,6 +416,8 @@ def test_surfaces(cifar10_folder: Path, tmp_path: Path) -> None:
     for seed, losses in enumerate(found["planes"]):
         expected = landscape(net, batches, points=3, seed=seed, batch_norm="recalibrated").loss
         torch.testing.assert_close(torch.tensor(losses, dtype=expected.dtype), expected, rtol=1e-5, atol=1e-6)
+    expected = landscape(net, batches, points=3).loss
+    torch.testing.assert_close(torch.tensor(found["running"], dtype=expected.dtype), expected, rtol=1e-5, atol=1e-6)
     assert found["loss"] == pytest.approx(found["planes"][0][1][1])
     states = {int(path.name[:9]): torch.load(path)["net"] for path in sorted((tmp_path / "run" / "checkpoints").iterdir())}
     assert found["path"]["iterations"] == [*states] == [2, 4, 6, 8]

@@ -125,10 +125,10 @@ COUNTS = (-1, 10**9, 2**70, 1.5, float("nan"), float("inf"), None, "3", [], torc
 NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     **{
         f"{kind.__name__} {name}": (
-            lambda value, kind=kind, name=name: kind(**{"c_in": 8, "width": 8} | {name: value}), (0, *COUNTS)
+            lambda value, kind=kind, name=name: kind(**{"in_channels": 8, "width": 8} | {name: value}), (0, *COUNTS)
         )
         for kind in (BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck)
-        for name in ("c_in", "width", "stride", *(("groups", "base_width") if "neck" in kind.__name__ else ()))
+        for name in ("in_channels", "width", "stride", *(("groups", "base_width") if "neck" in kind.__name__ else ()))
     },
     **{
         f"{kind.__name__} {name}": (lambda value, kind=kind, name=name: kind(8, 8, **{name: value}), values)
@@ -138,14 +138,14 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
             *((("stride_in", (None, "2x2", 3)),) if "neck" in kind.__name__ else ()),
         )
     },
-    "DenseLayer c_in": (lambda value: DenseLayer(value, 4), (0, *COUNTS)),
+    "DenseLayer in_channels": (lambda value: DenseLayer(value, 4), (0, *COUNTS)),
     "DenseLayer growth": (lambda value: DenseLayer(8, value), (0, *COUNTS)),
     "DenseLayer bottleneck": (lambda value: DenseLayer(8, 4, bottleneck=value), COUNTS),
     "DenseLayer drop": (lambda value: DenseLayer(8, 4, drop=value), COUNTS),
-    "Transition c_in": (lambda value: Transition(value, 4), (0, *COUNTS)),
-    "Transition c_out": (lambda value: Transition(4, value), (0, *COUNTS)),
-    "PadShortcut c_in": (lambda value: PadShortcut(value, 16), (0, *COUNTS)),
-    "PadShortcut c_out": (lambda value: PadShortcut(8, value), (0, *COUNTS)),
+    "Transition in_channels": (lambda value: Transition(value, 4), (0, *COUNTS)),
+    "Transition out_channels": (lambda value: Transition(4, value), (0, *COUNTS)),
+    "PadShortcut in_channels": (lambda value: PadShortcut(value, 16), (0, *COUNTS)),
+    "PadShortcut out_channels": (lambda value: PadShortcut(8, value), (0, *COUNTS)),
     "PadShortcut stride": (lambda value: PadShortcut(8, 8, stride=value), (0, *COUNTS)),
     "DilatedAvgPool2d": (DilatedAvgPool2d, (0, *COUNTS)),
     "StochasticAdd": (StochasticAdd, COUNTS),

@@ -16,6 +16,7 @@ from timm.optim import create_optimizer_v2
 import resnetlib.timm_models
 from resnetlib import Backbone, Spec, build, create_model, save_model
 from resnetlib.config import MEAN_STD, Preprocessing
+from resnetlib.modules.stage import Recomputing
 
 IMAGES = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 PEERS = {"resnet18": "resnet18", "preact_resnet18": "resnetv2_18", "densenet121": "densenet121"}
@@ -107,6 +108,33 @@ def test_layer_decay(spec: Spec) -> None:
         deepest = of_block
     decayed = {p for group in optimizer.param_groups for p in group["params"] if group["weight_decay"]}
     assert decayed == {parameter for parameter in net.parameters() if parameter.ndim > 1}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_feature_network_recomputes_as_timms_does(name: str) -> None:
+    nets = create_model(name, features_only=True), timm.create_model(PEERS[name], features_only=True)
+    for net in nets:
+        net.set_grad_checkpointing()
+    assert all(module.checkpointing is True for module in nets[0].modules() if isinstance(module, Recomputing))
+    x = IMAGES.clone().requires_grad_()
+    sum(each.sum() for each in nets[0](x)).backward()
+    assert x.grad is not None
+    with pytest.raises(ValueError, match="must be True, False or 'max', got 2"):
+        nets[0].set_grad_checkpointing(2)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_pruned_network_is_timms(name: str) -> None:
+    nets = create_model(name).eval(), timm.create_model(PEERS[name]).eval()
+    for net in nets:
+        net.prune_intermediate_layers([2], prune_norm=True)
+    assert nets[0].num_features == nets[1].num_features == nets[0](IMAGES).shape[1]
+    assert nets[0](IMAGES).shape == nets[1](IMAGES).shape
+
+
+def test_the_classifiers_name() -> None:
+    assert create_model("resnet18", device="meta").get_classifier(name_only=True) == "fc"
+    assert create_model("densenet121", device="meta").get_classifier(True) == "classifier"
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -1,11 +1,29 @@
-"""Figures of single experiments: copies trained on, learning rates, and a network deeper than its task needs."""
+"""Figures of single experiments: long trainings, copies trained on, learning rates, a network deeper than its task needs."""
 
 from math import log
 
 from matplotlib.figure import Figure
 
-from lecture_figures import Results, band, line, read
-from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure
+from lecture_figures import FOUR, Results, band, line, read
+from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure, style_of
+
+
+def long_trainings(results: Results) -> Figure:
+    figure, (left, right) = new_figure(2)
+    for name in FOUR:
+        log, look = read(results, "long_trainings")["runs"][f"cifar_{name}-seed=0"]["log"], style_of(name)
+        epochs = [record["epoch"] for record in log]
+        left.plot(
+            epochs, [record["train_error"] for record in log], label=label_of(name), **look | {"markersize": 3, "linewidth": 0.9}
+        )
+        left.plot(epochs, [record["test_error"] for record in log], **look | {"marker": "", "linewidth": 2.6, "alpha": 0.55})
+        right.plot(epochs, [record["gradient_norm"] for record in log], **look | {"markersize": 3})
+    left.set(xlabel="epochs", ylabel="error (%): training thin, test bold", ylim=(0, None))
+    right.set(xlabel="epochs", ylabel="norm of the whole gradient", yscale="log", ylim=(0.5, 40), yticks=(1, 3, 10, 30))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    right.minorticks_off()
+    left.legend()
+    return figure
 
 
 def copies(results: Results) -> Figure:
@@ -62,4 +80,4 @@ def unneeded(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (copies, rates, unneeded)}
+FIGURES = {each.__name__: each for each in (long_trainings, copies, rates, unneeded)}

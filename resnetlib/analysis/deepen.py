@@ -126,7 +126,7 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
         if block.downsample is not None:
             if preact:
                 raise InputError("a pre-activated block that projects cannot be the identity: its skip has passed a relu")
-            _pass_on_(block.downsample, block, moments)
+            _make_layers_identity_(block.downsample, block, moments)
         if isinstance(block.join, ScaledAdd):
             nn.init.zeros_(block.join.alpha)  # a branch of zeros as well would leave no gradient
         else:
@@ -137,10 +137,10 @@ def _make_identity_(block: nn.Module, moments: Moments | None) -> None:
     narrowest = min((conv.out_channels for conv in block.convs), default=block.in_channels)
     if narrowest < block.in_channels:
         raise InputError(f"a bottleneck without skip cannot be the identity: {block.in_channels} channels have to pass {narrowest}")
-    _pass_on_(block, block, moments)
+    _make_layers_identity_(block, block, moments)
 
 
-def _pass_on_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
+def _make_layers_identity_(layers: nn.Module, block: Block, moments: Moments | None) -> None:
     """Make the convolutions and norms among the children of a module the identity."""
     for layer in layers.children():
         if layer in (block.downsample, block.join):
@@ -177,7 +177,7 @@ def _undo_norm_(norm: _BatchNorm, moments: Moments | None) -> None:
 
 def _copy_dense(net: Backbone, deeper: Backbone) -> None:
     """Copy the weights of a dense network to the right channels of the deeper one; weights that read new channels are zero."""
-    # the other way round, with new layers of zeros, nothing would learn: the gradient of the ReLU in between is zero at zero
+    # new layers of zeros would learn nothing: the gradient of the ReLU after them is zero at zero
     if net.num_classes == 0:
         raise InputError("a dense network without a classifier cannot be deepened: it would return more features")
     if any(isinstance(module, nn.GroupNorm) for module in net.modules()):

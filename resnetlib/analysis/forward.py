@@ -110,6 +110,16 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     >>> max(found.deviation) < 1e-6
     True
 
+    Args:
+        net: a network with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented; labels beside them are ignored.
+
+    Returns:
+        The terms' sizes and shares, `(blocks,)` each, and the sum's deviation in each chain of blocks.
+
+    Raises:
+        ValueError: if the network has no such blocks, or its features are not finite.
+
     Source:
         arXiv 1603.05027, eq. 4. In post-activation networks it holds if the changes by ReLUs count as terms.
     """
@@ -118,7 +128,7 @@ def residual_decomposition(net: nn.Module, batches: Batches) -> ResidualDecompos
     chains = network.chains_of(net, inputs[0])
     blocks, images = network.blocks_in(net, chains), count_images(inputs)
     starts, ends = {chain[0] for chain in chains}, {chain[-1]: i for i, chain in enumerate(chains)}
-    terms: dict[tuple[str, str], Tensor] = {}  # of the current chain, by kind and block; the skip is that of the first block
+    terms: dict[tuple[str, str], Tensor] = {}  # of the current chain, by (kind, block); "skip" only for its first block
     energy: dict[tuple[str, str], float] = defaultdict(float)
     dot: dict[tuple[str, str], float] = defaultdict(float)  # of each term and x_L
     last_energy = torch.zeros(len(chains), dtype=torch.float64)
@@ -213,6 +223,16 @@ def response_std(net: nn.Module, batches: Batches) -> ResponseStd:
     >>> len(found.layers), found.layers[1], found.measured[1]
     (19, 'layer1.0.conv1', 'layer1.0.bn1')
 
+    Args:
+        net: a network with 3x3 convolutions.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented; labels beside them are ignored.
+
+    Returns:
+        Standard deviations, `(layers,)`.
+
+    Raises:
+        ValueError: if the network has no 3x3 convolution, or its features are not finite.
+
     Source:
         arXiv 1512.03385, sec. 4.2 and fig. 7.
     """
@@ -297,6 +317,16 @@ def branch_ratio(net: nn.Module, batches: Batches) -> BranchRatio:
     >>> float(branch_ratio(net, torch.randn(2, 3, 32, 32)).ratio[0])
     0.0
 
+    Args:
+        net: a network with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented; labels beside them are ignored.
+
+    Returns:
+        The mean ratio over images, `(blocks,)`; NaN for a plain block that changes the shape.
+
+    Raises:
+        ValueError: if the network has no such blocks, or its features are not finite.
+
     Source:
         arXiv 1512.03385, sec. 3.1: "if the optimal function is closer to an identity mapping than to a zero mapping". The paper
         shows responses (`response_std`), not ratios.
@@ -374,7 +404,7 @@ def signal_propagation(
         seed: of the noise.
 
     Returns:
-        The statistics.
+        The statistics, `(blocks,)` each.
 
     Source:
         arXiv 2101.08692.

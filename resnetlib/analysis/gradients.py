@@ -67,6 +67,18 @@ def gradient_flow(net: nn.Module, batches: Batches, labels: Tensor | None = None
     >>> [line.get_label() for line in gradient_flow(cifar_resnet20(), x, y).plot(ax, label="residual").lines]
     ['plain', 'residual']
 
+    Args:
+        net: a classifier with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented, and labels `(N,)`: one pair, or several.
+        labels: labels `(N,)`, if `batches` is a single tensor of images.
+        training: whether norms use the statistics of the batch.
+
+    Returns:
+        Norms at each block's input and the last one's output, `(blocks + 1,)`, and of each block's parameters, `(blocks,)`.
+
+    Raises:
+        ValueError: if the network has no such blocks, or a label is not the index of a logit.
+
     Source:
         arXiv 1512.03385, sec. 4.1: with batch norms, the gradients of plain networks do not vanish.
     """
@@ -165,12 +177,24 @@ def gradient_decomposition(
     where skips are identities and nothing follows the joins, it is dE/dx_L (with `Concat`, on the channels of x_l). In
     post-activation networks it is what the ReLUs after the additions let through, and in plain ones it is zero. A skip that changes
     the shape goes through the shortcut. Term 2 is the rest. It is computed from the gradients of the branches, so that the sum can
-    be checked against autograd's. The arguments are those of `gradient_flow`.
+    be checked against autograd's.
 
     >>> from resnetlib import cifar_preact_resnet20
     >>> found = gradient_decomposition(cifar_preact_resnet20(), torch.randn(2, 3, 32, 32), torch.tensor([3, 5]))
     >>> [round(share, 4) for share in found.survival.tolist()[:3]]
     [1.0, 1.0, 1.0]
+
+    Args:
+        net: a classifier with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented, and labels `(N,)`: one pair, or several.
+        labels: labels `(N,)`, if `batches` is a single tensor of images.
+        training: whether norms use the statistics of the batch.
+
+    Returns:
+        Norms of both terms and of the gradient, `(blocks,)` each, and the deviation of the terms' sum from it.
+
+    Raises:
+        ValueError: if the network has no such blocks, or a label is not the index of a logit.
 
     Source:
         arXiv 1603.05027, eq. 5.

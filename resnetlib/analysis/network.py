@@ -176,31 +176,33 @@ def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, T
 # Hooks
 
 
-def hook_inputs(blocks: Mapping[str, nn.Module], see: Callable[[str, Tensor], object]) -> AbstractContextManager[None]:
-    """Inside the context, call `see(name, x)` with the input of each block before it runs."""
+def hook_inputs(blocks: Mapping[str, nn.Module], callback: Callable[[str, Tensor], object]) -> AbstractContextManager[None]:
+    """Inside the context, call `callback(name, x)` with the input of each block before it runs."""
 
     def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-        see(name, *(*arguments, *named.values())[:1])
+        callback(name, *(*arguments, *named.values())[:1])
 
     return _registered(block.register_forward_pre_hook(partial(hook, name), with_kwargs=True) for name, block in blocks.items())
 
 
 def hook_joins(
-    blocks: Mapping[str, Block], see: Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
+    blocks: Mapping[str, Block], callback: Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
 ) -> AbstractContextManager[None]:
-    """Inside the context, call `see(name, skip, branch)` before each block's join runs; it may return another pair to be joined."""
+    """Inside the context, call `callback(name, skip, branch)` before each block's join runs; it may return another pair."""
 
     def hook(name: str, _: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
-        return see(name, *pair)
+        return callback(name, *pair)
 
     return _registered(block.join.register_forward_pre_hook(partial(hook, name)) for name, block in blocks.items())
 
 
-def hook_outputs(modules: Mapping[str, nn.Module], see: Callable[[str, Tensor], Tensor | None]) -> AbstractContextManager[None]:
-    """Inside the context, call `see(name, y)` with the output of each module; it may return another output."""
+def hook_outputs(
+    modules: Mapping[str, nn.Module], callback: Callable[[str, Tensor], Tensor | None]
+) -> AbstractContextManager[None]:
+    """Inside the context, call `callback(name, y)` with the output of each module; it may return another output."""
 
     def hook(name: str, _: nn.Module, __: object, y: Tensor) -> Tensor | None:
-        return see(name, y)
+        return callback(name, y)
 
     return _registered(module.register_forward_hook(partial(hook, name)) for name, module in modules.items())
 

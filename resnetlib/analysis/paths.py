@@ -212,7 +212,7 @@ def _forks(blocks: dict[str, Block]) -> list[str]:
 
 def _path_gradients(net: nn.Module, blocks: dict[str, Block], batch: Batch, paths: Iterable[dict[str, Tensor]]) -> Iterator[Tensor]:
     """Run the network once, and yield the gradient of each image's loss with respect to the image through each path."""
-    takes_skip: dict[str, Tensor] = {}  # by fork, on the current path: for all images, or for each, `(N, 1, 1, 1)`
+    takes_skip: dict[str, Tensor] = {}  # by fork: one value for all images, or `(N, 1, 1, 1)`
 
     def fork(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
         skip, branch = skip.view_as(skip), branch.view_as(branch)  # mask only gradients at the join: skip may be branch's input

@@ -18,8 +18,13 @@ from resnetlib.analysis.batches import Batch, Batches, check_integers, check_num
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
+from resnetlib.modules.stage import Sequential
 
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
+_IN_SEQUENCE = nn.Sequential.forward, Sequential.forward, Stage.forward, DenseBlock.forward
+"""Methods that run a container's children one after the other."""
+
+_WITHOUT_DRAWS = ("lesion", "block_survival")
 _NOT_MEASURED = torch.empty(0, dtype=torch.float64)
 
 _LABELS = {
@@ -31,7 +36,7 @@ _LABELS = {
     "input_noise": ("noise on the input", ""),
     "weight_noise": ("noise on the weights", ""),
 }
-"""Kind of a perturbation -> label of the x axis, and title, which figures that may show several networks lack."""
+"""Kind of a perturbation -> label of the x axis, and title (none where a figure may show several networks)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -97,7 +102,7 @@ class Perturbation(AnalysisResult):
     @property
     def mean_accuracy(self) -> Tensor:
         """Mean accuracy over the draws, in %."""
-        return self.accuracy if self.kind in ("lesion", "block_survival") else self.accuracy.mean(-1)
+        return self.accuracy if self.kind in _WITHOUT_DRAWS else self.accuracy.mean(-1)
 
     @property
     def drop(self) -> Tensor:
@@ -105,7 +110,19 @@ class Perturbation(AnalysisResult):
         return self.clean_accuracy - self.mean_accuracy
 
     def quantile(self, q: float) -> Tensor:
-        """Return a quantile of the error over the draws; 0.5 for the median."""
+        """Return a quantile of the error over the draws.
+
+        Args:
+            q: the quantile; 0.5 for the median.
+
+        Returns:
+            The error, without the dimension of the draws.
+
+        Raises:
+            ValueError: if there are no draws, as for `lesion` and `block_survival`.
+        """
+        if self.kind in _WITHOUT_DRAWS:
+            raise InputError(f"{self.kind} has no draws, so use error.quantile(q, dim)")
         return self.error.quantile(q, dim=-1)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -162,7 +179,7 @@ Outputs = Iterator[tuple[tuple[int, ...], int, Tensor | None]]
 def evaluate_under(
     net: nn.Module, data: list[Batch], kind: str, shape: tuple[int, ...], perturb: Callable[[list[Tensor]], Outputs], **fields: Any
 ) -> Perturbation:
-    """Evaluate a network unchanged, then under perturbations of the given shape, whose outputs `perturb` yields for the inputs."""
+    """Evaluate a network unchanged, then under a grid of perturbations; `perturb(inputs)` yields their outputs."""
     images = count_images(data)
     with network.preserve_state(net), torch.inference_mode():
         clean = [network.check_logits(network.run(net, x), y) for x, y in data]
@@ -210,7 +227,7 @@ def from_each_block(net: nn.Module, blocks: dict[str, Block], x: Tensor) -> Iter
 def _parts_of(net: nn.Module) -> list[Callable[[Tensor], Tensor]]:
     """Divide a network into parts that run in sequence; a module with hooks or a forward of its own is one part."""
     if not (net._forward_hooks or net._forward_pre_hooks or "forward" in vars(net)):
-        if isinstance(net, nn.Sequential) and type(net).forward in (nn.Sequential.forward, Stage.forward, DenseBlock.forward):
+        if isinstance(net, nn.Sequential) and type(net).forward in _IN_SEQUENCE:
             return [part for child in net for part in _parts_of(child)]
         if isinstance(net, Backbone) and (type(net).forward, type(net).forward_features) == _BACKBONE_FORWARD:
             return [*(part for module in net.path() for part in _parts_of(module)), net.forward_head]
@@ -231,6 +248,16 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     >>> result = lesion(cifar_resnet20(), (torch.randn(4, 3, 32, 32), torch.arange(4)))
     >>> result.deleted_output[2:4]
     ('its input', 'its shortcut')
+
+    Args:
+        net: a classifier with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented, and labels `(N,)`: one pair, or several.
+
+    Returns:
+        Error, loss and changed predictions for each deleted block, `(blocks,)`.
+
+    Raises:
+        ValueError: if the network has no such blocks, or a label is not the index of a logit.
 
     Source:
         arXiv 1605.06431, sec. 4.1: deleting one block hardly hurts a residual network, and brings VGG to chance.
@@ -300,8 +327,18 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     """Compute y = skip + factor * F(x) in one block at a time, then in all at once, and count the predictions that change.
 
     A network that can mimic a shallower one changes little on the way from 1 to 0, where the block is deleted (see `lesion`). In a
-    plain block, which has no skip, the factor scales the difference between its branch and its output when deleted. The shape of
-    the results is `(blocks, factors)`, and `(factors,)` for all blocks at once.
+    plain block, which has no skip, the factor scales the difference between its branch and its output when deleted.
+
+    Args:
+        net: a classifier with blocks of this library.
+        batches: images `(N, C, H, W)`, preprocessed and not augmented, and labels `(N,)`: one pair, or several.
+        factors: the numbers to scale branches by.
+
+    Returns:
+        Error, loss and changed predictions, `(blocks, factors)`, and `(factors,)` for all blocks at once.
+
+    Raises:
+        ValueError: if the network has no such blocks, or a label is not the index of a logit.
 
     Source:
         Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
@@ -401,7 +438,7 @@ def weight_noise(
     """Classify with w + ratio * rms(w) * N(0, 1) in place of every parameter w.
 
     The root mean square is that of each filter (a slice along the first dimension), or of the whole parameter if it has fewer than
-    two dimensions. Zeros stay zeros. Running statistics are not perturbed.
+    two dimensions, so a filter of zeros stays zero. Running statistics are not perturbed.
 
     Args:
         net: any classifier with parameters.

@@ -131,7 +131,7 @@ def read_batches(text: str) -> list[int]:
 
 
 def find_candidates(what: Sequence[str]) -> list[Candidate]:
-    """Return what to measure for these names and files, and torchvision's network for each."""
+    """Return the candidates for these names and files, with torchvision's network where it has the same."""
     found: dict[object, Candidate] = {}
     for name in what:
         for each in _exported(name) if is_onnx(name) else _eager(name):
@@ -168,7 +168,7 @@ def _eager(name: str) -> Iterator[Candidate]:
 
 
 def _in_torchvision(network: str, spec: Spec, shape: tuple[int, int, int]) -> Iterator[Candidate]:
-    """Yield torchvision's network, if it has the same."""
+    """Yield torchvision's network, if it has one of the same name and spec."""
     from torchvision.models import list_models
 
     from resnetlib.models import spec_of
@@ -180,7 +180,7 @@ def _in_torchvision(network: str, spec: Spec, shape: tuple[int, int, int]) -> It
 def time_in_turns(
     candidates: Sequence[Candidate], batches: Sequence[int], rounds: int, threads: int, progress: Any
 ) -> dict[int, list[list[float]]]:
-    """Return the seconds for a batch: by its size, a list for each candidate with one entry per round."""
+    """Time the candidates in turns; return batch size -> seconds of each candidate, one for each round."""
     prepared = [each.prepare(threads) for each in candidates]
     seconds: dict[int, list[list[float]]] = {}
     for size in batches:

@@ -1,4 +1,4 @@
-"""What several commands share: loading a network with its preprocessing."""
+"""Load a network with its preprocessing."""
 
 from resnetlib.config import MEAN_STD, Normalization, Preprocessing
 from resnetlib.config.pretrained import preprocessing_for

@@ -18,7 +18,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Path(click.Path):
-    """A path that is not empty, as from an unset shell variable, and passes a check that may raise InputError or OSError."""
+    """A path type that rejects an empty path, as of an unset shell variable, and runs a check."""
 
     def __init__(self, path_type: type = Path, *, check: Callable[[Path], None] | None = None, **accepted: bool) -> None:
         super().__init__(path_type=path_type, **accepted)

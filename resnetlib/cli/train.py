@@ -1,4 +1,4 @@
-"""`resnetlib train`, and what it shares with `resnetlib finetune`."""
+"""`resnetlib train`; some of its functions also serve `resnetlib finetune`."""
 
 import json
 import logging

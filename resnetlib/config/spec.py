@@ -1,4 +1,4 @@
-"""Specs: architectures as data, up to the numbers of classes and input channels."""
+"""Specs: architectures as data, without the numbers of classes and input channels."""
 
 import json
 from collections.abc import Mapping

@@ -116,7 +116,7 @@ def remove_norms(net: nn.Module, pairs: NormPairs) -> nn.Module:
 
 
 def fold_state(state: Mapping[str, Tensor], pairs: NormPairs) -> dict[str, Tensor]:
-    """W <- W s and b <- (b - mean) s + beta, where s = gamma / sqrt(var + eps).
+    """Fold norms into convolutions: W <- W s and b <- (b - mean) s + beta, where s = gamma / sqrt(var + eps).
 
     It takes the parameters and buffers of the network with norms, and returns those of the network without (see `remove_norms`).
     """

@@ -250,7 +250,7 @@ def optimize(net: Backbone, *, dtype: torch.dtype | None = None) -> OptimizedNet
 
 
 class _Tracer(fx.Tracer):
-    """Looks inside this library's containers, and leaves all other modules whole."""
+    """Traces into this library's containers; all other modules are leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether a module stays a call in the graph."""
@@ -297,7 +297,7 @@ def _fuse(graph: fx.Graph, net: nn.Module) -> dict[str, str]:
         for node in reversed(nodes):
             graph.erase_node(node)
 
-    for node in reversed(list(graph.nodes)):  # of the two convolutions before an addition, the later one takes it in
+    for node in reversed(list(graph.nodes)):  # of two convolutions before an addition, the later one absorbs it
         conv, nodes, inputs = called(node, nn.Conv2d), [node], [node.args[:1]]
         if conv is None or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
             continue

@@ -66,7 +66,7 @@ _EXPORTING = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeCheck:
-    """An exported file in one runtime, in fp32 arithmetic or the file's int8.
+    """How one runtime runs an exported file, in fp32 arithmetic or the file's int8.
 
     Args:
         runtime: "onnxruntime" or "openvino".

@@ -305,7 +305,7 @@ def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: d
     if twice := [name for name in outputs if name and name in known]:
         raise InputError(f"is damaged: {printable(twice[0])} is computed twice")
     if wrong := [name for name in inputs[1:] if name and operator in _INDEXED and not known[name]]:
-        raise InputError(f"has a {operator} by {printable(wrong[0])}, which does not hold integers")
+        raise InputError(f"has a {operator} whose input {printable(wrong[0])} does not hold 64-bit integers")
     integers = operator == "Shape" or (operator not in _CONVERTERS and bool(inputs) and known[inputs[0]])
     for attribute in node.get(5, ()):
         name, values = _text(attribute.get(1, b"")), [*attribute.get(8, ()), *([attribute[3]] if 3 in attribute else [])]

@@ -155,7 +155,7 @@ class OnnxModel:
             with _errors_named(self):
                 logits = run(np.ascontiguousarray(x))
         except InputError:
-            if self.runtime == "openvino":  # whose network would fail for ever, and crash the process if it were destroyed
+            if self.runtime == "openvino":  # its network fails ever after, and may crash the process if it is destroyed
                 _failed.append(run)
                 self._run = None
             raise

@@ -16,7 +16,7 @@ from resnetlib.modules.stage import Checkpointing, Parts, Sequential
 
 
 class DenseNet(Backbone):
-    """conv[-norm-relu], stages, norm-relu, pool, linear; a stage is [transition,] dense layers.
+    """A DenseNet: conv[-norm-relu], stages of [transition,] dense layers, norm-relu, pool, linear.
 
     The children are `features.(conv0 [norm0 relu0 pool0] denseblock1 transition1 denseblock2 ... norm5 relu5) classifier`; those in
     brackets belong to the ImageNet stem. As in timm, `features` ends with the relu that torchvision applies to its output. The

@@ -33,11 +33,11 @@ JOINS: Mapping[JoinKind, type[Join]] = {"add": Add, "scaled_add": ScaledAdd, "re
 
 
 class BlockNet(Backbone):
-    """conv-norm-relu, stages, pool, linear; with pre-activation blocks conv[-norm-relu], stages, norm-relu, pool, linear.
+    """Base class of PlainNet, ResNet and PreActResNet: conv-norm-relu, stages, pool, linear.
 
-    The children are `conv1 [bn1 relu] [maxpool] layer1 layer2 ... [norm relu] avgpool fc`. A pre-activation network calls
-    the relu of its stem `relu1`. The arguments are those of `resnetlib.build`. To use a block of your own, subclass one of the
-    networks and change `block_types`.
+    With pre-activation blocks it is conv[-norm-relu], stages, norm-relu, pool, linear. The children are `conv1 [bn1 relu]
+    [maxpool] layer1 layer2 ... [norm relu] avgpool fc`. A pre-activation network calls the relu of its stem `relu1`. The arguments
+    are those of `resnetlib.build`. To use a block of your own, subclass one of the networks and change `block_types`.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`.
@@ -169,7 +169,7 @@ class ResNet(BlockNet):
 
 
 class PreActResNet(BlockNet):
-    """A residual network whose skip path is the identity: y = x + branch(relu(norm(x))).
+    """A pre-activation residual network: y = skip + branch(relu(norm(x))).
 
     Source:
         arXiv 1603.05027.

@@ -82,12 +82,12 @@ def select_indices(indices: Indices, available: int) -> set[int]:
     every = range(available)
     if indices is None:
         return set(every)
-    if isinstance(indices, SupportsIndex):
-        if not 1 <= index(indices) <= available:
+    if (count := as_integer(indices)) is not None:
+        if not 1 <= count <= available:
             raise InputError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
-        return set(every[-index(indices) :])
+        return set(every[-count:])
     try:
-        selected = {every[i] for i in indices}
+        selected = {every[i] for i in indices}  # type: ignore[union-attr]
     except (IndexError, TypeError):
         selected = set()
     if not selected:

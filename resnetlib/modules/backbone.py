@@ -2,10 +2,10 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar, Literal, SupportsIndex, TypedDict, TypeVar, get_args, overload
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ from torch.optim.swa_utils import AveragedModel
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError, printable
-from resnetlib.modules.arguments import Indices, check_count, check_images, check_probability, select_indices
+from resnetlib.modules.arguments import Indices, as_integer, check_count, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
-from resnetlib.modules.stage import Checkpointing, Parts, Recomputing, run
+from resnetlib.modules.stage import Checkpointing, Parts, run, set_checkpointing
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -56,10 +56,10 @@ class FeatureInfo(list[FeatureMapInfo]):
 
     def get_dicts(self, keys: Sequence[str] | None = None, idx: Which = None) -> Any:
         """Return the descriptions that `idx` selects, reduced to `keys`; for an int, the description itself."""
-        if isinstance(idx, SupportsIndex):
-            info: dict[str, Any] = {**self[idx]}
+        if (number := as_integer(idx)) is not None:
+            info: dict[str, Any] = {**self[number]}
             return info if keys is None else {key: info[key] for key in keys}
-        return [self.get_dicts(keys, i) for i in (range(len(self)) if idx is None else idx)]
+        return [self.get_dicts(keys, i) for i in (range(len(self)) if idx is None else cast("Sequence[int]", idx))]
 
     def channels(self, idx: Which = None) -> Any:
         """Return the channels of maps."""
@@ -75,7 +75,7 @@ class FeatureInfo(list[FeatureMapInfo]):
 
 
 class Backbone(nn.Module, ABC):
-    """head(tail(stages(stem(x)))).
+    """Base class of all networks: head(tail(stages(stem(x)))).
 
     Each family registers its children under torchvision's names. `stem`, `stages` and `tail` return them in the order that all
     families share, so that code for any network can use them. A stage starts with the module that reduces the resolution (max
@@ -143,8 +143,10 @@ class Backbone(nn.Module, ABC):
 
     @classes.setter
     def classes(self, names: tuple[str, ...] | None) -> None:
+        if names is not None and (isinstance(names, str) or len(names) != self.num_classes):
+            raise InputError(f"classes must be {self.num_classes} names, one for each logit, got {names!r:.200}")
         classifier = self._modules.get(self.classifier_name)
-        self._names = names, None if classifier is None else last_layer(classifier)
+        self._names = None if names is None else tuple(names), None if classifier is None else last_layer(classifier)
 
     @property
     def pretrained_cfg(self) -> PretrainedConfig:
@@ -156,15 +158,13 @@ class Backbone(nn.Module, ABC):
     def pretrained_cfg(self, cfg: PretrainedConfig) -> None:
         self._pretrained_cfg = cfg
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Copy tensors into the network, as any module does; reset `pretrained_cfg` and `classes` if the classifier changes."""
-        before = [parameter.detach().clone() for parameter in self.get_classifier().parameters()]
-        result = super().load_state_dict(state_dict, strict, assign)
-        after = self.get_classifier().parameters()
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Reset `pretrained_cfg` and `classes` if another classifier is loaded, also into a module around the network."""
+        own = self.get_classifier().state_dict(prefix=f"{prefix}{self.classifier_name}.")
         known = self.classes is not None and self.classes == self.pretrained_cfg.classes
-        if known and not all(map(_same_values, before, after)):
+        if known and not all(_same_values(tensor, state_dict.get(key, tensor)) for key, tensor in own.items()):
             self.forget_weights()
-        return result
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forget_weights(self) -> None:
         """Reset `pretrained_cfg` and `classes` after the weights were replaced."""
@@ -302,11 +302,13 @@ class Backbone(nn.Module, ABC):
         """
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters without weight decay, besides biases and norms, as timm's optimizers ask: none."""
+        """Return an empty set, for timm's optimizers: only biases and norms go without weight decay."""
         return set()
 
     def prune_intermediate_layers(self, indices: Indices = 1, prune_norm: bool = False, prune_head: bool = True) -> list[int]:
         """Replace the stages after the last requested map by identities.
+
+        `num_features` becomes the channels of that map. As in timm, a head that does not fit them is replaced too.
 
         Args:
             indices: the maps to keep: an int n for the last n, a sequence of indices, or None for all.
@@ -320,13 +322,18 @@ class Backbone(nn.Module, ABC):
         names = {module: name for name, module in self.named_modules()}
         for part in chain(*self.stages()[max(selected) :], self.tail() if prune_norm else ()):
             self.set_submodule(names[part], nn.Identity())
-        if prune_head:
+        self.num_features = self.feature_info[max(selected)]["num_chs"]
+        if prune_head or getattr(self.get_classifier(), "in_features", self.num_features) != self.num_features:
             self.reset_classifier(0, "")
         return sorted(selected)
 
-    def get_classifier(self) -> nn.Module:
-        """Return the classifier: a `Linear`, or an `Identity` if `num_classes` is 0."""
-        return self.get_submodule(self.classifier_name)
+    @overload
+    def get_classifier(self, name_only: Literal[False] = False) -> nn.Module: ...
+    @overload
+    def get_classifier(self, name_only: bool) -> nn.Module | str: ...
+    def get_classifier(self, name_only: bool = False) -> nn.Module | str:
+        """Return the classifier, a `Linear`, or an `Identity` if `num_classes` is 0; with `name_only` its name."""
+        return self.classifier_name if name_only else self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int, global_pool: GlobalPool | None = None) -> None:
         """Replace the classifier by a new one on the same device, with the same dtype. `classes` becomes None.
@@ -363,11 +370,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: for another value.
         """
-        if enable not in (True, False, "max"):
-            raise InputError(f"memory_efficient (set_grad_checkpointing) must be True, False or 'max', got {enable!r}")
-        for module in self.modules():
-            if isinstance(module, Recomputing):
-                module.checkpointing = enable
+        set_checkpointing(self, enable)
 
 
 def _same_values(old: Tensor, new: Tensor) -> bool:

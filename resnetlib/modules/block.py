@@ -6,17 +6,17 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 
 from resnetlib.modules.arguments import check_count
-from resnetlib.modules.inplace import chain, ends_new, join_and_activate
+from resnetlib.modules.inplace import branch_is_new, chain, join_and_activate
 from resnetlib.modules.join import Join
 
 
 class Block(nn.Module, ABC):
-    """h = pre(x); y = out(join(skip, branch(h))), where skip is x, or downsample(h) if the shape changes.
+    """Base class of blocks: h = pre(x); y = out(join(skip, branch(h))).
 
-    A subclass defines `pre`, `branch` and `out`, and registers the children `join` and `downsample` (None for the identity).
-    In training nothing works in place, so that every module can have forward and full backward hooks. This needs no more memory: a
-    norm saves its input and a ReLU its output, and the tensor between them is freed at once. Without gradients, see
-    `resnetlib.modules.inplace`.
+    The skip is x, or downsample(h) if the shape changes. A subclass defines `pre`, `branch` and `out`, and registers the children
+    `join` and `downsample` (None for the identity). In training nothing works in place, so that every module can have forward and
+    full backward hooks. This needs no more memory: a norm saves its input and a ReLU its output, and the tensor between them is
+    freed at once. Without gradients, see `resnetlib.modules.inplace`.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
@@ -41,8 +41,8 @@ class Block(nn.Module, ABC):
 
     @final  # type: ignore[misc]  # nn.Module declares a variable of this name
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the equation."""
-        new = ends_new(self)
+        """Compute out(join(skip, branch(pre(x))))."""
+        new = branch_is_new(self)
         if self.downsample is None and type(self).skip is Block.skip:
             return join_and_activate(self, x, self.branch(self.pre(x)), new=new)  # with no name for h, the branch can free it
         h = self.pre(x)
@@ -68,7 +68,7 @@ class Block(nn.Module, ABC):
     @property
     def convs(self) -> tuple[nn.Conv2d, ...]:
         """The convolutions of the branch, first to last."""
-        return tuple(child for child in self.children() if isinstance(child, nn.Conv2d))
+        return tuple(child for child in self.children() if isinstance(child, nn.Conv2d) and child is not self.downsample)
 
     @abstractmethod
     def zero_branch_(self) -> None:

@@ -18,13 +18,13 @@ from resnetlib.modules.stage import Recomputing, Stage, recompute
 
 
 class DenseLayer(PreActBlock):
-    """norm-relu, then conv1-norm-relu-conv3-dropout or conv3-dropout, join.
+    """A dense layer: norm-relu, [1x1 conv-norm-relu,] 3x3 conv, dropout, join.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_in + growth, H, W)`.
 
     Args:
-        c_in: input channels.
+        in_channels: input channels.
         growth: channels that the branch adds.
         join: class or factory of the join.
         layers: factory of convolutions and norms.
@@ -44,7 +44,7 @@ class DenseLayer(PreActBlock):
 
     def __init__(
         self,
-        c_in: int,
+        in_channels: int,
         growth: int,
         *,
         join: Callable[[], Join] = Concat,
@@ -52,28 +52,28 @@ class DenseLayer(PreActBlock):
         bottleneck: int = 4,
         drop: float = 0.0,
     ) -> None:
-        check_count("c_in", c_in, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
         check_count("growth", growth, minimum=1)
         check_count("bottleneck", bottleneck, minimum=0)
         check_probability("drop", drop)
         check_layers(layers)
-        super().__init__(c_in, c_in + growth)
-        self.norm1 = layers.norm(c_in)
+        super().__init__(in_channels, in_channels + growth)
+        self.norm1 = layers.norm(in_channels)
         self.relu1 = nn.ReLU()
         if bottleneck:
-            self.conv1 = layers.conv(c_in, bottleneck * growth, 1)
+            self.conv1 = layers.conv(in_channels, bottleneck * growth, 1)
             self.norm2 = layers.norm(bottleneck * growth)
             self.relu2 = nn.ReLU()
             self.conv2 = layers.conv(bottleneck * growth, growth, 3)
         else:
-            self.conv1 = layers.conv(c_in, growth, 3)
+            self.conv1 = layers.conv(in_channels, growth, 3)
         self.has_bottleneck = bool(bottleneck)
         self.drop = nn.Dropout(drop)
         self.join = make_join(join)
         self.downsample = None
 
     def branch(self, h: Tensor) -> Tensor:
-        """Compute conv1-norm-relu-conv3-dropout, or conv3-dropout."""
+        """Compute [1x1 conv-norm-relu,] 3x3 conv, dropout."""
         if self.has_bottleneck:
             return chain(h, self.conv1, self.norm2, self.relu2, self.conv2, self.drop)
         return chain(h, self.conv1, self.drop)
@@ -135,28 +135,28 @@ def _run_layer(layer: nn.Module, *pieces: Tensor) -> Tensor:
 
 
 class Transition(Recomputing):
-    """norm-relu-conv1-avgpool2, between two dense blocks.
+    """A transition between two dense blocks: norm-relu, 1x1 conv, 2x2 average pooling.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, C_out, H // 2, W // 2)`.
 
     Args:
-        c_in: input channels.
-        c_out: output channels.
+        in_channels: input channels.
+        out_channels: output channels.
         layers: factory of the convolution and the norm.
 
     Source:
         arXiv 1608.06993, sec. 3: "pooling layers", "compression".
     """
 
-    def __init__(self, c_in: int, c_out: int, *, layers: LayerFactory = BATCH_NORM) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, layers: LayerFactory = BATCH_NORM) -> None:
         super().__init__()
-        check_count("c_in", c_in, minimum=1)
-        check_count("c_out", c_out, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
+        check_count("out_channels", out_channels, minimum=1)
         check_layers(layers)
-        self.norm = layers.norm(c_in)
+        self.norm = layers.norm(in_channels)
         self.relu = nn.ReLU()
-        self.conv = layers.conv(c_in, c_out, 1)
+        self.conv = layers.conv(in_channels, out_channels, 1)
         self.pool = nn.AvgPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:

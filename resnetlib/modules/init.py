@@ -20,6 +20,9 @@ def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") 
         module: any module; changed in place. A module on the meta device is left alone.
         mode: "fan_out" keeps the variance of gradients, "fan_in" that of activations.
 
+    Raises:
+        ValueError: for another mode.
+
     Source:
         arXiv 1502.01852, sec. 2.2.
     """

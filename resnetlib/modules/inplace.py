@@ -57,13 +57,13 @@ def chain(x: Tensor, *modules: nn.Module) -> Tensor:
     return x
 
 
-def ends_new(block: Any) -> bool:
+def branch_is_new(block: Any) -> bool:
     """Return whether a block's branch returns a new tensor. Call it before the branch runs."""
     return returns_new_tensor(_last_child(block, block.branch))
 
 
 def join_and_activate(block: Any, skip: Tensor, branch: Tensor, *, new: bool) -> Tensor:
-    """Return `block.out(block.join(skip, branch))`, computed in place if possible. `new` is the result of `ends_new`."""
+    """Return `block.out(block.join(skip, branch))`, computed in place if possible. `new` is the result of `branch_is_new`."""
     join = block.join
     if not _is_unrecorded(branch):
         return block.out(join(skip, branch))  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from resnetlib.modules.arguments import check_probability
 
 
 class Join(nn.Module, ABC):
-    """y = join(skip, branch).
+    """Base class of joins: y = join(skip, branch).
 
     Shapes:
         skip `(N, C_skip, H, W)`, branch `(N, C_branch, H, W)` -> `(N, C_out, H, W)`. An unused skip may have any shape.

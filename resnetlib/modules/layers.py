@@ -19,7 +19,8 @@ class LayerFactory:
     """Creates the convolutions and norms of a network.
 
     Args:
-        conv: creates a square convolution, which keeps the size at stride 1, from `(c_in, c_out, kernel, *, stride=1, groups=1)`.
+        conv: creates a square convolution, which keeps the size at stride 1, from `(in_channels, out_channels, kernel, *, stride=1,
+            groups=1)`.
         norm: creates a norm from a number of channels.
         last_norm: creates the norm at the end of a post-activation branch.
         skip_norm: creates the norm after the projection of a post-activation block.
@@ -101,10 +102,17 @@ class _BatchNorm2d(_NotOnMeta, nn.BatchNorm2d): ...
 
 
 def _conv(
-    c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, kind: type[nn.Conv2d] = _Conv2d, bias: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    kind: type[nn.Conv2d] = _Conv2d,
+    bias: bool = False,
 ) -> nn.Conv2d:
-    check_parameters("a convolution", c_in * c_out * kernel**2 // groups)
-    conv = kind(c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
+    check_parameters("a convolution", in_channels * out_channels * kernel**2 // groups)
+    conv = kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
     if kind is _Conv2d:
         conv.__class__ = nn.Conv2d
     return conv

@@ -16,13 +16,13 @@ from resnetlib.modules.layers import BATCH_NORM, LayerFactory, Shift, check_laye
 
 
 class BasicBlock(Block):
-    """conv3-norm-relu-conv3-norm, join, relu.
+    """A basic block: 3x3 conv-norm-relu, 3x3 conv-norm, join, relu.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
 
     Args:
-        c_in: input channels.
+        in_channels: input channels.
         width: output channels, of both convolutions.
         stride: stride of the first convolution and of the shortcut.
         join: class or factory of the join.
@@ -35,7 +35,7 @@ class BasicBlock(Block):
 
     def __init__(
         self,
-        c_in: int,
+        in_channels: int,
         width: int,
         *,
         stride: int = 1,
@@ -43,9 +43,9 @@ class BasicBlock(Block):
         shortcut: Shortcut = "B",
         layers: LayerFactory = BATCH_NORM,
     ) -> None:
-        super().__init__(c_in, width, stride=stride)
+        super().__init__(in_channels, width, stride=stride)
         check_layers(layers)
-        self.conv1 = layers.conv(c_in, width, 3, stride=stride)
+        self.conv1 = layers.conv(in_channels, width, 3, stride=stride)
         self.bn1 = layers.norm(width)
         self.relu1 = nn.ReLU()
         self.conv2 = layers.conv(width, width, 3)
@@ -56,7 +56,7 @@ class BasicBlock(Block):
 
     @ends_with("bn2")
     def branch(self, h: Tensor) -> Tensor:
-        """Compute conv3-norm-relu-conv3-norm."""
+        """Compute 3x3 conv-norm-relu, 3x3 conv-norm."""
         return chain(h, self.conv1, self.bn1, self.relu1, self.conv2, self.bn2)
 
     @ends_with("relu2")
@@ -71,13 +71,13 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """conv1-norm-relu-conv3-norm-relu-conv1-norm, join, relu.
+    """A bottleneck block: 1x1 conv-norm-relu, 3x3 conv-norm-relu, 1x1 conv-norm, join, relu.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
 
     Args:
-        c_in: input channels.
+        in_channels: input channels.
         width: a quarter of the output channels. The 3x3 convolution has `width * base_width // 64 * groups` channels.
         stride: stride of the convolution named by `stride_in`, and of the shortcut.
         join: class or factory of the join.
@@ -101,7 +101,7 @@ class Bottleneck(Block):
 
     def __init__(
         self,
-        c_in: int,
+        in_channels: int,
         width: int,
         *,
         stride: int = 1,
@@ -112,26 +112,26 @@ class Bottleneck(Block):
         base_width: int = 64,
         stride_in: StrideIn = "3x3",
     ) -> None:
-        c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
-        c_out = width * self.expansion
+        mid_channels = bottleneck_width(width, groups=groups, base_width=base_width)
+        out_channels = width * self.expansion
         stride1, stride2 = split_stride(stride, stride_in)
-        super().__init__(c_in, c_out, stride=stride)
+        super().__init__(in_channels, out_channels, stride=stride)
         check_layers(layers)
-        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride1)
-        self.bn1 = layers.norm(c_mid)
+        self.conv1 = layers.conv(in_channels, mid_channels, 1, stride=stride1)
+        self.bn1 = layers.norm(mid_channels)
         self.relu1 = nn.ReLU()
-        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride2, groups=groups)
-        self.bn2 = layers.norm(c_mid)
+        self.conv2 = layers.conv(mid_channels, mid_channels, 3, stride=stride2, groups=groups)
+        self.bn2 = layers.norm(mid_channels)
         self.relu2 = nn.ReLU()
-        self.conv3 = layers.conv(c_mid, c_out, 1)
-        self.bn3 = layers.last_norm(c_out)
+        self.conv3 = layers.conv(mid_channels, out_channels, 1)
+        self.bn3 = layers.last_norm(out_channels)
         self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, self, layers, norm=True)
         self.relu3 = nn.ReLU()
 
     @ends_with("bn3")
     def branch(self, h: Tensor) -> Tensor:
-        """Compute conv1-norm-relu-conv3-norm-relu-conv1-norm."""
+        """Compute 1x1 conv-norm-relu, 3x3 conv-norm-relu, 1x1 conv-norm."""
         return chain(h, self.conv1, self.bn1, self.relu1, self.conv2, self.bn2, self.relu2, self.conv3, self.bn3)
 
     @ends_with("relu3")
@@ -146,9 +146,10 @@ class Bottleneck(Block):
 
 
 class PreActBasicBlock(PreActBlock):
-    """norm-relu, then conv3-norm-relu-conv3, join. The arguments are those of `BasicBlock`.
+    """A pre-activation basic block: norm-relu, 3x3 conv-norm-relu, 3x3 conv, join.
 
-    Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
+    The arguments are those of `BasicBlock`. Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027,
+    sec. 4.1), and has no norm.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, width, ceil(H/s), ceil(W/s))`.
@@ -159,7 +160,7 @@ class PreActBasicBlock(PreActBlock):
 
     def __init__(
         self,
-        c_in: int,
+        in_channels: int,
         width: int,
         *,
         stride: int = 1,
@@ -167,11 +168,11 @@ class PreActBasicBlock(PreActBlock):
         shortcut: Shortcut = "B",
         layers: LayerFactory = BATCH_NORM,
     ) -> None:
-        super().__init__(c_in, width, stride=stride)
+        super().__init__(in_channels, width, stride=stride)
         check_layers(layers)
-        self.norm1 = layers.norm(c_in)
+        self.norm1 = layers.norm(in_channels)
         self.relu1 = nn.ReLU()
-        self.conv1 = layers.conv(c_in, width, 3, stride=stride)
+        self.conv1 = layers.conv(in_channels, width, 3, stride=stride)
         self.norm2 = layers.norm(width)
         self.relu2 = nn.ReLU()
         self.conv2 = layers.conv(width, width, 3)
@@ -180,14 +181,15 @@ class PreActBasicBlock(PreActBlock):
 
     @ends_with("conv2")
     def branch(self, h: Tensor) -> Tensor:
-        """Compute conv3-norm-relu-conv3."""
+        """Compute 3x3 conv-norm-relu, 3x3 conv."""
         return chain(h, self.conv1, self.norm2, self.relu2, self.conv2)
 
 
 class PreActBottleneck(PreActBlock):
-    """norm-relu, then conv1-norm-relu-conv3-norm-relu-conv1, join. The arguments are those of `Bottleneck`.
+    """A pre-activation bottleneck block: norm-relu, 1x1 conv-norm-relu, 3x3 conv-norm-relu, 1x1 conv, join.
 
-    Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027, sec. 4.1), and has no norm.
+    The arguments are those of `Bottleneck`. Where the shape changes, the shortcut reads the pre-activated input (arXiv 1603.05027,
+    sec. 4.1), and has no norm.
 
     Shapes:
         `(N, C_in, H, W)` -> `(N, 4 width, ceil(H/s), ceil(W/s))`.
@@ -200,7 +202,7 @@ class PreActBottleneck(PreActBlock):
 
     def __init__(
         self,
-        c_in: int,
+        in_channels: int,
         width: int,
         *,
         stride: int = 1,
@@ -211,26 +213,26 @@ class PreActBottleneck(PreActBlock):
         base_width: int = 64,
         stride_in: StrideIn = "3x3",
     ) -> None:
-        c_mid = bottleneck_width(width, groups=groups, base_width=base_width)
-        c_out = width * self.expansion
+        mid_channels = bottleneck_width(width, groups=groups, base_width=base_width)
+        out_channels = width * self.expansion
         stride1, stride2 = split_stride(stride, stride_in)
-        super().__init__(c_in, c_out, stride=stride)
+        super().__init__(in_channels, out_channels, stride=stride)
         check_layers(layers)
-        self.norm1 = layers.norm(c_in)
+        self.norm1 = layers.norm(in_channels)
         self.relu1 = nn.ReLU()
-        self.conv1 = layers.conv(c_in, c_mid, 1, stride=stride1)
-        self.norm2 = layers.norm(c_mid)
+        self.conv1 = layers.conv(in_channels, mid_channels, 1, stride=stride1)
+        self.norm2 = layers.norm(mid_channels)
         self.relu2 = nn.ReLU()
-        self.conv2 = layers.conv(c_mid, c_mid, 3, stride=stride2, groups=groups)
-        self.norm3 = layers.norm(c_mid)
+        self.conv2 = layers.conv(mid_channels, mid_channels, 3, stride=stride2, groups=groups)
+        self.norm3 = layers.norm(mid_channels)
         self.relu3 = nn.ReLU()
-        self.conv3 = layers.conv(c_mid, c_out, 1)
+        self.conv3 = layers.conv(mid_channels, out_channels, 1)
         self.join = make_join(join)
         self.downsample = make_shortcut(shortcut, self, layers, norm=False)
 
     @ends_with("conv3")
     def branch(self, h: Tensor) -> Tensor:
-        """Compute conv1-norm-relu-conv3-norm-relu-conv1."""
+        """Compute 1x1 conv-norm-relu, 3x3 conv-norm-relu, 1x1 conv."""
         return chain(h, self.conv1, self.norm2, self.relu2, self.conv2, self.norm3, self.relu3, self.conv3)
 
 
@@ -241,8 +243,8 @@ class PadShortcut(nn.Module):
         `(N, C_in, H, W)` -> `(N, C_out, ceil(H/s), ceil(W/s))`.
 
     Args:
-        c_in: input channels.
-        c_out: output channels, at least `c_in`.
+        in_channels: input channels.
+        out_channels: output channels, at least `in_channels`.
         stride: stride of the subsampling.
         at_end: put all zero channels last, instead of half of them first.
 
@@ -250,15 +252,16 @@ class PadShortcut(nn.Module):
         arXiv 1512.03385, sec. 3.3, option A.
     """
 
-    def __init__(self, c_in: int, c_out: int, *, stride: int = 1, at_end: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, at_end: bool = False) -> None:
         super().__init__()
-        check_count("c_in", c_in, minimum=1)
-        check_count("c_out", c_out, minimum=1)
+        check_count("in_channels", in_channels, minimum=1)
+        check_count("out_channels", out_channels, minimum=1)
         self.stride = check_count("stride", stride, minimum=1)
-        if c_out < c_in:
-            raise InputError(f"shortcut A can only add channels, got c_in={c_in} and c_out={c_out}: use shortcut B")
-        self.before = 0 if at_end else (c_out - c_in) // 2
-        self.after = c_out - c_in - self.before
+        if out_channels < in_channels:
+            sizes = f"in_channels={in_channels} and out_channels={out_channels}"
+            raise InputError(f"shortcut A can only add channels, got {sizes}: use shortcut B")
+        self.before = 0 if at_end else (out_channels - in_channels) // 2
+        self.after = out_channels - in_channels - self.before
 
     def forward(self, x: Tensor) -> Tensor:
         """Subsample and pad."""
@@ -273,14 +276,14 @@ def make_shortcut(kind: Shortcut, block: Block, layers: LayerFactory, *, norm: b
     """Create the `downsample` child of a block, which has its join; None is the identity."""
     if kind not in get_args(Shortcut):
         raise InputError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
-    c_in, c_out, stride = block.in_channels, block.out_channels, block.stride
-    same_shape = stride == 1 and c_in == c_out
+    in_channels, out_channels, stride = block.in_channels, block.out_channels, block.stride
+    same_shape = stride == 1 and in_channels == out_channels
     if not block.join.uses_skip or (same_shape and kind != "C"):
         return None
     if kind in ("A", "A_end"):
-        return PadShortcut(c_in, c_out, stride=stride, at_end=kind == "A_end")
-    projection = layers.conv(c_in, c_out, 1, stride=stride)
-    return nn.Sequential(projection, layers.skip_norm(c_out)) if norm else nn.Sequential(projection)
+        return PadShortcut(in_channels, out_channels, stride=stride, at_end=kind == "A_end")
+    projection = layers.conv(in_channels, out_channels, 1, stride=stride)
+    return nn.Sequential(projection, layers.skip_norm(out_channels)) if norm else nn.Sequential(projection)
 
 
 def bottleneck_width(width: int, *, groups: int, base_width: int) -> int:

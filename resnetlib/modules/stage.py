@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from resnetlib.errors import InputError
 from resnetlib.modules.arguments import raise_with_advice
 from resnetlib.modules.inplace import activate, chain, returns_new_tensor
 
@@ -85,6 +86,15 @@ class Recomputing(Sequential):
         """Whether this forward pass recomputes; under a compiler or a tracer it does not."""
         tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         return bool(self.checkpointing) and torch.is_grad_enabled() and not tracing
+
+
+def set_checkpointing(net: nn.Module, enable: Checkpointing) -> None:
+    """Set what all sequences in a network recompute; raise ValueError for anything but True, False and "max"."""
+    if enable not in (True, False, "max"):
+        raise InputError(f"memory_efficient (set_grad_checkpointing) must be True, False or 'max', got {enable!r}")
+    for module in net.modules():
+        if isinstance(module, Recomputing):
+            module.checkpointing = enable
 
 
 class Stage(Recomputing):

@@ -276,7 +276,7 @@ class _ImageReader(Dataset[Any]):
                 return str(error)
         try:
             collated = default_collate(batch)
-            if get_worker_info() is not None:  # an error later, in the thread that sends them, would be lost
+            if get_worker_info() is not None:  # share here: an error in the thread that sends the batch would be lost
                 collated = [tensor.share_memory_() for tensor in collated]
             return collated
         except RuntimeError as error:

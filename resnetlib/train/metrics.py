@@ -91,7 +91,8 @@ class Result:
         train_loss: loss on all training images.
         test_error: error of the saved weights on all test images: those of the last iteration, or with patience the best.
         test_loss: loss on all test images.
-        best_test_error: the lowest error measured during the training. Choosing by it is training on the test images.
+        best_test_error: the lowest error measured during the training, on as many test images as an evaluation takes, or at the
+            end on all. Choosing by it is training on the test images.
         seconds: training time without evaluation.
     """
 

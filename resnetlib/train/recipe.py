@@ -275,12 +275,18 @@ rsb_a3
 def recipe_of(name: str, **changes: Any) -> Recipe:
     """Return a recipe by its name, with changes.
 
-    A new value of `epochs` replaces `iterations`, and the other way round.
-
-    Raise ValueError for an unknown name or field, or a value out of range.
-
     >>> recipe_of("one_cycle_cifar", epochs=5).epochs
     5
+
+    Args:
+        name: a key of `RECIPES`.
+        **changes: fields of `Recipe`. A new value of `epochs` replaces `iterations`, and the other way round.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: if the name or a field is unknown, or a value is out of range.
     """
     if name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}")

@@ -10,11 +10,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from math import isfinite
+from operator import index
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
@@ -26,6 +27,7 @@ from resnetlib.errors import FolderInUseError, InputError, InputTypeError, Missi
 from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
+from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network
 from resnetlib.train import metrics
 from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
@@ -33,7 +35,7 @@ from resnetlib.train.data import Images, Split, make_loader, preprocess_for_fold
 from resnetlib.train.interrupts import check_interrupt, interrupts
 from resnetlib.train.metrics import AnyResult, DivergenceError, Result, StepMeans
 from resnetlib.train.recipe import Recipe, as_recipe, describe_recipe
-from resnetlib.train.trainer import Precision, Trainer, dtype_of
+from resnetlib.train.trainer import Precision, Trainer, dtype_of, load_own_weights
 from resnetlib.weights.config_files import pretrained_config_of, read_json
 from resnetlib.weights.dialects.compare import name_of
 from resnetlib.weights.files import write_state, write_weights
@@ -152,6 +154,7 @@ def fit_as(
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
     _check_int("keep", keep, minimum=1)
+    seed, every, sample, keep = map(index, (seed, every, sample, keep))  # NumPy's integers cannot be written as JSON
     check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
         raise InputTypeError(f"preprocess must be a resnetlib.weights.Preprocessing, or None, got {type(preprocess).__name__}")
@@ -179,12 +182,14 @@ def fit_as(
             net.preprocess, net.classes = data.preprocess, data.classes
             dtype = dtype_of(precision, device)
             trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
+            if processes.is_main and recipe.ema and (horizon := 1 / (1 - recipe.ema)) > trainer.steps:
+                logger.warning("ema=%g averages %.0f iterations, more than the %d trained", recipe.ema, horizon, trainer.steps)
             try:
                 Run(kind, trainer, out, identity, every, sample, keep).complete()
             finally:
                 trainer.unfreeze()
     saved = create_model(out, device=device)
-    nn.Module.load_state_dict(net, saved.state_dict())  # keeps the names of the classes
+    load_own_weights(net, saved.state_dict())
     net.pretrained_cfg = saved.pretrained_cfg
     net.zero_grad()
     return metrics.read_result(out / RESULT, kind)[0]
@@ -235,7 +240,7 @@ def check_arguments(
 
 
 def _check_int(name: str, value: object, *, minimum: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value < 2**63:
+    if (number := as_integer(value)) is None or not minimum <= number < 2**63:
         raise InputError(f"{name} must be an int, {minimum} or more, got {value!r}")
 
 
@@ -448,7 +453,7 @@ class Run:
         trainer, net = self.trainer, self.trainer.eval_net
         iteration = trainer.iteration
         if trainer.recipe.patience and self.best_net is not None:
-            nn.Module.load_state_dict(net, self.best_net)
+            load_own_weights(net, self.best_net)
             iteration = self.best_at
             if self._processes.is_main:
                 stopped = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "

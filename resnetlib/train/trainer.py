@@ -1,6 +1,6 @@
 """The training loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Literal, get_args
 
@@ -53,8 +53,8 @@ class Trainer:
         self._frozen: Frozen | None = None
 
     def train_until(self, stop: int) -> Iterator[tuple[int, StepMeans]]:
-        """Train to iteration `stop`; yield the number of new iterations and the means of all, at times and at the end."""
-        new, rows = list[Tensor](), torch.empty(0, 3)  # metrics of iterations: on the device, and read
+        """Train to iteration `stop`; now and then yield the number of new iterations, and the means since the call."""
+        new, rows = list[Tensor](), torch.empty(0, 3)  # metrics of iterations: still on the device, and read already
         self.net.train()
         while self.iteration < stop:
             epoch, first = divmod(self.iteration, self.steps_per_epoch)
@@ -143,7 +143,7 @@ class Trainer:
         return not self.iteration <= self.recipe.head_only_steps(self.steps) < self.steps
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the training. It needs no random number generators."""
+        """Return the state of the training. Each iteration seeds its own random numbers."""
         return {
             "iteration": self.iteration,
             "net": self.net.state_dict(),
@@ -155,11 +155,19 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state."""
         self.iteration = state["iteration"]
-        nn.Module.load_state_dict(self.net, state["net"])  # keeps the names of the classes
+        load_own_weights(self.net, state["net"])
         if self._ema is not None:
-            self._ema.load_state_dict(state["average"])
+            load_own_weights(self._ema, state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def load_own_weights(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load weights of the same training into a network, or a module around it; it keeps the names of its classes."""
+    about = [(net, net.pretrained_cfg, net.classes) for net in module.modules() if isinstance(net, Backbone)]
+    module.load_state_dict(state)
+    for net, cfg, classes in about:
+        net.pretrained_cfg, net.classes = cfg, classes
 
 
 def make_optimizer(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:

@@ -280,7 +280,7 @@ def _check(
 
 
 def _hashes_of_copy(source: HubFile, path: Path, sha256: str, *, ask: bool, accept_unknown: bool) -> list[str]:
-    """Return the expected hash of a file that is not a link to a blob, from the blobs or the hub; [] to accept the file."""
+    """Return the expected hash of a file that the cache holds as a copy, not as a link to a blob; [] to accept any content."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     snapshot = _snapshot_of(source, path)

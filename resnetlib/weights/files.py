@@ -335,7 +335,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         state, size = unwrap(checkpoint), path.stat().st_size
         total = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
         if total > _MAX_SHARING * size:
-            raise InputError(f"it has {size:,} bytes, and its tensors {total:,}: more than {_MAX_SHARING} share the same memory")
+            more = f"more than {_MAX_SHARING} times the file's {size:,}"
+            raise InputError(f"its tensors have {total:,} bytes, {more}: too many share the same memory")
         return copy_shared_tensors(state)
 
 

@@ -328,7 +328,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
 
 
 def _was_interrupted(header: PretrainedConfig, folder: Path) -> bool:
-    """Return whether saving was interrupted after the weights: their config then has a temporary name, or by now its own."""
+    """Return whether saving stopped after the weights: a temporary config.json, or by now config.json itself, matches them."""
     for path in (*unfinished(folder, CONFIG), folder / CONFIG):
         with suppress(OSError, ValueError):
             if pretrained_config_of(read_json(path)) == header:

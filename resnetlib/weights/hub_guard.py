@@ -76,7 +76,7 @@ def _hook(client: "Client") -> None:
 
 
 def _send(send: "Callable[..., Response]", request: "Request", **options: Any) -> "Response":
-    """Send a request; raise an error of name resolution as it is, since the client tries again after its own."""
+    """Send a request; raise a DNS failure as `socket.gaierror`, since the client would retry a ConnectError."""
     from httpx2 import ConnectError
 
     try:
@@ -110,7 +110,7 @@ def _check_request(request: "Request") -> None:
 
 
 def _check_answer(response: "Response") -> None:
-    """Raise DownloadError for an unsafe answer; remove the headers that the client must neither use nor repeat."""
+    """Raise DownloadError for an unsafe answer; escape its headers, and remove those that the client must not act on."""
     request, headers, status = response.request, response.headers, response.status_code
     if not _is_ours(request):
         return

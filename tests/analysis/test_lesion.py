@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from torch import nn
 from untouched import raises_inside, untouched
 
 from resnetlib import BasicBlock, Spec, build
-from resnetlib.analysis import Perturbation, blocks_of, lesion, lesion_many
-from resnetlib.analysis.perturb import score
+from resnetlib.analysis import Perturbation, block_survival, blocks_of, lesion, lesion_many
+from resnetlib.analysis.perturb import from_each_block, score
 from resnetlib.modules import Block, PadShortcut, Replace
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -123,6 +124,27 @@ def test_several_by_hand() -> None:
     assert found.error.tolist() == [[0] * 3, [100] * 3, [0] * 3, [100] * 3, [0] * 3]
     assert found.quantile(0.5).tolist() == [0, 100, 0, 100, 0]
     assert lesion_many(net, (pairs((1, 2)), torch.tensor([1]))).values == (1, 2, 3, 4)
+
+
+def test_what_has_no_draws_has_no_quantiles_over_draws() -> None:
+    net = logits_of(Times(-3.0), Times(-3.0))
+    with pytest.raises(ValueError, match=r"lesion has no draws, so use error\.quantile\(q, dim\)"):
+        lesion(net, (pairs((1, 2)), torch.tensor([1]))).quantile(0.5)
+    with pytest.raises(ValueError, match="block_survival has no draws"):
+        block_survival(net, (pairs((1, 2)), torch.tensor([1]))).quantile(0.5)
+
+
+def test_layers_before_a_block_run_once(spec: Spec) -> None:
+    net, ran = build(spec).eval(), list[nn.Module]()
+    blocks, expected = blocks_of(net), net(IMAGES)
+    runs = from_each_block(net, blocks, IMAGES)
+    first = next(runs)  # a hook that exists now would keep the network whole
+    for block in blocks.values():
+        block.register_forward_hook(lambda block, _, __: ran.append(block))
+    for i, (_, _, logits) in enumerate(chain([first], runs)):
+        ran.clear()
+        assert torch.equal(logits(), expected)
+        assert ran == [*blocks.values()][i:]
 
 
 def test_all_and_one_against_networks_without_the_branch(spec: Spec) -> None:

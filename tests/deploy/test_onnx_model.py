@@ -407,7 +407,7 @@ def changed(change: str) -> Any:
         ("stride", r"has a Conv with strides of \[0, 1\], expected 1 to"),
         ("pads", "has a Conv with pads of"),
         ("missing input", "is damaged: a Concat has 2 inputs and 1 outputs"),
-        ("shape", "has a Reshape by weight, which does not hold integers"),
+        ("shape", "has a Reshape whose input weight does not hold 64-bit integers"),
         ("padding", "has a Pad by"),
     ],
 )

@@ -27,6 +27,7 @@ from resnetlib import (
     Stage,
     build,
 )
+from resnetlib.modules.block import PreActBlock
 from resnetlib.modules.layers import FIXUP, GROUP_NORM, NO_NORM
 
 BLOCKS: list[Callable[..., Block]] = [BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck]
@@ -52,12 +53,12 @@ def test_forward_is_the_equation(make: Callable[[], Block]) -> None:
 @pytest.mark.parametrize("make", BLOCKS)
 @given(data=st.data())
 def test_shapes(make: Callable[..., Block], data: st.DataObject) -> None:
-    c_in, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    in_channels, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
     stride, size = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 9))
-    block = make(c_in, width, stride=stride).eval()
+    block = make(in_channels, width, stride=stride).eval()
     assert block.out_channels == width * block.expansion
     expected = (2, block.out_channels, -(-size // stride), -(-(size + 1) // stride))
-    assert block(torch.randn(2, c_in, size, size + 1)).shape == expected
+    assert block(torch.randn(2, in_channels, size, size + 1)).shape == expected
 
 
 @pytest.mark.parametrize("make", BLOCKS)
@@ -76,6 +77,23 @@ def test_a_zero_branch_is_the_identity_on_the_skip_path_bit_for_bit(make: Callab
     x = x.relu() if make in (BasicBlock, Bottleneck) else x  # what a post-activation block gets is never negative
     assert torch.equal(block(x), x)
     assert torch.equal(block.eval()(x), x)
+
+
+def test_a_projection_that_is_a_convolution_alone_is_no_branch() -> None:
+    class Projected(PreActBlock):
+        def __init__(self) -> None:
+            super().__init__(8, 8, stride=1)
+            self.norm1, self.relu1 = nn.BatchNorm2d(8), nn.ReLU()
+            self.conv1, self.join, self.downsample = nn.Conv2d(8, 8, 1), Add(), nn.Conv2d(8, 8, 1)
+
+        def branch(self, h: Tensor) -> Tensor:
+            y: Tensor = self.conv1(h)
+            return y
+
+    block, x = Projected().eval(), torch.randn(2, 8, 4, 4)
+    block.zero_branch_()
+    assert torch.equal(block(x), block.downsample(block.pre(x)))
+    assert block(x).abs().max() > 0
 
 
 @pytest.mark.parametrize("make", EVERY.values(), ids=EVERY)
@@ -115,7 +133,7 @@ def test_option_a_subsamples_and_pads() -> None:
     assert torch.equal(end(x)[:, :4], x[:, :, ::2, ::2])
     assert not both(x)[:, [0, 5, 6]].any()
     assert not end(x)[:, 4:].any()
-    with pytest.raises(ValueError, match="c_in=4 and c_out=2: use shortcut B"):
+    with pytest.raises(ValueError, match="in_channels=4 and out_channels=2: use shortcut B"):
         PadShortcut(4, 2)
 
 

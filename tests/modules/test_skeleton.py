@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -143,6 +144,41 @@ def test_weights_of_others_have_no_names() -> None:
     net.classes = tuple("abcdefghij")  # the user's own names stay
     net.load_state_dict(create_model("cifar_resnet20").state_dict())
     assert net.classes == tuple("abcdefghij")
+
+
+def test_weights_that_a_module_around_the_network_loads_have_no_names() -> None:
+    net = create_model("cifar_resnet20", pretrained=True)
+    around = nn.ModuleDict({"net": net})
+    around.load_state_dict(around.state_dict())
+    assert net.classes is not None
+    around.load_state_dict(nn.ModuleDict({"net": create_model("cifar_resnet20")}).state_dict())
+    assert (net.classes, net.pretrained_cfg.full_name) == (None, "")
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), "abcdefg", ()])
+def test_as_many_classes_as_logits(net: Backbone, names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="classes must be 7 names, one for each logit, got"):
+        net.classes = names
+    net.classes = list("abcdefg")  # type: ignore[assignment]
+    assert net.classes == tuple("abcdefg")
+
+
+@pytest.mark.parametrize("prune_head", [True, False])
+def test_a_network_of_fewer_stages_has_their_features(net: Backbone, prune_head: bool) -> None:
+    x = torch.randn(2, 3, 64, 64)
+    expected = net.forward_intermediates(x, indices=[1], intermediates_only=True)[0]
+    assert net.prune_intermediate_layers([1], prune_norm=True, prune_head=prune_head) == [1]
+    assert net.num_features == expected.shape[1]
+    assert torch.equal(net(x), expected)
+    net.reset_classifier(4, "avg")
+    assert net.eval()(x).shape == (2, 4)
+
+
+def test_indices_may_be_numpys(net: Backbone) -> None:
+    x, indices = torch.randn(2, 3, 64, 64), np.array([0, 1])
+    maps = net.forward_intermediates(x, indices=indices, intermediates_only=True)  # type: ignore[arg-type]
+    assert [each.shape[1] for each in maps] == net.feature_info.channels(indices) == net.feature_info.channels([0, 1])
+    assert net.feature_info.reduction(np.int64(1)) == net.feature_info.reduction(1)
 
 
 def test_weights_that_come_or_go_have_no_names() -> None:

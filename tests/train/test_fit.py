@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -453,6 +454,16 @@ def test_half_precision_forgives_a_gradient_but_not_all_of_them(tmp_path: Path) 
 def test_numbers_out_of_range(options: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         train(tmp_path, **options)
+
+
+def test_numpys_integers(tmp_path: Path) -> None:
+    train(tmp_path, epochs=1, seed=np.int64(3), every=np.int32(1), sample=np.int64(2), keep=np.int64(1))
+    assert json.loads((tmp_path / "run.json").read_text())["seed"] == 3
+
+
+def test_an_average_over_more_iterations_than_the_training_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, epochs=1, ema=0.999)
+    assert any(message.startswith("ema=0.999 averages 1000 iterations, more than the ") for message in caplog.messages)
 
 
 def test_labels_out_of_range_and_images_of_two_kinds(tmp_path: Path) -> None:

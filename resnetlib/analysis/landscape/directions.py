@@ -17,7 +17,7 @@ Direction = Mapping[str, Tensor]
 def filter_normalized_direction(
     net: nn.Module, seed: int | torch.Generator = 0, *, ignore_norms_and_biases: bool = True
 ) -> dict[str, Tensor]:
-    """`d_j <- d_j |theta_j| / (|d_j| + 1e-10)` for every filter j of a direction drawn from N(0, 1).
+    """Draw a direction from N(0, 1), and scale each filter j: `d_j <- d_j |theta_j| / (|d_j| + 1e-10)`.
 
     A filter is a slice of a parameter along its first dimension: one output channel of a convolution, one output of a linear
     layer. Parameters of at most one dimension (biases, scales and shifts of norms) have no filters.

@@ -75,7 +75,7 @@ def hessian_map(
     tolerance: float = 1e-2,
     out: str | Path | None = None,
 ) -> HessianMap:
-    """`|lambda_min / lambda_max|` of the Hessian of the mean cross-entropy, at each point of a plane.
+    """Compute the extreme eigenvalues of the Hessian of the mean cross-entropy, at each point of a plane.
 
     The Hessian is with respect to the parameters of more than one dimension, over all images, in evaluation mode, as published.
     ARPACK finds the eigenvalue of largest magnitude, then the one at the other end (also of positive definite Hessians, unlike

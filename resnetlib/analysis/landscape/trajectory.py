@@ -101,7 +101,7 @@ def trajectory(
 
 
 def project(net: nn.Module, checkpoints: Iterable[Checkpoint], directions: Sequence[Direction]) -> Tensor:
-    """Coordinates along directions of any lengths and angle: the c that minimize `|theta_i - theta - c_1 d_1 - c_2 d_2|`.
+    """Project checkpoints onto directions: the c that minimize `|theta_i - theta - c_1 d_1 - c_2 d_2|`.
 
     Args:
         net: the network at the origin, theta.

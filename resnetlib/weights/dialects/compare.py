@@ -39,7 +39,7 @@ def canonical_spec(spec: Spec) -> Spec:
         shortcut=shortcut,
         stride_in=spec.stride_in if len(spec.depths) > 1 else "3x3",
         base_width=base_width,
-        init="fixup" if spec.init == "fixup" else "he",  # Fixup's layers are others
+        init="fixup" if spec.init == "fixup" else "he",  # Fixup adds layers
     )
 
 
@@ -67,7 +67,9 @@ def infer_compression(pairs: Iterable[tuple[int, int]]) -> float:
 
 @cache
 def _names() -> Mapping[Spec, str]:
-    return {canonical_spec(spec): name for name, spec in reversed(list(SPECS.items()))}  # of two names, the first
+    return {
+        canonical_spec(spec): name for name, spec in reversed(list(SPECS.items()))
+    }  # reversed: a spec of two names gets the first
 
 
 def name_of(spec: Spec) -> str:

@@ -198,7 +198,7 @@ def _best_match(
 
 
 def _linear_in(head: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return "weight" and "bias" -> name for the only linear layer of a `Sequential`; {} if there are other tensors."""
+    """Map "weight" and "bias" to their names in the only linear layer of a `Sequential`; {} if there are other tensors."""
     layers = {key.partition(".")[0] for key in head}
     found = {key.partition(".")[2]: name for key, name in head.items()}
     if len(layers) > 1 or not layers.pop().isdecimal() or not {"weight"} <= found.keys() <= {"weight", "bias"}:
@@ -209,7 +209,7 @@ def _linear_in(head: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[str
 def _linear_beside(
     ignored: Collection[str], state: Mapping[str, Tensor], body: Mapping[str, Tensor], prefix: str
 ) -> dict[str, str]:
-    """Return "weight" and "bias" -> name for the linear layer of a head beside a network, such as `head.1.weight`; else {}."""
+    """Map "weight" and "bias" to their names in the linear layer of a head beside a network, such as `head.1.weight`; else {}."""
     features = max((len(tensor) for tensor in body.values() if tensor.ndim == 1), default=0)
     outer = re.sub(r"[^.]*\.$", "", prefix)  # "model." for "model.backbone."
     for layer in ("head", "fc", "classifier", "linear"):
@@ -221,7 +221,7 @@ def _linear_beside(
 
 
 def _network_prefixes(state: Mapping[str, Tensor], tables: Iterable[tuple[Rule, ...]]) -> list[str]:
-    """Return the prefixes of a first convolution and the first block's, by the names of any dialect."""
+    """Return the prefixes under which a first convolution and a first block have the names of any dialect."""
     prefixes: dict[str, str] = {}  # name of the first convolution -> shortest prefix
     for rules, (first, block) in product(tables, _FIRST_TENSORS):
         stem, inside = rename(first, rules, backwards=True), rename(block, rules, backwards=True)
