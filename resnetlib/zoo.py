@@ -381,9 +381,10 @@ def _load(
     if cfg is not None:
         net.preprocess = cfg.preprocess and cfg.preprocess.for_channels(channels, average=input_rule not in ("repeat", "zeros"))
         net.pretrained_cfg = replace(cfg, preprocess=net.preprocess) if done else cfg
-        net.classes = cfg.classes if weights.num_classes else None
-        if net.classes is not None and len(net.classes) != weights.num_classes:
-            raise InputError(f"{found.label} names {len(net.classes)} classes, and has {weights.num_classes} logits")
+        names = cfg.classes if weights.num_classes else None
+        if names is not None and len(names) != weights.num_classes:
+            raise InputError(f"{found.label} names {len(names)} classes, and has {weights.num_classes} logits")
+        net.classes = names
     return net
 
 

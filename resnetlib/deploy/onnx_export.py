@@ -264,8 +264,6 @@ def _check_exportable(net: Backbone) -> None:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     if next(net.parameters()).is_meta:
         raise InputError("this network is on the device meta, and has no weights: create it with weights")
-    if net.classes is not None and len(net.classes) != net.num_classes:
-        raise InputError(f"net.classes has {len(net.classes)} names, and the network {net.num_classes} logits")
     size = 4 * sum(parameter.numel() for parameter in net.parameters())
     if size > _MAX_BYTES:
         raise InputError(f"the network has {size:,} bytes of weights in fp32: an ONNX file holds 2 GiB, at most {_MAX_BYTES:,}")

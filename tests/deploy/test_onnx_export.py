@@ -212,10 +212,6 @@ def test_networks_that_are_not_exported(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match="on the device meta"):
         export(build(FAMILIES["resnet"], device="meta"), path)
     net = tiny.network()
-    net.classes = ("a", "b")
-    with pytest.raises(ValueError, match=r"net.classes has 2 names, and the network 3 logits"):
-        export(net, path)
-    net = tiny.network()
     net.preprocess = Preprocessing.named("cifar10", resize=8, size=8).for_channels(1)
     with pytest.raises(ValueError, match="makes 1 channels, and the network takes 3"):
         export(net, path)
