@@ -12,7 +12,7 @@ import torch
 from resnetlib.config import PretrainedConfig
 from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.features import Pyramid, pyramid
+from resnetlib.features import Pyramid
 from resnetlib.models import Spec, build
 from resnetlib.models.catalog import SPECS, Filters, select
 from resnetlib.models.foreign_options import check_keywords
@@ -197,9 +197,8 @@ def create_model(
         net = build(found.spec, num_classes=num_classes, in_chans=in_chans, device=device, dtype=dtype, **options)
     net = _finish(net, num_classes, device, channels_last, global_pool)
     if features_only:
-        stages = [i + 1 for i in sorted(select_indices(out_indices, len(net.feature_info)))]
-        norm = net.spec.family == "densenet"  # as in timm
-        return pyramid(net, stages, norm=norm, output="list")
+        selected = sorted(select_indices(out_indices, len(net.feature_info)))
+        return Pyramid(net, selected, norm=net.spec.family == "densenet", output="list")  # the norm as in timm
     return net
 
 
