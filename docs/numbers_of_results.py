@@ -546,10 +546,14 @@ def others() -> dict[str, str]:
         for depth in (20, 56):
             less = between(losses[kind][f"plain{depth}"], losses[kind][f"resnet{depth}"])
             found |= {f"{kind}_{depth}": verdict(less), f"{kind}_less_{depth}": span(less)}
-    for name in ("plain20", "resnet20"):
-        run = read("long_trainings")["runs"][f"cifar_{name}-seed=0"]
+    long = {name: read("long_trainings")["runs"][f"cifar_{name}-seed=0"] for name in FOUR}
+    for name, run in long.items():
         found |= {f"long_{key}_{name}": f"{run[key]:.1f}" for key in ("train_error", "test_error")}
-        found["long_epochs"] = str(run["recipe"]["epochs"])
+        found[f"long_gradient_{name}"] = f"{run['log'][-1]['gradient_norm']:.1f}"
+    found["long_epochs"] = str(long["plain56"]["recipe"]["epochs"])
+    found["long_plain_rise"] = f"{long['plain56']['train_error'] - long['plain20']['train_error']:.1f}"
+    found["long_residual_fall"] = f"{long['resnet20']['train_error'] - long['resnet56']['train_error']:.1f}"
+    found["long_plain56_worst"] = f"{max(record['train_error'] for record in long['plain56']['log'][2:]):.0f}"
     for row in read("accuracy")["results"]:
         if row["weights"] == "resnetlib_c10":
             found[f"embedded_{row['name'].removeprefix('cifar_')}"] = f"{100 - row['top1']:.1f}"

@@ -134,6 +134,27 @@ def test_plain_networks_guess_after_one_deletion_and_residual_ones_lose_step_by_
         assert all(deep < shallow for deep, shallow in zip(means["resnet56"], means["resnet20"], strict=True))
 
 
+def test_longer_trainings_close_most_of_the_gap() -> None:
+    said(
+        "More training closes most of the gap, but not all",
+        "from epoch 8 on, their norm is the largest of the four",
+        "13 times as many images as in the short trainings",
+        page="lecture/degradation.md",
+    )
+    names = ("long_trainings", "degradation")
+    runs, short = (json.loads((DOCS / "results" / f"{name}.json").read_text())["runs"] for name in names)
+    long = {name: runs[f"cifar_{name}-seed=0"] for name in FOUR}
+    assert len({json.dumps(run["recipe"], sort_keys=True) for run in long.values()}) == 1
+    seen = [run["iterations"] * run["recipe"]["batch_size"] for run in (long["plain56"], short["cifar_plain56-seed=0"])]
+    assert round(seen[0] / seen[1]) == 13
+    errors = [[each[f"cifar_{name}-seed=0"]["train_error"] for name in ("plain20", "plain56")] for each in (runs, short)]
+    assert 0 < errors[0][1] - errors[0][0] < (errors[1][1] - errors[1][0]) / 4
+    assert long["resnet56"]["train_error"] < long["resnet20"]["train_error"]
+    norms = {name: [record["gradient_norm"] for record in run["log"] if record["epoch"] >= 8] for name, run in long.items()}
+    assert len(norms["plain56"]) == 17
+    assert all(own == max(all_four) for own, *all_four in zip(norms["plain56"], *norms.values(), strict=True))
+
+
 def test_parameters_do_not_degrade() -> None:
     said("So it is not the number of parameters that makes plain56 degrade", page="lecture/article.md")
     runs = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]
@@ -260,7 +281,8 @@ def test_networks_trained_to_the_end() -> None:
     names = ("resnet20", "trained20", "resnet56", "trained56")
     stds, ratios = ([finding(name, key).median for name in names] for key in ("response_std", "branch_ratio"))
     assert stds[3] < 0.75 * stds[1]
-    assert ratios[3] < ratios[2] < ratios[1] < ratios[0]
+    assert max(ratios[2:]) < ratios[1] < ratios[0]  # of 56 layers, the networks of 40 and of 200 epochs are alike
+    assert abs(ratios[3] - ratios[2]) < 0.01
     running, recalibrated = (finding("trained56", name) for name in ("landscape", "landscape_recalibrated"))
     assert (running.computed, running.images, running.batch_norm) == (1, 2000, "running")
     assert (recalibrated.computed, recalibrated.images, recalibrated.batch_norm) == (1, 1000, "recalibrated")

@@ -36,7 +36,7 @@ def test_list(hub: Hub) -> None:
     [line] = run("list", "resnet50.tv2*").splitlines()
     assert line.split() == ["resnet50.tv2_in1k", "25.56", "M", "80.86", "%", "224"]
     here = [line.split()[0] for line in run("list", "--here").splitlines()]
-    assert here == ["cifar_plain20.resnetlib_c10", "cifar_resnet20.resnetlib_c10"]
+    assert here == [f"cifar_{name}.resnetlib_c10" for name in ("plain20", "plain56", "resnet20", "resnet56")]
     assert "no weights match 'vgg*'" in run("list", "vgg*", code=1)
     assert {line.split(".")[0] for line in run("list", "resnet50").splitlines()} == {"resnet50"}
     assert hub.seen == []
@@ -56,7 +56,7 @@ def test_fetch_then_verify_then_cache(hub: Hub, content: bytes, tmp_path: Path) 
     assert f"({len(content):,} bytes, sha256 " in out
     assert "cifar_resnet20.resnetlib_c10: in the package" in out
     asked = len(hub.seen)
-    here = run("verify", "cifar_plain20.resnetlib_c10", "cifar_resnet20.resnetlib_c10", NAME)
+    here = run("verify", *(f"cifar_{name}.resnetlib_c10" for name in ("plain20", "plain56", "resnet20", "resnet56")), NAME)
     assert run("verify").splitlines() == [line for line in here.splitlines() if ": ok, " in line]
     assert f"{len(content):14,}  {NAME}  " in run("cache")
     assert str(tmp_path) in run("cache")

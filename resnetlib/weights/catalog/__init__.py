@@ -19,7 +19,9 @@ __all__ = ["EMBEDDED", "describe", "list_pretrained", "pretrained_configs", "rea
 
 _SHA256 = {
     ("cifar_plain20", "resnetlib_c10"): "22c261f1b0ef2d12cdde88de47899a648bdc52a8260e0f2ad6cb89498ea2d99b",
+    ("cifar_plain56", "resnetlib_c10"): "59ea67bf27efec89be00147d3aeec99e4038a05552cdde19e9bf3209e7fb0631",
     ("cifar_resnet20", "resnetlib_c10"): "1d29289d9a7f76f8058ea6af93af717f8646237fd78f0c30d78af625bbb787fe",
+    ("cifar_resnet56", "resnetlib_c10"): "0423d3c081d1d2bb663b62c45f1da1efbec9aaac0ddfd1ddb8ded891fd9d82cf",
 }
 
 EMBEDDED: Mapping[tuple[str, str], EmbeddedFile] = MappingProxyType(
