@@ -260,6 +260,8 @@ def blocks() -> dict[str, str]:
         found[f"path_length_{name}"] = f"{one['mean_length']:.2f} ({span(one['mean_length_interval'], 2)})"
         found[f"path_factor_{name}"] = f"{one['factor']:.2f} ({span(one['factor_interval'], 2)})"
         found[f"path_all_{name}"] = f"{one['mean_length_of_all']:.1f}"
+        found[f"path_effective_{name}"] = " to ".join(f"{end:.0f}" for end in one["effective"])
+        found[f"path_effective_share_{name}"] = f"{100 * _share_of_paths(one):.1f}"
         found[f"path_draws_{name}"] = f"{one['draws']:,}"
         found[f"path_forks_{name}"] = str(one["forks"])
         found[f"path_untrained_{name}"] = of_seeds([start["mean_length"] for start in each["untrained"]], 2)
@@ -278,6 +280,12 @@ def blocks() -> dict[str, str]:
     rise = [probes[name]["trained"]["accuracy_interval"] for name in ("plain20", "resnet20")]
     found["abstract"] = verdict(*((each[-1][0] - each[0][1], each[-1][1] - each[0][0]) for each in rise))
     return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
+
+
+def _share_of_paths(found: dict[str, Any]) -> float:
+    """Return which share of all paths has a length from which 95 % of the gradient comes."""
+    shortest, longest = found["effective"]
+    return sum(share for length, share in zip(found["lengths"], found["paths"], strict=True) if shortest <= length <= longest)
 
 
 def several() -> dict[str, str]:

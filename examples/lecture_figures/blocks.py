@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, TWO, Results, band, legend_above, line, places, points, read, shifts, tensor
-from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
+from resnetlib.analysis.style import label_of, new_figure, style_of
 
 
 def residual_mapping(results: Results) -> Figure:
@@ -76,12 +76,12 @@ def paths(results: Results) -> Figure:
     found = read(results, "path_lengths")["results"]
     for name, each in found.items():
         trained: dict[str, Any] = each["trained"]
-        points(left, trained["lengths"], trained["share"], trained["share_interval"], name)
-        left.plot(trained["lengths"], trained["paths"], ":", color=GRAY, label="share of all paths")
-        points(right, trained["lengths"], trained["norm"], trained["norm_interval"], name, label="trained")
+        points(left, trained["lengths"], trained["share"], trained["share_interval"], name, label=f"{label_of(name)}: gradient")
+        left.plot(trained["lengths"], trained["paths"], ":", color=style_of(name)["color"], label=f"{label_of(name)}: all paths")
+        points(right, trained["lengths"], trained["norm"], trained["norm_interval"], name, label=f"{label_of(name)}, trained")
         columns = zip(*(start["norm"] for start in each["untrained"]), strict=True)
-        band(right, trained["lengths"], columns, name, "untrained", linestyle=":", marker="")
-    left.set(xlabel="branches on the path", ylabel="share of the gradient", ylim=(0, None))
+        band(right, trained["lengths"], columns, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
+    left.set(xlabel="branches on the path", ylabel="share of the gradient, and of all paths", ylim=(0, None))
     right.set(xlabel="branches on the path", ylabel="norm of the gradient through one path", yscale="log")
     left.legend()
     right.legend()
