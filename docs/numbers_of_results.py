@@ -245,16 +245,16 @@ def blocks() -> dict[str, str]:
         found[f"small_weights_{name}"] = f"{mean(each['trained']['small_weights']):.1f}"
         found[f"small_weights_{name}_untrained"] = of_seeds([mean(start["small_weights"]) for start in each["untrained"]])
         found[f"gamma_{name}"] = f"{mean(each['trained']['gamma']):.2f}"
-    one, other = (sparse[name]["trained"]["zeros_median_interval"] for name in ("resnet20", "plain20"))
-    found["sparser"] = verdict((one[0] - other[1], one[1] - other[0]))
+    for depth in (20, 56):
+        one, other = (sparse[f"{kind}{depth}"]["trained"]["zeros_median_interval"] for kind in ("resnet", "plain"))
+        found[f"sparser_{depth}"] = verdict((one[0] - other[1], one[1] - other[0]))
+        starts = [start["ratio_median"] for start in sparse[f"resnet{depth}"]["untrained"]]
+        low, high = sparse[f"resnet{depth}"]["trained"]["ratio_median_interval"]
+        found[f"shrinks_{depth}"] = verdict((min(starts) - high, max(starts) - low))
     for name in ("plain20", "resnet20"):
         zeros = mean(start["zeros_median"] for start in sparse[name]["untrained"])
         added = sparse[name]["trained"]["zeros_median"] - zeros
         found |= {f"zeros_added_{name}": minus(f"{added:.1f}"), f"zeros_lost_{name}": minus(f"{-added:.1f}")}
-    residual = sparse["resnet20"]
-    starts = [start["ratio_median"] for start in residual["untrained"]]
-    low, high = residual["trained"]["ratio_median_interval"]
-    found["shrinks"] = verdict((min(starts) - high, max(starts) - low))
     for name, each in read("path_lengths")["results"].items():
         one = each["trained"]
         found[f"path_length_{name}"] = f"{one['mean_length']:.2f} ({span(one['mean_length_interval'], 2)})"

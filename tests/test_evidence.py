@@ -155,6 +155,22 @@ def test_longer_trainings_close_most_of_the_gap() -> None:
     assert all(own == max(all_four) for own, *all_four in zip(norms["plain56"], *norms.values(), strict=True))
 
 
+def test_training_makes_the_branches_of_the_deep_network_small_and_sparse() -> None:
+    said(
+        "a third of their outputs are near zero",
+        "Plain blocks have few near-zero outputs at both depths",
+        page="lecture/sparsity.md",
+    )
+    said("the ratio has risen with 20 layers, and fallen with 56", page="lecture/residual-mapping.md")
+    found = results("sparsity")
+    before = {name: [start["ratio_median"] for start in found[name]["untrained"]] for name in ("resnet20", "resnet56")}
+    assert found["resnet56"]["trained"]["ratio_median"] < min(before["resnet56"])
+    assert found["resnet20"]["trained"]["ratio_median"] > max(before["resnet20"])
+    small = {name: found[name]["trained"]["small_median"] for name in FOUR}
+    assert small["resnet56"] == pytest.approx(33, abs=1)
+    assert max(small["plain20"], small["plain56"]) < 8
+
+
 def test_parameters_do_not_degrade() -> None:
     said("So it is not the number of parameters that makes plain56 degrade", page="lecture/article.md")
     runs = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]

@@ -157,9 +157,11 @@ def test_no_curve_leaves_its_frame(drawn: dict[str, list["Axes"]]) -> None:
 
 
 def test_lines_break_at_blocks_without_a_value(drawn: dict[str, list["Axes"]]) -> None:
-    residual, (_, small, _) = drawn["residual_mapping"][0], drawn["sparsity"]
-    for values in (curve(residual, "plain, 20 layers"), curve(small, "plain, 20 layers, trained")):
+    residual, (_, small, *_) = drawn["residual_mapping"][0], drawn["sparsity"]
+    for values in (curve(residual, "plain, 20 layers"), curve(small, "plain, trained")):
         assert [i for i, value in enumerate(values) if math.isnan(value)] == [3, 6]  # the blocks that change the shape
+    deep = curve(drawn["sparsity"][4], "plain, trained")
+    assert [i for i, value in enumerate(deep) if math.isnan(value)] == [9, 18]
 
 
 def test_figures_show_the_means_that_tables_give(drawn: dict[str, list["Axes"]]) -> None:

@@ -1,5 +1,6 @@
 """Figures of blocks: small residuals, sparsity, deletions, paths."""
 
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -34,24 +35,26 @@ def bypass(results: Results) -> Figure:
 
 
 def sparsity(results: Results) -> Figure:
-    figure, panels = new_figure(3, width=3.1, height=3.7)
+    figure, panels = new_figure(3, rows=2, width=3.1, height=6.4)
     found = read(results, "sparsity")["results"]
     measures = {
         "zeros": "zeros after the block's ReLU (%)",
         "small": "near-zero branch outputs (%)",
         "small_weights": "near-zero branch weights (%)",
     }
-    for axes, (key, label) in zip(panels, measures.items(), strict=True):
-        for name in TWO:
+    for axes, (depth, (key, label)) in zip(panels, product((20, 56), measures.items()), strict=True):
+        blocks = (depth - 2) // 2
+        for name in (f"plain{depth}", f"resnet{depth}"):
             trained, *untrained = ([*each[key]] for each in (found[name]["trained"], *found[name]["untrained"]))
             for values in (trained, *untrained):
-                if len(values) < 9:  # plain blocks that change the shape have no value
-                    values[3:3], values[6:6] = [float("nan")], [float("nan")]
-            axes.plot(range(9), trained, label=f"{label_of(name)}, trained", **style_of(name) | {"linestyle": "-"})
+                for i in (blocks // 3, 2 * blocks // 3) if len(values) < blocks else ():
+                    values.insert(i, float("nan"))  # plain blocks that change the shape have no value
+            kind = label_of(name).split(",")[0]
+            axes.plot(range(blocks), trained, label=f"{kind}, trained", **style_of(name) | {"linestyle": "-"})
             columns = zip(*untrained, strict=True)
-            band(axes, range(9), columns, name, f"{label_of(name)}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block", ylabel=label, ylim=(0, None), xticks=range(0, 9, 2))
-    legend_above(panels[0], 2)
+            band(axes, range(blocks), columns, name, f"{kind}, untrained", linestyle=":", marker="")
+        axes.set(xlabel="block", title=label if depth == 20 else "", ylabel=f"{depth} layers" * (key == "zeros"), ylim=(0, None))
+    legend_above(panels[0], 4)
     return figure
 
 
