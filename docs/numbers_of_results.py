@@ -556,7 +556,7 @@ def others() -> dict[str, str]:
             found |= {f"{kind}_{depth}": verdict(less), f"{kind}_less_{depth}": span(less)}
     long = {name: read("long_trainings")["runs"][f"cifar_{name}-seed=0"] for name in FOUR}
     for name, run in long.items():
-        found |= {f"long_{key}_{name}": f"{run[key]:.1f}" for key in ("train_error", "test_error")}
+        found |= {f"long_{key}_{name}": f"{run[key]:.2f}" for key in ("train_error", "test_error")}
         found[f"long_gradient_{name}"] = f"{run['log'][-1]['gradient_norm']:.1f}"
     found["long_epochs"] = str(long["plain56"]["recipe"]["epochs"])
     found["long_plain_rise"] = f"{long['plain56']['train_error'] - long['plain20']['train_error']:.1f}"
