@@ -257,11 +257,12 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 @pytest.mark.skipif(CIFAR10 is None, reason="needs CIFAR-10: set RESNETLIB_TEST_CIFAR10 to its folder")
 def test_the_committed_notebook_is_of_the_networks_in_the_package() -> None:
     text = (LECTURE / "companion.ipynb").read_text()
-    for name in ("plain20", "resnet20"):
+    parameters = {"plain20": "269,722", "resnet20": "269,722", "plain56": "853,018", "resnet56": "853,018"}
+    for name, count in parameters.items():
         net = resnetlib.create_model(f"cifar_{name}.resnetlib_c10").eval()
         data = cifar10(str(CIFAR10), "test").first(1000)
         found = resnetlib.evaluate(net, data.batches(resnetlib.transform_for(net)))
-        assert f"{label_of(name)}: 269,722 parameters, error {100 - found.top1:.1f} % of 1000 images" in text
+        assert f"{label_of(name)}: {count} parameters, error {100 - found.top1:.1f} % of 1000 images" in text
 
 
 def test_the_notebook_is_committed_with_its_figures_and_small() -> None:
