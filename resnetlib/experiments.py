@@ -61,7 +61,7 @@ class Degradation(AnalysisResult):
         return ", ".join(f"{family} {depth}" for family, depth in dict.fromkeys(zip(self.families, self.depths, strict=True)))
 
     def degrades(self, family: str) -> bool:
-        """Return whether all training errors of the deepest network are above all of the shallowest.
+        """Return whether the deepest network trains worse than the shallowest, whatever their seeds.
 
         Raise ValueError if the family was not trained at two depths.
         """

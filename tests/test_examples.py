@@ -292,6 +292,9 @@ def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
     assert all(
         low <= cost <= high for cost, (low, high) in zip(found["running"]["cost"], found["running"]["interval"], strict=True)
     )
+    (tmp_path / "table.json").write_text('{"results": {"resnet20": {}}}')
+    run("lesions.py", *sizes, "--data", cifar10_folder, "--out", tmp_path / "table.json")
+    assert (tmp_path / "table.json").read_text() == '{"results": {"resnet20": {}}}'
 
 
 def tiny_batches(folder: Path, images: int) -> tuple[Backbone, list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -315,6 +318,10 @@ def test_measurements_of_the_lecture(
     results = json.loads((tmp_path / "table.json").read_text())["results"]
     assert results.keys() == keys
     assert all(len(each["untrained"]) == 1 for each in results.values())
+    if name != "probes":
+        (tmp_path / "table.json").write_text(done := json.dumps({"results": {key: {} for key in keys}}))
+        run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
+        assert (tmp_path / "table.json").read_text() == done  # what is there is not measured again
 
 
 @pytest.mark.slow

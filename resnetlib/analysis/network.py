@@ -188,7 +188,7 @@ def hook_inputs(blocks: Mapping[str, nn.Module], callback: Callable[[str, Tensor
 def hook_joins(
     blocks: Mapping[str, Block], callback: Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
 ) -> AbstractContextManager[None]:
-    """Inside the context, call `callback(name, skip, branch)` before each block's join runs; it may return another pair."""
+    """Inside the context, call `callback(name, skip, branch)` before each join; it may return another pair."""
 
     def hook(name: str, _: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
         return callback(name, *pair)

@@ -36,7 +36,7 @@ _LABELS = {
     "input_noise": ("noise on the input", ""),
     "weight_noise": ("noise on the weights", ""),
 }
-"""Kind of a perturbation -> label of the x axis, and title (none where a figure may show several networks)."""
+"""Label of the x axis and title for each kind; no title where a figure may show several networks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

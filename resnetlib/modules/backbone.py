@@ -75,11 +75,11 @@ class FeatureInfo(list[FeatureMapInfo]):
 
 
 class Backbone(nn.Module, ABC):
-    """Base class of all networks: head(tail(stages(stem(x)))).
+    """Base class of all networks.
 
-    Each family registers its children under torchvision's names. `stem`, `stages` and `tail` return them in the order that all
-    families share, so that code for any network can use them. A stage starts with the module that reduces the resolution (max
-    pooling, a transition or a strided block), as in the papers' tables.
+    It computes head(tail(stages(stem(x)))). Each family registers its children under torchvision's names. `stem`, `stages` and
+    `tail` return them in the order that all families share, so that code for any network can use them. A stage starts with the
+    module that reduces the resolution (max pooling, a transition or a strided block), as in the papers' tables.
 
     Shapes:
         `(N, in_chans, H, W)` -> `(N, num_classes)`, or `(N, num_features)` if `num_classes` is 0, or
@@ -332,7 +332,7 @@ class Backbone(nn.Module, ABC):
     @overload
     def get_classifier(self, name_only: bool) -> nn.Module | str: ...
     def get_classifier(self, name_only: bool = False) -> nn.Module | str:
-        """Return the classifier, a `Linear`, or an `Identity` if `num_classes` is 0; with `name_only` its name."""
+        """Return the classifier (an `Identity` if `num_classes` is 0), or its name."""
         return self.classifier_name if name_only else self.get_submodule(self.classifier_name)
 
     def reset_classifier(self, num_classes: int, global_pool: GlobalPool | None = None) -> None:
@@ -373,9 +373,9 @@ class Backbone(nn.Module, ABC):
         set_checkpointing(self, enable)
 
 
-def _same_values(old: Tensor, new: Tensor) -> bool:
+def _same_values(old: Tensor, new: object) -> bool:
     """Return whether two tensors are equal; two on the meta device count as equal."""
-    return old.is_meta == new.is_meta and (old.is_meta or torch.equal(old, new.to(old)))
+    return isinstance(new, Tensor) and old.is_meta == new.is_meta and (old.is_meta or torch.equal(old, new.to(old)))
 
 
 def last_layer(classifier: nn.Module) -> nn.Module:

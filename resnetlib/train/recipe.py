@@ -273,7 +273,7 @@ rsb_a3
 
 
 def recipe_of(name: str, **changes: Any) -> Recipe:
-    """Return a recipe by its name, with changes.
+    """Return a named recipe, with changes to its fields.
 
     >>> recipe_of("one_cycle_cifar", epochs=5).epochs
     5

@@ -163,7 +163,7 @@ class Trainer:
 
 
 def load_own_weights(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Load weights of the same training into a network, or a module around it; it keeps the names of its classes."""
+    """Load weights, and keep the names of the classes."""
     about = [(net, net.pretrained_cfg, net.classes) for net in module.modules() if isinstance(net, Backbone)]
     module.load_state_dict(state)
     for net, cfg, classes in about:

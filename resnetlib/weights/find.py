@@ -62,7 +62,7 @@ class Found:
 
 
 def resolve(name: str | os.PathLike[str]) -> tuple[Kind, str]:
-    """Resolve a name to a network, weights in the catalog, or a place: a path, a URL or a repository.
+    """Return whether a name is a network, weights in the catalog or a place, such as a path, and the name to use.
 
     The catalog comes before files and folders of the same name; a path object, a separator or an ending such as `.pth` mean a
     path. As in timm, `timm/` before a name of the catalog is ignored.

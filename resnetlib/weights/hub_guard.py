@@ -76,7 +76,7 @@ def _hook(client: "Client") -> None:
 
 
 def _send(send: "Callable[..., Response]", request: "Request", **options: Any) -> "Response":
-    """Send a request; raise a DNS failure as `socket.gaierror`, since the client would retry a ConnectError."""
+    """Send a request; raise `socket.gaierror` if the host has no address."""
     from httpx2 import ConnectError
 
     try:
@@ -87,7 +87,7 @@ def _send(send: "Callable[..., Response]", request: "Request", **options: Any) -
             cause = cause.__cause__ or cause.__context__
         if cause is None or not _is_ours(request):
             raise
-        raise cause from None
+        raise cause from None  # the client would try a ConnectError again
 
 
 def _is_ours(request: "Request") -> bool:

@@ -155,6 +155,12 @@ def test_weights_that_a_module_around_the_network_loads_have_no_names() -> None:
     assert (net.classes, net.pretrained_cfg.full_name) == (None, "")
 
 
+def test_what_is_no_tensor_is_pytorchs_error() -> None:
+    net = create_model("cifar_resnet20", pretrained=True)
+    with pytest.raises(RuntimeError, match=r'While copying the parameter named "fc\.weight"'):
+        net.load_state_dict(net.state_dict() | {"fc.weight": "text"})
+
+
 @pytest.mark.parametrize("names", [("cat", "dog"), "abcdefg", ()])
 def test_as_many_classes_as_logits(net: Backbone, names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="classes must be 7 names, one for each logit, got"):

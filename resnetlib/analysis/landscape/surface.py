@@ -150,10 +150,11 @@ def landscape(
     chunk: int = 1,
     compile: bool = False,  # noqa: A002 - PyTorch's word
 ) -> Landscape:
-    """Compute loss(theta + x dx + y dy) on a grid, along filter-normalized random directions.
+    """Compute the loss on a grid around the weights, loss(theta + x dx + y dy).
 
-    Under torchrun all processes must call this, each with the network on its own device; they share the points, and each returns
-    the whole surface. An interrupted call with `out` resumes when it is repeated, even with other numbers of workers and processes.
+    The directions dx and dy are random and filter-normalized, unless they are given. Under torchrun all processes must call this,
+    each with the network on its own device; they share the points, and each returns the whole surface. An interrupted call with
+    `out` resumes when it is repeated, even with other numbers of workers and processes.
 
     Args:
         net: any classifier.
@@ -253,9 +254,8 @@ def landscape(
             stack.enter_context(torch._dynamo.config.patch(_COMPILE_CONFIG))
         center, seconds = _measure_center(first, len(along), compile)
         now = float(center[0, 0])
-        if checkpoint and not math.isclose(
-            before := checkpoint.loss_at_center, now, rel_tol=1e-3
-        ):  # another loss function of the same name
+        if checkpoint and not math.isclose(before := checkpoint.loss_at_center, now, rel_tol=1e-3):
+            # as with another loss function of the same name
             raise InputError(f"{path} belongs to another call: its loss at the center is {before}, here {now}. Give another file.")
         values[(coordinates == 0).all(1)] = center
         if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
