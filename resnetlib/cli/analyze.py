@@ -23,6 +23,7 @@ from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError, printable
 from resnetlib.inference import read_batches
 from resnetlib.modules import Backbone
+from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model, save_model
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -84,6 +85,8 @@ def _untrained_network(
     name: str, data: Path, split: str, normalize: Normalization | None, device: str | None, seed: int
 ) -> Backbone:
     """Create a network with random weights for the classes of the images."""
+    if resolve(name)[0] != "network":
+        raise InputError(f"--untrained draws random weights, but {name} names weights: give the name of a network")
     classes = CIFAR10_CLASSES if is_cifar10(data) else find_images(evaluation_folder(data, split)[0]).classes
     torch.manual_seed(seed)
     net = create_model(name, num_classes=len(classes)).to(choose_device(device))

@@ -108,6 +108,13 @@ def test_weights_drawn_at_random(tmp_path: Path) -> None:
     assert "--untrained and --prefix encoder_q. exclude each other" in said
 
 
+def test_trained_weights_are_not_measured_as_untrained(network: Path, pictures: Path, tmp_path: Path) -> None:
+    for name in ("cifar_resnet20.resnetlib_c10", str(network), str(network / "model.safetensors"), "hf-hub:org/name"):
+        said = wrong("analyze", "lesion", name, "--untrained", "--data", pictures, "--out", tmp_path / "out")
+        assert f"--untrained draws random weights, but {name} names weights: give the name of a network" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_deepen(network: Path, tmp_path: Path) -> None:
     said = right("analyze", "deepen", network, "--depths", "4,3", "--out", tmp_path / "deeper", "--normalize", "cifar10")
     assert said.startswith("5 blocks became 7; on two images of noise the logits differ by 0.0e+00 at most")
