@@ -147,18 +147,21 @@ def cache_dir() -> Path:
 
 
 def _download_and_check(source: HubFile | UrlFile) -> Fetched:
-    """Download a file and check it; delete a damaged one, and download it once more."""
-    deleted, damage = "", None
+    """Download a file and check it; delete a damaged one, and download it once more.
+
+    A file that another program may have written stays until a download with the right hash replaces it.
+    """
+    deleted, damage, replace = "", None, False
     for _ in range(2):
         path = None
         try:
-            path = _download(source)
+            path = _download(source, replace)
             return _check(source, path)
         except _WrongFileError:
             raise
         except DamagedFileError as error:
-            damage = error
-            if path is not None:
+            damage, replace = error, True
+            if path is not None and not _is_shared(source):
                 _delete(source, path)
                 deleted = " The file in the cache was damaged, and has been deleted."
         except FetchError as error:
@@ -167,24 +170,24 @@ def _download_and_check(source: HubFile | UrlFile) -> Fetched:
     raise DamagedFileError(f"{damage} A second download did not help: report it to the publisher, or pass the path of a file.")
 
 
-def _download(source: HubFile | UrlFile) -> Path:
-    """Download a file, unless another process has done so meanwhile."""
+def _download(source: HubFile | UrlFile, replace: bool) -> Path:
+    """Download a file, unless another process has done so meanwhile, or a file behind a URL is to be replaced."""
     from huggingface_hub import hf_hub_download
 
     try:
         with guarded():
             if isinstance(source, UrlFile):
-                return _download_url(source, _url_path(source))
+                return _download_url(source, _url_path(source), replace)
             return Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name=LIBRARY))
     except Exception as error:  # noqa: BLE001 - unforeseen ones are raised again
         raise translate(error, source, *_cache_of(source)) from None
 
 
-def _download_url(source: UrlFile, path: Path) -> Path:
+def _download_url(source: UrlFile, path: Path, replace: bool) -> Path:
     """Download a file under a temporary name, and rename it if it has the right hash."""
     from huggingface_hub.file_download import http_get
 
-    if path.is_file():
+    if path.is_file() and not replace:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
@@ -201,12 +204,18 @@ def _download_url(source: UrlFile, path: Path) -> Path:
 
 
 def _url_path(source: UrlFile) -> Path:
-    """Return where torch.hub caches a URL; a file name without a hash gets one."""
+    """Return where torch.hub caches a URL; a file name without the hash of the content gets one."""
     file = urlsplit(source.url).path.rpartition("/")[2]
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
         raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")
     path = _cache_of(source)[0] / file
-    return path if HASH.search(file) else path.with_stem(f"{path.stem}-{source.sha256[:8]}")
+    return path if _is_shared(source) else path.with_stem(f"{path.stem}-{source.sha256[:8]}")
+
+
+def _is_shared(source: HubFile | UrlFile) -> bool:
+    """Return whether torch.hub caches the file under the same name: the hash in its URL is that of the content."""
+    named = HASH.search(urlsplit(source.url).path.rpartition("/")[2]) if isinstance(source, UrlFile) else None
+    return named is not None and source.sha256 is not None and named[1][: len(source.sha256)] == source.sha256[: len(named[1])]
 
 
 def _cache_of(source: HubFile | UrlFile) -> tuple[Path, str]:

@@ -23,6 +23,7 @@ from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.infer import infer_spec
 from resnetlib.weights.dialects.rename import RecognizedState, check_dialect, recognize_dialect, resolve_dialect
 from resnetlib.weights.download import HASH, fetch, fetch_first
+from resnetlib.weights.errors import DamagedFileError
 from resnetlib.weights.files import WeightsFile, read_weights
 
 HUB = ("hf-hub:", "hf_hub:")
@@ -244,11 +245,24 @@ def _url_file(url: str) -> UrlFile:
     return UrlFile(url=address, sha256=sha256)
 
 
+def _fetch_url(url: str) -> tuple[UrlFile, Path]:
+    """Fetch the file behind a URL; if its hash is wrong, say that the digits in its name may not be the hash."""
+    source = _url_file(url)
+    try:
+        return source, fetch(source).path
+    except DamagedFileError as error:
+        if "#" in url:
+            raise
+        advice = f"If {source.sha256} in its name is not its SHA-256, append that: '{source}#sha256=0123abcd...'."
+        raise DamagedFileError(f"{error} {advice}") from None
+
+
 def _read(place: str | UrlFile | HubFile, dialect: str | None, mmap: bool | None) -> Found:
     """Read a repository of the hub, a folder or a file."""
     if isinstance(place, str) and place.startswith(URL):
-        place = _url_file(place)
-    if not isinstance(place, str):
+        source, path = _fetch_url(place)
+        label, file = str(source), read_weights(path, mmap=mmap is not False)
+    elif not isinstance(place, str):
         label, file = str(place), read_weights(fetch(place).path, mmap=mmap is not False)
     elif place.startswith(HUB):
         label, file = place, _read_hub(place.split(":", 1)[1], mmap is not False)

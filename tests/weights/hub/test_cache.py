@@ -23,7 +23,7 @@ from resnetlib.weights.errors import DamagedFileError, DownloadError, NotFoundEr
 
 CONTENT, OTHER = bytes(range(256)) * 20, bytes(range(255)) * 20
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-SOURCE = HubFile(repo="org/name")
+SOURCE, COMMIT = HubFile(repo="org/name"), "0" * 40
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 
@@ -331,16 +331,16 @@ def test_a_file_with_another_size_time_or_inode_is_hashed_again(path: Path, chan
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    """Where the cache has a copy of a file, whose content the source alone tells."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("RESNETLIB_CACHE", str(tmp_path / "own"))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    path = tmp_path / "torch" / "hub" / "checkpoints" / "w-01234567.pth"
+    path = tmp_path / "hub" / "models--org--name" / "snapshots" / COMMIT / "model.safetensors"
     path.parent.mkdir(parents=True)
     return path
 
 
-def url_file(content: bytes) -> UrlFile:
-    return UrlFile(url="https://example.org/w-01234567.pth", sha256=hashlib.sha256(content).hexdigest())
+def pinned(content: bytes) -> HubFile:
+    return HubFile(repo="org/name", revision=COMMIT, sha256=hashlib.sha256(content).hexdigest())
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,16 +354,16 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(alone: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(hashlib, "file_digest", change)
-        check_cached(url_file(CONTENT))
+        check_cached(pinned(CONTENT))
     with pytest.raises(DamagedFileError):
-        check_cached(url_file(CONTENT))
+        check_cached(pinned(CONTENT))
     assert not cache_dir().exists()
 
 
 def test_two_changes_in_one_tick_of_the_clock_are_told_apart(alone: Path) -> None:
     for content in (b"one", b"two", b"six"):
         alone.write_bytes(content)
-        assert fetch(url_file(content)).path == alone
+        assert fetch(pinned(content)).path == alone
         assert time.time() - alone.stat().st_mtime >= download.CLOCK_TICK
 
 
@@ -381,14 +381,14 @@ def test_a_write_through_a_shared_mapping_is_noticed(alone: Path, monkeypatch: p
     for value in (3, 4, 5):
         mapped[0] = value
         content = alone.read_bytes()
-        assert fetch(url_file(content)).sha256 == hashlib.sha256(content).hexdigest()
+        assert fetch(pinned(content)).sha256 == hashlib.sha256(content).hexdigest()
     mapped.close()
 
 
 @pipes
 def test_a_pipe_or_a_device_is_not_read(alone: Path) -> None:
     alone.symlink_to("/dev/zero")
-    assert find_cached(url_file(b"")) is None
+    assert find_cached(pinned(b"")) is None
     for read in (download._sha256, download._git_sha1):
         with pytest.raises(ValueError, match=r"is a pipe, a socket or a device, expected a regular file"):
             read(alone)

@@ -8,6 +8,7 @@ import pytest
 from loopback import Hub
 from remotes import Remote
 
+from resnetlib import create_model
 from resnetlib.config import EmbeddedFile, HubFile, UrlFile
 from resnetlib.errors import ResnetlibError
 from resnetlib.weights.download import fetch, fetch_first, find_cached
@@ -218,23 +219,49 @@ def test_a_file_that_torchvision_downloaded_is_found_and_checked(hub: Hub, tmp_p
     assert hub.count() == 1
 
 
-def test_files_of_one_name_are_kept_apart(hub: Hub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.pth", "model-20240101.pth", "model-20240101.v2.pth"])
+def test_files_of_one_name_are_kept_apart(name: str, hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    (folder / "model.pth").write_bytes(b"another program's")
+    (folder / name).write_bytes(b"another program's")
     for _ in range(2):
-        for place, content in (("a/model.pth", CONTENT), ("b/model.pth", CONTENT[::-1])):
+        for place, content in ((f"a/{name}", CONTENT), (f"b/{name}", CONTENT[::-1])):
             source = UrlFile(url=hub.put(place, content), sha256=hashlib.sha256(content).hexdigest())
             assert fetch(source).path.read_bytes() == content
     assert hub.count() == 2
-    assert (folder / "model.pth").read_bytes() == b"another program's"
+    assert (folder / name).read_bytes() == b"another program's"
+
+
+def test_digits_in_a_name_that_are_no_hash_cost_no_file(hub: Hub, tmp_path: Path) -> None:
+    url, folder = hub.put("model-20240101.pth", CONTENT), tmp_path / "torch" / "hub" / "checkpoints"
+    good = fetch(UrlFile(url=url, sha256=SHA256)).path
+    (folder / "model-20240101.pth").write_bytes(b"another program's")
+    with pytest.raises(DamagedFileError, match=r"SHA-256 is .*, expected 20240101\.") as caught:
+        create_model("cifar_resnet20", weights=url)
+    assert str(caught.value).endswith(f"If 20240101 in its name is not its SHA-256, append that: '{url}#sha256=0123abcd...'.")
+    assert good.read_bytes() == CONTENT
+    assert (folder / "model-20240101.pth").read_bytes() == b"another program's"
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {good.name, "model-20240101.pth"}
+
+
+def test_a_shared_file_is_replaced_only_by_the_content_that_its_name_promises(hub: Hub, tmp_path: Path) -> None:
+    name, folder = f"weights-{SHA256[:8]}.pth", tmp_path / "torch" / "hub" / "checkpoints"
+    source = UrlFile(url=hub.put(name, CONTENT), sha256=SHA256)
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(CONTENT[:-1])
+    hub.fail("404", times=1)
+    with pytest.raises(NotFoundError):
+        fetch(source)
+    assert (folder / name).read_bytes() == CONTENT[:-1]
+    assert fetch(source).path.read_bytes() == CONTENT
+    assert {path.name for path in folder.iterdir() if path.is_file()} == {name}
 
 
 def test_torchvision_finds_a_file_that_was_downloaded(hub: Hub) -> None:
     import torch
 
     content = b"".join([b"PK\x05\x06", bytes(18)])  # an empty zip file: it is found, and is no checkpoint
-    url = hub.put("weights-01234567.pth", content)
+    url = hub.put(f"weights-{hashlib.sha256(content).hexdigest()[:8]}.pth", content)
     fetch(UrlFile(url=url, sha256=hashlib.sha256(content).hexdigest()))
     with pytest.raises(Exception, match=r"."):
         torch.hub.load_state_dict_from_url(url, progress=False)
