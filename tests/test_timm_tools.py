@@ -123,11 +123,12 @@ def test_a_feature_network_recomputes_as_timms_does(name: str) -> None:
         nets[0].set_grad_checkpointing(2)
 
 
+@pytest.mark.parametrize("prune_norm", [True, False])
 @pytest.mark.parametrize("name", PEERS)
-def test_a_pruned_network_is_timms(name: str) -> None:
+def test_a_pruned_network_is_timms(name: str, prune_norm: bool) -> None:
     nets = create_model(name).eval(), timm.create_model(PEERS[name]).eval()
     for net in nets:
-        net.prune_intermediate_layers([2], prune_norm=True)
+        net.prune_intermediate_layers([2], prune_norm=prune_norm)
     assert nets[0].num_features == nets[1].num_features == nets[0](IMAGES).shape[1]
     assert nets[0](IMAGES).shape == nets[1](IMAGES).shape
 

@@ -312,17 +312,18 @@ class Backbone(nn.Module, ABC):
 
         Args:
             indices: the maps to keep: an int n for the last n, a sequence of indices, or None for all.
-            prune_norm: replace the tail too.
+            prune_norm: replace the tail too, if the last stage is kept; else it is replaced in any case, as it does not fit.
             prune_head: replace the head too, so that the network returns a map.
 
         Returns:
             The indices of the maps, in ascending order.
         """
         selected = select_indices(indices, len(self.feature_info))
+        last, stages = max(selected), self.stages()
         names = {module: name for name, module in self.named_modules()}
-        for part in chain(*self.stages()[max(selected) :], self.tail() if prune_norm else ()):
+        for part in chain(*stages[last:], self.tail() if prune_norm or last < len(stages) else ()):
             self.set_submodule(names[part], nn.Identity())
-        self.num_features = self.feature_info[max(selected)]["num_chs"]
+        self.num_features = self.feature_info[last]["num_chs"]
         if prune_head or getattr(self.get_classifier(), "in_features", self.num_features) != self.num_features:
             self.reset_classifier(0, "")
         return sorted(selected)

@@ -169,15 +169,24 @@ def test_as_many_classes_as_logits(net: Backbone, names: tuple[str, ...]) -> Non
     assert net.classes == tuple("abcdefg")
 
 
+@pytest.mark.parametrize("prune_norm", [True, False])
 @pytest.mark.parametrize("prune_head", [True, False])
-def test_a_network_of_fewer_stages_has_their_features(net: Backbone, prune_head: bool) -> None:
+def test_a_network_of_fewer_stages_has_their_features(net: Backbone, prune_head: bool, prune_norm: bool) -> None:
     x = torch.randn(2, 3, 64, 64)
     expected = net.forward_intermediates(x, indices=[1], intermediates_only=True)[0]
-    assert net.prune_intermediate_layers([1], prune_norm=True, prune_head=prune_head) == [1]
+    assert net.prune_intermediate_layers([1], prune_norm=prune_norm, prune_head=prune_head) == [1]
     assert net.num_features == expected.shape[1]
     assert torch.equal(net(x), expected)
+    assert all(torch.equal(found, expected) for found in (net.forward_intermediates(x)[0], net.forward_intermediates(x, [1])[1][0]))
     net.reset_classifier(4, "avg")
     assert net.eval()(x).shape == (2, 4)
+
+
+def test_all_stages_keep_their_tail_unless_it_is_pruned(net: Backbone) -> None:
+    x = torch.randn(2, 3, 64, 64)
+    for prune_norm, expected in ((False, net.forward_features(x)), (True, net.forward_intermediates(x, 1)[1][0])):
+        net.prune_intermediate_layers(1, prune_norm=prune_norm)
+        assert torch.equal(net(x), expected)
 
 
 def test_indices_may_be_numpys(net: Backbone) -> None:
