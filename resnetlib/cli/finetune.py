@@ -11,7 +11,6 @@ from resnetlib.data import is_cifar10
 from resnetlib.distributed import is_main_process
 from resnetlib.finetuning.finetune import FROM_SCRATCH
 from resnetlib.finetuning.finetune import finetune as tune
-from resnetlib.train.data import find_train_and_test
 
 
 @click.command()
@@ -29,7 +28,7 @@ from resnetlib.train.data import find_train_and_test
     is_flag=True,
     help="Start from random weights; train all layers at once, and at one rate, unless --set says otherwise.",
 )
-@click.option("--validation", default=0.2, help="Fraction of the images held out if there is no val/.")
+@click.option("--validation", default=0.2, help="Fraction of the training images held out if there is no val/ or test/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
 @click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
 def finetune(
@@ -54,7 +53,6 @@ def finetune(
         recipe = "finetune_cifar"
     chosen = read_recipe(recipe, FROM_SCRATCH | values if from_scratch else values)
     channels = int(in_chans) if in_chans else None
-    images: Any = find_train_and_test(data) if is_cifar10(data) else data
-    result = tune(name, images, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)
+    result = tune(name, data, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)
     if is_main_process():
         click.echo(f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %; saved in {out}")

@@ -128,7 +128,7 @@ def train(
         logger.info("%s is a folder of images: taking the recipe %s (--recipe chooses another)", data, recipe)
     chosen = read_recipe(recipe, {field: value for field, value in values.items() if field not in in_spec})
     spec = spec_from_dict(json.loads(spec.to_json()) | {field: value for field, value in values.items() if field in in_spec})
-    check_out(out, *([] if is_cifar10(data) else [data]))
+    check_out(out, data)
     training, test = find_train_and_test(data, images, exif=exif)
     torch.manual_seed(settings["seed"])
     net = build(spec, num_classes=len(training.classes))

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from resnetlib.data.cifar import LabeledImages
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, MissingFileError, NotAFolderError, printable
@@ -353,11 +354,14 @@ def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
         raise InputError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
 
 
-def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFiles, ImageFiles]:
+Images = TypeVar("Images", ImageFiles, LabeledImages)
+
+
+def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Images]:
     """Split images at random into two parts, stratified by class.
 
     Args:
-        files: the images.
+        images: the images, in a folder or in memory.
         share: fraction of the images in the second part, in (0, 1); it gets at least one of each class.
         seed: seed of the split.
 
@@ -369,20 +373,27 @@ def hold_out(files: ImageFiles, share: float, *, seed: int = 0) -> tuple[ImageFi
     """
     if not isinstance(share, int | float) or not 0 < share < 1:
         raise InputError(f"the share of images held out must be between 0 and 1, got {share!r:.200}")
+    if isinstance(images, LabeledImages):
+        labels, where, advice = images.labels.tolist(), "there is", "add some"
+    else:
+        labels, where = [label for _, label in images.samples], f"{images.root} has"
+        advice = "add some, or make folders train and val"
     generator = torch.Generator().manual_seed(seed)
     held: set[int] = set()
-    of_class: list[list[int]] = [[] for _ in files.classes]
-    for i, (_, label) in enumerate(files.samples):
+    of_class: list[list[int]] = [[] for _ in images.classes]
+    for i, label in enumerate(labels):
         of_class[label].append(i)
-    for name, places in zip(files.classes, of_class, strict=True):
+    for name, places in zip(images.classes, of_class, strict=True):
         if len(places) < 2:
-            raise InputError(
-                f"{files.root} has one image of {name}, which cannot be split: add some, or make folders train and val"
-            )
+            raise InputError(f"{where} one image of {name}, which cannot be split: {advice}")
         count = min(len(places) - 1, max(1, round(share * len(places))))
         held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
-    training = tuple(sample for i, sample in enumerate(files.samples) if i not in held)
-    return replace(files, samples=training), replace(files, samples=tuple(files.samples[i] for i in sorted(held)), skipped=())
+    kept, chosen = [i for i in range(len(labels)) if i not in held], sorted(held)
+    if isinstance(images, LabeledImages):
+        parts = (replace(images, images=images.images[each], labels=images.labels[each]) for each in (kept, chosen))
+        return next(parts), next(parts)
+    training = replace(images, samples=tuple(images.samples[i] for i in kept))
+    return training, replace(images, samples=tuple(images.samples[i] for i in chosen), skipped=())
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):

@@ -9,9 +9,19 @@ from typing import Any
 import torch
 
 from resnetlib.config.pretrained import preprocessing_for
-from resnetlib.data import ImageFiles, LabeledImages, check_same_classes, find_images, hold_out, training_folders, verify_images
+from resnetlib.data import (
+    ImageFiles,
+    LabeledImages,
+    check_same_classes,
+    cifar10,
+    find_images,
+    hold_out,
+    is_cifar10,
+    training_folders,
+    verify_images,
+)
 from resnetlib.disk import local_path
-from resnetlib.distributed import Processes, choose_device, process_group
+from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.train import FinetuneResult, Recipe, recipe_of
@@ -61,11 +71,11 @@ def finetune(
         name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
             weights, the first of `resnetlib.weights.tags_of(name)`, which are logged.
         data: a folder with a subfolder of images per class, or with `train/` and `val/` like that (see
-            `resnetlib.data.split_folders`), or training and validation images in memory. Images that cannot be read are skipped
-            and reported.
+            `resnetlib.data.split_folders`), where images that cannot be read are skipped and reported; CIFAR-10's, whose test
+            images are not used; or training and validation images in memory.
         out: folder to write or to continue in; not inside the data.
         weights: other weights for the name of a network, as for `create_model`: a tag, a file or a URL.
-        recipe: the recipe, or its name; None for "finetune", or for images in memory "finetune_cifar".
+        recipe: the recipe, or its name; None for "finetune", or for CIFAR-10 and images in memory "finetune_cifar".
         from_scratch: start from random weights; `name` is then the name of a network. All layers are trained from the beginning and
             at one rate (`head_only_fraction=0`, `stem_lr_scale=1`), unless `recipe` is a `Recipe`.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
@@ -104,8 +114,9 @@ def finetune(
         ...     create_model(f"{out}/").classes
         ('even', 'odd')
     """
+    is_cifar = isinstance(data, str | Path) and is_cifar10(data)
     if recipe is None:
-        recipe = "finetune_cifar" if isinstance(data, tuple) else "finetune"
+        recipe = "finetune_cifar" if is_cifar or isinstance(data, tuple) else "finetune"
     if from_scratch and isinstance(recipe, str):
         recipe = recipe_of(recipe, **FROM_SCRATCH)
     recipe = as_recipe(recipe)
@@ -123,6 +134,10 @@ def finetune(
     ):
         kinds = [type(part).__name__ for part in data] if isinstance(data, tuple | list) else repr(data)
         raise InputTypeError(f"data must be a folder, or training and validation images in memory, got {kinds!s:.200}")
+    if is_cifar and not isinstance(data, tuple):
+        data = hold_out(cifar10(data, "train"), validation, seed=seed)
+        if is_main_process():
+            logger.info("%s of CIFAR-10's training images are held out for validation; the test images are not used", len(data[1]))
     with process_group(device) as processes:  # the steps below may need the other processes
         found, note = ([], "") if isinstance(data, tuple) else _list_images(data, exif=exif)
         classes = (data if isinstance(data, tuple) else found)[0].classes

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
 from resnetlib.config.pretrained import preprocessing_for
-from resnetlib.data import ImageFiles, LabeledImages, find_images
+from resnetlib.data import ImageFiles, LabeledImages, find_images, is_cifar10
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
 from resnetlib.errors import FolderInUseError, InputError, InputTypeError, MissingPackageError, NotAFolderError, ResourceError
@@ -245,7 +245,7 @@ def _check_int(name: str, value: object, *, minimum: int) -> None:
 
 
 def check_out(out: str | Path, *folders: object) -> None:
-    """Raise an error unless `out` is a folder that can be written, outside the folders of images."""
+    """Raise an error unless `out` is a folder that can be written, outside folders whose subfolders are classes."""
     if not isinstance(out, str | Path):
         raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):
@@ -254,7 +254,9 @@ def check_out(out: str | Path, *folders: object) -> None:
     if out.exists() and not out.is_dir():
         raise NotAFolderError(f"{out} is a file: give a folder to write, or to continue in")
     for folder in folders:
-        if isinstance(folder, str | Path) and out.resolve().is_relative_to(local_path(folder).resolve()):
+        if not isinstance(folder, str | Path) or is_cifar10(folder):
+            continue
+        if out.resolve().is_relative_to(local_path(folder).resolve()):
             raise InputError(f"{out} lies in {folder}, where its files would be taken for data: give another folder")
     check_writable(out)
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,8 @@ from commands import call, right
 from pictures import draw, fill
 
 from resnetlib import create_model
-from resnetlib.data import LabeledImages
+from resnetlib.data import cifar10
 from resnetlib.train import recipe_of
-from resnetlib.train.data import find_train_and_test
 
 NAME = "cifar_resnet20.resnetlib_c10"
 
@@ -126,15 +124,12 @@ def test_recipes_that_are_none(tmp_path: Path) -> None:
         assert message in said
 
 
-def test_images_in_memory(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few(data: Path) -> tuple[LabeledImages, LabeledImages]:
-        train, test = find_train_and_test(data, 100)
-        assert isinstance(test, LabeledImages)
-        return train, replace(test, images=test.images[:100], labels=test.labels[:100])  # type: ignore[return-value]
-
-    monkeypatch.setattr("resnetlib.cli.finetune.find_train_and_test", few)
-    result = tune(cifar10_folder, tmp_path / "out", "--set", "head_only_fraction=1")
+def test_cifar10(cifar10_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetlib.finetuning.finetune.cifar10", lambda *args: cifar10(*args).first(200))
+    options = ("--set", "head_only_fraction=1", "--validation", "0.5")
+    result = tune(cifar10_folder, tmp_path / "out", *options)
     assert result.exit_code == 0, result.output
+    assert "101 of CIFAR-10's training images are held out for validation; the test images are not used\n" in result.stderr
     net = create_model(tmp_path / "out")
     assert net.pretrained_cfg.recipe.startswith("finetune_cifar, epochs=2")
     assert net.pretrained_cfg.top1 > 80  # the classifier of these very classes is kept

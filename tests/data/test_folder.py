@@ -14,7 +14,7 @@ import torch
 from pictures import draw, fill
 from PIL import Image
 
-from resnetlib.data import ImageDataset, find_images, hold_out, read_image, verify_images
+from resnetlib.data import ImageDataset, LabeledImages, find_images, hold_out, read_image, verify_images
 from resnetlib.distributed import Processes
 from resnetlib.finetuning.finetune import find_split
 from resnetlib.train import recipe_of
@@ -251,6 +251,19 @@ def test_what_is_held_out_is_stratified_and_drawn_by_the_seed(tmp_path: Path) ->
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(ValueError, match=f"must be between 0 and 1, got {share}"):
             hold_out(files, share)
+
+
+def test_of_images_in_memory_the_same_are_held_out(tmp_path: Path) -> None:
+    files = find_images(fill(tmp_path / "data", 4))
+    pixels = torch.arange(len(files), dtype=torch.uint8)[:, None, None, None]
+    images = LabeledImages(pixels, torch.tensor([label for _, label in files.samples]), files.classes)
+    for ours, theirs in zip(hold_out(images, 0.25, seed=1), hold_out(files, 0.25, seed=1), strict=True):
+        samples = tuple(files.samples[i] for i in ours.images.flatten().tolist())
+        assert samples == theirs.samples
+        assert ours.labels.tolist() == [label for _, label in samples]
+        assert ours.classes == theirs.classes
+    with pytest.raises(ValueError, match=r"^there is one image of blue, which cannot be split: add some$"):
+        hold_out(images.first(1), 0.25)
 
 
 def test_both_folders_are_used_as_they_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from forks import run
 from pictures import draw, fill
 
 from resnetlib import classify, create_model, evaluate, finetune, save_model
-from resnetlib.data import LabeledImages, find_images, read_image
+from resnetlib.data import LabeledImages, find_images, hold_out, read_image
 from resnetlib.data import folder as reading
 from resnetlib.distributed import Processes
 from resnetlib.errors import ResnetlibError
@@ -234,6 +234,22 @@ def test_images_in_memory(tmp_path: Path) -> None:
     assert net.preprocess == replace(create_model(NAME).preprocess, resize=16, size=16)
     measured = evaluate(net, [(net.preprocess(test.images), test.labels)])
     assert measured.top1 == pytest.approx(100 - result.val_error, abs=1e-3)
+
+
+def test_the_best_weights_are_not_chosen_on_cifar10s_test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, read = tiny.images(60, side=16), []
+    monkeypatch.setattr("resnetlib.finetuning.finetune.is_cifar10", lambda folder: True)
+    monkeypatch.setattr("resnetlib.finetuning.finetune.cifar10", lambda folder, split: read.append(split) or toy)
+    options = {"recipe": recipe_of("finetune_cifar", epochs=2, batch_size=9), "validation": 0.25, "seed": 1}
+    result = tune(tmp_path / "data", tmp_path / "out", **options)
+    assert read == ["train"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["images"] == 45
+    train, held = hold_out(toy, 0.25, seed=1)
+    net = create_model(tmp_path / "out")
+    for images, error in ((train, result.train_error), (held, result.val_error)):
+        measured = evaluate(net, [(net.preprocess(images.images), images.labels)])
+        assert measured.top1 == pytest.approx(100 - error, abs=1e-3)
+    assert tune(tmp_path / "data", tmp_path / "out", **options) == result
 
 
 def test_gray_images(tmp_path: Path) -> None:

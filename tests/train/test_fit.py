@@ -18,7 +18,8 @@ import torch
 from filelock import FileLock
 from forks import run
 
-from resnetlib import Backbone, create_model, evaluate, frozen_batchnorm, load_file
+from resnetlib import Backbone, create_model, evaluate, finetune, frozen_batchnorm, load_file
+from resnetlib.experiments import degradation
 from resnetlib.train import DivergenceError, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints
 from resnetlib.train.trainer import Trainer
@@ -383,6 +384,15 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
         return
     with lock, pytest.raises((ValueError, OSError), match=message):
         train(out, **changes)
+
+
+def test_a_training_may_be_beside_cifar10s_files(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").touch()
+    with pytest.raises(FileNotFoundError, match=r"data_batch_1\.bin is missing"):  # which comes after the check of `out`
+        finetune("cifar_resnet20", tmp_path, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match=r"data_batch_1\.bin is missing"):
+        degradation(data=tmp_path, out=tmp_path / "out")
 
 
 def test_a_batch_of_all_images_where_there_are_fewer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
