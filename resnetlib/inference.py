@@ -117,7 +117,8 @@ def classify(
         The predictions, the most probable first: a list for an image, and a list of such lists for several.
 
     Raises:
-        ValueError: if the network has no classifier or no preprocessing, a file cannot be read, or `top` is below 1.
+        ValueError: if the network has no classifier or no preprocessing, a file cannot be read, logits are not finite, or `top` is
+            below 1.
         TypeError: if `net` is not a network, or `images` is neither an image nor a sequence.
         RuntimeError: if another thread analyses the network, or puts it into training mode.
 

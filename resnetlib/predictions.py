@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnetlib.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -48,9 +50,16 @@ class Evaluation:
 def rank(logits: "NDArray[Any]", classes: Sequence[str] | None, top: int) -> list[list[Prediction]]:
     """Return the `top` most probable classes of each image, the most probable first, from logits `(N, classes)`.
 
-    The names of the classes are ignored if they are not as many as the logits.
+    The names of the classes are ignored if they are not as many as the logits. Logits of -inf, of classes that are ruled out, have
+    probability 0; raise ValueError for images whose largest logit is NaN or infinite.
     """
-    shares = np.exp(logits - logits.max(1, keepdims=True))
+    largest = logits.max(1, keepdims=True)
+    if not np.isfinite(largest).all():
+        raise InputError(
+            f"the logits are not finite, the largest is {largest[~np.isfinite(largest)][0]}: check the network's weights, and its "
+            "dtype, whose range may be too small"
+        )
+    shares = np.exp(logits - largest)
     shares /= shares.sum(1, keepdims=True)
     if classes is None or len(classes) != logits.shape[1]:
         classes = tuple(map(str, range(logits.shape[1])))

@@ -1,5 +1,6 @@
 """Naming and counting."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,28 @@ def test_classify_says_what_it_needs(net: Backbone) -> None:
         classify(create_model("cifar_resnet20", weights="resnetlib_c10", num_classes=0), [])
     with pytest.raises(ValueError, match="top must be an integer of at least 1, got 0"):
         classify(net, [], top=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("optimized", [True, False])
+def test_logits_that_are_not_finite_predict_nothing(value: float, optimized: bool) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    with torch.no_grad():
+        net.fc.bias[3] = value
+    with pytest.raises(ValueError, match=f"the logits are not finite, the largest is {value}: check the network's weights"):
+        classify(optimize(net) if optimized else net, samples().images)
+
+
+def test_a_class_can_be_ruled_out(net: Backbone) -> None:
+    masked = copy.deepcopy(net)
+    with torch.no_grad():
+        masked.fc.bias[3] = -float("inf")
+    [ranked] = classify(masked, samples().images[:1], top=10)
+    assert (ranked[-1].label, ranked[-1].probability) == (3, 0)
+    with torch.no_grad():
+        masked.fc.bias[:] = -float("inf")
+    with pytest.raises(ValueError, match="the logits are not finite, the largest is -inf"):
+        classify(masked, samples().images[:1])
 
 
 class Answers(Backbone):

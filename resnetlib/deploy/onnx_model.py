@@ -176,7 +176,7 @@ class OnnxModel:
             The predictions, the most probable first: a list for an image, and a list of such lists for several.
 
         Raises:
-            ValueError: if a file cannot be read, the preprocessing is unknown, or `top` is below 1.
+            ValueError: if a file cannot be read, the preprocessing is unknown, logits are not finite, or `top` is below 1.
             TypeError: if `images` is neither an image nor a sequence.
         """
         if not _is_positive(top):

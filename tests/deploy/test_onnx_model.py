@@ -102,6 +102,13 @@ def test_images_of_all_kinds_are_classified(tiny: Path, tmp_path: Path, runtime:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_logits_that_are_not_finite_predict_nothing(runtime: Any, tmp_path: Path) -> None:
+    model = OnnxModel(onnx_files.write(tmp_path / "nan.onnx", weight=np.full((3, 3, 1, 1), np.nan, np.float32)), runtime=runtime)
+    with pytest.raises(ValueError, match="the logits are not finite, the largest is nan: check the network's weights"):
+        model.classify(pixels(20, 30, 3))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_accuracy_is_measured(tiny: Path, runtime: Any) -> None:
     x = torch.randn(10, 3, 8, 8)
     labels = x.mean((2, 3)).argmax(1)
