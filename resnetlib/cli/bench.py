@@ -171,9 +171,9 @@ def _in_torchvision(network: str, spec: Spec, shape: tuple[int, int, int]) -> It
     """Yield torchvision's network, if it has one of the same name and spec."""
     from torchvision.models import list_models
 
-    from resnetlib.models import spec_of
+    from resnetlib.models.catalog import SPECS
 
-    if network in list_models() and spec_of(network) == spec and shape[0] == 3:
+    if network in list_models() and SPECS.get(network) == spec and shape[0] == 3:
         yield Candidate(network=network, runtime="torchvision", source=network, shape=shape)
 
 

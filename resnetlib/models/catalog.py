@@ -137,8 +137,9 @@ def spec_of(name: str) -> Spec:
     network, dot, _ = name.partition(".")
     spec = SPECS.get(TIMM_NAMES.get(network, network))
     if spec is None:
-        near = nearest(name, SPECS) or ["see list_models()"]
-        raise InputError(f"there is no network named {name!r}; nearest: {', '.join(near)}{timm_advice(name)}")
+        near = nearest(name, SPECS)
+        advice = f"nearest: {', '.join(near)}" if near else "see list_models()"
+        raise InputError(f"there is no network named {name!r}; {advice}{timm_advice(name)}")
     if dot:
         raise InputError(f"spec_of takes the name of a network, without a tag, got {name!r}: write spec_of({network!r})")
     return spec

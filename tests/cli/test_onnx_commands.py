@@ -7,12 +7,18 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import tiny as small
 import torch
 from commands import call, right, wrong
 from PIL import Image
+
+from resnetlib import save_model
+from resnetlib.cli.bench import find_candidates
+from resnetlib.deploy.onnx_model import Runtime
 
 pytest.importorskip("onnx")
 pytestmark = pytest.mark.skipif(not any(map(find_spec, ("onnxruntime", "openvino"))), reason="no runtime is installed")
@@ -186,6 +192,15 @@ def test_bench_of_a_network_beside_torchvisions(tmp_path: Path) -> None:
     assert kinds == ["torchvision", "eager", *RUNTIMES]
     assert rows[0]["batches"]["1"]["over_torchvision"] == 1
     assert all(row["batches"]["1"]["over_torchvision"] > 0.05 for row in rows)
+
+
+def test_bench_of_a_network_that_torchvision_calls_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(small.network(), "googlenet")
+    onnx_files.write(tmp_path / "a.onnx", about=onnx_files.metadata(name="googlenet"))
+    found = find_candidates(["googlenet", "a.onnx"])
+    assert {each.network for each in found} == {"googlenet"}
+    assert [each.runtime for each in found] == ["eager", "optimize", *(name for name in get_args(Runtime) if name in RUNTIMES)]
 
 
 @pytest.mark.parametrize("batch", ["0", "", "1,x", "5000"])

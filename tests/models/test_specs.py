@@ -146,7 +146,7 @@ def test_names_are_in_natural_order_and_matched_with_wildcards() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(ValueError, match="no network named 'resnet5'; nearest: resnet50"):
         spec_of("resnet5")
-    with pytest.raises(ValueError, match="see list_models"):
+    with pytest.raises(ValueError, match=r"^there is no network named 'transformer'; see list_models\(\)$"):
         spec_of("transformer")
     with pytest.raises(TypeError, match="name must be a str, got NoneType"):
         spec_of(None)  # type: ignore[arg-type]

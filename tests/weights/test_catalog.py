@@ -252,7 +252,7 @@ def test_a_name_that_is_not_there_is_an_error_with_a_way_out() -> None:
         describe("cifar_resnet20b")
     with pytest.raises(ValueError, match=r"plain18 is a network without weights: list_pretrained\(\)"):
         describe("plain18")
-    with pytest.raises(ValueError, match=r"no weights named '%'; nearest: see list_pretrained\(\)"):
+    with pytest.raises(ValueError, match=r"^there are no weights named '%'; see list_pretrained\(\)$"):
         describe("%")
     with pytest.raises(TypeError, match="must be a str, got int"):
         describe(50)  # type: ignore[arg-type]

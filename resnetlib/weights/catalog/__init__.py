@@ -106,8 +106,9 @@ def describe(full_name: str) -> PretrainedConfig:
         raise InputError(f"{full_name} is a network: add one of its weights' tags, {', '.join(tags)}, as in {full_name}.{tags[0]}")
     check_not_exported(full_name)
     own = [f"{network}.{tag}" for tag in tags]
-    near = nearest(full_name, own or pretrained_configs()) or own or ["see list_pretrained()"]
-    raise InputError(f"there are no weights named {full_name!r}; nearest: {', '.join(near)}{'' if own else timm_advice(full_name)}")
+    near = nearest(full_name, own or pretrained_configs()) or own
+    advice = f"nearest: {', '.join(near)}" if near else "see list_pretrained()"
+    raise InputError(f"there are no weights named {full_name!r}; {advice}{'' if own else timm_advice(full_name)}")
 
 
 def tags_of(name: str) -> list[str]:
