@@ -76,6 +76,9 @@ class _Commands(click.Group):
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning  # type: ignore[assignment]
                 return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable(error.message, _MAX_ERROR_LENGTH, lines=True)  # type: ignore[misc, unused-ignore]
+            raise
         except BrokenPipeError as error:  # the reader of the output has ended, as in `resnetlib list | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail
             raise click.exceptions.Exit(141) from error  # the status that shells report for SIGPIPE

@@ -45,6 +45,11 @@ class Candidate:
     source: str  # the name of a network or of weights, or the path of an .onnx file
     shape: tuple[int, int, int]  # channels, height and width of the images
 
+    @property
+    def shown(self) -> str:
+        """The network and the runtime, for a progress bar."""
+        return f"{printable(self.network, 60)}, {self.runtime}"
+
     def prepare(self, threads: int) -> Callable[[int], Run]:
         """Load the network; return a function from the size of a batch to one that classifies such a batch of noise."""
         run, noise = self._load(threads), np.random.default_rng(0)
@@ -192,7 +197,7 @@ def time_in_turns(
         seconds[size] = [[] for _ in runs]
         for _ in range(rounds):
             for i, (run, times) in enumerate(zip(runs, repeats, strict=True)):
-                progress.set_description(f"{candidates[i].network}, {candidates[i].runtime}, batch {size}")
+                progress.set_description(f"{candidates[i].shown}, batch {size}")
                 seconds[size][i].append(timeit(run, number=times) / times)
                 progress.update()
     return seconds
@@ -200,7 +205,7 @@ def time_in_turns(
 
 def measure_cold_start(candidate: Candidate, threads: int, batch: int, progress: Any) -> tuple[float, float | None]:
     """Return the seconds until a new process has classified an image, and its peak memory after a large batch, in MiB."""
-    progress.set_description(f"{candidate.network}, {candidate.runtime}, cold start")
+    progress.set_description(f"{candidate.shown}, cold start")
     start = time.perf_counter()
     command = [sys.executable, "-P", "-c", _COLD_START, json.dumps([asdict(candidate), threads, batch])]
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]

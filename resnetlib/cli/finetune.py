@@ -9,6 +9,7 @@ from resnetlib.cli.options import PATH
 from resnetlib.cli.train import read_changes, read_recipe, training_options
 from resnetlib.data import is_cifar10
 from resnetlib.distributed import is_main_process
+from resnetlib.errors import printable
 from resnetlib.finetuning.finetune import FROM_SCRATCH
 from resnetlib.finetuning.finetune import finetune as tune
 
@@ -55,4 +56,5 @@ def finetune(
     channels = int(in_chans) if in_chans else None
     result = tune(name, data, out, recipe=chosen, from_scratch=from_scratch, in_chans=channels, **settings)
     if is_main_process():
-        click.echo(f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %; saved in {out}")
+        errors = f"training error {result.train_error:.2f} %, validation error {result.val_error:.2f} %"
+        click.echo(f"{errors}; saved in {printable(out)}")

@@ -16,7 +16,7 @@ import click
 from tqdm import tqdm
 
 from resnetlib.disk import read_file, write_atomically
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.images import count_cores
 from resnetlib.train import Result
 from resnetlib.train.metrics import read_result
@@ -42,7 +42,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
                 running = [name for name, process in processes.items() if process.poll() is None]
                 bar.update(len(processes) - len(running) - done)
                 done = len(processes) - len(running)
-                bar.set_postfix_str(", ".join(f"{name} {_progress(out / name)}" for name in running))
+                bar.set_postfix_str(printable(", ".join(f"{name} {_progress(out / name)}" for name in running), 1000))
     finally:
         for process in processes.values():
             process.terminate()
@@ -52,13 +52,13 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     results = {name: _result_of(out / name, processes[name].returncode) for name in trainings}
     table = {name: result if isinstance(result, str) else asdict(result) for name, result in results.items()}
     write_atomically(out / "grid.json", (json.dumps(table, indent=2) + "\n").encode())
-    width = max(map(len, results))
+    width = max(len(printable(name)) for name in results)
     click.echo(f"{'':{width}}  training error  test error  seconds")
     for name, result in results.items():
-        row = f"failed: {result}"
+        row = f"failed: {printable(result, 4000)}"
         if not isinstance(result, str):
             row = f"{result.train_error:12.2f} %  {result.test_error:8.2f} %  {result.seconds:7.0f}"
-        click.echo(f"{name:{width}}  {row}")
+        click.echo(f"{printable(name):{width}}  {row}")
     if failed := sum(isinstance(result, str) for result in results.values()):
         raise InputError(f"{failed} of {len(results)} trainings failed: see {out}/NAME/output.txt, and run the same again")
 

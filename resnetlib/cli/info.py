@@ -64,8 +64,8 @@ def show_exported(file: OnnxFile) -> None:
         click.echo(f"{path}: a network that another library exported")
     else:
         click.echo(f"{path}: {printable(about['name'])}, exported by resnetlib {printable(about['version'])}")
-        echo_table(*((field, printable(value)) for field, value in about["spec"].items()))
-        echo_table(("weights", printable(about["weights"] or "unknown")), ("their SHA-256", about["weights_sha256"]))
+        echo_table(*about["spec"].items())
+        echo_table(("weights", about["weights"] or "unknown"), ("their SHA-256", about["weights_sha256"]))
         echo_table(("int8", "yes" if about["int8"] else "no"))
     names = (about or {}).get("classes") or []
     shown = f" ({', '.join(printable(name, 40) for name in names[:3])}{' ...' if len(names) > 3 else ''})" if names else ""

@@ -12,7 +12,7 @@ import click
 from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import check_writable
-from resnetlib.errors import InputError, ResourceError
+from resnetlib.errors import InputError, ResourceError, printable
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -118,4 +118,4 @@ def echo_table(*rows: tuple[str, object]) -> None:
     """Print names and values in two columns, without empty values."""
     for name, value in rows:
         if value not in (None, "", ()):
-            click.echo(f"  {name:14} {value}")
+            click.echo(f"  {name:14} {printable(value, 1000)}")

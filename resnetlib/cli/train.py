@@ -15,7 +15,7 @@ from resnetlib.config import spec_from_dict
 from resnetlib.data import is_cifar10
 from resnetlib.disk import read_file
 from resnetlib.distributed import is_main_process
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, printable
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
 from resnetlib.train.data import find_train_and_test
@@ -135,4 +135,4 @@ def train(
     result = fit(net, training, test, chosen, out, **settings)
     if is_main_process():
         errors = f"training error {result.train_error:.2f} %, test error {result.test_error:.2f} %"
-        click.echo(f"{errors}, {result.seconds:.0f} s; saved in {out}")
+        click.echo(f"{errors}, {result.seconds:.0f} s; saved in {printable(out)}")

@@ -8,7 +8,7 @@ import torch
 
 from resnetlib.cli.options import PATH, echo_table
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
-from resnetlib.errors import InputError, MissingFileError
+from resnetlib.errors import InputError, MissingFileError, printable
 from resnetlib.models import spec_of
 from resnetlib.models.catalog import natural_order
 from resnetlib.weights import convert_file, describe, list_pretrained
@@ -110,7 +110,7 @@ def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> 
 def convert(source: Path, target: Path, to: str, dialect: str | None, network: str | None, overwrite: bool) -> None:
     """Write the weights in SOURCE (safetensors or torch.save) to TARGET (safetensors) under another dialect's names."""
     spec = convert_file(source, target, to, dialect=dialect, spec=spec_of(network) if network else None, overwrite=overwrite)
-    click.echo(f"wrote {target}: {spec}")
+    click.echo(f"wrote {printable(target)}: {spec}")
 
 
 @weights.command()
@@ -118,16 +118,16 @@ def cache() -> None:
     """Show the folders of the caches, the variables that set them, and the weights of the catalog in them."""
     from huggingface_hub import constants
 
-    click.echo(f"hub   (HF_HOME)          {constants.HF_HUB_CACHE}")
-    click.echo(f"URLs  (TORCH_HOME)       {torch.hub.get_dir()}/checkpoints")
-    click.echo(f"notes (RESNETLIB_CACHE)  {cache_dir()}")
+    click.echo(f"hub   (HF_HOME)          {printable(constants.HF_HUB_CACHE)}")
+    click.echo(f"URLs  (TORCH_HOME)       {printable(torch.hub.get_dir())}/checkpoints")
+    click.echo(f"notes (RESNETLIB_CACHE)  {printable(cache_dir())}")
     total = 0
     for name in list_pretrained():
         for path in map(find_cached, _remote(describe(name))):
             if path is not None:
                 size = path.stat().st_size
                 total += size
-                click.echo(f"{size:14,}  {name}  {path}")
+                click.echo(f"{size:14,}  {name}  {printable(path, 1000)}")
     click.echo(f"{total:14,}  bytes in total")
 
 
@@ -153,7 +153,7 @@ def _for_each(names: Sequence[str], work: Callable[[str], str]) -> None:
         except (ValueError, OSError) as error:
             failed += 1
             message = f"FAILED: {error}"
-        click.echo(f"{name}: {message}")
+        click.echo(f"{printable(name)}: {printable(message, 4000, lines=True)}")
     if failed:
         raise InputError(f"{failed} of {len(names)} failed")
 

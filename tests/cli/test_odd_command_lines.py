@@ -140,6 +140,52 @@ def test_a_folder_of_control_characters_does_not_reach_the_terminal(network: Pat
         assert "\\x1b" in said
 
 
+ODD_NAME = "a\x1b[31m\u202ered"
+STRANGE = {
+    "verify": ("weights", "verify", f"{ODD_NAME}.pth"),
+    "verify in color": ("weights", "verify", f"./{ODD_NAME}.pth"),
+    "fetch": ("weights", "fetch", f"hf-hub:{ODD_NAME}"),
+    "list": ("weights", "list", ODD_NAME),
+    "show": ("weights", "show", ODD_NAME),
+    "convert": ("weights", "convert", f"{ODD_NAME}.pth", f"{ODD_NAME}.safetensors", "--to", "timm"),
+    "command": (ODD_NAME,),
+    "option": ("info", f"--{ODD_NAME}"),
+    "first option": (f"--{ODD_NAME}",),
+    "choice": ("verify", NET, "--data", ".", "--normalize", ODD_NAME),
+    "number": ("info", NET, "--size", ODD_NAME),
+    "file": ("predict", NET, "a.png", "--out", f"{ODD_NAME}/a.csv"),
+    "argument": ("info", NET, ODD_NAME),
+    "folder": ("train", NET, "--data", ODD_NAME, "--out", ODD_NAME),
+    "axis": ("train", "--grid", f"models={ODD_NAME}", f"{ODD_NAME}=1", "--data", ".", "--out", "out"),
+}
+
+
+@pytest.mark.parametrize("args", STRANGE.values(), ids=STRANGE)
+def test_control_characters_are_escaped(args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = call(*args).output
+    assert all(line.isprintable() for line in said.split("\n")), said
+    assert "\\x1b[31m\\u202ered" in said
+
+
+def test_control_characters_are_escaped_in_what_is_written(
+    pictures: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for part in ("train", "val"):
+        (tmp_path / "data" / part).symlink_to(pictures)
+    fast = ("--set", "epochs=1", "--device", "cpu", "--workers", "0")
+    tuned = ("finetune", NET, "--data", "data", "--out", ODD_NAME, *fast)
+    trained = ("train", NET, "--data", "data", "--out", f"{ODD_NAME} 2", *fast)
+    converted = ("weights", "convert", network / "model.safetensors", f"{ODD_NAME}.safetensors", "--to", "resnetlib")
+    monkeypatch.setenv("RESNETLIB_CACHE", ODD_NAME)
+    for args in (tuned, trained, converted, ("weights", "cache"), ("weights", "verify", f"./{ODD_NAME}")):
+        said = right(*args)
+        assert all(line.isprintable() for line in said.split("\n")), said
+        assert "\\x1b[31m\\u202ered" in said
+
+
 def test_a_package_that_is_not_installed_is_named(
     network: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,8 +17,8 @@ def commands_of(group: click.Command) -> dict[str, click.Command]:
 
 
 def call(*args: str | Path) -> Result:
-    """Call a command, however it ends."""
-    return CliRunner().invoke(main, [str(arg) for arg in args])
+    """Call a command, however it ends. What it prints is as in a terminal, where click removes no escape sequences."""
+    return CliRunner().invoke(main, [str(arg) for arg in args], color=True)
 
 
 def right(*args: str | Path) -> str:
