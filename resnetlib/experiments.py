@@ -9,8 +9,10 @@ from typing import get_args
 
 import torch
 
+from resnetlib.analysis.batches import check_integers
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
+from resnetlib.config.integers import check_seed
 from resnetlib.disk import local_path
 from resnetlib.errors import FailedTrainingsError, InputError
 from resnetlib.models import build, spec_of
@@ -123,9 +125,9 @@ def degradation(
     Source:
         arXiv 1512.03385, fig. 1, 4 and 6.
     """
-    for what, values in (("depths", depths), ("families", families), ("seeds", seeds)):
-        if not values or len(set(values)) < len(values):
-            raise InputError(f"{what} must be one or more different values, got {list(values)}")
+    depths, seeds = check_integers("depths", depths, 1), tuple(map(check_seed, check_integers("seeds", seeds, 0)))
+    if isinstance(families, str) or not isinstance(families, Sequence) or not 0 < len(families) == len({*families}):
+        raise InputError(f"families must be a sequence of different names, such as ('plain', 'resnet'), got {families!r:.200}")
     cells = list(product(families, depths, seeds))
     specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
     chosen = as_recipe(recipe)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 import numpy as np
 
 from resnetlib.config import METADATA, prepare_image
+from resnetlib.config.integers import check_count
 from resnetlib.disk import open_file
 from resnetlib.errors import InputError, InputTypeError
 
@@ -142,11 +143,7 @@ def processor_name() -> str:
 
 def count_workers(workers: int | None) -> int:
     """Return the number of workers that read images, by default one per core, up to 8; raise ValueError for other types."""
-    if workers is None:
-        return min(8, count_cores())
-    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
-        raise InputError(f"workers must be None or an int, 0 or more, got {workers!r}")
-    return workers
+    return min(8, count_cores()) if workers is None else check_count("workers", workers, minimum=0)
 
 
 def read_ahead(read: Callable[[S], T], items: Iterable[S], workers: int | None = None) -> Iterator[T]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.data import ConcatDataset, Subset
 
 from resnetlib.config import Preprocessing, PretrainedConfig
+from resnetlib.config.integers import check_count
 from resnetlib.data import (
     ImageDataset,
     ImageFiles,
@@ -32,7 +33,6 @@ from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError, prefix_errors, printable
 from resnetlib.images import as_sequence, evenly_spaced, open_image, read_ahead
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import check_count
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.thread_guards import in_use
 from resnetlib.predictions import Evaluation, Prediction, rank

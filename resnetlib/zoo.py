@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, Unpack, cast, overload
 import torch
 
 from resnetlib.config import PretrainedConfig
+from resnetlib.config.integers import check_count
 from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.features import Pyramid
@@ -17,7 +18,7 @@ from resnetlib.models import Spec, build
 from resnetlib.models.catalog import SPECS, Filters, select
 from resnetlib.models.foreign_options import check_keywords
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import Indices, check_count, check_device, check_dtype, select_indices
+from resnetlib.modules.arguments import Indices, check_device, check_dtype, select_indices
 from resnetlib.modules.backbone import GlobalPool
 from resnetlib.modules.stage import Checkpointing
 from resnetlib.weights.catalog import describe, list_pretrained, tags_of

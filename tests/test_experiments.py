@@ -92,9 +92,17 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tmp_path: Path) -> Non
         (((21,),), "cifar_plain21"),
         (((20,), ("fancy",)), "cifar_fancy20"),
         (((20,), ("plain",), "nothing"), "nothing"),
-        (((20,), ("plain",), RECIPE, (0, 0)), r"seeds must be one or more different values, got \[0, 0\]"),
-        (((20, 20), ("plain",)), "depths must be one or more different values"),
-        (((), ("plain",)), "depths must be one or more different values"),
+        (
+            ((20,), ("plain",), RECIPE, (0, 0)),
+            r"seeds must be a sequence of different integers of at least 0, 1 or more, got \(0, 0\)",
+        ),
+        (((20, 20), ("plain",)), "depths must be a sequence of different integers of at least 1, 1 or more, got"),
+        ((20,), "depths must be a sequence of different integers of at least 1, 1 or more, got 20"),
+        (((20,), "plain"), "families must be a sequence of different names, such as .* got 'plain'"),
+        (((20,), ("plain", "plain")), "families must be a sequence of different names, such as"),
+        (((20,), ("plain",), RECIPE, 3), "seeds must be a sequence of different integers of at least 0, 1 or more, got 3"),
+        (((20,), ("plain",), RECIPE, (2**63,)), r"seed must be an integer from 0 to 2\^63 - 1, got"),
+        (((), ("plain",)), "depths must be a sequence of different integers of at least 1, 1 or more, got"),
     ):
         with pytest.raises(ValueError, match=message):
             degradation(*arguments, data=tmp_path, out=out)

@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"config", "images"},
     "inference": {"config", "data", "deploy", "images", "modules", "predictions", "weights"},
     "train": {"config", "modules", "weights", "data", "images", "inference", "finetuning", "zoo"},
-    "experiments": {"analysis", "models", "train"},
+    "experiments": {"analysis", "config", "models", "train"},
     "cli": {"config", "models", "modules", "weights", "zoo", "analysis", "data", "deploy", "images", "inference", "predictions"}
     | {"train", "finetuning", "experiments"},
 }

@@ -19,6 +19,8 @@ from resnetlib import (
     PadShortcut,
     PreActBasicBlock,
     PreActBottleneck,
+    ResNet,
+    ScaledAdd,
     StochasticAdd,
     StochasticConcat,
     Transition,
@@ -45,14 +47,38 @@ from resnetlib import (
 )
 from resnetlib import analysis as A  # noqa: N812
 from resnetlib.config import spec_from_dict, spec_from_json
-from resnetlib.data import ImageFiles, cifar10, find_images, hold_out, read_image, split_folders
+from resnetlib.data import (
+    ImageDataset,
+    ImageFiles,
+    LabeledImages,
+    check_same_classes,
+    cifar10,
+    crop_flip,
+    draw_crops,
+    find_images,
+    hold_out,
+    pad_crop_flip,
+    read_image,
+    split_folders,
+    verify_images,
+)
 from resnetlib.deploy import OnnxModel
 from resnetlib.errors import ResnetlibError
 from resnetlib.experiments import degradation
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
 from resnetlib.modules.frozen import freeze_module_, unfreeze_module_
-from resnetlib.weights import Preprocessing, convert_file, read_weights, write_weights
+from resnetlib.train import recipe_of
+from resnetlib.weights import (
+    Preprocessing,
+    UrlFile,
+    adapt_input,
+    convert_file,
+    read_weights,
+    recognize_dialect,
+    to_dialect,
+    write_weights,
+)
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 BATCH = IMAGES, torch.tensor([0, 1, 2, 3])
@@ -61,6 +87,9 @@ NET.preprocess = Preprocessing.named("cifar10", resize=8, size=8)
 PIXELS = torch.zeros(3, 8, 8, dtype=torch.uint8)
 FOUND = A.branch_ratio(NET, IMAGES)
 FILES = ImageFiles(Path(), ("a", "b"), tuple((f"{i}.png", i % 2) for i in range(8)))
+LABELED = LabeledImages(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4), ("a", "b", "c", "d"))
+CROPS = draw_crops(4, pad=1)
+ROWS = torch.randn(5)
 DIRECTION = A.filter_normalized_direction(NET)
 
 OF_NETWORKS: dict[str, Callable[[Any], object]] = {
@@ -122,6 +151,7 @@ def test_no_network(name: str, odd: object) -> None:
 
 
 COUNTS = (-1, 10**9, 2**70, 1.5, float("nan"), float("inf"), None, "3", [], torch.tensor([1, 2]))
+OTHERS = tuple(value for value in COUNTS if value is not COUNTS[1])  # without the number that is large, and possible
 NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     **{
         f"{kind.__name__} {name}": (
@@ -155,7 +185,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
         for name, values in (
             ("num_classes", tuple(value for value in COUNTS if value is not None)), ("in_chans", (0, *COUNTS)),
             ("drop_path_rate", COUNTS), ("drop_rate", COUNTS), ("output_stride", (0, -1, 10**9, 1.5, "3", [])),
-            ("device", ("tpu", "", "cuda:99", -1, 1.5, "meta:x", [])),
+            ("device", ("tpu", "", "cuda:99", -1, 2**70, 1.5, "meta:x", [])),
             ("dtype", ("float32", torch.int64, torch.bool, torch.complex64, 3)),
         )
     },
@@ -191,6 +221,41 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     ),
     "groups": (table_of, ([{}], [{"params": []}])),
     "share": (lambda value: hold_out(FILES, value), (0, 1, -1, 1.5, float("nan"), float("inf"), None, "0.1", True, [0.1])),
+    "hold_out seed": (lambda value: hold_out(FILES, 0.5, seed=value), OTHERS),
+    "hold_out images": (lambda value: hold_out(value, 0.5), (None, "photos", Path(), 3, [PIXELS])),
+    "verify_images": (verify_images, (None, "photos", Path(), 3)),
+    "check_same_classes": (lambda value: check_same_classes(FILES, value), (None, "photos", 3)),
+    "ImageDataset": (lambda value: ImageDataset(value, torch.zeros), (None, "photos", 3)),
+    "first images": (lambda value: LABELED.first(value), (0, *OTHERS)),
+    "batches of images": (
+        lambda value: LABELED.batches(NET.preprocess, value), (0, *OTHERS),
+    ),
+    "pad": (lambda value: pad_crop_flip(LABELED.images, pad=value), COUNTS),
+    "draw_crops n": (lambda value: draw_crops(value, pad=1), OTHERS),
+    "draw_crops pad": (lambda value: draw_crops(2, pad=value), COUNTS),
+    "crop_flip pad": (lambda value: crop_flip(LABELED.images, CROPS, pad=value), COUNTS),
+    "crop_flip images": (lambda value: crop_flip(value, CROPS, pad=1), (None, 3, "ab", [PIXELS], PIXELS)),
+    "crop_flip crops": (lambda value: crop_flip(LABELED.images, value, pad=1), (None, 3, "ab", [], torch.zeros(3))),
+    "adapt_input": (lambda value: adapt_input(torch.ones(8, 3, 3, 3), value), (0, *COUNTS)),
+    "adapt_input zeros": (lambda value: adapt_input(torch.ones(8, 3, 3, 3), value, "zeros"), (0, 2, *COUNTS)),
+    "adapt_input function": (lambda value: adapt_input(torch.ones(8, 3, 3, 3), value, lambda *_: None), (0, 2, *COUNTS)),
+    "bootstrap rows": (A.bootstrap_interval, ([1, 2, 3], None, 3, "ab", torch.zeros(1), torch.tensor(1.0))),
+    "bootstrap level": (lambda value: A.bootstrap_interval(ROWS, level=value), (0, 1, -1, float("nan"), None, "0.9", [0.9])),
+    "bootstrap draws": (lambda value: A.bootstrap_interval(ROWS, draws=value), (0, *COUNTS)),
+    "bootstrap seed": (lambda value: A.bootstrap_interval(ROWS, seed=value), OTHERS),
+    "depths": (lambda value: degradation(value, data="data", out="out"), (20, 0, None, "20", 1.5, (20, 20), (2.5,), ())),
+    "families": (lambda value: degradation((20,), value, data="data", out="out"), (3, None, "plain", ("plain", "plain"), ())),
+    "seeds": (lambda value: degradation((20,), seeds=value, data="data", out="out"), (3, None, "0", (0, 0), (1.5,), (2**70,), ())),
+    "ScaledAdd": (ScaledAdd, (None, "a", float("nan"), float("inf"), [], torch.tensor([1.0, 2.0]))),
+    "stages": (lambda value: pyramid(NET, value), (3, 0, 1.5, "layer1", [], [9], ["x"], True)),
+    "up_to": (lambda value: freeze(NET, value), (3, "", "layer9", ["layer1"], {})),
+    "prefix": (lambda value: recognize_dialect(NET.state_dict(), prefix=value), (3, 0, 1.5, ["a"], b"a", True)),
+    "saved classes": (lambda value: save_model(NET, "new folder", classes=value), (3, 0, 1.5, "abcde", True)),
+    "saved config": (lambda value: save_model(NET, "new folder", pretrained_cfg=value), (3, "imagenet", {}, ["a"])),
+    "names of tensors": (lambda value: to_dialect(NET.state_dict(), value, "timm"), (None, "resnet18", 3)),
+    "spec of a network": (ResNet, (None, "resnet18", 3, FAMILIES["densenet"])),
+    "url": (lambda value: UrlFile(url=value, sha256="01234567"), (None, 3, b"https://a.org/b.pth", "ftp://a.org/b.pth")),
+    "recipe": (recipe_of, (None, 3, ["finetune"], "fast")),
     "forward": (lambda value: NET(value), (None, "x", 3, torch.zeros(3), IMAGES.byte(), torch.zeros(1, 3, 0, 0))),
     "indices": (lambda value: NET.forward_intermediates(IMAGES, value), (0, -1, 99, 1.5, "ab", [], [9], {})),
     "top": (lambda value: classify(NET, [PIXELS], top=value), (0, *COUNTS)),
@@ -210,7 +275,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
         (3, "ab", [], [None], [{}], [DIRECTION] * 3, DIRECTION, [dict.fromkeys(DIRECTION)], [dict.fromkeys(DIRECTION, 1.0)]),
     ),
     "workers": (lambda value: A.landscape(NET, BATCH, points=2, workers=value), (0, -1, 10**5, 1.5, "3")),
-    "every": (lambda value: A.landscape(NET, BATCH, points=2, every=value), (None, "3", [])),
+    "every": (lambda value: A.landscape(NET, BATCH, points=2, every=value), (None, "3", [], float("nan"))),
     "loss": (lambda value: A.landscape(NET, BATCH, points=2, loss=value), (None, 3, "ab", lambda x, y: None, lambda x, y: 3)),
     "checkpoints": (lambda value: A.trajectory(NET, value), (None, 3, "ab", [], [None], [3], [{}])),
     "draws": (lambda value: A.input_noise(NET, BATCH, [0.1], draws=value), (0, *COUNTS)),

@@ -7,9 +7,9 @@ from typing import SupportsFloat, SupportsIndex, TypeVar
 import torch
 from torch import Tensor, nn
 
+from resnetlib.config.integers import as_integer, check_count, check_seed
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import as_integer, check_count
 from resnetlib.modules.backbone import unwrapped
 
 T = TypeVar("T")
@@ -169,14 +169,6 @@ def as_tuple(values: Iterable[T]) -> tuple[T, ...] | None:
         return None if isinstance(values, str | bytes) else tuple(values)
     except TypeError:
         return None
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed as an int; raise ValueError unless it is from 0 to 2^63 - 1."""
-    number = as_integer(seed)
-    if number is None or not 0 <= number < 2**63:
-        raise InputError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
-    return number
 
 
 def seeded_generator(seed: int) -> torch.Generator:

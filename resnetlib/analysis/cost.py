@@ -10,8 +10,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from resnetlib.analysis.network import as_backbone, enable_gradients
+from resnetlib.config.integers import check_count
 from resnetlib.modules import Backbone, Block
-from resnetlib.modules.arguments import check_count, check_images
+from resnetlib.modules.arguments import check_images
 from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.thread_guards import in_use
 

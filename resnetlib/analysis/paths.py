@@ -11,9 +11,9 @@ from tqdm import tqdm
 from resnetlib.analysis import network, style
 from resnetlib.analysis.batches import Batch, Batches, as_tuple, check_integers, count_images, gather, generators
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
+from resnetlib.config.integers import as_integer, check_count
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
-from resnetlib.modules.arguments import as_integer, check_count
 
 _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 

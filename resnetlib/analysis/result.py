@@ -16,8 +16,10 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from resnetlib.analysis.style import style_of
+from resnetlib.config.integers import check_count, check_seed
 from resnetlib.disk import local_path, read_file, write_atomically, write_figure
 from resnetlib.errors import InputError, InputTypeError
+from resnetlib.modules.arguments import check_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
@@ -173,7 +175,8 @@ def bootstrap_interval(
         The lower and the upper end, `(2, ...)`.
 
     Raises:
-        ValueError: if there are fewer than two rows, or the level is not between 0 and 1.
+        TypeError: if the rows are not a tensor, or the level is not a number.
+        ValueError: if there are fewer than two rows, the level is not between 0 and 1, or there is no draw.
 
     Source:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, sec. 13.3.
@@ -183,8 +186,12 @@ def bootstrap_interval(
         >>> round(float(low), 2), round(float(high), 2)
         (0.46, 0.55)
     """
+    if not isinstance(rows, Tensor):
+        raise InputTypeError(f"rows must be a tensor (n, ...), got {type(rows).__name__}: give torch.tensor(rows)")
     if rows.ndim < 1 or len(rows) < 2:
         raise InputError(f"rows must be at least two measurements, (n, ...), got shape {tuple(rows.shape)}")
+    check_number("level", level)
+    draws, seed = check_count("draws", draws, minimum=1), check_seed(seed)
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1, got {level}")
     generator = torch.Generator().manual_seed(seed)

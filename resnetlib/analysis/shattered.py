@@ -20,8 +20,8 @@ from resnetlib.analysis.batches import (
 )
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
+from resnetlib.config.integers import as_integer, check_count
 from resnetlib.errors import InputError
-from resnetlib.modules.arguments import as_integer, check_count
 from resnetlib.modules.backbone import unwrapped
 
 

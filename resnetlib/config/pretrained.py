@@ -8,7 +8,7 @@ from typing import Any
 
 from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
 from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, parse_object, spec_from_dict
-from resnetlib.errors import InputError, printable
+from resnetlib.errors import InputError, InputTypeError, printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 _REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -100,6 +100,8 @@ class UrlFile:
     dialect: str = "torchvision"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            raise InputTypeError(f"url must be a str, got {self.url!r:.200}")
         if "@" in re.split(r"[/?#]", self.url.partition("://")[2], maxsplit=1)[0]:
             raise InputError("a URL must not contain a user name or a password, since error messages would show them")
         if not self.url.startswith(("https://", "http://")):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from resnetlib.config.integers import MAX_INT, check_count
 from resnetlib.errors import InputError
 
 
@@ -22,7 +23,7 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
         The augmented batch.
 
     Raises:
-        ValueError: if `images` is not a batch.
+        ValueError: if `images` is not a batch, or `pad` is negative.
 
     Source:
         arXiv 1512.03385, sec. 4.2.
@@ -31,9 +32,7 @@ def pad_crop_flip(images: Tensor, *, pad: int = 4, generator: torch.Generator | 
         >>> pad_crop_flip(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape
         torch.Size([2, 3, 32, 32])
     """
-    if not isinstance(images, Tensor) or images.ndim != 4:
-        got = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise InputError(f"images must be a tensor (N, C, H, W), got {got}")
+    _check_shape("images", images, "(N, C, H, W)", 4)
     return crop_flip(images, draw_crops(len(images), pad=pad, generator=generator), pad=pad)
 
 
@@ -47,7 +46,11 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 
     Returns:
         `(n, 3)`, int64: top and left in the padded image, from 0 to 2 pad, and whether to flip.
+
+    Raises:
+        ValueError: if a number is negative.
     """
+    n, pad = check_count("n", n, minimum=0, maximum=MAX_INT), check_count("pad", pad, minimum=0)
     corner = torch.randint(2 * pad + 1, (2, n), generator=generator)
     flip = torch.rand(n, generator=generator) < 0.5
     return torch.stack([*corner, flip], dim=1)
@@ -55,9 +58,19 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 
 def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
     """Apply the crops and flips of `draw_crops` to a batch padded with zeros; see `pad_crop_flip`."""
+    pad = check_count("pad", pad, minimum=0)
+    _check_shape("images", images, "(N, C, H, W)", 4)
+    _check_shape("crops", crops, f"({len(images)}, 3)", 2)
     n, _, height, width = images.shape
     top, left, flip = crops.to(images.device).T[:, :, None]
     number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))
     columns = left + torch.where(flip.bool(), width - 1 - column, column)
     padded = functional.pad(images, (pad, pad, pad, pad))
     return padded[number[:, None, None], :, (top + row)[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> None:
+    """Raise ValueError for anything but a tensor of as many dimensions."""
+    if not isinstance(tensor, Tensor) or tensor.ndim != dimensions:
+        got = f"a tensor of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise InputError(f"{name} must be a tensor {expected}, got {got}")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnetlib.config.integers import MAX_INT, check_count
 from resnetlib.disk import local_path, read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
@@ -92,8 +93,7 @@ class LabeledImages:
 
     def first(self, count: int) -> "LabeledImages":
         """Return the first `count` images, or all if there are fewer, without a copy."""
-        if count < 1:
-            raise InputError(f"count must be at least 1, got {count}")
+        count = check_count("count", count, minimum=1, maximum=MAX_INT)
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def batches(self, preprocess: Callable[[Tensor], Tensor], size: int = 250) -> list[tuple[Tensor, Tensor]]:
@@ -109,9 +109,7 @@ class LabeledImages:
         Raises:
             ValueError: if the size is below 1.
         """
-        if size < 1:
-            raise InputError(f"size must be at least 1, got {size}")
-        size = min(size, max(1, len(self)))
+        size = min(check_count("size", size, minimum=1, maximum=MAX_INT), max(1, len(self)))
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
 

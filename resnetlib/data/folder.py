@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from resnetlib.config.integers import check_seed
 from resnetlib.data.cifar import LabeledImages
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
-from resnetlib.errors import InputError, MissingFileError, NotAFolderError, printable
+from resnetlib.errors import InputError, InputTypeError, MissingFileError, NotAFolderError, printable
 from resnetlib.images import ENDINGS, decode_image, read_ahead, read_image
 
 if TYPE_CHECKING:
@@ -349,12 +350,20 @@ def _walk(root: Path, name: str, visited: set[str], skipped: list[tuple[str, str
 
 def check_same_classes(one: ImageFiles, other: ImageFiles) -> None:
     """Raise ValueError if two folders have different classes."""
+    _check_files(one, other)
     if one.classes != other.classes:
         apart = ", ".join(sorted(set(one.classes) ^ set(other.classes)))
         raise InputError(f"{one.root} and {other.root} must have the same classes; only one of them has {apart}")
 
 
 Images = TypeVar("Images", ImageFiles, LabeledImages)
+
+
+def _check_files(*folders: object) -> None:
+    """Raise TypeError for anything but what `find_images` returns."""
+    for files in folders:
+        if not isinstance(files, ImageFiles):
+            raise InputTypeError(f"expected ImageFiles, as find_images(folder) returns them, got {type(files).__name__}")
 
 
 def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Images]:
@@ -373,9 +382,11 @@ def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Im
     """
     if not isinstance(share, int | float) or not 0 < share < 1:
         raise InputError(f"the share of images held out must be between 0 and 1, got {share!r:.200}")
+    seed = check_seed(seed)
     if isinstance(images, LabeledImages):
         labels, where, advice = images.labels.tolist(), "there is", "add some"
     else:
+        _check_files(images)
         labels, where = [label for _, label in images.samples], f"{images.root} has"
         advice = "add some, or make folders train and val"
     generator = torch.Generator().manual_seed(seed)
@@ -408,6 +419,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, files: ImageFiles, transform: Callable[["Image"], Tensor]) -> None:
+        _check_files(files)
         self.files, self.transform = files, transform
         self.classes = list(files.classes)
         self.class_to_idx = {name: label for label, name in enumerate(files.classes)}
@@ -437,6 +449,7 @@ def verify_images(
     Raises:
         ValueError: if no image of a class can be read.
     """
+    _check_files(files)
     stamp = _stamp_of(files)
     stamps = set(processes.gather(stamp) if processes else [stamp])  # on several computers, copies have different times
     for result in previous:

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from resnetlib import __version__
 from resnetlib.config import Preprocessing
+from resnetlib.config.integers import as_integer
 from resnetlib.config.preprocess import MAX_IMAGE_SIZE
 from resnetlib.config.pretrained import DEFAULT_PREPROCESSING
 from resnetlib.deploy.fuse import on_cpu_without_autocast
@@ -29,7 +30,6 @@ from resnetlib.disk import check_writable, local_path, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError, NotAFileError, printable
 from resnetlib.images import read_image
 from resnetlib.modules import Backbone
-from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network, copy_network
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.modules.thread_guards import in_use

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib.util import find_spec
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakSet
@@ -14,6 +13,7 @@ from weakref import WeakSet
 import numpy as np
 
 from resnetlib.config import Preprocessing, spec_from_dict
+from resnetlib.config.integers import check_count
 from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
 from resnetlib.errors import InputError, InputTypeError, MissingPackageError, printable
 from resnetlib.images import as_sequence, open_image
@@ -75,8 +75,7 @@ class OnnxModel:
         precision: Precision = "fp32",
         preprocessing: Preprocessing | None = None,
     ) -> None:
-        if threads is not None and not _is_positive(threads):
-            raise InputError(f"threads must be None or an int of at least 1, got {threads!r}")
+        threads = None if threads is None else check_count("threads", threads, minimum=1)
         if precision not in get_args(Precision):
             raise InputError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
         if not isinstance(path, str | Path):
@@ -94,7 +93,7 @@ class OnnxModel:
             raise InputError(f"{self.runtime} does not convert a network to bf16: use runtime='openvino'")
         with _errors_named(self):
             start = _start_openvino if self.runtime == "openvino" else _start_onnxruntime
-            self._run: Run | None = start(file, threads and int(threads), precision)
+            self._run: Run | None = start(file, threads, precision)
         self._again = partial(
             OnnxModel, self.path, runtime=self.runtime, threads=threads, precision=precision, preprocessing=preprocessing
         )
@@ -179,8 +178,7 @@ class OnnxModel:
             ValueError: if a file cannot be read, the preprocessing is unknown, logits are not finite, or `top` is below 1.
             TypeError: if `images` is neither an image nor a sequence.
         """
-        if not _is_positive(top):
-            raise InputError(f"top must be an integer of at least 1, got {top!r}")
+        check_count("top", top, minimum=1)
         images, single = as_sequence(images)
         predictions: list[list[Prediction]] = []
         for start in range(0, len(images), _BATCH):
@@ -199,11 +197,6 @@ def choose_runtime(runtime: str | None = None) -> Runtime:
             return each
     how = " or ".join(f'pip install "resnetlib[{_EXTRAS[each]}]"' for each in reversed(wanted))
     raise MissingPackageError(f"running .onnx files needs {' or '.join(reversed(wanted))}: {how}")
-
-
-def _is_positive(value: object) -> bool:
-    """Return whether a value is an integer of at least 1, Python's or NumPy's."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 @contextmanager

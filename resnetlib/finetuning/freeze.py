@@ -66,7 +66,7 @@ def freeze(net: Backbone, up_to: str | None = None) -> Frozen:
         >>> unfreeze(net)
     """
     layers = layers_of(net)
-    count = len(layers) if up_to is None else _count_up_to([name for name, _ in layers], up_to)
+    count = len(layers) if up_to is None else _count_up_to([name for name, _ in layers], str(up_to))
     modules = (module for _, layer in layers[:count] for module in layer.modules())
     return Frozen(net, modules, (name for name, _ in layers[:count]))
 

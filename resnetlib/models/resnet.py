@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from resnetlib.config import BlockKind, JoinKind, Order, ResNetSpec
-from resnetlib.errors import InputError
+from resnetlib.errors import InputError, InputTypeError
 from resnetlib.modules import (
     Add,
     Backbone,
@@ -178,6 +178,8 @@ class PreActResNet(BlockNet):
 
 def class_of(spec: ResNetSpec) -> type[BlockNet]:
     """Return the class of a spec's network."""
+    if not isinstance(spec, ResNetSpec):
+        raise InputTypeError(f"spec must be a ResNetSpec, got {type(spec).__name__}")
     if spec.join == "replace":
         return PlainNet
     return PreActResNet if spec.order == "pre" else ResNet

@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 from math import isfinite
 from numbers import Real
-from operator import index
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from resnetlib.config.spec import MAX_WIDTH
+from resnetlib.config.integers import as_integer
 from resnetlib.errors import InputError, InputTypeError
 
 Indices = SupportsIndex | Sequence[SupportsIndex] | None
@@ -41,29 +40,11 @@ def check_probability(name: str, value: float) -> None:
         raise InputError(f"{name} must be at least 0 and below 1, got {value}")
 
 
-def as_integer(value: object) -> int | None:
-    """Convert an integer of any kind, such as NumPy's, to int; return None for anything else, bools included."""
-    try:
-        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-
-
-def check_count(name: str, value: SupportsIndex, *, minimum: int) -> int:
-    """Return `value` as an int; raise ValueError unless it is an integer from `minimum` to `MAX_WIDTH`."""
-    number = as_integer(value)
-    if number is None or number < minimum:
-        raise InputError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    if number > MAX_WIDTH:
-        raise InputError(f"{name} must be at most {MAX_WIDTH:,}, got {str(number)[:40]}")
-    return number
-
-
 def check_device(device: torch.device | str | int) -> None:
     """Raise ValueError if a device is not available."""
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise InputError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 

@@ -13,9 +13,10 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
+from resnetlib.config.integers import as_integer, check_count
 from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError, printable
-from resnetlib.modules.arguments import Indices, as_integer, check_count, check_images, check_probability, select_indices
+from resnetlib.modules.arguments import Indices, check_images, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Checkpointing, Parts, run, set_checkpointing
 

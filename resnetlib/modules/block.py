@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor, nn
 
-from resnetlib.modules.arguments import check_count
+from resnetlib.config.integers import check_count
 from resnetlib.modules.inplace import branch_is_new, chain, join_and_activate
 from resnetlib.modules.join import Join
 

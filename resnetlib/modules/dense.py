@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from resnetlib.modules.arguments import check_count, check_probability
+from resnetlib.config.integers import check_count
+from resnetlib.modules.arguments import check_probability
 from resnetlib.modules.block import Block, PreActBlock
 from resnetlib.modules.dense_memory import Step, is_supported, norm_relu_conv
 from resnetlib.modules.inplace import chain, is_unwatched

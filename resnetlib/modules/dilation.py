@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnetlib.config.integers import as_integer, check_count
 from resnetlib.errors import InputError
-from resnetlib.modules.arguments import as_integer, check_count
 from resnetlib.modules.backbone import Backbone, check_network
 from resnetlib.modules.block import Block
 from resnetlib.modules.dense import Transition

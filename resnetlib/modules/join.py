@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.errors import InputError, InputTypeError
-from resnetlib.modules.arguments import check_probability
+from resnetlib.modules.arguments import check_number, check_probability
 
 
 class Join(nn.Module, ABC):
@@ -75,6 +75,7 @@ class ScaledAdd(Join):
     """
 
     def __init__(self, alpha: float = 0.0) -> None:
+        check_number("alpha", alpha)
         super().__init__()
         self.initial_alpha = alpha
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetlib.config import Shortcut, StrideIn
+from resnetlib.config.integers import check_count
 from resnetlib.errors import InputError
-from resnetlib.modules.arguments import check_count
 from resnetlib.modules.block import Block, PreActBlock, zero_parameters_
 from resnetlib.modules.inplace import chain, ends_with
 from resnetlib.modules.join import Add, Join, make_join

@@ -288,7 +288,7 @@ def recipe_of(name: str, **changes: Any) -> Recipe:
     Raises:
         ValueError: if the name or a field is unknown, or a value is out of range.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise InputError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return change_recipe(RECIPES[name], **changes)
 

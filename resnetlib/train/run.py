@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from resnetlib.config import Preprocessing, PretrainedConfig, pretrained_config_from_json
+from resnetlib.config.integers import MAX_INT, check_count, check_seed
 from resnetlib.config.pretrained import preprocessing_for
 from resnetlib.data import ImageFiles, LabeledImages, find_images, is_cifar10
 from resnetlib.disk import check_writable, local_path, unfinished, write_atomically
@@ -27,7 +28,6 @@ from resnetlib.errors import FolderInUseError, InputError, InputTypeError, Missi
 from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
-from resnetlib.modules.arguments import as_integer
 from resnetlib.modules.backbone import check_network
 from resnetlib.train import metrics
 from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
@@ -153,7 +153,7 @@ def fit_as(
     folders = [each.root if isinstance(each, ImageFiles) else each for each in (train, test)]
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=folders)
     out = local_path(out)
-    _check_int("keep", keep, minimum=1)
+    check_count("keep", keep, minimum=1)
     seed, every, sample, keep = map(index, (seed, every, sample, keep))  # NumPy's integers cannot be written as JSON
     check_network(net, compiled=False)
     if preprocess is not None and not isinstance(preprocess, Preprocessing):
@@ -223,8 +223,9 @@ def check_arguments(
     folders: Sequence[object],
 ) -> None:
     """Check the arguments of `fit` and `finetune` before any image is read."""
-    for name, value in (("seed", seed), ("every", every), ("sample", sample)):
-        _check_int(name, value, minimum=0)
+    check_seed(seed)
+    for name, value in (("every", every), ("sample", sample)):
+        check_count(name, value, minimum=0, maximum=MAX_INT)
     count_workers(workers)
     if recipe.optimizer == "lamb" and find_spec("timm") is None:
         raise MissingPackageError("the optimizer 'lamb' is timm's: pip install timm, or choose 'sgd' or 'nesterov'")
@@ -237,11 +238,6 @@ def check_arguments(
             known["recipe"]["batch_size"] = read_run(out / RUN)["recipe"]["batch_size"]
         with _locked(out) if (out / LOCK).exists() else nullcontext():
             check_folder(out / RUN, known, finished=(out / RESULT).exists())
-
-
-def _check_int(name: str, value: object, *, minimum: int) -> None:
-    if (number := as_integer(value)) is None or not minimum <= number < 2**63:
-        raise InputError(f"{name} must be an int, {minimum} or more, got {value!r}")
 
 
 def check_out(out: str | Path, *folders: object) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetlib.config import PretrainedConfig
+from resnetlib.config.integers import check_count
 from resnetlib.errors import InputError, InputTypeError, prefix_errors
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
@@ -154,7 +155,8 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
         The new weight, `(C_out, channels, k, k)`; the same tensor if it has this number of channels.
 
     Raises:
-        ValueError: for an unknown rule, one that cannot make this number, or a function that returns another shape.
+        ValueError: for an unknown rule, a number that is not positive or that the rule cannot make, or a function that returns
+            another shape.
         TypeError: if weight is not a tensor of four dimensions.
 
     Example:
@@ -170,7 +172,7 @@ def adapt_input(weight: Tensor, channels: int, rule: InputRule | None = None) ->
     if not isinstance(weight, Tensor) or weight.ndim != 4:
         got = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise InputTypeError(f"weight must be the tensor of a convolution, of four dimensions, got {got}")
-    old = weight.shape[1]
+    channels, old = check_count("channels", channels, minimum=1), weight.shape[1]
     if channels == old:
         return weight
     rule = rule or ("sum" if channels == 1 else "repeat")

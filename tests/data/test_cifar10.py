@@ -77,9 +77,9 @@ def test_the_first_images_in_batches(folder: Path) -> None:
     assert [len(labels) for _, labels in batches] == [2, 2, 1]
     assert torch.equal(torch.cat([x for x, _ in batches]), train.images[:5] / 255)
     assert torch.equal(torch.cat([labels for _, labels in batches]), train.labels[:5])
-    with pytest.raises(ValueError, match=r"count must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"count must be an integer of at least 1, got 0"):
         train.first(0)
-    with pytest.raises(ValueError, match=r"size must be at least 1, got -1"):
+    with pytest.raises(ValueError, match=r"size must be an integer of at least 1, got -1"):
         train.batches(torch.Tensor.float, -1)
 
 

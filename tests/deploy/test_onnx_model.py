@@ -275,8 +275,8 @@ def test_a_missing_runtime_is_said_in_a_line(tiny: Path, monkeypatch: pytest.Mon
     ("options", "error"),
     [
         ({"runtime": "tensorrt"}, "runtime must be one of 'openvino', 'onnxruntime', got 'tensorrt'"),
-        ({"threads": 0}, "threads must be None or an int of at least 1, got 0"),
-        ({"threads": 1.5}, "threads must be None or an int"),
+        ({"threads": 0}, "threads must be an integer of at least 1, got 0"),
+        ({"threads": 1.5}, "threads must be an integer of at least 1, got 1.5"),
         ({"precision": "fp8"}, "precision must be 'fp32' or 'bf16', got 'fp8'"),
         ({"preprocessing": Preprocessing.named("imagenet", resize=8, size=8)}, "has its own preprocessing"),
         ({"preprocessing": "imagenet"}, "preprocessing must be a Preprocessing, got str"),

@@ -327,9 +327,9 @@ def test_recipes_of_other_values(field: str, value: Any) -> None:
         ({"device": "meta"}, ValueError, "device 'meta' cannot be used"),
         ({"device": "cuda:99"}, ValueError, "device 'cuda:99' cannot be used"),
         ({"device": 1.5}, ValueError, "device 1.5 cannot be used"),
-        ({"seed": True}, ValueError, "seed must be an int, 0 or more, got True"),
-        ({"keep": None}, ValueError, "keep must be an int, 1 or more, got None"),
-        ({"every": "2"}, ValueError, "every must be an int, 0 or more, got '2'"),
+        ({"seed": True}, ValueError, r"seed must be an integer from 0 to 2\^63 - 1, got True"),
+        ({"keep": None}, ValueError, "keep must be an integer of at least 1, got None"),
+        ({"every": "2"}, ValueError, "every must be an integer of at least 0, got '2'"),
         ({"preprocess": "imagenet"}, TypeError, "preprocess must be a resnetlib.weights.Preprocessing, or None, got str"),
     ],
 )

@@ -455,10 +455,10 @@ def test_half_precision_forgives_a_gradient_but_not_all_of_them(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep": 0}, "keep must be an int, 1 or more, got 0"),
-        ({"every": 1.5}, "every must be an int, 0 or more, got 1.5"),
-        ({"sample": -1}, "sample must be an int, 0 or more, got -1"),
-        ({"seed": -1}, "seed must be an int, 0 or more, got -1"),
+        ({"keep": 0}, "keep must be an integer of at least 1, got 0"),
+        ({"every": 1.5}, "every must be an integer of at least 0, got 1.5"),
+        ({"sample": -1}, "sample must be an integer of at least 0, got -1"),
+        ({"seed": -1}, r"seed must be an integer from 0 to 2\^63 - 1, got -1"),
     ],
 )
 def test_numbers_out_of_range(options: dict[str, Any], message: str, tmp_path: Path) -> None:

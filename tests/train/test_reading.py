@@ -101,9 +101,9 @@ def test_an_augmentation_for_images_in_memory_says_what_to_choose(
 def test_numbers_of_workers(data: Path, tmp_path: Path) -> None:
     assert 1 <= count_workers(None) <= 8
     for bad in (-1, 1.5, True, "2"):
-        with pytest.raises(ValueError, match="workers must be None or an int, 0 or more"):
+        with pytest.raises(ValueError, match=f"workers must be an integer of at least 0, got {bad!r}"):
             train(data, tmp_path / "out", workers=bad)
-        with pytest.raises(ValueError, match="workers must be None or an int, 0 or more"):
+        with pytest.raises(ValueError, match=f"workers must be an integer of at least 0, got {bad!r}"):
             finetune("cifar_resnet20.resnetlib_c10", data, tmp_path / "out", workers=bad)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 

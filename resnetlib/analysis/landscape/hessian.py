@@ -13,15 +13,15 @@ from torch.autograd.functional import vhp
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather, seeded_generator
+from resnetlib.analysis.batches import Batch, Batches, count_images, gather, seeded_generator
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
+from resnetlib.config.integers import check_count, check_seed
 from resnetlib.distributed import process_group
 from resnetlib.errors import InputError, MissingPackageError
-from resnetlib.modules.arguments import check_count
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,16 +19,17 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis import style
-from resnetlib.analysis.batches import Batch, Batches, check_seed, count_images, gather
+from resnetlib.analysis.batches import Batch, Batches, count_images, gather
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
 from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
+from resnetlib.config.integers import check_count, check_seed
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
 from resnetlib.distributed import process_group
 from resnetlib.errors import CompileError, InputError, InputTypeError
-from resnetlib.modules.arguments import check_count
+from resnetlib.modules.arguments import check_number
 from resnetlib.modules.frozen import has_running_stats
 
 BatchNorm = Literal["running", "recalibrated", "batch"]
@@ -203,8 +204,9 @@ def landscape(
             raise InputError(f"{option} must be one of {get_args(accepted)}, got {value!r}")
     if check_count("workers", 1 if workers is None else workers, minimum=1) > _MAX_WORKERS:
         raise InputError(f"workers must be at most {_MAX_WORKERS}, got {workers}")
-    if not isinstance(every, int | float) or not callable(loss):
-        raise InputTypeError(f"every must be a number of seconds, and loss a function, got {every!r} and {loss!r}")
+    check_number("every", every)
+    if not callable(loss):
+        raise InputTypeError(f"loss must be a function, got {loss!r}")
     if compile and chunk > 1:
         raise InputError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
     net, data = gather(net, batches)

@@ -9,6 +9,7 @@ from itertools import product
 from torch import Tensor
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
+from resnetlib.config.spec import check_spec
 from resnetlib.errors import InputError, InputTypeError
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.rules import ALIASES, DIALECTS, Family, Rule, Table
@@ -236,8 +237,10 @@ def _network_prefixes(state: Mapping[str, Tensor], tables: Iterable[tuple[Rule, 
 
 def select_prefix(state: Mapping[str, Tensor], prefix: str | None, *, source: str = "the state dict") -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix, without it; all of them if the prefix is None or empty."""
-    if not prefix:
+    if prefix is None or prefix == "":
         return dict(state)
+    if not isinstance(prefix, str):
+        raise InputTypeError(f"prefix must be a str, got {prefix!r:.200}")
     prefix = prefix.rstrip(".") + "."
     if not any(key.startswith(prefix) for key in state):  # wrappers' prefixes are removed from the names of a file
         prefix = re.sub(r"^((module|_orig_mod)\.)+", "", prefix)
@@ -275,6 +278,7 @@ def to_dialect(state: Mapping[str, Tensor], spec: Spec, dialect: str) -> dict[st
         >>> list(to_dialect(net.state_dict(), net.spec, "akamaster"))[-2:]
         ['linear.weight', 'linear.bias']
     """
+    check_spec(spec)
     table = _table_for(spec, dialect)
     if isinstance(table, str):
         raise InputError(table)

@@ -1,0 +1,36 @@
+"""Checks of integer arguments. Each raises an error that names the value and what is accepted."""
+
+from operator import index
+from typing import SupportsIndex
+
+from resnetlib.config.spec import MAX_WIDTH
+from resnetlib.errors import InputError
+
+MAX_INT = 2**63 - 1
+"""The largest integer that PyTorch's and NumPy's functions take."""
+
+
+def as_integer(value: object) -> int | None:
+    """Convert an integer of any kind, such as NumPy's, to int; return None for anything else, bools included."""
+    try:
+        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def check_count(name: str, value: SupportsIndex, *, minimum: int, maximum: int = MAX_WIDTH) -> int:
+    """Return `value` as an int; raise ValueError unless it is an integer from `minimum` to `maximum`."""
+    number = as_integer(value)
+    if number is None or number < minimum:
+        raise InputError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    if number > maximum:
+        raise InputError(f"{name} must be at most {maximum:,}, got {str(number)[:40]}")
+    return number
+
+
+def check_seed(seed: SupportsIndex) -> int:
+    """Return a seed as an int; raise ValueError unless it is from 0 to 2^63 - 1."""
+    number = as_integer(seed)
+    if number is None or not 0 <= number <= MAX_INT:
+        raise InputError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
+    return number
