@@ -127,9 +127,15 @@ def _lock(folder: Path) -> Iterator[bool]:
 def open_file(path: str | Path) -> BufferedReader:
     """Open a regular file, or a link to one, for reading.
 
-    Raise ValueError for a pipe, a socket or a device, which could block or never end, and IsADirectoryError for a folder.
+    Raise FileNotFoundError if there is no such file, IsADirectoryError for a folder, and ValueError for a pipe, a socket or a
+    device, which could block or never end.
     """
-    descriptor = os.open(local_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        descriptor = os.open(local_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"there is no file {path}") from error
+    except ValueError as error:  # a null byte
+        raise InputError(f"{str(path)!r} is not the path of a file: {error}") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):

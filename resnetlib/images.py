@@ -18,7 +18,7 @@ import numpy as np
 from resnetlib.config import METADATA, prepare_image
 from resnetlib.config.integers import check_count
 from resnetlib.disk import open_file
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +45,7 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
 
     Raises:
         TypeError: for bytes, which could be content or a path: give `io.BytesIO(data)` or a str.
+        FileNotFoundError: if there is no such file.
         ValueError: if the file cannot be read, its pixels have no known range, it has more than twice `PIL.Image.MAX_IMAGE_PIXELS`
             pixels, or one side is more than 100 times as long as the other.
     """
@@ -56,6 +57,8 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
             return decode_image(path, exif)
         with open_file(path) as file:
             return decode_image(file, exif)
+    except MissingFileError:
+        raise
     except Exception as error:  # Pillow's decoders may raise anything
         what = path if isinstance(path, str | Path) else "the content"
         raise InputError(f"{what} cannot be read as an image: {error}") from error

@@ -117,6 +117,7 @@ def classify(
         The predictions, the most probable first: a list for an image, and a list of such lists for several.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if the network has no classifier or no preprocessing, a file cannot be read, logits are not finite, or `top` is
             below 1.
         TypeError: if `net` is not a network, or `images` is neither an image nor a sequence.

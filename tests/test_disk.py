@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from resnetlib.disk import open_file, read_file, write_atomically
+from resnetlib.errors import InputError, MissingFileError
 
 
 def test_a_new_file_has_the_permissions_that_open_gives(tmp_path: Path) -> None:
@@ -59,8 +60,11 @@ def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:
             open_file(path)
     with pytest.raises(IsADirectoryError):
         open_file(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        open_file(tmp_path / "none")
+    for path in (tmp_path / "none", tmp_path / "pipe" / "none"):
+        with pytest.raises(MissingFileError, match=f"^there is no file {path}$"):
+            open_file(path)
+    with pytest.raises(InputError, match="is not the path of a file: embedded null byte"):
+        open_file(f"{tmp_path}/a\0b")
 
 
 def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ from resnetlib.data import (
     verify_images,
 )
 from resnetlib.deploy import OnnxModel
-from resnetlib.errors import ResnetlibError
+from resnetlib.errors import MissingFileError, ResnetlibError
 from resnetlib.experiments import degradation
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
@@ -259,7 +259,7 @@ NUMBERS: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
     "forward": (lambda value: NET(value), (None, "x", 3, torch.zeros(3), IMAGES.byte(), torch.zeros(1, 3, 0, 0))),
     "indices": (lambda value: NET.forward_intermediates(IMAGES, value), (0, -1, 99, 1.5, "ab", [], [9], {})),
     "top": (lambda value: classify(NET, [PIXELS], top=value), (0, *COUNTS)),
-    "images": (lambda value: classify(NET, value), (None, 3, "ab", [None], [3], PIXELS[0], {1: 2}, iter([PIXELS]))),
+    "images": (lambda value: classify(NET, value), (None, 3, "a\0b", [None], [3], PIXELS[0], {1: 2}, iter([PIXELS]))),
     "batches": (
         lambda value: evaluate(NET, value),
         (None, 3, [], b"ab", [3], [None], [(IMAGES, None)], [(IMAGES, BATCH[1][:2])], [(IMAGES, BATCH[1].float())], [(*BATCH, 3)]),
@@ -334,3 +334,35 @@ OF_PATHS: dict[str, Callable[[Any], object]] = {
 def test_no_path(name: str, odd: object) -> None:
     with pytest.raises(ResnetlibError, match=r"expected|must"):
         OF_PATHS[name](odd)
+
+
+OF_FILES: dict[str, Callable[[Any], object]] = {
+    "read_image": read_image,
+    "classify": lambda path: classify(NET, path),
+    "several": lambda path: classify(NET, [PIXELS, path]),
+    "OnnxModel": OnnxModel,
+    "classify with": lambda path: classify(path, [PIXELS]),
+    "evaluate": lambda path: evaluate(path, [BATCH]),
+    "evaluate on": lambda path: evaluate(NET, path),
+    "create_model": create_model,
+    "weights": lambda path: create_model("resnet18", weights=path),
+    "checkpoint_path": lambda path: create_model("resnet18", checkpoint_path=path),
+    "load_file": load_file,
+    "read_weights": read_weights,
+    "convert_file": lambda path: convert_file(path, "new.safetensors", "timm"),
+    "load_result": A.load_result,
+    "load": type(FOUND).load,
+    "find_images": find_images,
+    "cifar10": lambda path: cifar10(path, "test"),
+    "finetune": lambda path: finetune("resnet18", path, "out", from_scratch=True),
+    "degradation": lambda path: degradation(data=path, out="out"),
+}
+
+
+@pytest.mark.parametrize("name", OF_FILES)
+def test_a_file_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for missing in ("none.onnx", "file/none.onnx"):
+        with pytest.raises(MissingFileError, match=missing):
+            OF_FILES[name](tmp_path / missing)

@@ -134,7 +134,7 @@ def _open(
         path, named = entry
         try:
             return path, read_image(path, exif=exif)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             if named:
                 raise
             return path, str(error)

@@ -63,7 +63,7 @@ class OnnxModel:
     Example:
         >>> OnnxModel("resnet50.onnx")
         Traceback (most recent call last):
-        FileNotFoundError: [Errno 2] No such file or directory: 'resnet50.onnx'
+        resnetlib.errors.MissingFileError: there is no file resnet50.onnx
     """
 
     def __init__(
@@ -175,6 +175,7 @@ class OnnxModel:
             The predictions, the most probable first: a list for an image, and a list of such lists for several.
 
         Raises:
+            FileNotFoundError: if there is no such file.
             ValueError: if a file cannot be read, the preprocessing is unknown, logits are not finite, or `top` is below 1.
             TypeError: if `images` is neither an image nor a sequence.
         """

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from resnetlib.config import PretrainedConfig, pretrained_config_from_json
 from resnetlib.disk import local_path, open_file, write_atomically
-from resnetlib.errors import InputError, InputTypeError, MissingFileError, check_not_exported, prefix_errors, printable
+from resnetlib.errors import InputError, InputTypeError, check_not_exported, prefix_errors, printable
 from resnetlib.models.catalog import SPECS
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
@@ -87,10 +87,7 @@ def read_weights(path: str | Path, *, mmap: bool = False, prefix: str | None = N
         ValueError: if the file is damaged, or holds an object of an unknown type.
     """
     path = local_path(path)
-    try:
-        start = _read_start(path)
-    except FileNotFoundError:
-        raise MissingFileError(f"there is no file {path}") from None
+    start = _read_start(path)
     if start[8:9] == b"{":
         file = _read_safetensors(path, mmap)
     elif start[257:262] == b"ustar":

@@ -118,7 +118,7 @@ def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     (tmp_path / "no.png").write_text("no image")
     assert "no.png cannot be read as an image" in wrong("predict", "cifar_resnet20", tmp_path / "no.png")
-    assert "missing.png cannot be read as an image" in wrong("predict", "cifar_resnet20", "missing.png")
+    assert "Error: there is no file missing.png\n" in wrong("predict", "cifar_resnet20", "missing.png")
     assert "plain18 has no pretrained weights: give a file as weights" in wrong("predict", "plain18", image)
     assert "there is no file other" in wrong("predict", "cifar_resnet20", image, "--weights", "other")
     assert "leave out --normalize" in wrong("predict", "cifar_resnet20", image, "--normalize", "imagenet")

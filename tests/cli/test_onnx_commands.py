@@ -138,7 +138,7 @@ def test_options_of_files_are_none_of_networks(photos: Path) -> None:
 
 
 def test_files_that_cannot_be_used(photos: Path, tmp_path: Path) -> None:
-    assert "No such file or directory" in wrong("predict", tmp_path / "no.onnx", photos)
+    assert f"Error: there is no file {tmp_path / 'no.onnx'}\n" in wrong("predict", tmp_path / "no.onnx", photos)
     (tmp_path / "bad.onnx").write_bytes(b"\x80PK")
     for command in (["predict", tmp_path / "bad.onnx", photos], ["info", tmp_path / "bad.onnx"], ["bench", tmp_path / "bad.onnx"]):
         assert "bad.onnx: is not an ONNX model, or is damaged or truncated" in wrong(*command)
