@@ -105,7 +105,8 @@ def degradation(
     The trainings run one after the other. The same call again continues an interrupted one, and does not repeat finished ones.
 
     Args:
-        depths: numbers of layers; 20, 32, 44, 56 and 110 exist in all families.
+        depths: numbers of layers: 20, 32, 44, 56 and 110 for "plain", these, 164 and 1202 for "resnet", and 20, 56, 110, 164 and
+            1001 for "preact_resnet".
         families: "plain", "resnet" or "preact_resnet", for the networks `cifar_{family}{depth}`.
         recipe: a recipe or its name.
         seeds: seeds of the initial weights and of the training.

@@ -28,7 +28,7 @@ def weights() -> None:
 def list_(pattern: str, here: bool) -> None:
     """List the weights whose names match PATTERN (wildcards: * ? [...]).
 
-    The columns are parameters, published accuracy, input size, and where the weights are on this computer.
+    The columns are parameters, published accuracy, input size, license, and where the weights are on this computer.
     """
     for name in _matching([pattern]):
         cfg = describe(name)
@@ -38,7 +38,7 @@ def list_(pattern: str, here: bool) -> None:
         params = f"{cfg.params / 1e6:8.2f} M" if cfg.params else " " * 10
         top1 = f"{cfg.top1:6.2f} %" if cfg.top1 is not None else " " * 8
         size = f"{cfg.preprocess.size:4}" if cfg.preprocess else " " * 4
-        click.echo(f"{name:42} {params} {top1} {size}  {place}".rstrip())
+        click.echo(f"{name:42} {params} {top1} {size}  {cfg.license:12}  {place}".rstrip())
 
 
 @weights.command()

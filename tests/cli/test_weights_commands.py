@@ -34,7 +34,7 @@ def content(hub: Hub) -> bytes:
 def test_list(hub: Hub) -> None:
     assert [line.split()[0] for line in run("list").splitlines()] == list_pretrained()
     [line] = run("list", "resnet50.tv2*").splitlines()
-    assert line.split() == ["resnet50.tv2_in1k", "25.56", "M", "80.86", "%", "224"]
+    assert line.split() == ["resnet50.tv2_in1k", "25.56", "M", "80.86", "%", "224", "BSD-3-Clause"]
     here = [line.split()[0] for line in run("list", "--here").splitlines()]
     assert here == [f"cifar_{name}.resnetlib_c10" for name in ("plain20", "plain56", "resnet20", "resnet56")]
     assert "no weights match 'vgg*'" in run("list", "vgg*", code=1)
