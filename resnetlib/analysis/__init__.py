@@ -6,7 +6,7 @@ iterable of such batches; labels are needed only where a loss or error is measur
 
 Functions raise ValueError if images or labels are missing, an output is not finite, or an argument is out of range; those that need
 a fixed order of blocks, also if no block runs, a block runs several times, or the order changes between batches. They raise
-RuntimeError while another thread uses the network.
+TypeError if `net` is not a module, and RuntimeError while another thread uses the network.
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from resnetlib.analysis.batches import Batches, gather_inputs
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Stage
-from resnetlib.modules.backbone import unwrapped
+from resnetlib.modules.backbone import check_network, unwrapped
 from resnetlib.modules.frozen import has_running_stats
 from resnetlib.modules.thread_guards import in_use
 
@@ -25,11 +25,8 @@ _ENTERED: list[ExitStack] = []
 
 
 def as_backbone(net: nn.Module) -> Backbone:
-    """Return the unwrapped network; raise ValueError if it is not a `Backbone`."""
-    net = unwrapped(net)
-    if not isinstance(net, Backbone):
-        raise InputError(f"the network must be a resnetlib.Backbone, got {type(net).__name__}")
-    return net
+    """Return the unwrapped network; raise TypeError if it is not a `Backbone`."""
+    return check_network(unwrapped(net))
 
 
 # State

@@ -16,7 +16,7 @@ from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.integers import as_integer, check_count
 from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError, printable
-from resnetlib.modules.arguments import Indices, check_images, check_probability, select_indices
+from resnetlib.modules.arguments import Indices, check_images, check_module, check_probability, select_indices
 from resnetlib.modules.block import Block
 from resnetlib.modules.stage import Checkpointing, Parts, run, set_checkpointing
 
@@ -395,8 +395,7 @@ def count_logits(classifier: nn.Module) -> int:
 
 def unwrapped(net: nn.Module) -> nn.Module:
     """Return the module in `torch.compile`, `DataParallel`, `DistributedDataParallel` and `AveragedModel`, also if nested."""
-    if not isinstance(net, nn.Module):
-        raise InputError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
+    check_module(net)
     parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel)
     inner = net._modules.get("module" if parallel else "_orig_mod")
     return net if inner is None else unwrapped(inner)
@@ -407,10 +406,14 @@ def check_network(net: object, *, compiled: bool = True) -> Backbone:
     inner = getattr(net, "_orig_mod", None)
     if isinstance(found := inner if compiled and inner is not None else net, Backbone):
         return found
-    kind = type(net).__name__
-    inside = "the network that it was made from" if kind == "OptimizedNetwork" else "net.module of a wrapper"
-    inside = inside if inner is None else "net._orig_mod, the network that was compiled"
-    raise InputTypeError(f"expected a network of this library, got {kind}: pass {inside}")
+    kind, advice = type(net).__name__, ""
+    if inner is not None:
+        advice = ": pass net._orig_mod, the network that was compiled"
+    elif kind == "OptimizedNetwork":
+        advice = ": pass the network that it was made from"
+    elif isinstance(net, nn.Module) and isinstance(getattr(net, "module", None), Backbone):
+        advice = ": unwrap it with net.module"
+    raise InputTypeError(f"expected a network of this library, got {kind}{advice}")
 
 
 def copy_network(net: Network, memo: dict[int, Any] | None = None, *, hooks: bool = True) -> Network:

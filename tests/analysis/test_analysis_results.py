@@ -260,7 +260,7 @@ def test_several_tensors_are_several_batches() -> None:
 
 def test_networks_that_cannot_be_measured() -> None:
     for net in (None, "resnet50", [NET]):
-        with pytest.raises(ValueError, match=r"the network must be a torch\.nn\.Module, got (NoneType|str|list)"):
+        with pytest.raises(TypeError, match=r"^expected a torch\.nn\.Module, got (NoneType|str|list)$"):
             residual_decomposition(net, IMAGES)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ResNet is on the meta device: its parameters have no values"):
         residual_decomposition(build(FAMILIES["resnet"], device="meta"), IMAGES)
