@@ -1,6 +1,6 @@
 """Plain data: the specs of architectures, preprocessing, and the configs of pretrained weights."""
 
-from resnetlib.config.preprocess import MEAN_STD, METADATA, Normalization, Preprocessing, prepare_image
+from resnetlib.config.preprocess import CIFAR10_CLASSES, MEAN_STD, METADATA, Normalization, Preprocessing, prepare_image
 from resnetlib.config.pretrained import (
     MAX_STAGES,
     EmbeddedFile,
@@ -28,6 +28,7 @@ from resnetlib.config.spec import (
 )
 
 __all__ = [
+    "CIFAR10_CLASSES",
     "MAX_STAGES",
     "MEAN_STD",
     "METADATA",

@@ -26,6 +26,9 @@ MEAN_STD: dict[Normalization, tuple[tuple[float, float, float], tuple[float, flo
 }
 """Mean and standard deviation of R, G, B, for pixels in [0, 1]."""
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""The names of CIFAR-10's classes, in the order of its labels."""
+
 MAX_IMAGE_SIZE = 4096
 """The largest `resize`, in pixels: a larger one in a config file could exhaust the memory."""
 

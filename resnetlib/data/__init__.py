@@ -1,7 +1,8 @@
 """Image data: CIFAR-10 and other images in memory, image folders, and augmentation."""
 
+from resnetlib.config import CIFAR10_CLASSES
 from resnetlib.data.augment import crop_flip, draw_crops, pad_crop_flip
-from resnetlib.data.cifar import CIFAR10_CLASSES, LabeledImages, cifar10, is_cifar10, samples
+from resnetlib.data.cifar import LabeledImages, cifar10, is_cifar10, samples
 from resnetlib.data.folder import (
     ImageDataset,
     ImageFiles,

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from resnetlib.config import CIFAR10_CLASSES
 from resnetlib.config.integers import MAX_INT, check_count
 from resnetlib.disk import local_path, read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 CHECKSUMS = {  # SHA-256 of the binary files, MD5 of the pickles
     "data_batch_1.bin": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",

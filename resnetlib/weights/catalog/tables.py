@@ -12,12 +12,10 @@ from importlib.resources import files
 from math import floor
 from typing import Any, cast
 
-from resnetlib.config import MEAN_STD, HubFile, Preprocessing, PretrainedConfig, Source, UrlFile
+from resnetlib.config import CIFAR10_CLASSES, MEAN_STD, HubFile, Preprocessing, PretrainedConfig, Source, UrlFile
 from resnetlib.models.catalog import SPECS
 
 Row = dict[str, str]
-
-_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _CIFAR_PREPROCESSING = {
     "akamaster_c10": Preprocessing.named("imagenet", resize=32, size=32),  # ImageNet's mean and std, as it was trained
@@ -77,7 +75,7 @@ def _cifar(row: Row) -> PretrainedConfig:
         name=name,
         tag=tag,
         spec=SPECS[name],
-        classes=_CIFAR10_CLASSES if classes == "10" else tuple(_lines("cifar100_classes.txt")),
+        classes=CIFAR10_CLASSES if classes == "10" else tuple(_lines("cifar100_classes.txt")),
         preprocess=_CIFAR_PREPROCESSING[tag],
         params=int(row["params"]),
         gmacs=_float(row["gmacs"]),
