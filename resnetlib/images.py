@@ -79,7 +79,7 @@ def decode_image(file: BinaryIO, exif: bool = True) -> "Image":
         except UnidentifiedImageError as error:
             raise InputError(f"its content is none of {', '.join(_formats())}") from error
         if not 0 < max(image.size) <= _MAX_RATIO * min(image.size):
-            raise InputError(f"of {image.width} x {image.height} pixels, one side is more than {_MAX_RATIO} times the other")
+            raise InputError(f"one side is more than {_MAX_RATIO} times the other ({image.width} x {image.height} pixels)")
         rgb = prepare_image(image, exif=exif).convert("RGB")
         for key in METADATA:  # or the preprocessing would apply the orientation again
             rgb.info.pop(key, None)

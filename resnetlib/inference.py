@@ -273,8 +273,8 @@ def _label_for(net: Network | OnnxModel, found: LabeledImages | ImageFiles, data
         )
     else:
         raise InputError(
-            f"{data} has {len(names)} classes, and the network {count} logits, whose classes the weights do not name: give weights "
-            "that name them, such as a tag of `resnetlib weights list`, or number the folders as the logits"
+            f"{data} has {len(names)} classes, but the network has {count} logits, whose classes the weights do not name: give "
+            "weights that name them, such as a tag of `resnetlib weights list`, or number the folders as the logits"
         )
     if len(names) < count:
         logger.info("%s has images of %s of the network's %s classes", printable(data), len(names), count)
@@ -340,19 +340,22 @@ def _check_order(net: Network | OnnxModel, dataset: object) -> None:
     if labels != list(range(len(labels))):
         moved = next(i for i, label in enumerate(labels) if i != label)
         raise InputError(
-            f"label {moved} is {names[moved]} in the data set, and {net.classes[moved]} in the network: give the folder of images "
+            f"label {moved} is {names[moved]} in the data set, but {net.classes[moved]} in the network: give the folder of images "
             "instead of a data loader, evaluate(net, folder), to have them matched by name"
         )
 
 
 def _pair(batch: object) -> tuple[Tensor, Tensor]:
     """Return inputs and int64 labels; raise ValueError if the batch is not such a pair."""
+    got = f"{batch.dtype} of shape {tuple(batch.shape)}" if isinstance(batch, Tensor | np.ndarray) else type(batch).__name__
     if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor | np.ndarray) for each in batch):
         x, labels = map(torch.as_tensor, batch)
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()
-    raise InputError("batches must be pairs of inputs (N, C, H, W) and integer labels (N,)")
+        got = f"{x.dtype} of shape {tuple(x.shape)} and {labels.dtype} of shape {tuple(labels.shape)}"
+    wanted = "batches must be an iterable of pairs of inputs (N, C, H, W) and integer labels (N,)"
+    raise InputError(f"{wanted}; for one batch, give [(x, y)]; got {got}")
 
 
 def _check_preprocessed(steps: object, x: Tensor) -> None:

@@ -191,9 +191,9 @@ def create_model(
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if prefix is not None:
-            raise InputError(f"prefix={prefix!r} is for weights files, and {name} has none")
+            raise InputError(f"prefix={prefix!r} is for weights files, but {name} has none")
         if input_rule is not None:
-            raise InputError(f"input_rule={input_rule!r} adapts weights, and {name} has none")
+            raise InputError(f"input_rule={input_rule!r} adapts weights, but {name} has none")
         in_chans = 3 if in_chans is None else in_chans
         net = build(found.spec, num_classes=num_classes, in_chans=in_chans, device=device, dtype=dtype, **options)
     net = _finish(net, num_classes, device, channels_last, global_pool)
@@ -383,7 +383,7 @@ def _load(
         net.pretrained_cfg = replace(cfg, preprocess=net.preprocess) if done else cfg
         names = cfg.classes if weights.num_classes else None
         if names is not None and len(names) != weights.num_classes:
-            raise InputError(f"{found.label} names {len(names)} classes, and has {weights.num_classes} logits")
+            raise InputError(f"{found.label} names {len(names)} classes, but has {weights.num_classes} logits")
         net.classes = names
     return net
 

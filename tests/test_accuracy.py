@@ -37,7 +37,7 @@ def test_the_embedded_weights_are_as_good_as_they_say(name: str, cifar10_folder:
     said = CliRunner().invoke(main, ["verify", name, "--data", str(cifar10_folder)])
     assert said.exit_code == 0, said.output
     top1 = f"{describe(name).top1:.2f} %"
-    assert f"{top1} of 10,000 images right; {name} says {top1}: confirmed" in said.output
+    assert f"confirmed: top-1 {top1} on 10,000 images; published: {top1}\n" in said.output
     assert describe(name).top1 > 80
 
 

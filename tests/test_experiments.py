@@ -74,7 +74,9 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     with pytest.raises(ValueError, match=r"holds a Degradation: load it with Degradation\.load"):
         resnetlib.analysis.load_result(tmp_path / "found.json")
     other = replace(RECIPE, lr=0.2)
-    with pytest.raises(RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training: lr is 0.1 there, and 0.2 here"):
+    with pytest.raises(
+        RuntimeError, match=r"cifar_plain20-seed=0: .* holds another training: lr was 0.1 in that training, but is 0.2 now"
+    ):
         degradation((20,), ("plain",), other, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
 
 

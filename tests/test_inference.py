@@ -84,6 +84,21 @@ def test_a_class_can_be_ruled_out(net: Backbone) -> None:
         classify(masked, samples().images[:1])
 
 
+def test_one_batch_is_no_iterable_of_batches(net: Backbone) -> None:
+    x, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
+    wanted = (
+        r"batches must be an iterable of pairs of inputs \(N, C, H, W\) and integer labels \(N,\); for one batch, give \[\(x, y\)\]"
+    )
+    for batches, got in (
+        ((x, labels), r"torch.float32 of shape \(4, 3, 32, 32\)"),
+        ([(x, labels.float())], r"torch.float32 of shape \(4, 3, 32, 32\) and torch.float32 of shape \(4,\)"),
+        ([(x, labels, labels)], "tuple"),
+        ([None], "NoneType"),
+    ):
+        with pytest.raises(ValueError, match=f"^{wanted}; got {got}$"):
+            evaluate(net, batches)  # type: ignore[arg-type]
+
+
 class Answers(Backbone):
     """A network that gives out what it is told to."""
 
@@ -152,7 +167,7 @@ def test_a_folder_is_matched_to_the_classes_by_name(renamed: Path, caplog: pytes
 def test_a_data_loader_with_the_classes_in_another_order_is_refused(renamed: Path) -> None:
     net = create_model("cifar_resnet20.resnetlib_c10")
     loader = DataLoader(ImageFolder(str(renamed), transform_for(net)), batch_size=2)
-    with pytest.raises(ValueError, match="label 0 is Frog in the data set, and airplane in the network: give the folder"):
+    with pytest.raises(ValueError, match="label 0 is Frog in the data set, but airplane in the network: give the folder"):
         evaluate(net, loader)
     with pytest.raises(ValueError, match="label 0 is Frog in the data set"):
         evaluate(net, DataLoader(Subset(loader.dataset, [0, 2])))
@@ -171,7 +186,7 @@ def test_a_data_set_of_ours_with_the_classes_in_another_order_is_refused(renamed
     net = create_model("cifar_resnet20.resnetlib_c10")
     ours = ImageDataset(find_images(renamed), transform_for(net))
     data = {Subset: lambda: Subset(ours, [0, 2]), ConcatDataset: lambda: ConcatDataset([ours, ours]), DataLoader: lambda: ours}
-    with pytest.raises(ValueError, match="label 0 is Frog in the data set, and airplane in the network: give the folder"):
+    with pytest.raises(ValueError, match="label 0 is Frog in the data set, but airplane in the network: give the folder"):
         evaluate(net, DataLoader(data[kind]()))
     net.classes = ("frog", "ship", "cat", *"abcdefg")
     assert evaluate(net, DataLoader(data[kind]())).images == {Subset: 2, ConcatDataset: 6, DataLoader: 3}[kind]

@@ -362,7 +362,7 @@ def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     recipe = recipe_of("finetune", epochs=1, batch_size=2, train_size=8, test_size=8, test_resize=8)
     fit(net, "~/photos", "~/photos", recipe, "~/tuned", device="cpu", workers=0)
     assert create_model("~/tuned").classes == ("blue", "red")
-    with pytest.raises(ValueError, match="lies in ~/photos"):
+    with pytest.raises(ValueError, match="is inside ~/photos, so its files would be read as data"):
         fit(net, "~/photos", "~/photos", recipe, "~/photos/out")
     assert read_weights("~/w.pth").state.keys() == net.state_dict().keys()
     convert_file("~/yours/model.safetensors", "~/theirs.safetensors", "resnetlib")
@@ -498,7 +498,7 @@ def test_finetune_takes_the_default_weights_and_says_which(tmp_path: Path, caplo
         with pytest.raises(ValueError, match=r"cifar_plain32 has no pretrained weights: .*from_scratch=True.*--from-scratch"):
             finetune("cifar_plain32", data, tmp_path / "c", **options)
         with pytest.raises(
-            ValueError, match=r"from_scratch starts from random weights, and cifar_resnet20.resnetlib_c10 names weights"
+            ValueError, match=r"from_scratch starts from random weights, but cifar_resnet20.resnetlib_c10 names weights"
         ):
             finetune("cifar_resnet20.resnetlib_c10", data, tmp_path / "c", from_scratch=True, **options)
     assert not (tmp_path / "c").exists()

@@ -47,7 +47,7 @@ def gather(net: nn.Module, batches: Batches, labels: Tensor | None = None) -> tu
 def check_classifier(net: nn.Module) -> None:
     """Raise ValueError if the network has no classifier."""
     if getattr(net, "num_classes", None) == 0:
-        raise InputError("the network has no classifier (num_classes=0): it returns features, and labels need logits")
+        raise InputError("the network has no classifier (num_classes=0): it returns features, but labels need logits")
 
 
 def first_parameter(net: nn.Module) -> Tensor:

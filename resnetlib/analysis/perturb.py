@@ -341,7 +341,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
         ValueError: if the network has no such blocks, or a label is not the index of a logit.
 
     Source:
-        Our own; it tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
+        Not from a paper; tests the claim of arXiv 1512.03385, sec. 1, that a deeper network contains the shallower one.
     """
     factors = check_numbers("factors", factors)
     net, data = gather(net, batches)

@@ -85,7 +85,7 @@ class Candidate:
 @click.argument("what", nargs=-1, required=True, metavar="NAME|FILE...")
 @click.option("--batch", default="1,16", metavar="N,N,...", help="Images in a batch.")
 @click.option("--rounds", default=10, type=click.IntRange(1), help="Measurements of each, in turns; medians are shown.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of each.", show_default="one per core")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads per network.", show_default="one per core")
 @click.option("--out", type=NEW_FILE, help="Write the figures to this JSON file.")
 def bench(what: tuple[str, ...], batch: str, rounds: int, threads: int | None, out: Path | None) -> None:
     """Measure how fast networks, weights and exported networks (.onnx files) classify, on noise and on the CPU.

@@ -58,10 +58,10 @@ def verify(name: str, data: Path, batch: int, workers: int | None, exif: bool, *
     if cfg.top1 is None:
         raise InputError(f"{network['weights'] or name} has no published accuracy: measure it with `resnetlib evaluate`")
     result = _evaluate(net, data, batch, workers=workers, exif=exif)
-    figures = f"{result.top1:.2f} % of {result.images:,} images right; {cfg.full_name or name} says {cfg.top1:.2f} %"
+    figures = f"top-1 {result.top1:.2f} % on {result.images:,} images; published: {cfg.top1:.2f} %"
     if abs(result.top1 - cfg.top1) > _TOLERANCE + 1e-6:
-        raise InputError(f"{figures}, of {cfg.evaluated_on or 'unknown images'}")
-    click.echo(f"{printable(figures)}: confirmed")
+        raise InputError(f"{figures}, on {cfg.evaluated_on or 'unknown images'}")
+    click.echo(f"confirmed: {figures}")
 
 
 def _evaluate(net: Backbone | OnnxModel, data: Path, batch: int, *, confusion: bool = False, **reading: Any) -> Evaluation:

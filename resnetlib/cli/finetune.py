@@ -23,7 +23,9 @@ from resnetlib.finetuning.finetune import finetune as tune
     help="Folder with a subfolder of images per class, or with train/ and val/ (or test/), or CIFAR-10's.",
 )
 @training_options("finetune", "the recipe")
-@click.option("--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.", show_default="its default ones")
+@click.option(
+    "--weights", metavar="TAG|FILE|URL", help="Weights of the network NAME.", show_default="the network's default weights"
+)
 @click.option(
     "--from-scratch",
     is_flag=True,
@@ -31,7 +33,9 @@ from resnetlib.finetuning.finetune import finetune as tune
 )
 @click.option("--validation", default=0.2, help="Fraction of the training images held out if there is no val/ or test/.")
 @click.option("--in-chans", type=click.Choice(["1", "3"]), help="Channels of the images.", show_default="those of the weights")
-@click.option("--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How the first convolution is adapted to them.")
+@click.option(
+    "--input-rule", type=click.Choice(["sum", "repeat", "zeros"]), help="How to adapt the first convolution to --in-chans."
+)
 def finetune(
     name: str,
     data: Path,

@@ -139,7 +139,7 @@ def _progress(folder: Path) -> str:
         record = json.loads(read_file(folder / "log.jsonl", 2**28).splitlines()[-1])
         return f"(epoch {record['epoch']:g}, error {record['error']:.1f} %)"
     except (LookupError, ValueError, TypeError, OSError):  # missing or incomplete
-        return "(begins)"
+        return "(starting)"
 
 
 def _result_of(folder: Path, status: int) -> Result | str:

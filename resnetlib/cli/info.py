@@ -31,7 +31,7 @@ def info(name: str, weights: str | None, size: int | None) -> None:
     """
     if is_onnx(name):
         if size is not None or weights is not None:
-            raise InputError(f"--size and --weights are for networks, and {name} is exported: leave them out")
+            raise InputError(f"--size and --weights are for networks, but {name} is exported: leave them out")
         show_exported(read_onnx(name))
         return
     kind, name = resolve(name)
@@ -58,7 +58,7 @@ def info(name: str, weights: str | None, size: int | None) -> None:
 
 
 def show_exported(file: OnnxFile) -> None:
-    """Show what an .onnx file says about its network, a line for each fact."""
+    """Print an .onnx file's metadata, one field per line."""
     about, steps, path = file.metadata, file.preprocessing, printable(file.path, 1000)
     if about is None:
         click.echo(f"{path}: a network that another library exported")

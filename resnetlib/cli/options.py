@@ -78,7 +78,7 @@ NETWORK = options(PRETRAINED, DEVICE)
 RUNTIME = click.option(
     "--runtime",
     type=click.Choice(["onnxruntime", "openvino"]),
-    help="What runs an .onnx file.",
+    help="Runtime for .onnx files.",
     show_default="openvino if installed",
 )
 

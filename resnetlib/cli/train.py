@@ -51,7 +51,7 @@ def training_options(recipe: str, changeable: str, *, for_folders: str = "") -> 
         ),
         click.option("--compile/--no-compile", "compiled", default=False, help="Compile the network first."),
         click.option(
-            "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="an epoch's"
+            "--every", default=0, type=click.IntRange(0), help="Iterations between evaluations.", show_default="one epoch"
         ),
         READING,
     )

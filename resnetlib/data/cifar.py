@@ -235,5 +235,5 @@ def _read(path: Path, verify: bool) -> tuple[Tensor, Tensor]:
         raise InputError(f"{path} is truncated: {len(content):,} bytes are not a whole number of records of {1 + _PIXELS:,}")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(-1, 1 + _PIXELS)
     if int(records[:, 0].max()) > 9:
-        raise InputError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, and CIFAR-10's are 0 to 9")
+        raise InputError(f"{path} is damaged: it holds the label {int(records[:, 0].max())}, but CIFAR-10's are 0 to 9")
     return records[:, 0].long(), records[:, 1:].clone().reshape(-1, 3, 32, 32)

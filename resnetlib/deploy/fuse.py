@@ -170,7 +170,7 @@ class OptimizedNetwork(nn.Module):
         """Compute logits, or pooled features if `num_classes` is 0."""
         check_images(x, self.in_chans, self.smallest_input)
         if torch.is_grad_enabled() and x.requires_grad:
-            raise InputError("an optimized network computes no gradients: use the network that it was made from")
+            raise InputError("an optimized network computes no gradients: use the original network")
         with torch.no_grad():
             y: Tensor = self.network(x.to(dtype=self.dtype, memory_format=torch.channels_last))
         return y
@@ -178,12 +178,12 @@ class OptimizedNetwork(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Raise ValueError unless the mode is evaluation."""
         if mode:
-            raise InputError("an optimized network cannot be trained: train the network that it was made from, and optimize that")
+            raise InputError("an optimized network cannot be trained: train the original network, then call optimize again")
         return super().train(False)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Raise ValueError."""
-        raise InputError("an optimized network loads no weights: load them into the network that it was made from")
+        raise InputError("an optimized network loads no weights: load them into the original network, then call optimize again")
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         like = next(self.parameters())
@@ -191,8 +191,8 @@ class OptimizedNetwork(nn.Module):
         moved = fn(sample)
         if (moved.dtype, moved.device) != (sample.dtype, sample.device):
             raise InputError(
-                f"an optimized network stays {self.dtype} on {sample.device}: move the network that it was made from, and "
-                "optimize that, with dtype= for another dtype"
+                f"an optimized network stays {self.dtype} on {sample.device}: move the original network, then "
+                "call optimize again, with dtype= for another dtype"
             )
         return self
 

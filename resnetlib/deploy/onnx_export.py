@@ -160,8 +160,8 @@ def export(
     Args:
         net: the network; on any device, in any dtype.
         path: the file to write, which ends in .onnx. A file that exists is replaced once the new one has passed the check.
-        size: height and width of the input, in pixels; None for the preprocessing's, and "dynamic" for any. Another size than the
-            preprocessing's scales the preprocessing that the file says.
+        size: height and width of the input, in pixels; None for the preprocessing's, and "dynamic" for any. If it differs
+            from the preprocessing's size, the preprocessing stored in the file is scaled to match.
         int8: whether to quantize to int8.
         calibration: for int8, preprocessed images to calibrate with: batches `(N, C, H, W)`, or pairs of such and labels, as
             `evaluate` takes them. The first 512 images are used. Take training images, never those to evaluate on.
@@ -273,7 +273,7 @@ def choose_size(net: Backbone, size: int | Literal["dynamic"] | None) -> tuple[i
     """Return the input's height in pixels, for "dynamic" that of an example, and the preprocessing for it."""
     preprocess = net.preprocess if isinstance(net.preprocess, Preprocessing) else None
     if preprocess is not None and preprocess.channels != net.in_chans:
-        raise InputError(f"net.preprocess makes {preprocess.channels} channels, and the network takes {net.in_chans}")
+        raise InputError(f"net.preprocess makes {preprocess.channels} channels, but the network takes {net.in_chans}")
     if size is None or size == "dynamic":
         return (preprocess or DEFAULT_PREPROCESSING[net.spec.stem]).size, preprocess
     pixels = as_integer(size)

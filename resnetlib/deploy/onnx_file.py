@@ -169,9 +169,9 @@ def read_onnx(path: str | Path) -> OnnxFile:
         channels, (height, width), num_classes = shape[1], shape[2:], out[1]
         metadata, preprocessing = _read_metadata(model.get(14, ()), num_classes)
         if preprocessing is not None and preprocessing.channels != channels:
-            raise InputError(f"has {channels} input channels, and a preprocessing for {preprocessing.channels}")
+            raise InputError(f"has {channels} input channels, but a preprocessing for {preprocessing.channels}")
         if preprocessing is not None and not {height, width} <= {None, preprocessing.size}:
-            raise InputError(f"has an input of {height} x {width} pixels, and a preprocessing for {preprocessing.size}")
+            raise InputError(f"has an input of {height} x {width} pixels, but a preprocessing for {preprocessing.size}")
         return OnnxFile(
             path=path,
             content=content,
@@ -364,7 +364,7 @@ def _read_metadata(entries: Iterable[Mapping[int, Any]], num_classes: int) -> tu
                 raise InputError(f"{name} must be {expected}, got {repr(values[name])[:100]}")
         spec_from_dict(values["spec"])
         if values["classes"] is not None and len(values["classes"]) != num_classes:
-            raise InputError(f"it names {len(values['classes'])} classes, and the network has {num_classes} logits")
+            raise InputError(f"it names {len(values['classes'])} classes, but the network has {num_classes} logits")
         steps = values["preprocessing"]
         preprocessing = None if steps is None else Preprocessing(**steps)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -126,7 +126,7 @@ class OnnxModel:
         """Return the preprocessing; raise ValueError if it is unknown."""
         if self.preprocessing is None:
             raise InputError(
-                f"{self.path} does not say its preprocessing: export the network again with net.preprocess set, or give "
+                f"{self.path} has no preprocessing in its metadata: export the network again with net.preprocess set, or give "
                 "OnnxModel(path, preprocessing=resnetlib.weights.Preprocessing(...))"
             )
         return self.preprocessing

@@ -80,7 +80,7 @@ def finetune(
             at one rate (`head_only_fraction=0`, `stem_lr_scale=1`), unless `recipe` is a `Recipe`.
         validation: fraction of each class held out for validation if there is no `val/`. The best weights are chosen by it.
         in_chans: channels of the images; None for those of the weights. Images in folders have 1 or 3.
-        input_rule: how the first convolution is adapted to them (`resnetlib.weights.adapt_input`).
+        input_rule: how to adapt the first convolution to them (`resnetlib.weights.adapt_input`).
         seed: seed of the split, the new classifier, and all random numbers in training.
         device: the device; None for a GPU if there is one.
         precision: precision of the convolutions and linear layers.
@@ -174,11 +174,11 @@ def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | No
     """Raise ValueError unless there are weights to start from, or the start is random."""
     kind, text = resolve(name)
     if weights is not None and from_scratch:
-        raise InputError(f"from_scratch starts from random weights, and weights={weights!r} names others: give one of them")
+        raise InputError(f"from_scratch starts from random weights, but weights={weights!r} names others: give one of them")
     if weights is not None:
         return
     if from_scratch and kind != "network":
-        raise InputError(f"from_scratch starts from random weights, and {text} names weights: give the name of a network")
+        raise InputError(f"from_scratch starts from random weights, but {text} names weights: give the name of a network")
     if not from_scratch and kind == "network" and not tags_of(text):
         raise InputError(
             f"{text} has no pretrained weights: name a file or a folder, or start from random ones with from_scratch=True, on the "

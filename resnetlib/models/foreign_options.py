@@ -68,7 +68,7 @@ def _advice_for(advice: str, name: str) -> str:
     if change[1] not in fields:
         return f"leave it out: a {type(spec).__name__} has {', '.join(fields)}"
     if change[1] in ("groups", "base_width") and getattr(spec, "block", "") == "basic":
-        return f"leave it out: it is an option of bottlenecks, and {network} has basic blocks"
+        return f"leave it out: it is an option of bottlenecks, but {network} has basic blocks"
     if change[1] == "init" and getattr(spec, "join", "") == "replace":
         return f"leave it out: {network} has no residual branches"
     if change[1] in ("depths", "widths"):

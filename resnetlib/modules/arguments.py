@@ -101,4 +101,4 @@ def raise_with_advice(error: Exception, module: nn.Module, x: Tensor) -> None:
     dtype = next((weight.dtype for weight in module.parameters()), x.dtype)
     if isinstance(x, Tensor) and dtype != x.dtype and re.search("dtype|scalar type|Input type", str(error)):
         convert = ", or convert the network with net.double()" if x.dtype == torch.float64 else ""
-        raise InputTypeError(f"images are {x.dtype}, and weights {dtype}: give images.to({dtype}){convert}. {error}") from error
+        raise InputTypeError(f"images are {x.dtype}, but weights are {dtype}: give images.to({dtype}){convert}. {error}") from error

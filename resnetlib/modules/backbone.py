@@ -410,7 +410,7 @@ def check_network(net: object, *, compiled: bool = True) -> Backbone:
     if inner is not None:
         advice = ": pass net._orig_mod, the network that was compiled"
     elif kind == "OptimizedNetwork":
-        advice = ": pass the network that it was made from"
+        advice = ": pass the original network"
     elif isinstance(net, nn.Module) and isinstance(getattr(net, "module", None), Backbone):
         advice = ": unwrap it with net.module"
     raise InputTypeError(f"expected a network of this library, got {kind}{advice}")

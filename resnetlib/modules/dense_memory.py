@@ -77,7 +77,7 @@ def norm_relu_conv(steps: Sequence[Step], pieces: Sequence[Tensor]) -> Tensor:
 
 
 class _Saved(NamedTuple):
-    """What the backward pass needs of a step. In training, `spread` is the inverse standard deviation, else the variance."""
+    """State of a step for the backward pass. In training, `spread` is the inverse standard deviation, else the variance."""
 
     conv: nn.Conv2d
     eps: float

@@ -56,7 +56,7 @@ def dilate(net: Backbone, output_stride: int) -> None:
         arXiv 1606.00915, sec. 3.1.
     """
     if is_dilated(net):
-        raise InputError(f"the network is dilated already, to a stride of {net.output_stride}: build it anew")
+        raise InputError(f"the network is dilated already, to a stride of {net.output_stride}: create it again with output_stride=")
     strides = [info["reduction"] for info in net.feature_info]
     choices = sorted(set(strides[1:]))
     stride = as_integer(output_stride)

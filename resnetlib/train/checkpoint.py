@@ -120,7 +120,7 @@ def check_folder(path: Path, identity: dict[str, Any], *, finished: bool) -> Non
                 if isinstance(theirs, dict) and isinstance(mine, dict):
                     key = next(each for each in {**theirs, **mine} if theirs.get(each) != mine.get(each))
                     theirs, mine = theirs.get(key), mine.get(key)
-                what = "the images differ" if key == "digest" else f"{key} is {theirs} there, and {mine} here"
+                what = "the images differ" if key == "digest" else f"{key} was {theirs!r} in that training, but is {mine!r} now"
                 raise InputError(f"{path.parent} holds another training: {what}; give another folder")
         return
     foreign = [] if finished else [name for name in (CONFIG, *WEIGHTS_NAMES, "README.md") if (path.parent / name).exists()]

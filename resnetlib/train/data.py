@@ -103,7 +103,7 @@ class MemoryLoader:
         if height != width:
             raise InputError(f"images must be square, got {height} x {width} pixels")
         if preprocess is not None and preprocess.channels != channels:
-            raise InputError(f"images have {channels} channels, and the preprocessing is for {preprocess.channels}")
+            raise InputError(f"images have {channels} channels, but the preprocessing is for {preprocess.channels}")
         self.preprocess = replace(preprocess or measure_preprocessing(train.images), resize=height, size=height)
         device = processes.device
         self._train, self._test = ((each.images.to(device), each.labels.to(device)) for each in (train, test))
@@ -159,7 +159,7 @@ def preprocess_for_folders(recipe: Recipe, preprocess: Preprocessing) -> Preproc
             "folders, such as he2015_imagenet, or set augmentation='resized_crop_flip'"
         )
     if preprocess.channels not in (1, 3):
-        raise InputError(f"images in folders have 1 or 3 channels, and the preprocessing is for {preprocess.channels}")
+        raise InputError(f"images in folders have 1 or 3 channels, but the preprocessing is for {preprocess.channels}")
     resize, size = recipe.test_resize or preprocess.resize, recipe.test_size or preprocess.size
     if resize < size:
         theirs = f"{preprocess.resize} and {preprocess.size}"

@@ -122,7 +122,7 @@ class Recipe:
                 if not fits(getattr(self, name)):
                     raise InputError(f"{name} must be {accepted}, got {getattr(self, name)!r}")
         if (self.epochs > 0) == (self.iterations > 0):
-            raise InputError(f"one of epochs and iterations must be above 0, got {self.epochs} and {self.iterations}")
+            raise InputError(f"set exactly one of epochs and iterations, got epochs={self.epochs}, iterations={self.iterations}")
         marks = self.milestones
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):

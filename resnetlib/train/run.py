@@ -173,7 +173,7 @@ def fit_as(
                 recipe = choose_batch(recipe, len(train), processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
             if len(data.classes) != net.num_classes:
-                raise InputError(f"there are {len(data.classes)} classes, and the network has {net.num_classes} logits")
+                raise InputError(f"there are {len(data.classes)} classes, but the network has {net.num_classes} logits")
             net.to(device).to(memory_format=torch.channels_last)
             identity = identify(net, data, recipe, seed, start)
             with suppress(OSError, ValueError, LookupError):
@@ -253,7 +253,7 @@ def check_out(out: str | Path, *folders: object) -> None:
         if not isinstance(folder, str | Path) or is_cifar10(folder):
             continue
         if out.resolve().is_relative_to(local_path(folder).resolve()):
-            raise InputError(f"{out} lies in {folder}, where its files would be taken for data: give another folder")
+            raise InputError(f"{out} is inside {folder}, so its files would be read as data: give another folder")
     check_writable(out)
 
 

@@ -268,8 +268,10 @@ def _check(
             if not (unchanged and name == note.get("name")) and not _has_hash(path, name, sha256):
                 raise DamagedFileError(f"{source} is damaged in {path}: its SHA-256 is {sha256}, expected the hash {name}.")
         if source.sha256 and not sha256.startswith(source.sha256):
-            kind, what = (_WrongFileError, "another file") if names else (DamagedFileError, "damaged")
-            raise kind(f"{source} is {what} in {path}: its SHA-256 is {sha256}, expected {source.sha256}.")
+            found = f"its SHA-256 is {sha256}, expected {source.sha256}."
+            if names:
+                raise _WrongFileError(f"{path} is not the expected file {source}: {found}")
+            raise DamagedFileError(f"{source} is damaged in {path}: {found}")
     except FetchError:
         raise
     except FileNotFoundError:

@@ -49,7 +49,7 @@ def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, var
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error, source, server)
     if isinstance(error, errors.FileMetadataError):
-        return DownloadError(f"{server} does not answer as a hub does. Check HF_ENDPOINT and the network's proxy.")
+        return DownloadError(f"{server} is not a Hugging Face Hub server. Check HF_ENDPOINT and the network's proxy.")
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | ConnectionError):
         place = Path(error.filename) if isinstance(error.filename, str) else folder
         above = error.errno == errno.ENOTDIR and folder.is_relative_to(place.parent)  # a file, where a folder should be

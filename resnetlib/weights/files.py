@@ -257,15 +257,15 @@ def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):
         raise InputError(f"the pretrained config calls this network {cfg.name}, which is another one: {SPECS[cfg.name]}")
     if cfg.classes is not None and len(cfg.classes) != net.num_classes:
-        raise InputError(f"there are {len(cfg.classes)} classes, and the network has {net.num_classes} logits")
+        raise InputError(f"there are {len(cfg.classes)} classes, but the network has {net.num_classes} logits")
     if cfg.preprocess is not None and cfg.preprocess.channels != net.in_chans:
         raise InputError(
-            f"the preprocessing makes {cfg.preprocess.channels} channels, and the network takes {net.in_chans}: set "
+            f"the preprocessing makes {cfg.preprocess.channels} channels, but the network takes {net.in_chans}: set "
             "net.preprocess to another one, or to None"
         )
     params = sum(parameter.numel() for parameter in net.parameters())
     if cfg.params not in (None, params):
-        raise InputError(f"the pretrained config says {cfg.params:,} parameters, and the network has {params:,}")
+        raise InputError(f"the pretrained config says {cfg.params:,} parameters, but the network has {params:,}")
 
 
 def _read_start(path: Path) -> bytes:
@@ -322,11 +322,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         if foreign := re.match(r"(?:Unsupported global|Trying to load unsupported)\W*GLOBAL (\S+)", why):
             raise InputError(
                 f"{path} holds an object of {printable(foreign[1], 100)}, which could run code as it is created. Nothing in it was "
-                "run. Save it as safetensors, or as a plain state dict (torch.save(net.state_dict(), path)), where it comes from."
+                "run. Ask its author for a safetensors file or a plain state dict."
             ) from None
         raise InputError(
-            f"{path} is damaged, or holds more than tensors: {printable(why, 1000)}\nNothing in it was run. Save it "
-            "as safetensors, or as a plain state dict, where it comes from."
+            f"{path} is damaged, or holds more than tensors: {printable(why, 1000)}\nNothing in it was run. Ask "
+            "its author for a safetensors file or a plain state dict."
         ) from error
     with prefix_errors(path):
         state, size = unwrap(checkpoint), path.stat().st_size

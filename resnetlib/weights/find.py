@@ -102,7 +102,7 @@ def find(
     if kind == "place":
         return _read(text, dialect, mmap)
     if dialect is not None:
-        raise InputError(f"dialect={dialect!r} is for weights files, and {text!r} is not one")
+        raise InputError(f"dialect={dialect!r} is for weights files, but {text!r} is not one")
     return _in_catalog(text, mmap) if kind == "weights" else Found(label=text, spec=spec_of(text), file=None)
 
 
@@ -154,7 +154,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
     tag = _tag(name, weights)
     if tag is not None:
         if dialect is not None:
-            raise InputError(f"dialect={dialect!r} is for weights files, and {weights!r} is a tag, whose dialect is known")
+            raise InputError(f"dialect={dialect!r} is for weights files, but {weights!r} is a tag, whose dialect is known")
         return _in_catalog(f"{name}.{tag}", mmap)
     place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights, "weights must be a tag, a path or a URL")
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):

@@ -191,7 +191,7 @@ def _check_steps(stream: BinaryIO) -> set[str]:
     for opcode, arg, _ in pickletools.genops(stream):
         name = opcode.name
         if name == "PROTO" and arg != 2:
-            raise InputError(f"its pickle is of protocol {arg}, and torch.save writes protocol 2")
+            raise InputError(f"its pickle is of protocol {arg}, but torch.save writes protocol 2")
         if name == "GLOBAL":
             if _COPIES.fullmatch(arg):
                 raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")

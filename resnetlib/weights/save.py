@@ -308,7 +308,7 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
     """
     built = build(net.spec, num_classes=net.num_classes, in_chans=net.in_chans, output_stride=net.output_stride, device="meta")
     if type(built) is not type(net):
-        raise InputError(f"the spec is a {type(built).__name__}'s, and the network a {type(net).__name__}: it cannot be rebuilt")
+        raise InputError(f"the spec is a {type(built).__name__}'s, but the network is a {type(net).__name__}: it cannot be rebuilt")
     head = net.classifier_name
     ours, theirs = dict(net.named_modules()), dict(built.named_modules())
     if linear is not ours[head]:

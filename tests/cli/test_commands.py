@@ -244,7 +244,7 @@ def test_evaluate_without_names_of_classes(tmp_path: Path) -> None:
     (tmp_path / "data" / "3").rename(tmp_path / "data" / "three")
     right("evaluate", *arguments, tmp_path / "data")
     (tmp_path / "data" / "4").rename(tmp_path / "four")
-    assert "has 10 classes, and the network 11 logits" in wrong("evaluate", *arguments, tmp_path / "data")
+    assert "has 10 classes, but the network has 11 logits" in wrong("evaluate", *arguments, tmp_path / "data")
 
 
 def test_predict_reads_in_workers_and_upright(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path) -> None:
     data = fill(tmp_path / "photos", 8)
     for args, message in (
         ((tmp_path / "nowhere", tmp_path / "out"), "there is no folder"),
-        ((data, data / "out"), "where its files would be taken for data"),
+        ((data, data / "out"), "so its files would be read as data: give another folder"),
         ((data, tmp_path / "out", "--validation", "2"), "must be between 0 and 1, got 2.0"),
         ((data, tmp_path / "out", "--set", "epoch=2"), "a recipe has no field 'epoch'"),
         ((data, tmp_path / "out", "--recipe", "one_cycle_cifar"), "folders of images are augmented by 'resized_crop_flip'"),

@@ -143,8 +143,8 @@ def test_files_that_cannot_be_used(photos: Path, tmp_path: Path) -> None:
     for command in (["predict", tmp_path / "bad.onnx", photos], ["info", tmp_path / "bad.onnx"], ["bench", tmp_path / "bad.onnx"]):
         assert "bad.onnx: is not an ONNX model, or is damaged or truncated" in wrong(*command)
     foreign = onnx_files.write(tmp_path / "foreign.onnx", about=None)
-    assert "foreign.onnx does not say its preprocessing" in wrong("predict", foreign, photos)
-    assert "foreign.onnx does not say its preprocessing: export" in wrong("evaluate", foreign, "--data", photos)
+    assert "foreign.onnx has no preprocessing in its metadata" in wrong("predict", foreign, photos)
+    assert "foreign.onnx has no preprocessing in its metadata: export" in wrong("evaluate", foreign, "--data", photos)
 
 
 @pytest.fixture

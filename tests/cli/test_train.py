@@ -175,9 +175,10 @@ def test_verify(small: Path, tmp_path: Path) -> None:
     right(NETWORK, "--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT)
     said = CliRunner().invoke(main, ["verify", f"{tmp_path}/out/", "--data", str(small / "val")])
     assert said.exit_code == 0, said.output
-    assert said.output.endswith("confirmed\n")
     net = create_model(f"{tmp_path}/out/")
+    top1 = f"{net.pretrained_cfg.top1:.2f} %"
+    assert said.output == f"confirmed: top-1 {top1} on 8 images; published: {top1}\n"
     save_model(net, tmp_path / "boast", pretrained_cfg=replace(net.pretrained_cfg, top1=99.0))
     said = CliRunner().invoke(main, ["verify", f"{tmp_path}/boast/", "--data", str(small / "val")])
     assert said.exit_code == 1
-    assert " % of 8 images right; cifar_resnet20 says 99.00 %, of 8 test images" in said.output
+    assert " % on 8 images; published: 99.00 %, on 8 test images" in said.output

@@ -132,7 +132,7 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
     content = bytearray((folder / "test_batch.bin").read_bytes())
     content[0] = 10
     (folder / "test_batch.bin").write_bytes(content)
-    with pytest.raises(ValueError, match=r"is damaged: it holds the label 10, and CIFAR-10's are 0 to 9"):
+    with pytest.raises(ValueError, match=r"is damaged: it holds the label 10, but CIFAR-10's are 0 to 9"):
         cifar10(folder, "test", verify=False)
 
 

@@ -237,21 +237,28 @@ def test_errors() -> None:
     for dtype in (torch.int8, torch.float8_e4m3fn):
         with pytest.raises(TypeError, match=rf"dtype must be a floating-point torch.dtype, .* got {dtype}"):
             optimize(net, dtype=dtype)
-    with pytest.raises(TypeError, match="got OptimizedNetwork: pass the network that it was made from"):
+    with pytest.raises(TypeError, match="got OptimizedNetwork: pass the original network"):
         optimize(fast)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a network on the meta device has no weights to optimize"):
         optimize(build(FAMILIES["resnet"], device="meta"))
     with pytest.raises(TypeError, match="expected images"):
         fast(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="an optimized network computes no gradients"):
+    with pytest.raises(ValueError, match="an optimized network computes no gradients: use the original network"):
         fast(IMAGES.clone().requires_grad_())
-    with pytest.raises(ValueError, match="an optimized network cannot be trained"):
+    with pytest.raises(
+        ValueError, match="an optimized network cannot be trained: train the original network, then call optimize again"
+    ):
         fast.train()
     for move in (lambda: fast.to(torch.bfloat16), lambda: fast.half(), lambda: fast.to("meta")):
-        with pytest.raises(ValueError, match=r"an optimized network stays torch.float32 on cpu"):
+        with pytest.raises(
+            ValueError, match=r"an optimized network stays torch.float32 on cpu: move the original network"
+        ) as caught:
             move()
+        assert str(caught.value).endswith("move the original network, then call optimize again, with dtype= for another dtype")
     assert fast.to("cpu") is fast.float() is fast.eval() is fast
-    with pytest.raises(ValueError, match="an optimized network loads no weights"):
+    with pytest.raises(
+        ValueError, match="an optimized network loads no weights: load them into the original network, then call optimize again"
+    ):
         fast.load_state_dict(fast.state_dict())
     with pytest.raises(TypeError, match="OptimizedNetwork"):
         save_model(fast, "nowhere")  # type: ignore[arg-type]

@@ -213,7 +213,7 @@ def test_networks_that_are_not_exported(tmp_path: Path, monkeypatch: pytest.Monk
         export(build(FAMILIES["resnet"], device="meta"), path)
     net = tiny.network()
     net.preprocess = Preprocessing.named("cifar10", resize=8, size=8).for_channels(1)
-    with pytest.raises(ValueError, match="makes 1 channels, and the network takes 3"):
+    with pytest.raises(ValueError, match="makes 1 channels, but the network takes 3"):
         export(net, path)
     monkeypatch.setattr(onnx_export, "_MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="bytes of weights in fp32: an ONNX file holds 2 GiB"):

@@ -310,7 +310,7 @@ def test_a_file_of_another_library_needs_a_preprocessing(tmp_path: Path, runtime
     model = OnnxModel(path, runtime=runtime)
     assert (model.metadata, model.classes, model.preprocessing, model.input_shape) == (None, None, None, (3, None, None))
     assert model(np.ones((2, 3, 5, 7), np.float32)).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"a\.onnx does not say its preprocessing: .* OnnxModel\(path, preprocessing="):
+    with pytest.raises(ValueError, match=r"a\.onnx has no preprocessing in its metadata: .* OnnxModel\(path, preprocessing="):
         model.classify(pixels(9, 9, 3))
     steps = Preprocessing.named("imagenet", resize=9, size=8)
     [guess] = OnnxModel(path, runtime=runtime, threads=np.int64(1), preprocessing=steps).classify(pixels(9, 9, 3), top=np.int64(1))
@@ -442,7 +442,7 @@ def test_hostile_graphs_do_not_reach_a_runtime(tmp_path: Path, change: str, erro
         ({"preprocessing": onnx_files.metadata()["preprocessing"] | {"size": 10**9}}, "resize and size must be ints"),
         ({"preprocessing": onnx_files.metadata()["preprocessing"] | {"size": 7}}, "has an input of 8 x 8 pixels"),
         ({"preprocessing": onnx_files.metadata()["preprocessing"] | {"mean": [0.5], "std": [0.5]}}, "has 3 input channels"),
-        ({"classes": ["a"]}, "it names 1 classes, and the network has 3 logits"),
+        ({"classes": ["a"]}, "it names 1 classes, but the network has 3 logits"),
         ({"classes": "abc"}, "classes must be a list of texts or null"),
         ({"classes": [1, 2, 3]}, "classes must be a list of texts or null"),
         ({"weights_sha256": "../../etc"}, "weights_sha256 must be 64 hexadecimal digits"),

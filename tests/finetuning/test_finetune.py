@@ -256,7 +256,7 @@ def test_gray_images(tmp_path: Path) -> None:
     color = tiny.images(60, side=16)
     gray = replace(color, images=color.images[:, :1] // 2 + 100 * (color.labels[:, None, None, None] == 0).to(torch.uint8))
     recipe = recipe_of("finetune_cifar", epochs=3, batch_size=10)
-    with pytest.raises(ValueError, match="images have 1 channels, and the preprocessing is for 3"):
+    with pytest.raises(ValueError, match="images have 1 channels, but the preprocessing is for 3"):
         tune((gray, gray), tmp_path / "color", recipe=recipe)
     tune((gray, gray), tmp_path / "out", recipe=recipe, in_chans=1)
     net = create_model(tmp_path / "out")
@@ -314,7 +314,10 @@ def test_fine_tuned_weights_are_tuned_further_with_the_classifier_that_they_have
 
 
 def test_other_weights_are_another_training(data: Path, tuned: Path) -> None:
-    with pytest.raises(ValueError, match=rf"holds another training: weights is {NAME} \(.*\) there, and"):
+    with pytest.raises(
+        ValueError,
+        match=rf"holds another training: weights was '{NAME} \(.*\)' in that training, but is '' now; give another folder",
+    ):
         tune(data, tuned, name="cifar_resnet20", from_scratch=True, recipe=recipe(epochs=8))
 
 
@@ -324,12 +327,14 @@ def test_weights_of_one_name_that_differ_are_another_training(data: Path, tuned:
         save_model(net, tmp_path / name, pretrained_cfg=net.pretrained_cfg)
         torch.nn.init.zeros_(net.conv1.weight)
     tune(data, tmp_path / "out", name=tmp_path / "a", recipe=recipe(epochs=1))
-    with pytest.raises(ValueError, match="holds another training: start is"):
+    with pytest.raises(
+        ValueError, match=r"holds another training: start was '.*' in that training, but is '.*' now; give another folder"
+    ):
         tune(data, tmp_path / "out", name=tmp_path / "b", recipe=recipe(epochs=1))
 
 
 def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="images in folders have 1 or 3 channels, and the preprocessing is for 4"):
+    with pytest.raises(ValueError, match="images in folders have 1 or 3 channels, but the preprocessing is for 4"):
         tune(data, tmp_path / "four", in_chans=4)
     assert not (tmp_path / "four").exists()
     tune(data, tmp_path / "one", in_chans=1, recipe=recipe(epochs=1))
@@ -419,7 +424,7 @@ def test_one_class(tmp_path: Path) -> None:
 
 def test_out_inside_the_data(data: Path) -> None:
     for out in (data / "out", data, data / "red" / ".." / "x"):
-        with pytest.raises(ValueError, match="where its files would be taken for data"):
+        with pytest.raises(ValueError, match=r"is inside .*, so its files would be read as data: give another folder"):
             tune(data, out)
 
 

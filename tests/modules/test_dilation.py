@@ -95,7 +95,7 @@ def test_a_dilated_network_trains_in_both_modes() -> None:
 
 def test_it_is_dilated_once() -> None:
     net = build(SPECS["basic"], output_stride=16)
-    with pytest.raises(ValueError, match="dilated already, to a stride of 16: build it anew"):
+    with pytest.raises(ValueError, match="dilated already, to a stride of 16: create it again with output_stride="):
         dilate(net, 8)
     for wrong in (7, 64, 2, 0, -8, None, "8", 8.0, True):
         with pytest.raises(ValueError, match=f"output_stride must be one of 4, 8, 16, 32, got {wrong!r}"):

@@ -30,7 +30,7 @@ def test_inputs_of_other_dtypes(spec: Spec) -> None:
     x = torch.rand(2, net.in_chans, 32, 32)
     for other in (x.double(), x.half(), x.bfloat16()):
         with pytest.raises(
-            TypeError, match=rf"images are {other.dtype}, and weights torch.float32: give images.to\(torch.float32\)"
+            TypeError, match=rf"images are {other.dtype}, but weights are torch.float32: give images.to\(torch.float32\)"
         ):
             net(other)
     with pytest.raises(TypeError, match=r"or convert the network with net.double\(\)"):

@@ -225,11 +225,11 @@ def test_only_damaged_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_folder_of_another_training(tmp_path: Path) -> None:
     train(tmp_path, epochs=1)
-    with pytest.raises(ValueError, match=r"holds another training: lr is 0.1 there, and 0.2 here; give another folder"):
+    with pytest.raises(ValueError, match=r"training: lr was 0.1 in that training, but is 0.2 now; give another folder"):
         train(tmp_path, epochs=1, lr=0.2)
-    with pytest.raises(ValueError, match="seed is 0 there, and 3 here"):
+    with pytest.raises(ValueError, match="seed was 0 in that training, but is 3 now"):
         train(tmp_path, epochs=1, seed=3)
-    with pytest.raises(ValueError, match="join is add there, and replace here"):
+    with pytest.raises(ValueError, match="join was 'add' in that training, but is 'replace' now"):
         train(tmp_path, epochs=1, net=tiny.network(tiny.plain()))
 
 
@@ -265,7 +265,7 @@ def test_order_and_augmentation_depend_on_the_seed_alone(tmp_path: Path) -> None
 
 
 def test_other_classes_augmentations_and_precisions(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there are 3 classes, and the network has 10 logits"):
+    with pytest.raises(ValueError, match="there are 3 classes, but the network has 10 logits"):
         train(tmp_path, net=create_model("cifar_resnet20"))
     with pytest.raises(ValueError, match="by 'pad_crop_flip' or 'none'"):
         train(tmp_path, augmentation="resized_crop_flip")
@@ -367,9 +367,11 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
     monkeypatch.setattr("resnetlib.train.run.make_loader", None)
     lock = FileLock(out / ".lock") if early == "lock" else nullcontext()
     changes: dict[str, Any] = {"recipe": {"epochs": 1, "lr": 0.3}, "seed": {"epochs": 1, "seed": 5}}.get(early, {})
-    message = {"recipe": "lr is 0.1 there, and 0.3 here", "seed": "seed is", "lock": "another process is already training in"}.get(
-        early, ""
-    )
+    message = {
+        "recipe": "lr was 0.1 in that training, but is 0.3 now",
+        "seed": "seed was 0 in that training, but is 5 now",
+        "lock": "another process is already training in",
+    }.get(early, "")
     if early == "network":
         out.mkdir()
         (out / "model.safetensors").touch()
@@ -379,7 +381,7 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
         out, message = tmp_path / "file" / "out", "file is a file, so .*out cannot be a folder"
     if early == "images":
         (tmp_path / "red").mkdir()
-        with pytest.raises(ValueError, match="where its files would be taken for data: give another folder"):
+        with pytest.raises(ValueError, match=r"out is inside .*, so its files would be read as data: give another folder"):
             fit(tiny.network(), tmp_path, tmp_path, tiny.recipe(), out, device="cpu")
         return
     with lock, pytest.raises((ValueError, OSError), match=message):
@@ -423,10 +425,10 @@ def test_other_images_are_another_training(tmp_path: Path) -> None:
     test = tiny.images(30, seed=1)
     with pytest.raises(ValueError, match="the images differ"):
         fit(tiny.network(), tiny.images(), replace(test, labels=test.labels.flip(0)), tiny.recipe(epochs=1), tmp_path, device="cpu")
-    with pytest.raises(ValueError, match="images is 60 there, and 50 here"):
+    with pytest.raises(ValueError, match="images was 60 in that training, but is 50 now"):
         fit(tiny.network(), tiny.images(50), test, tiny.recipe(epochs=1), tmp_path, device="cpu")
     others = [replace(images, classes=("a", "b", "c")) for images in (tiny.images(), test)]
-    with pytest.raises(ValueError, match="classes is "):
+    with pytest.raises(ValueError, match="classes was "):
         fit(tiny.network(), *others, tiny.recipe(epochs=1), tmp_path, device="cpu")
 
 

@@ -68,8 +68,8 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, "one of epochs and iterations must be above 0, got 0 and 0"),
-        ({"epochs": 3, "iterations": 5}, "one of epochs and iterations"),
+        ({"epochs": 0}, "set exactly one of epochs and iterations, got epochs=0, iterations=0"),
+        ({"epochs": 3, "iterations": 5}, "set exactly one of epochs and iterations, got epochs=3, iterations=5"),
         ({"batch_size": -1}, "batch_size must be an int, 0 or more, got -1"),
         ({"batch_size": 1.5}, "batch_size must be an int, 0 or more, got 1.5"),
         ({"batch_size": True}, "batch_size must be an int"),

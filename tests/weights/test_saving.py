@@ -158,12 +158,12 @@ def test_what_would_be_untrue_is_not_written(tmp_path: Path) -> None:
     other = PretrainedConfig(name="cifar_resnet20", tag="", spec=create_model("cifar_resnet20", device="meta").spec)
     with pytest.raises(ValueError, match="the pretrained config describes another network"):
         save_model(net, tmp_path / "w", pretrained_cfg=other)
-    with pytest.raises(ValueError, match="there are 2 classes, and the network has 10 logits"):
+    with pytest.raises(ValueError, match="there are 2 classes, but the network has 10 logits"):
         save_model(net, tmp_path / "w", classes=["a", "b"])
     with pytest.raises(ValueError, match="classes must be a sequence of names"):
         save_model(net, tmp_path / "w", classes="abcdefghij")
     net.preprocess = CIFAR.for_channels(1)
-    with pytest.raises(ValueError, match="the preprocessing makes 1 channels, and the network takes 3"):
+    with pytest.raises(ValueError, match="the preprocessing makes 1 channels, but the network takes 3"):
         save_model(net, tmp_path / "w")
     net.preprocess = lambda image: image
     with pytest.raises(ValueError, match=r"preprocess must be a Preprocessing or None, got function"):
@@ -405,7 +405,7 @@ def test_a_pretrained_config_that_is_not_true_is_refused(tmp_path: Path) -> None
             ({"name": "cifar_plain32"}, "calls this network cifar_plain32, which is another one"),
             ({"classes": ("a",), "class_ids": None}, "there are 1 classes"),
             ({"preprocess": CIFAR.for_channels(1)}, "makes 1 channels"),
-            ({"params": 5}, r"says 5 parameters, and the network has 269,202"),
+            ({"params": 5}, r"says 5 parameters, but the network has 269,202"),
         ):
             with pytest.raises(ValueError, match=message):
                 write(replace(true, **change))  # type: ignore[arg-type]

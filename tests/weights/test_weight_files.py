@@ -109,7 +109,7 @@ def test_a_pickle_that_runs_code_is_refused_unrun(
 
 def test_a_whole_pickled_module_is_refused(net: Backbone, tmp_path: Path) -> None:
     torch.save(net, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="Save it as safetensors, or as a plain state dict"):
+    with pytest.raises(ValueError, match="Ask its author for a safetensors file or a plain state dict"):
         read_weights(tmp_path / "w.pth")
 
 
@@ -273,7 +273,7 @@ def test_a_pretrained_config_that_miscounts_its_classes_is_refused(tmp_path: Pat
     cfg = replace(CONFIG, spec=spec_of("cifar_plain20"), name="cifar_plain20")
     net = create_model("cifar_plain20", num_classes=7)
     write_state(net.state_dict(), tmp_path / "w.safetensors", cfg)
-    with pytest.raises(ValueError, match="names 2 classes, and has 7 logits"):
+    with pytest.raises(ValueError, match="names 2 classes, but has 7 logits"):
         create_model("cifar_plain20", weights=tmp_path / "w.safetensors")
 
 

@@ -89,7 +89,7 @@ def check_directions(net: nn.Module, directions: Sequence[Direction]) -> tuple[d
                 raise InputError(f"a direction must have its parameters' shapes: {name} is {wanted}, got {was}")
             # a parameter that itself is not finite is reported later
             if theta.isfinite().all() and not direction[name].isfinite().all():
-                raise InputError(f"a direction must be finite, and has NaN or infinite numbers for {name}")
+                raise InputError(f"a direction must be finite, but has NaN or infinite numbers for {name}")
     return tuple({name: d[name].detach().to(theta.device, theta.dtype) for name, theta in parameters.items()} for d in directions)
 
 

@@ -307,7 +307,7 @@ def check_dialect(found: RecognizedState, spec: Spec, *, source: str, by_name: b
         return  # `match_state_dict` reports the names
     reasons = [unsupported_reason(spec, dialect) for dialect in found.dialects]
     if None not in reasons:
-        raise InputError(f"cannot load {source}: its names are those of {found.dialects[0]}, and {reasons[0]}")
+        raise InputError(f"cannot load {source}: its names are those of {found.dialects[0]}, but {reasons[0]}")
     if not by_name or "resnetlib" in found.dialects or not isinstance(spec, ResNetSpec) or spec.block == "basic":
         return
     other = replace(spec, stride_in="1x1" if spec.stride_in == "3x3" else "3x3")

@@ -40,5 +40,5 @@ def test_what_is_not_finite_is_refused(value: float, tmp_path) -> None:  # type:
         lambda: write_directions(tmp_path / "directions.h5", net, plane),
         lambda: landscape(net, data, points=2, directions=plane),
     ):
-        with pytest.raises(ValueError, match="a direction must be finite, and has NaN or infinite numbers for weight"):
+        with pytest.raises(ValueError, match="a direction must be finite, but has NaN or infinite numbers for weight"):
             call()

@@ -38,7 +38,7 @@ HUB = [
     ("reset", "GET", DownloadError, "cannot be downloaded from http"),
     ("half", "GET", DownloadError, "cannot be downloaded from http"),
     ("redirect", "HEAD", DownloadError, "redirects"),
-    ("no-hub", "HEAD", DownloadError, "does not answer as a hub does. Check HF_ENDPOINT"),
+    ("no-hub", "HEAD", DownloadError, "is not a Hugging Face Hub server. Check HF_ENDPOINT"),
     ("huge", "HEAD", DownloadError, "has more than 8,589,934,592 bytes"),
     ("flip", "GET", DamagedFileError, "A second download did not help: report it to the publisher"),
     ("truncate", "GET", DamagedFileError, "A second download did not help"),
