@@ -456,6 +456,7 @@ class Run:
             if self._processes.is_main:
                 stopped = f"stopped early, after iteration {trainer.iteration} of {trainer.steps}; "
                 kept = f"the weights of iteration {iteration} are kept, which had the lowest {self._measured} error"
+                kept += ", so it is not that of unseen images" if self._measured == "test" else ""
                 logger.info("%s%s", stopped if trainer.iteration < trainer.steps else "", kept)
         train, test = self._evaluate(0)
         if not self._processes.is_main:

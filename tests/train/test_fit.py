@@ -388,6 +388,12 @@ def test_the_folder_is_checked_before_the_work(early: str, tmp_path: Path, monke
         train(out, **changes)
 
 
+def test_weights_chosen_on_test_images_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "resnetlib"):
+        train(tmp_path, epochs=1, patience=2)
+    assert "kept, which had the lowest test error, so it is not that of unseen images" in caplog.messages[-1]
+
+
 def test_a_training_may_be_beside_cifar10s_files(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-bin").mkdir()
     (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").touch()
