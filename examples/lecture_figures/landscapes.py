@@ -1,65 +1,83 @@
 """Figures of loss surfaces."""
 
 from collections.abc import Sequence
+from math import ceil, floor, hypot, log10
 from statistics import mean
 
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from lecture_figures import TWO, Results, band, read, tensor
+from lecture_figures import FOUR, Results, band, legend_above, read
 from resnetlib.analysis.style import label_of, new_figure, style_of
 
 Rings = dict[float, list[float]]
 
 
-def rings(x: Sequence[float], y: Sequence[float], loss: Sequence[Sequence[float]], per_unit: int) -> Rings:
-    """Return the losses in a plane by their distance from its center, in rings of equal width."""
-    found: Rings = {}
-    for down, row in zip(y, loss, strict=True):
+def rings(x: Sequence[float], loss: Sequence[Sequence[float]]) -> Rings:
+    """Return the losses in rings of equal width around the center of a plane, up to a distance of 1, by their mean distance."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for down, row in zip(x, loss, strict=True):
         for across, value in zip(x, row, strict=True):
-            found.setdefault(round((across**2 + down**2) ** 0.5 * per_unit) / per_unit, []).append(value)
-    return {radius: found[radius] for radius in sorted(found)}
-
-
-def surface(results: Results) -> Figure:
-    figure, panels = new_figure(2, height=4.2, sharey=True)
-    for axes, mode in zip(panels, ("landscape", "landscape_recalibrated"), strict=True):
-        for name in ("plain56", "resnet56", "trained56"):
-            found = read(results, f"why/{name}/{mode}")
-            by_radius = rings(tensor(found, "x"), tensor(found, "y"), tensor(found, "loss"), per_unit=12)
-            band(axes, [*by_radius], by_radius.values(), name, markersize=2)
-        axes.axvspan(1, 1.42, color="#767676", alpha=0.1, linewidth=0)
-        axes.set(
-            xlabel="distance from the weights", yscale="log", title=f"{'recalibrated' if 'recal' in mode else 'running'} statistics"
-        )
-        axes.annotate("corners", (1.21, 0.02), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
-    panels[0].set_ylabel("training loss (nats)")
-    panels[0].legend(loc="upper left")
-    return figure
+            radius = hypot(across, down)
+            found.setdefault(round(10 * radius), []).append((radius, value))
+    ordered = [found[ring] for ring in sorted(found) if ring <= 10]
+    return {mean(radius for radius, _ in ring): [value for _, value in ring] for ring in ordered}
 
 
 def planes(results: Results) -> Figure:
-    figure, (left, right) = new_figure(2)
-    for name in TWO:
-        found = read(results, "surfaces")["results"][name]
-        by_radius = [rings(found["x"], found["x"], plane, per_unit=10) for plane in found["planes"]]
-        radii = [radius for radius in by_radius[0] if radius <= 1]
-        band(left, radii, [[mean(each[radius]) - found["loss"] for each in by_radius] for radius in radii], name)
-        iterations = [each["iteration"] for each in found["curvature"]]
-        end, side, above = (0, "left", 7) if name.startswith("plain") else (-1, "right", -14)
-        for key, sign, what in (("largest", 1, "largest"), ("smallest", -1, "most negative, times -1")):
-            values = [sign * each[key] for each in found["curvature"]]
-            right.plot(iterations, values, **style_of(name))
-            text, place = f"{label_of(name).split(',')[0]}, {what}", (iterations[end], values[end])
-            right.annotate(text, place, (0, above), textcoords="offset points", fontsize=8, ha=side)
-    left.set(xlabel="distance from the weights", ylabel="rise of the training loss (nats)", title="three planes")
-    right.set(xlabel="iterations", ylabel="eigenvalue of the Hessian", yscale="log", title="curvature", ylim=(1, 1000))
-    left.legend()
+    figure, panels = new_figure(2, sharey=True)
+    for axes, depth in zip(panels, (20, 56), strict=True):
+        for name in (f"plain{depth}", f"resnet{depth}"):
+            found = read(results, "surfaces")["results"][name]
+            by_radius = [rings(found["x"], plane) for plane in found["planes"]]
+            rises = [[mean(each[radius]) - found["loss"] for each in by_radius] for radius in by_radius[0]]
+            band(axes, [*by_radius[0]], rises, name)
+        axes.set(xlabel="distance from the weights", title=f"{depth} layers")
+        axes.legend(loc="upper left")
+    panels[0].set_ylabel("rise of the training loss (nats)")
+    return figure
+
+
+def surface(results: Results) -> Figure:
+    figure, panels = new_figure(2, rows=2, height=7.6, sharey=True)
+    found = {name: read(results, "surfaces")["results"][name] for name in ("plain56", "resnet56")}
+    surfaces = [each["running"] for each in found.values()] + [each["planes"][0] for each in found.values()]
+    every = [loss for losses in surfaces for row in losses for loss in row]
+    low, high = 0.99 * min(every), 1.01 * max(every)
+    levels = [low * (high / low) ** (i / 24) for i in range(25)]
+    for i, (axes, losses) in enumerate(zip(panels, surfaces, strict=True)):
+        name, statistics = [*found][i % 2], ("running", "recalibrated")[i // 2]
+        filled = axes.contourf(found[name]["x"], found[name]["x"], losses, levels, norm=LogNorm(low, high), cmap="viridis")
+        axes.plot(0, 0, "+", color="white", markersize=8)
+        axes.set(
+            title=f"{label_of(name)}, {statistics} statistics", aspect="equal", xlabel="x" * (i // 2), ylabel="y" * (1 - i % 2)
+        )
+        axes.grid(visible=False)
+    ticks = [10.0**power for power in range(floor(log10(low)), ceil(log10(high)) + 1)]
+    bar = figure.colorbar(filled, ax=panels, label="training loss (nats)", shrink=0.6)
+    bar.set_ticks([tick for tick in ticks if low <= tick <= high], labels=[f"{tick:g}" for tick in ticks if low <= tick <= high])
+    return figure
+
+
+def curvature(results: Results) -> Figure:
+    figure, panels = new_figure(2, sharey=True)
+    for axes, depth in zip(panels, (20, 56), strict=True):
+        for name in (f"plain{depth}", f"resnet{depth}"):
+            found = read(results, "surfaces")["results"][name]["curvature"]
+            kind = label_of(name).split(",")[0]
+            for key, sign, what, filled in (("largest", 1, "largest", True), ("smallest", -1, "most negative, times -1", False)):
+                look = style_of(name) if filled else style_of(name) | {"markerfacecolor": "white"}
+                values = [sign * each[key] for each in found]
+                axes.plot([each["iteration"] for each in found], values, label=f"{kind}, {what}", **look)
+        axes.set(xlabel="iterations", yscale="log", title=f"{depth} layers")
+    panels[0].set_ylabel("eigenvalue of the Hessian")
+    legend_above(panels[0], 2)
     return figure
 
 
 def trajectory(results: Results) -> Figure:
-    figure, panels = new_figure(2, sharey=True)
-    for axes, name in zip(panels, TWO, strict=True):
+    figure, panels = new_figure(2, rows=2, height=6.5)
+    for axes, name in zip(panels, FOUR, strict=True):
         path = read(results, "surfaces")["results"][name]["path"]
         first, second = zip(*path["coordinates"], strict=True)
         axes.plot(first, second, **style_of(name))
@@ -70,4 +88,4 @@ def trajectory(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (surface, planes, trajectory)}
+FIGURES = {each.__name__: each for each in (planes, surface, curvature, trajectory)}
