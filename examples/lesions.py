@@ -2,10 +2,10 @@
 
     python examples/lesions.py --data cifar-10-batches-bin --images 10000 --out docs/results/lesions.json
 
-For each network and block: the error without the block less the error with it, in points, on the same images. Twice: with the
-running statistics of the whole network, and with statistics recalibrated on training images after the deletion. Untrained networks
-(batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are counted too. Writes
-after each network, and leaves out those that OUT already has.
+For each network and block: the error without the block less the error with it, in points, on the same images; with the running
+statistics of the whole network, and with statistics recalibrated on training images, which is done to the whole network too.
+Untrained networks (batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are
+counted. Writes after each network, and leaves out those that OUT already has.
 """
 
 import argparse
@@ -46,9 +46,10 @@ def predict(net: resnetlib.Backbone, batches: Batches) -> Tensor:
 
 
 def measure(net: resnetlib.Backbone, test: Batches, train: Batches) -> dict[str, Any]:
-    labels = torch.cat([y for _, y in test])
-    clean = predict(net, test)
+    labels, clean = torch.cat([y for _, y in test]), predict(net, test)
     results: dict[str, Any] = {"error": 100 * float((clean != labels).double().mean()), "blocks": list(blocks_of(net))}
+    with recalibrated(net, train):
+        results["error_recalibrated"] = 100 * float((predict(net, test) != labels).double().mean())
     deleted: dict[str, list[Tensor]] = {"running": [], "recalibrated": []}
     for block in blocks_of(net).values():
         with delete(block):

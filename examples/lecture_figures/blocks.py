@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, TWO, Results, band, legend_above, line, places, points, read, shifts, tensor
+from lecture_figures import FOUR, Results, band, legend_above, line, places, points, read, shifts, tensor
 from resnetlib.analysis.style import label_of, new_figure, style_of
 
 
@@ -53,24 +53,32 @@ def sparsity(results: Results) -> Figure:
             axes.plot(range(blocks), trained, label=f"{kind}, trained", **style_of(name) | {"linestyle": "-"})
             columns = zip(*untrained, strict=True)
             band(axes, range(blocks), columns, name, f"{kind}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block", title=label if depth == 20 else "", ylabel=f"{depth} layers" * (key == "zeros"), ylim=(0, None))
+        axes.set(xlabel="block", title=label if depth == 20 else "", ylabel=f"{depth} layers" * (key == "zeros"))
+    for shallow, deep in zip(panels[:3], panels[3:], strict=True):
+        highest = max(shallow.get_ylim()[1], deep.get_ylim()[1])
+        shallow.set_ylim(0, highest)
+        deep.set_ylim(0, highest)
     legend_above(panels[0], 4)
     return figure
 
 
 def ensemble(results: Results) -> Figure:
-    figure, panels = new_figure(2, sharey=True)
+    figure, panels = new_figure(2, rows=2, height=6.8, sharey=True)
     found = read(results, "lesions")["results"]
     titles = {"running": "statistics of the whole network", "recalibrated": "statistics recalibrated after the deletion"}
-    for axes, (key, title) in zip(panels, titles.items(), strict=True):
-        for shift, name in zip(shifts(2, 0.2), TWO, strict=True):
-            each = found[name]["trained"][key]
-            x = [i + shift for i in range(len(each["cost"]))]
+    for axes, (depth, (key, title)) in zip(panels, product((20, 56), titles.items()), strict=True):
+        for shift, name in zip(shifts(2, 0.2), (f"plain{depth}", f"resnet{depth}"), strict=True):
+            trained = found[name]["trained"]
+            each, x = trained[key], [i + shift for i in range(len(trained["blocks"]))]
             points(axes, x, each["cost"], each["interval"], name, linestyle="", markersize=3)
+            if key == "recalibrated":
+                whole = trained["error_recalibrated"] - trained["error"]
+                axes.axhline(whole, color=style_of(name)["color"], linestyle=":", linewidth=1)
         line(axes, 0)
-        axes.set(xlabel="deleted block", title=title, ylim=(-5, 110), xticks=range(9))
-    panels[0].set_ylabel("points of error that it costs")
-    panels[0].legend(ncols=2, loc="upper center")
+        axes.set(xlabel="deleted block", title=title if depth == 20 else "", ylim=(-5, 110), xticks=range(0, len(x), len(x) // 9))
+        axes.set_ylabel("points of error that it costs" if key == "running" else "")
+    for axes in panels[::2]:
+        axes.legend(ncols=2, loc="upper center")
     return figure
 
 
