@@ -2,9 +2,9 @@
 
     python examples/unneeded_layers.py --data cifar-10-batches-bin --out docs/results/unneeded_layers.json
 
-Both tasks have equally many images and iterations. Writes, for each block, the mean over images of ||F(x)|| / ||x|| and the share
-of predictions that change without the block, on test images; also for untrained networks, with batch norms calibrated. Trains in
---runs, where it goes on after an interruption.
+Both tasks have equally many images and iterations. Writes, for each block, on test images: the mean over images of
+||F(x)|| / ||x||, and without the block the share of predictions that change, and the error. Also for untrained networks, with batch
+norms calibrated. Trains in --runs, where it goes on after an interruption.
 """
 
 import argparse
@@ -38,7 +38,8 @@ def of_classes(data: LabeledImages, classes: tuple[str, ...], images: int) -> La
 def measure(net: resnetlib.Backbone, data: LabeledImages) -> dict[str, Any]:
     batches = data.batches(resnetlib.transform_for(net))
     ratios, found = branch_ratio(net, batches), block_survival(net, batches, factors=(1, 0))
-    return {"ratio": ratios.ratio.tolist(), "changed": found.changed[:, -1].tolist()}
+    without = {"changed": found.changed[:, -1].tolist(), "error": found.error[:, -1].tolist()}
+    return {"ratio": ratios.ratio.tolist(), **without, "clean_error": found.clean_error, "chance_error": found.chance_error}
 
 
 def main() -> None:

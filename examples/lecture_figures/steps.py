@@ -1,28 +1,29 @@
 """Figures of single experiments: long trainings, copies trained on, learning rates, a network deeper than its task needs."""
 
 from math import log
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from lecture_figures import FOUR, Results, band, line, read
-from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure, style_of
+from lecture_figures import FOUR, Results, band, legend_above, line, read
+from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
 
 
 def long_trainings(results: Results) -> Figure:
-    figure, (left, right) = new_figure(2)
+    figure, (left, middle, right) = new_figure(3, width=3.1, height=3.5)
     for name in FOUR:
-        log, look = read(results, "long_trainings")["runs"][f"cifar_{name}-seed=0"]["log"], style_of(name)
-        epochs = [record["epoch"] for record in log]
-        left.plot(
-            epochs, [record["train_error"] for record in log], label=label_of(name), **look | {"markersize": 3, "linewidth": 0.9}
-        )
-        left.plot(epochs, [record["test_error"] for record in log], **look | {"marker": "", "linewidth": 2.6, "alpha": 0.55})
-        right.plot(epochs, [record["gradient_norm"] for record in log], **look | {"markersize": 3})
-    left.set(xlabel="epochs", ylabel="error (%): training thin, test bold", ylim=(0, None))
-    right.set(xlabel="epochs", ylabel="norm of the whole gradient", yscale="log", ylim=(0.5, 40), yticks=(1, 3, 10, 30))
+        log, look = read(results, "long_trainings")["runs"][f"cifar_{name}-seed=0"]["log"], style_of(name) | {"markersize": 3}
+        curves = {key: [record[key] for record in log] for key in ("epoch", "error", "train_error", "test_error", "gradient_norm")}
+        left.plot(curves["epoch"], curves["error"], label=label_of(name), **look)
+        middle.plot(curves["epoch"], curves["train_error"], **look | {"linewidth": 0.9})
+        middle.plot(curves["epoch"], curves["test_error"], **look | {"marker": "", "linewidth": 2.6, "alpha": 0.55})
+        right.plot(curves["epoch"], curves["gradient_norm"], **look)
+    left.set(xlabel="epochs", ylabel="error (%)", title="training mode", ylim=(0, 85))
+    middle.set(xlabel="epochs", title="evaluation mode\n(training thin, test bold)", ylim=(0, 85))
+    right.set(xlabel="epochs", title="norm of the whole gradient", yscale="log", ylim=(0.5, 40), yticks=(1, 3, 10, 30))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     right.minorticks_off()
-    left.legend()
+    legend_above(left, 4)
     return figure
 
 
@@ -55,7 +56,7 @@ def rates(results: Results) -> Figure:
             rates = sorted(losses)
             band(axes, rates, [losses[rate] for rate in rates], name)
         line(axes, log(10), "guessing")
-        axes.set(title=f"{depth} layers", xlabel="learning rate", xscale="log", xticks=rates, ylim=(1.5, 2.5))
+        axes.set(title=f"{depth} layers", xlabel="learning rate", xscale="log", xticks=(0.00625, 0.025, 0.1, 0.4), ylim=(1.5, 2.5))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
         axes.legend(loc="lower right")
@@ -63,19 +64,24 @@ def rates(results: Results) -> Figure:
     return figure
 
 
+def lost_without(found: dict[str, Any]) -> list[float]:
+    """Return the percentage of the accuracy above guessing that is lost without each block."""
+    return [100 * (error - found["clean_error"]) / (found["chance_error"] - found["clean_error"]) for error in found["error"]]
+
+
 def unneeded(results: Results) -> Figure:
     found = read(results, "unneeded_layers")["results"]
     figure, panels = new_figure(2)
-    for axes, key in zip(panels, ("ratio", "changed"), strict=True):
-        for task, look in (("ten classes", "-"), ("two classes", "--")):
-            columns = zip(*(one[key] for one in found[f"resnet32, {task}"]["trained"]), strict=True)
-            band(axes, range(15), columns, "resnet32", task, linestyle=look, color=FIRST if look == "-" else SECOND)
+    for task, fill in (("ten classes", None), ("two classes", "white")):
+        trained = found[f"resnet32, {task}"]["trained"]
+        for axes, columns in zip(panels, ([one["ratio"] for one in trained], [*map(lost_without, trained)]), strict=True):
+            look = {"linestyle": "--" if fill else "-", "markerfacecolor": fill}
+            band(axes, range(15), zip(*columns, strict=True), "resnet32", task, **look)
     untrained = zip(*(one["ratio"] for each in found.values() for one in each["untrained"]), strict=True)
     band(panels[0], range(15), untrained, "resnet32", "both, untrained", linestyle=":", color=GRAY, marker="")
-    for axes in panels:
-        axes.set(xlabel="block", ylim=(0, None))
-    panels[0].set_ylabel(r"$||F(x)|| \; / \; ||x||$")
-    panels[1].set_ylabel("predictions that change without it (%)")
+    line(panels[1], 0)
+    panels[0].set(xlabel="block", ylabel=r"$||F(x)|| \; / \; ||x||$", ylim=(0, None))
+    panels[1].set(xlabel="block", ylabel="accuracy above guessing\nthat is lost without it (%)")
     panels[0].legend()
     return figure
 
