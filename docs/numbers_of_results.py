@@ -75,8 +75,13 @@ def training() -> dict[str, str]:
     first = runs("plain20")[0]
     found |= {"epochs": str(len(first["log"])), "images": f"{first['images']:,}", "seeds": str(len(runs("plain20")))}
 
+    in_training = {name: [run["log"][-1]["error"] for run in runs(name)] for name in FOUR}
+    found["plain_rise_in_training"] = span(between(in_training["plain56"], in_training["plain20"]))
     fewer_images = []
     for depth in (20, 56):
+        plain_at, residual_at = (_images_until_levels(f"{kind}{depth}", "error") for kind in ("plain", "resnet"))
+        fewer = {level: between(plain_at[level], residual_at[level]) for level in plain_at if level in residual_at}
+        found[f"faster_levels_in_training_{depth}"] = f"{sum(low > 0 for low, _ in fewer.values())} of {len(fewer)}"
         plain_at, residual_at = (_images_until_levels(f"{kind}{depth}") for kind in ("plain", "resnet"))
         levels = [level for level in plain_at if level in residual_at]
         fewer = {level: between(plain_at[level], residual_at[level]) for level in levels}
@@ -88,6 +93,10 @@ def training() -> dict[str, str]:
         found |= {f"reach_level_{depth}": str(levels[-1]), f"faster_{depth}": span(fewer[levels[-1]], 0)}
         found[f"faster_levels_{depth}"] = f"{sum(low > 0 for low, _ in fewer.values())} of {len(levels)}"
     found["faster"] = verdict(*fewer_images)
+    shallow_at, deep_at = (_images_until_levels(name) for name in ("plain20", "plain56"))
+    level = min(deep_at)
+    slower = between(deep_at[level], shallow_at[level])
+    found |= {"slower_deep": verdict(slower), "slower_deep_by": span(slower, 0), "slower_level": str(level)}
     no_norm = read("degradation")["runs"]
     for depth in (20, 56):
         found[f"no_norm_{depth}"] = f"{no_norm[f'cifar_plain{depth}-norm=none-lr=0.01-seed=0']['train_error']:.1f}"
@@ -101,7 +110,16 @@ def training() -> dict[str, str]:
     gaps = between(few["resnet20, neither"]["gap"], few["resnet20, dropout"]["gap"])
     gain = between(few["resnet20, neither"]["test_error"], few["resnet20, dropout"]["test_error"])
     fewer = between(few["plain20, neither"]["gap"], few["resnet20, neither"]["gap"])
+    plain_gap = between(few["plain20, neither"]["gap"], few["plain20, dropout"]["gap"])
+    plain_gain = between(few["plain20, neither"]["test_error"], few["plain20, dropout"]["test_error"])
+    overfits = between(few["resnet20, neither"]["test_error"], few["resnet20, neither"]["train_error"])
     found |= {
+        "overfits": verdict(overfits),
+        "overfits_by": span(overfits),
+        "dropout_narrows_plain": verdict(plain_gap),
+        "dropout_gap_plain": span(plain_gap),
+        "dropout_helps_plain": verdict(plain_gain),
+        "dropout_test_rise_plain": span((-plain_gain[1], -plain_gain[0])),
         "dropout_narrows": verdict(gaps),
         "dropout_gap": span(gaps),
         "dropout_helps": verdict(gain),
@@ -114,11 +132,11 @@ def training() -> dict[str, str]:
     return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularization')['images']:,}"}
 
 
-def _images_until_levels(name: str) -> dict[int, list[float]]:
+def _images_until_levels(name: str, key: str = "train_error") -> dict[int, list[float]]:
     """Return the thousands of images until each training error from 80 % down that all seeds reach."""
     reached = {}
     for level in range(80, 0, -5):
-        each = [[r["epoch"] * run["images"] / 1000 for r in run["log"] if r["train_error"] <= level] for run in runs(name)]
+        each = [[r["epoch"] * run["images"] / 1000 for r in run["log"] if r[key] <= level] for run in runs(name)]
         if all(each):
             reached[level] = [min(images) for images in each]
     return reached
@@ -225,12 +243,18 @@ def blocks() -> dict[str, str]:
     cheap = between(costs["plain20"], costs["resnet20"]), between(costs["plain56"], costs["resnet56"])
     found |= {"deletable": verdict(*cheap), "deletable_20": span(cheap[0]), "deletable_56": span(cheap[1])}
     free = (-max(costs["resnet56"]), -min(costs["resnet56"]))
+    least, most = read("lesions")["results"]["resnet56"]["trained"]["running"]["median_interval"]
     found |= {
         "free": verdict(free),
-        "lesion_images": f"{read('lesions')['results']['plain20']['images']:,}",
+        "free_package": verdict((-most, -least)),
+        "lesion_images_20": f"{read('lesions')['results']['plain20']['images']:,}",
+        "lesion_images_56": f"{read('lesions')['results']['plain56']['images']:,}",
         "calibrate": str(read("lesions")["results"]["plain20"]["calibrate"]),
     }
     for name, each in read("lesions")["results"].items():
+        found[f"recalibration_costs_{name}"] = f"{each['trained']['error_recalibrated'] - each['trained']['error']:.1f}"
+        costs_of_blocks = each["trained"]["running"]["cost"]
+        found[f"dispensable_{name}"] = f"{sum(cost < 1 for cost in costs_of_blocks)} of {len(costs_of_blocks)}"
         for key in ("running", "recalibrated"):
             one = each["trained"][key]
             found[f"lesion_{key}_{name}"] = f"{one['median']:.1f} ({span(one['median_interval'])})"
@@ -248,9 +272,10 @@ def blocks() -> dict[str, str]:
     for depth in (20, 56):
         one, other = (sparse[f"{kind}{depth}"]["trained"]["zeros_median_interval"] for kind in ("resnet", "plain"))
         found[f"sparser_{depth}"] = verdict((one[0] - other[1], one[1] - other[0]))
-        starts = [start["ratio_median"] for start in sparse[f"resnet{depth}"]["untrained"]]
-        low, high = sparse[f"resnet{depth}"]["trained"]["ratio_median_interval"]
-        found[f"shrinks_{depth}"] = verdict((min(starts) - high, max(starts) - low))
+        for kind in ("plain", "resnet"):
+            starts = [start["ratio_median"] for start in sparse[f"{kind}{depth}"]["untrained"]]
+            low, high = sparse[f"{kind}{depth}"]["trained"]["ratio_median_interval"]
+            found[f"shrinks_{kind}{depth}"] = verdict((min(starts) - high, max(starts) - low))
     for name in ("plain20", "resnet20"):
         zeros = mean(start["zeros_median"] for start in sparse[name]["untrained"])
         added = sparse[name]["trained"]["zeros_median"] - zeros
@@ -260,8 +285,11 @@ def blocks() -> dict[str, str]:
         found[f"path_length_{name}"] = f"{one['mean_length']:.2f} ({span(one['mean_length_interval'], 2)})"
         found[f"path_factor_{name}"] = f"{one['factor']:.2f} ({span(one['factor_interval'], 2)})"
         found[f"path_all_{name}"] = f"{one['mean_length_of_all']:.1f}"
-        found[f"path_effective_{name}"] = " to ".join(f"{end:.0f}" for end in one["effective"])
-        found[f"path_effective_share_{name}"] = f"{100 * _share_of_paths(one):.1f}"
+        start, end = one["effective_interval"]
+        sides = "; ".join(f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}" for low, high in (start, end))
+        found[f"path_effective_{name}"] = f"{' to '.join(f'{each:.0f}' for each in one['effective'])} ({sides})"
+        shares = [_share_of_paths(one, *lengths) for lengths in (one["effective"], (start[1], end[0]), (start[0], end[1]))]
+        found[f"path_effective_share_{name}"] = f"{shares[0]:.1f} ({span(shares[1:])})"
         found[f"path_draws_{name}"] = f"{one['draws']:,}"
         found[f"path_forks_{name}"] = str(one["forks"])
         found[f"path_untrained_{name}"] = of_seeds([start["mean_length"] for start in each["untrained"]], 2)
@@ -282,10 +310,9 @@ def blocks() -> dict[str, str]:
     return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
 
 
-def _share_of_paths(found: dict[str, Any]) -> float:
-    """Return which share of all paths has a length from which 95 % of the gradient comes."""
-    shortest, longest = found["effective"]
-    return sum(share for length, share in zip(found["lengths"], found["paths"], strict=True) if shortest <= length <= longest)
+def _share_of_paths(found: dict[str, Any], shortest: float, longest: float) -> float:
+    """Return the percentage of all paths that have these lengths."""
+    return 100 * sum(share for length, share in zip(found["lengths"], found["paths"], strict=True) if shortest <= length <= longest)
 
 
 def several() -> dict[str, str]:
@@ -319,7 +346,7 @@ def controls() -> dict[str, str]:
 
 
 def rates() -> dict[str, str]:
-    """The largest of a row of learning rates with which networks train, that is, get 0.2 nats below guessing."""
+    """The largest learning rate up to which networks train, that is, get 0.2 nats below guessing."""
     measured, found, steps = read("largest_rate"), dict[str, str](), dict[str, list[float]]()
     for name in FOUR:
         losses = {float(key.split("rate ")[1]): each for key, each in measured["results"].items() if key.startswith(f"{name},")}
@@ -332,6 +359,8 @@ def rates() -> dict[str, str]:
         found |= {f"larger_rates_{depth}": verdict(more), f"larger_rates_{depth}_by": _factor(more)}
     for kind in ("plain", "resnet"):
         found[f"rate_falls_{kind}"] = verdict(between(steps[f"{kind}20"], steps[f"{kind}56"]))
+    every = [float(key.split("rate ")[1]) for key in measured["results"]]
+    found |= {"rate_least": f"{min(every):g}", "rate_most": f"{max(every):g}"}
     return found | {f"rate_{name}": str(measured[name]) for name in ("after", "batch", "test")}
 
 
@@ -371,7 +400,8 @@ def unneeded() -> dict[str, str]:
                 f"unneeded_least_{key}_{state}": of_seeds([min(one["ratio"]) for one in each[state]], 2),
                 f"unneeded_changed_{key}_{state}": of_seeds([median(one["changed"]) for one in each[state]]),
             }
-        free[key] = [sum(changed < 1 for changed in one["changed"]) for one in each["trained"]]
+        free[key] = [sum(lost < 1 for lost in _lost_without(one)) for one in each["trained"]]
+        found[f"unneeded_lost_{key}"] = of_seeds([median(_lost_without(one)) for one in each["trained"]])
         found[f"unneeded_free_{key}"] = of_seeds(free[key], 0)
         found |= {f"unneeded_error_{key}": of_seeds(each["test_error"]), "unneeded_blocks": str(len(each["trained"][0]["ratio"]))}
     smaller = between(sizes["ten_trained"], sizes["two_trained"])
@@ -381,6 +411,12 @@ def unneeded() -> dict[str, str]:
     more_free = between(free["two"], free["ten"])
     found |= {"unneeded_deletable": verdict(more_free), "unneeded_deletable_by": span(more_free, 0)}
     return found | {f"unneeded_{key}": f"{measured[key]:,}" for key in ("images", "measured")}
+
+
+def _lost_without(found: dict[str, Any]) -> list[float]:
+    """Return the percentage of the accuracy above guessing that is lost without each block."""
+    above = found["chance_error"] - found["clean_error"]
+    return [100 * float(error - found["clean_error"]) / above for error in found["error"]]
 
 
 def dense() -> dict[str, str]:
@@ -468,6 +504,23 @@ def variance() -> dict[str, str]:
     return found | {"vote_gains_less": verdict((low - most, high - least)), "variance_images": f"{measured['images']:,}"}
 
 
+def invariance() -> dict[str, str]:
+    """Accuracy that changes of the image take away, relative to that above guessing; and what training on such changes gains."""
+    measured, found = read("invariance"), dict[str, str]()
+    plain, residual = (measured["results"][name] for name in ("plain20", "resnet20"))
+    for change in (each for each in plain if each != "accuracy"):
+        key, less = change.removeprefix("30 % ").replace(" ", "_"), between(plain[change], residual[change])
+        found |= {f"{key}_{name}": of_seeds(each[change]) for name, each in measured["results"].items()}
+        found |= {f"{key}_less": span(less), f"{key}_verdict": verdict(less)}
+    gains = dict[str, list[float]]()
+    for name in ("plain20", "resnet20"):
+        without = [read("augmentation")["runs"][f"cifar_{name}-seed={seed}"]["test_error"] for seed in range(3)]
+        gains[name] = [bare - run["test_error"] for bare, run in zip(without, runs(name), strict=True)]
+        found |= {f"unaugmented_{name}": of_seeds(without), f"augmented_gain_{name}": of_seeds(gains[name])}
+    less = between(gains["plain20"], gains["resnet20"])
+    return found | {"augmentation_gains_less": verdict(less), "augmentation_gains_less_by": span(less)}
+
+
 def copies() -> dict[str, str]:
     """Points of error that deepened copies lose in their first steps beyond what their shallow networks lose."""
     found, measured = dict[str, str](), read("copies")
@@ -504,13 +557,18 @@ def surfaces() -> dict[str, str]:
         found |= {
             f"surface_loss_{name}": f"{each['loss']:.3f}",
             f"surface_rise_{name}": of_seeds(rises[name], 2),
+            f"surface_loss_running_{name}": f"{each['running'][len(x) // 2][len(x) // 2]:.3f}",
+            f"surface_most_{name}": short(max(map(max, each["planes"][0]))),
+            f"surface_most_running_{name}": short(max(map(max, each["running"]))),
             f"surface_largest_{name}": short(end["largest"]),
             f"surface_first_{name}": short(each["curvature"][0]["largest"]),
             f"surface_down_{name}": f"{100 * abs(end['smallest'] / end['largest']):.1f}",
             f"surface_explained_{name}": f"{100 * sum(each['path']['explained']):.0f}",
         }
-    flatter = between(rises["plain20"], rises["resnet20"])
-    return found | {"flatter": verdict(flatter), "flatter_by": span(flatter, 2)}
+    for depth in (20, 56):
+        flatter = between(rises[f"plain{depth}"], rises[f"resnet{depth}"])
+        found |= {f"flatter_{depth}": verdict(flatter), f"flatter_by_{depth}": span(flatter, 2)}
+    return found
 
 
 def digits() -> dict[str, str]:
@@ -533,24 +591,12 @@ def others() -> dict[str, str]:
     copied = read("deepening")
     found |= {"deepening_rate": str(copied["recipe"]["lr"]), "deepening_epochs": str(copied["recipe"]["epochs"])}
     found["deepening_images"] = f"{copied['images']:,}"
-    for name in ("plain56", "resnet56", "trained56"):
-        for kind in ("landscape", "landscape_recalibrated"):
-            each = read(f"why/{name}/{kind}")
-            found[f"{kind}_center_{name}"] = short(each["loss_at_center"])
-            found[f"{kind}_most_{name}"] = short(max(map(max, each["loss"]["data"])))
-            found |= {f"{kind}_images": f"{each['images']:,}", "landscape_points": str(len(each["x"]["data"]))}
-            found["landscape_corner"] = f"{hypot(max(each['x']['data']), max(each['y']['data'])):.1f}"
     losses: dict[str, dict[str, list[float]]] = {}
     for kind, value in (("input_noise", 0.2), ("weight_noise", 0.1), ("branch_noise", 1.0)):
         for name in FOUR:
-            values = []
-            for seed in range(3):
-                each = read(f"seeds/{name}-{seed}/{kind}")
-                at, above = each["values"].index(value), each["chance_error"] - each["clean_error"]
-                rows = [row[at] for row in each["error"]["data"]] if kind == "branch_noise" else [each["error"]["data"][at]]
-                values.append(100 * (mean(map(mean, rows)) - each["clean_error"]) / above)
-            losses.setdefault(kind, {})[name] = values
-            found[f"{kind}_{name}"] = of_seeds(values)
+            losses.setdefault(kind, {})[name] = [_lost(f"seeds/{name}-{seed}/{kind}", value) for seed in range(3)]
+            found[f"{kind}_{name}"] = of_seeds(losses[kind][name])
+            found[f"{kind}_{name}_package"] = minus(f"{_lost(f'why/{name}/{kind}', value):z.1f}")
         for depth in (20, 56):
             less = between(losses[kind][f"plain{depth}"], losses[kind][f"resnet{depth}"])
             found |= {f"{kind}_{depth}": verdict(less), f"{kind}_less_{depth}": span(less)}
@@ -559,13 +605,23 @@ def others() -> dict[str, str]:
         found |= {f"long_{key}_{name}": f"{run[key]:.2f}" for key in ("train_error", "test_error")}
         found[f"long_gradient_{name}"] = f"{run['log'][-1]['gradient_norm']:.1f}"
     found["long_epochs"] = str(long["plain56"]["recipe"]["epochs"])
-    found["long_plain_rise"] = f"{long['plain56']['train_error'] - long['plain20']['train_error']:.1f}"
-    found["long_residual_fall"] = f"{long['resnet20']['train_error'] - long['resnet56']['train_error']:.1f}"
+    for key, test in (("train_error", ""), ("test_error", "test_")):
+        found[f"long_plain_{test}rise"] = f"{long['plain56'][key] - long['plain20'][key]:.1f}"
+        found[f"long_residual_{test}fall"] = f"{long['resnet20'][key] - long['resnet56'][key]:.1f}"
     found["long_plain56_worst"] = f"{max(record['train_error'] for record in long['plain56']['log'][2:]):.0f}"
+    found |= {f"long_plain56_batch_{r['epoch']:.0f}": f"{r['error']:.0f}" for r in long["plain56"]["log"]}
     for row in read("accuracy")["results"]:
         if row["weights"] == "resnetlib_c10":
             found[f"embedded_{row['name'].removeprefix('cifar_')}"] = f"{100 - row['top1']:.1f}"
     return found
+
+
+def _lost(name: str, value: float) -> float:
+    """Return the percentage of the accuracy above guessing that noise of a size takes away; mean over blocks."""
+    each = read(name)
+    at, above = each["values"].index(value), each["chance_error"] - each["clean_error"]
+    rows = [row[at] for row in each["error"]["data"]] if each["kind"] == "branch_noise" else [each["error"]["data"][at]]
+    return 100 * float(mean(map(mean, rows)) - each["clean_error"]) / above
 
 
 PARTS = (
@@ -581,6 +637,7 @@ PARTS = (
     before_2015,
     penalties,
     variance,
+    invariance,
     copies,
     surfaces,
     digits,

@@ -13,7 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resnetlib.analysis.style import new_figure, style_of
+from matplotlib import rc_context
+
+from resnetlib.analysis.style import RC, label_of, new_figure, style_of
 
 STYLES = {"batch": "-", "group": "-.", "none": ":"}
 
@@ -27,9 +29,10 @@ def chosen(runs: dict[str, Any], models: list[str], seed: int) -> dict[str, Any]
 
 def label(name: str, run: dict[str, Any]) -> str:
     norm = {"batch": "batch norm", "none": "no norm"}.get(run["network"]["norm"], run["network"]["norm"])
-    return f"{name.split('-')[0].removeprefix('cifar_')}, {norm}, rate {run['recipe']['lr']:g}"
+    return f"{label_of(name)}, {norm}, rate {run['recipe']['lr']:g}"
 
 
+@rc_context(RC)
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--data", type=Path, required=True, help="the JSON of examples/degradation.py")
@@ -38,7 +41,7 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True, help="the PNG")
     args = cli.parse_args()
     runs = chosen(json.loads(args.data.read_text())["runs"], args.models, args.seed)
-    figure, (errors, norms) = new_figure(2, width=5.5, height=4.2)
+    figure, (errors, norms) = new_figure(2, height=4.4)
     for name, run in runs.items():
         iterations = [record["iteration"] for record in run["log"]]
         about = style_of(name) | {"label": label(name, run), "marker": ""}
@@ -47,9 +50,9 @@ def main() -> None:
         norms.plot(iterations, [record["gradient_norm"] for record in run["log"]], **about)
         last = run["log"][-1]
         print(f"{about['label']}: training error {run['train_error']:.2f} %, norm of the gradient {last['gradient_norm']:.3g}")
-    errors.set(xlabel="iterations", ylabel="training error (%)", ylim=(0, None))
+    errors.set(xlabel="iterations", ylabel="training error (%)", ylim=(0, 100))
     norms.set(xlabel="iterations", ylabel="norm of the gradient", yscale="log")
-    errors.legend(fontsize="small")
+    figure.legend(*errors.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.savefig(args.out, dpi=110)
 
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from resnetlib.analysis.style import FIRST, SECOND
+from resnetlib.analysis.style import FIRST, SECOND, new_figure
 from resnetlib.cli import main as resnetlib
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -66,8 +65,7 @@ def collect(work: Path) -> dict[str, Any]:
 
 
 def draw(work: Path, results: dict[str, Any], path: Path) -> None:
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    figure, (left, right) = new_figure(2)
     rows = [[np.pad(np.asarray(Image.open(path)), 1) for path in sorted((work / "photos" / name).iterdir())[:3]] for name in NAMES]
     left.imshow(np.hstack([np.vstack([np.hstack(row) for row in half]) for half in (rows[:5], rows[5:])]), cmap="gray")
     left.set_title("three of the images of each class")
@@ -77,8 +75,8 @@ def draw(work: Path, results: dict[str, Any], path: Path) -> None:
         right.plot(log["epoch"], log["val_error"], color=color, linewidth=2, label=f"{way}, validation images")
         right.plot(log["epoch"], log["train_error"], color=color, linewidth=0.8, label=f"{way}, training images")
     right.set(xlabel="epoch", xticks=range(0, 21, 5), ylabel="error (%)", ylim=(0, 100))
-    right.legend(fontsize=8)
-    figure.savefig(path, dpi=100)
+    right.legend(frameon=False)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:

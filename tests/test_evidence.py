@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import resnetlib
 from resnetlib.analysis import ToyAutocorrelation, load_result
@@ -288,23 +289,58 @@ def test_regularization() -> None:
     assert tests[0] == min(tests)
 
 
-@pytest.mark.parametrize("name", ["plain56", "resnet56"])
-def test_the_landscape_is_whole(name: str) -> None:
-    found = finding(name, "landscape")
-    assert found.computed == 1
-    assert min(found.loss.shape) >= 25
-    assert found.images >= 2000
-
-
-def test_recalibrated_landscapes() -> None:
-    residual, plain = (finding(name, "landscape_recalibrated") for name in ("resnet56", "plain56"))
-    assert all((found.computed, found.batch_norm) == (1, "recalibrated") for found in (residual, plain))
-    assert finding("plain56", "landscape").loss.max() > 1000
-    for found in (residual, plain):  # losses never fall on the way out along an axis, but for what bf16 rounds
-        middle = len(found.x) // 2
-        for line in (found.loss[middle], found.loss[:, middle]):
+@pytest.mark.parametrize("name", ["plain20", "resnet20", "plain56", "resnet56"])
+def test_the_surfaces_are_whole(name: str) -> None:
+    found = results("surfaces")[name]
+    planes, running = torch.tensor(found["planes"]), torch.tensor(found["running"])
+    middle = len(found["x"]) // 2
+    assert planes.shape == (3, 17, 17)
+    assert planes.isfinite().all()
+    assert running.isfinite().all()
+    assert planes[:, middle, middle].tolist() == pytest.approx([found["loss"]] * 3)
+    assert running.max() > 2 * planes.max()
+    for plane in planes:  # losses never fall on the way out along an axis, but for what bf16 rounds
+        for line in (plane[middle], plane[:, middle]):
             assert (line[middle:].diff() > -0.01).all()
             assert (line[: middle + 1].flip(0).diff() > -0.01).all()
+    assert [each["iteration"] for each in found["curvature"]] == [3120, 6240, 9360, 12480, 15600]
+    assert all(each["smallest"] < 0 < each["largest"] for each in found["curvature"])
+    assert found["path"]["iterations"] == [*range(780, 15601, 780)]
+    assert len(found["path"]["coordinates"]) == 19  # relative to the last one
+
+
+def test_only_the_steepest_direction_tells_plain_surfaces_from_residual_ones() -> None:
+    said(
+        "The largest eigenvalue of plain56 grows along the training",
+        "they are steeper around the residual network",
+        page="lecture/loss-surface.md",
+    )
+    plain, residual = (results("surfaces")[name] for name in ("plain56", "resnet56"))
+    first, last = (plain["curvature"][i]["largest"] / residual["curvature"][i]["largest"] for i in (0, -1))
+    assert first < 1.1
+    assert last > 5
+    assert torch.tensor(residual["running"]).max() > 2 * torch.tensor(plain["running"]).max()
+    smooth = [torch.tensor(found["planes"]).max() for found in results("surfaces").values()]
+    assert max(smooth) < 6
+
+
+def test_residual_networks_gain_more_from_augmentation() -> None:
+    said("Augmentation gives the residual network more, not less.", "learns every training image by heart", page="lecture/noise.md")
+    without = json.loads((DOCS / "results" / "augmentation.json").read_text())["runs"]
+    short = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]
+    for name, run in without.items():
+        differs = {key for key, value in run["recipe"].items() if value != short[name]["recipe"][key]}
+        assert differs <= {"augmentation", "train_size", "test_size", "test_resize"}
+        assert run["network"] == short[name]["network"]
+    assert all(without[f"cifar_resnet20-seed={seed}"]["train_error"] < 0.01 for seed in range(3))
+
+
+def test_the_error_of_plain56_falls_steadily_in_training_mode() -> None:
+    said("In training mode the error of plain56 falls steadily", page="lecture/degradation.md")
+    log = json.loads((DOCS / "results" / "long_trainings.json").read_text())["runs"]["cifar_plain56-seed=0"]["log"]
+    assert all(before["error"] > after["error"] for before, after in pairwise(log))
+    worst = max(log[2:], key=lambda record: record["train_error"])
+    assert worst["epoch"] == 20
 
 
 def test_networks_trained_to_the_end() -> None:
@@ -313,9 +349,6 @@ def test_networks_trained_to_the_end() -> None:
     assert stds[3] < 0.75 * stds[1]
     assert max(ratios[2:]) < ratios[1] < ratios[0]  # of 56 layers, the networks of 40 and of 200 epochs are alike
     assert abs(ratios[3] - ratios[2]) < 0.01
-    running, recalibrated = (finding("trained56", name) for name in ("landscape", "landscape_recalibrated"))
-    assert (running.computed, running.images, running.batch_norm) == (1, 2000, "running")
-    assert (recalibrated.computed, recalibrated.images, recalibrated.batch_norm) == (1, 1000, "recalibrated")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,17 @@ import torch
 from pictures import fill
 
 from resnetlib import Backbone, build, create_model, save_model, spec_of, transform_for
-from resnetlib.analysis import Perturbation, block_survival, blocks_of, branch_ratio, hessian_map, landscape, lesion, trajectory
+from resnetlib.analysis import (
+    Perturbation,
+    block_survival,
+    blocks_of,
+    branch_ratio,
+    hessian_map,
+    landscape,
+    lesion,
+    recalibrated,
+    trajectory,
+)
 from resnetlib.config import Preprocessing
 from resnetlib.data import CIFAR10_CLASSES, LabeledImages, cifar10
 from resnetlib.train import fit, recipe_of
@@ -288,6 +298,8 @@ def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "table.json").read_text())["results"]["resnet20"]["trained"]
     expected = lesion(net, batches)
     assert found["error"] == pytest.approx(expected.clean_error)
+    with recalibrated(net, cifar10(cifar10_folder, "train").first(10).batches(transform_for(net))):
+        assert found["error_recalibrated"] == pytest.approx(lesion(net, batches).clean_error)
     assert found["running"]["cost"] == pytest.approx((expected.error - expected.clean_error).tolist())
     assert all(
         low <= cost <= high for cost, (low, high) in zip(found["running"]["cost"], found["running"]["interval"], strict=True)
@@ -387,6 +399,23 @@ def test_variance(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
         assert each["vote_error"] == pytest.approx(100 * float((vote != test.labels).double().mean()))
 
 
+def test_invariance(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
+    path = f"plain20={runs}/cifar_plain20-seed="
+    run("invariance.py", path, "--data", cifar10_folder, "--images", 30, "--seeds", 2, "--out", tmp_path / "table.json")
+    found = json.loads((tmp_path / "table.json").read_text())["results"]["plain20"]
+    test = cifar10(cifar10_folder, "test").first(30)
+    moved = torch.zeros_like(test.images)
+    moved[:, :, 8:, 8:] = test.images[:, :, :-8, :-8]
+    for name, images in {"mirrored": test.images.flip(-1), "shifted by 8 pixels": moved}.items():
+        for seed in (0, 1):
+            net = create_model(f"{runs}/cifar_plain20-seed={seed}").eval()
+            whole, changed = (
+                100 * float((net(transform_for(net)(x)).argmax(1) == test.labels).double().mean()) for x in (test.images, images)
+            )
+            assert found["accuracy"][seed] == pytest.approx(whole)
+            assert found[name][seed] == pytest.approx(100 * (whole - changed) / (whole - 10))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_curves")
 def test_unneeded_layers(cifar10_folder: Path, tmp_path: Path) -> None:
@@ -405,7 +434,11 @@ def test_unneeded_layers(cifar10_folder: Path, tmp_path: Path) -> None:
         wrong = torch.cat([net(x).argmax(1) != y for x, y in batches])
         assert found["test_error"] == [pytest.approx(100 * float(wrong.double().mean()))]
         assert found["trained"][0]["ratio"] == pytest.approx(branch_ratio(net, batches).ratio.tolist())
-        assert found["trained"][0]["changed"] == pytest.approx(block_survival(net, batches, factors=(1, 0)).changed[:, -1].tolist())
+        expected = block_survival(net, batches, factors=(1, 0))
+        assert found["trained"][0]["changed"] == pytest.approx(expected.changed[:, -1].tolist())
+        assert found["trained"][0]["error"] == pytest.approx(expected.error[:, -1].tolist())
+        assert found["trained"][0]["clean_error"] == pytest.approx(expected.clean_error)
+        assert found["trained"][0]["chance_error"] == pytest.approx(100 * (1 - 1 / len(data.classes)))
         assert found["untrained"][0]["ratio"] != found["trained"][0]["ratio"]
 
 

@@ -92,7 +92,7 @@ def main() -> None:
         report["live_mib_by_depth"][label] = [live_mib(resnetlib.build(spec, memory_efficient=mode), small) for spec in specs]
         axes.plot(args.depths, report["live_mib_by_depth"][label], "o-", color=color, label=label)
     args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-    axes.legend().axes.set(xlabel="layers of DenseNet-BC, growth rate 12", ylabel="live memory of a training step (MiB)", ylim=0)
+    axes.legend(frameon=False).axes.set(xlabel="layers of DenseNet-BC, growth 12", ylabel="live memory of a step (MiB)", ylim=0)
     figure.savefig(args.out.with_suffix(".png"), dpi=110)
 
 

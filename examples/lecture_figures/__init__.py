@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from resnetlib.analysis.style import GRAY, label_of, style_of
 
 FOUR = ("plain20", "resnet20", "plain56", "resnet56")
-TWO = ("plain20", "resnet20")
 Results = Path
 
 

@@ -5,7 +5,7 @@ from statistics import mean
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lecture_figures import FOUR, TWO, Results, band, legend_above, line, places, points, read, shifts, spread, tensor
+from lecture_figures import FOUR, Results, band, legend_above, line, places, points, read, shifts, spread, tensor
 from resnetlib.analysis.style import label_of, new_figure, style_of
 
 KINDS = {"input_noise": "std of noise on the input", "weight_noise": "noise on the weights, relative to them"}
@@ -26,7 +26,7 @@ def noise(results: Results) -> Figure:
             curves = [[0.0, *(lost(each, errors) for errors in tensor(each, "error"))] for each in found]
             spread(axes, [value + shift * values[-1] for value in values], zip(*curves, strict=True), name)
         axes.set(xlabel=label, ylim=(-10, 110))
-    for name, shift in zip(TWO, shifts(2, 0.3), strict=True):
+    for name, shift in zip(FOUR[:2], shifts(2, 0.3), strict=True):
         found = [read(results, f"seeds/{name}-{seed}/branch_noise") for seed in range(3)]
         curves = [[lost(each, draws[0]) for draws in tensor(each, "error")] for each in found]
         spread(panels[2], [i + shift for i in range(len(curves[0]))], zip(*curves, strict=True), name, linestyle="")

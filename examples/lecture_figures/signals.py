@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from lecture_figures import FOUR, Results, line, places, read, tensor
-from resnetlib.analysis.style import FIRST, GRAY, SECOND, label_of, new_figure, style_of
+from resnetlib.analysis.style import GRAY, label_of, new_figure, style_of
 
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56", "resnet110", "preact110", "densenet40")
 
@@ -13,12 +13,13 @@ def forward(results: Results) -> Figure:
     for i, name in enumerate(NETWORKS):
         found = read(results, f"why/{name}/residual_decomposition")
         sizes = [max(max(found[key]), 1e-9) for key in ("deviation", "deviation_with_out")]
-        for size, shift, color, marker in zip(sizes, (-0.13, 0.13), (SECOND, FIRST), ("o", "s"), strict=True):
-            axes.plot([i + shift], [size], marker, color=color, markersize=6)
+        color = style_of(name)["color"]
+        for size, shift, fill in zip(sizes, (-0.13, 0.13), ("white", color), strict=True):
+            axes.plot([i + shift], [size], "s", color=color, markerfacecolor=fill, markersize=6)
         if max(sizes) == 1e-9:
             axes.annotate("both 0", (i, 1e-9), (0, 7), textcoords="offset points", ha="center", fontsize=8)
-    axes.plot([], [], "o", color=SECOND, label="without the changes by ReLUs after the additions")
-    axes.plot([], [], "s", color=FIRST, label="with them as a term")
+    axes.plot([], [], "s", color=GRAY, markerfacecolor="white", label="without the changes by ReLUs after the additions")
+    axes.plot([], [], "s", color=GRAY, label="with them as a term")
     axes.set_xticks(range(len(NETWORKS)), [label_of(name).replace(", ", "\n") for name in NETWORKS], fontsize=8)
     axes.set(ylabel="deviation of the sum / largest |feature|", yscale="log", ylim=(3e-10, 50))
     axes.legend(loc="center left", bbox_to_anchor=(0, 0.62))

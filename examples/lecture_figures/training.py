@@ -21,7 +21,7 @@ def degradation(results: Results) -> Figure:
         for family, label in (("plain", "plain"), ("resnet", "residual")):
             errors = [(depth, [run[key] for run in seeds_of(results, f"{family}{depth}")]) for depth in (20, 32, 44, 56)]
             measured = {depth: each for depth, each in errors if each}
-            band(axes, [*measured], measured.values(), f"{family}44", label)
+            spread(axes, [*measured], measured.values(), f"{family}44", label=label)
         axes.set(xlabel="layers", title=key.replace("train", "training").replace("_", " "), xticks=list(measured), ylim=(0, 70))
     panels[0].set_ylabel("error (%)")
     panels[0].legend()
