@@ -85,7 +85,7 @@ def test_batch_norm(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
     run("degradation.py", "--runs", tmp_path / "runs", "--out", tmp_path / "all")
     said = run("batch_norm.py", "--data", tmp_path / "all.json", "--out", tmp_path / "norm.png")
     lines = [line.partition(":")[0] for line in said.splitlines()]
-    assert lines == ["plain20, no norm, rate 0.01", "plain20, batch norm, rate 0.2"]
+    assert lines == ["plain, 20 layers, no norm, rate 0.01", "plain, 20 layers, batch norm, rate 0.2"]
     assert (tmp_path / "norm.png").read_bytes().startswith(b"\x89PNG")
 
 

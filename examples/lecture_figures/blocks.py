@@ -38,11 +38,11 @@ def sparsity(results: Results) -> Figure:
     figure, panels = new_figure(3, rows=2, width=3.1, height=6.4)
     found = read(results, "sparsity")["results"]
     measures = {
-        "zeros": "zeros after the block's ReLU (%)",
-        "small": "near-zero branch outputs (%)",
-        "small_weights": "near-zero branch weights (%)",
+        "zeros": ("zeros after the block's ReLU (%)", 80),
+        "small": ("near-zero branch outputs (%)", 65),
+        "small_weights": ("near-zero branch weights (%)", 55),
     }
-    for axes, (depth, (key, label)) in zip(panels, product((20, 56), measures.items()), strict=True):
+    for axes, (depth, (key, (label, most))) in zip(panels, product((20, 56), measures.items()), strict=True):
         blocks = (depth - 2) // 2
         for name in (f"plain{depth}", f"resnet{depth}"):
             trained, *untrained = ([*each[key]] for each in (found[name]["trained"], *found[name]["untrained"]))
@@ -53,11 +53,7 @@ def sparsity(results: Results) -> Figure:
             axes.plot(range(blocks), trained, label=f"{kind}, trained", **style_of(name) | {"linestyle": "-"})
             columns = zip(*untrained, strict=True)
             band(axes, range(blocks), columns, name, f"{kind}, untrained", linestyle=":", marker="")
-        axes.set(xlabel="block", title=label if depth == 20 else "", ylabel=f"{depth} layers" * (key == "zeros"))
-    for shallow, deep in zip(panels[:3], panels[3:], strict=True):
-        highest = max(shallow.get_ylim()[1], deep.get_ylim()[1])
-        shallow.set_ylim(0, highest)
-        deep.set_ylim(0, highest)
+        axes.set(xlabel="block", title=label if depth == 20 else "", ylabel=f"{depth} layers" * (key == "zeros"), ylim=(0, most))
     legend_above(panels[0], 4)
     return figure
 
