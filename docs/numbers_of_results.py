@@ -346,7 +346,7 @@ def controls() -> dict[str, str]:
 
 
 def rates() -> dict[str, str]:
-    """The largest learning rate up to which networks train, that is, get 0.2 nats below guessing."""
+    """The largest learning rate up to which networks train, 0.2 nats below guessing."""
     measured, found, steps = read("largest_rate"), dict[str, str](), dict[str, list[float]]()
     for name in FOUR:
         losses = {float(key.split("rate ")[1]): each for key, each in measured["results"].items() if key.startswith(f"{name},")}
@@ -505,7 +505,7 @@ def variance() -> dict[str, str]:
 
 
 def invariance() -> dict[str, str]:
-    """Accuracy that changes of the image take away, relative to that above guessing; and what training on such changes gains."""
+    """What changes of the image cost, and what augmentation gains."""
     measured, found = read("invariance"), dict[str, str]()
     plain, residual = (measured["results"][name] for name in ("plain20", "resnet20"))
     for change in (each for each in plain if each != "accuracy"):

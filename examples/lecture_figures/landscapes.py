@@ -14,7 +14,7 @@ Rings = dict[float, list[float]]
 
 
 def rings(x: Sequence[float], loss: Sequence[Sequence[float]]) -> Rings:
-    """Return the losses in rings of equal width around the center of a plane, up to a distance of 1, by their mean distance."""
+    """Return the losses in rings around the center of a plane, up to a distance of 1, by their mean distance."""
     found: dict[int, list[tuple[float, float]]] = {}
     for down, row in zip(x, loss, strict=True):
         for across, value in zip(x, row, strict=True):

@@ -47,7 +47,7 @@ class Candidate:
 
     @property
     def shown(self) -> str:
-        """The network and the runtime, for a progress bar."""
+        """Return the network and the runtime, for a progress bar."""
         return f"{printable(self.network, 60)}, {self.runtime}"
 
     def prepare(self, threads: int) -> Callable[[int], Run]:

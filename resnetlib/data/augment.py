@@ -70,7 +70,7 @@ def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
 
 
 def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> None:
-    """Raise ValueError for anything but a tensor of as many dimensions."""
+    """Raise ValueError unless this is a tensor with so many dimensions."""
     if not isinstance(tensor, Tensor) or tensor.ndim != dimensions:
         got = f"a tensor of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise InputError(f"{name} must be a tensor {expected}, got {got}")

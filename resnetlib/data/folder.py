@@ -360,7 +360,7 @@ Images = TypeVar("Images", ImageFiles, LabeledImages)
 
 
 def _check_files(*folders: object) -> None:
-    """Raise TypeError for anything but what `find_images` returns."""
+    """Raise TypeError unless these are lists of images, as `find_images` returns them."""
     for files in folders:
         if not isinstance(files, ImageFiles):
             raise InputTypeError(f"expected ImageFiles, as find_images(folder) returns them, got {type(files).__name__}")

@@ -241,7 +241,7 @@ def check_arguments(
 
 
 def check_out(out: str | Path, *folders: object) -> None:
-    """Raise an error unless `out` is a folder that can be written, outside folders whose subfolders are classes."""
+    """Raise an error unless `out` can be written to and is outside the folders of images."""
     if not isinstance(out, str | Path):
         raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):

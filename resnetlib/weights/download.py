@@ -213,7 +213,7 @@ def _url_path(source: UrlFile) -> Path:
 
 
 def _is_shared(source: HubFile | UrlFile) -> bool:
-    """Return whether torch.hub caches the file under the same name: the hash in its URL is that of the content."""
+    """Return whether torch.hub caches the file under the same name, since its URL names the right hash."""
     named = HASH.search(urlsplit(source.url).path.rpartition("/")[2]) if isinstance(source, UrlFile) else None
     return named is not None and source.sha256 is not None and named[1][: len(source.sha256)] == source.sha256[: len(named[1])]
 
