@@ -63,9 +63,9 @@ class Degradation(AnalysisResult):
         return ", ".join(f"{family} {depth}" for family, depth in dict.fromkeys(zip(self.families, self.depths, strict=True)))
 
     def degrades(self, family: str) -> bool:
-        """Return whether the deepest network trains worse than the shallowest, whatever their seeds.
+        """Return whether the deepest network trains worse than the shallowest.
 
-        Raise ValueError if the family was not trained at two depths.
+        All its seeds must train worse than all of the other's. Raise ValueError if the family was not trained at two depths.
         """
         depths = self._depths(family)
         if len(depths) < 2:

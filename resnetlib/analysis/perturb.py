@@ -36,7 +36,7 @@ _LABELS = {
     "input_noise": ("noise on the input", ""),
     "weight_noise": ("noise on the weights", ""),
 }
-"""Label of the x axis and title for each kind; no title where a figure may show several networks."""
+"""The label of the x axis and the title of the figure, for each kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -11,7 +11,7 @@ MAX_INT = 2**63 - 1
 
 
 def as_integer(value: object) -> int | None:
-    """Convert an integer of any kind, such as NumPy's, to int; return None for anything else, bools included."""
+    """Return an integer of any kind as an int, and None for anything else, such as a bool."""
     try:
         return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -19,7 +19,7 @@ def as_integer(value: object) -> int | None:
 
 
 def check_count(name: str, value: SupportsIndex, *, minimum: int, maximum: int = MAX_WIDTH) -> int:
-    """Return `value` as an int; raise ValueError unless it is an integer from `minimum` to `maximum`."""
+    """Check that a number is an integer from `minimum` to `maximum`, and return it as an int."""
     number = as_integer(value)
     if number is None or number < minimum:
         raise InputError(f"{name} must be an integer of at least {minimum}, got {value!r}")
@@ -29,7 +29,7 @@ def check_count(name: str, value: SupportsIndex, *, minimum: int, maximum: int =
 
 
 def check_seed(seed: SupportsIndex) -> int:
-    """Return a seed as an int; raise ValueError unless it is from 0 to 2^63 - 1."""
+    """Check a seed, and return it as an int."""
     number = as_integer(seed)
     if number is None or not 0 <= number <= MAX_INT:
         raise InputError(f"seed must be an integer from 0 to 2^63 - 1, got {seed!r}")

@@ -360,7 +360,7 @@ Images = TypeVar("Images", ImageFiles, LabeledImages)
 
 
 def _check_files(*folders: object) -> None:
-    """Raise TypeError unless these are lists of images, as `find_images` returns them."""
+    """Raise TypeError unless each is an `ImageFiles`."""
     for files in folders:
         if not isinstance(files, ImageFiles):
             raise InputTypeError(f"expected ImageFiles, as find_images(folder) returns them, got {type(files).__name__}")
@@ -401,8 +401,8 @@ def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Im
         held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
     kept, chosen = [i for i in range(len(labels)) if i not in held], sorted(held)
     if isinstance(images, LabeledImages):
-        parts = (replace(images, images=images.images[each], labels=images.labels[each]) for each in (kept, chosen))
-        return next(parts), next(parts)
+        one, other = (replace(images, images=images.images[each], labels=images.labels[each]) for each in (kept, chosen))
+        return one, other
     training = replace(images, samples=tuple(images.samples[i] for i in kept))
     return training, replace(images, samples=tuple(images.samples[i] for i in chosen), skipped=())
 

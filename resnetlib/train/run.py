@@ -241,7 +241,7 @@ def check_arguments(
 
 
 def check_out(out: str | Path, *folders: object) -> None:
-    """Raise an error unless `out` can be written to and is outside the folders of images."""
+    """Check that `out` can be written to, and is not among the images."""
     if not isinstance(out, str | Path):
         raise InputTypeError(f"out must be the path of a folder, got {type(out).__name__}")
     if not str(out) or "\0" in str(out):

@@ -76,7 +76,7 @@ def _hook(client: "Client") -> None:
 
 
 def _send(send: "Callable[..., Response]", request: "Request", **options: Any) -> "Response":
-    """Send a request; raise `socket.gaierror` if the host has no address."""
+    """Send a request, but do not try again if the host has no address."""
     from httpx2 import ConnectError
 
     try:

@@ -151,11 +151,11 @@ def landscape(
     chunk: int = 1,
     compile: bool = False,  # noqa: A002 - PyTorch's word
 ) -> Landscape:
-    """Compute the loss on a grid around the weights, loss(theta + x dx + y dy).
+    """Compute the loss on a grid around the weights.
 
-    The directions dx and dy are random and filter-normalized, unless they are given. Under torchrun all processes must call this,
-    each with the network on its own device; they share the points, and each returns the whole surface. An interrupted call with
-    `out` resumes when it is repeated, even with other numbers of workers and processes.
+    A point is loss(theta + x dx + y dy). The directions dx and dy are random and filter-normalized, unless they are given. Under
+    torchrun all processes must call this, each with the network on its own device; they share the points, and each returns the
+    whole surface. An interrupted call with `out` resumes when it is repeated, even with other numbers of workers and processes.
 
     Args:
         net: any classifier.
