@@ -426,7 +426,7 @@ def dense() -> dict[str, str]:
         for i in range(3):
             least, older, block_input = [], [], []
             for table in tables:
-                rows = [row for row in table["weights"][i] if len(row) > 3]
+                rows = [row for row in table[i] if len(row) > 3]
                 halves = [(row[1 : (len(row) + 1) // 2], row[(len(row) + 1) // 2 :]) for row in rows]
                 least.append(min(min(row) / mean(row) for row in rows))
                 older.append(mean(mean(old) / mean(new) for old, new in halves))

@@ -383,7 +383,7 @@ def test_what_dense_layers_read() -> None:
         "the classifier reads the newest features most",
         page="lecture/feature-reuse.md",
     )
-    blocks = json.loads((DOCS / "results" / "dense_reuse.json").read_text())["trained"]["weights"]
+    blocks = json.loads((DOCS / "results" / "dense_reuse.json").read_text())["trained"]
     for block in blocks[1:]:
         assert all(row[0] < statistics.mean(row[1:]) for row in block[1:])
     classifier = blocks[2][-1]

@@ -69,7 +69,7 @@ def beginnings(results: Results) -> Figure:
 
 
 def dense_reuse(results: Results) -> Figure:
-    found = read(results, "dense_reuse")["trained"]["weights"]
+    found = read(results, "dense_reuse")["trained"]
     figure, panels = new_figure(3, width=3.1, height=3.3, sharey=True)
     for i, (axes, rows) in enumerate(zip(panels, found, strict=True), 1):
         size = len(rows)
