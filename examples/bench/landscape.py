@@ -63,7 +63,7 @@ def ours(how: Any, net: Any, data: LabeledImages, x: Tensor, *along: Any) -> Ten
 
 
 def measure(rounds: int, modes: Any, net: Any, data: LabeledImages, x: Tensor, *along: Any) -> dict[str, dict[str, float]]:
-    own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compile": c} for c in modes for p in ("fp32", "bf16")}
+    own = {f"resnetlib, {p}{', compiled' * c}": {"precision": p, "compiled": c} for c in modes for p in ("fp32", "bf16")}
     ways: dict[str, Any] = {"published": published, "loss-landscapes": peer} | {k: partial(ours, v) for k, v in own.items()}
     rows, losses, times = {label: dict[str, float]() for label in ways}, dict[str, Tensor](), {label: list[Any]() for label in ways}
     for label, compute in [*ways.items()] * rounds:

@@ -295,7 +295,7 @@ def landscape(
         raise InputError("--h5 needs h5py: pip install 'resnetlib[landscape]'")
     surface = analysis.landscape(
         net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,
-        compile=compiled, out=out / "landscape.json",
+        compiled=compiled, out=out / "landscape.json",
     )  # fmt: skip
     click.echo(
         f"loss {surface.loss_at_center:.4f} and accuracy {surface.accuracy_at_center:.2f} % at the weights; "

@@ -149,7 +149,7 @@ def landscape(
     every: float = 30.0,
     workers: int | None = None,
     chunk: int = 1,
-    compile: bool = False,  # noqa: A002 - PyTorch's word
+    compiled: bool = False,
 ) -> Landscape:
     """Compute the loss on a grid around the weights.
 
@@ -175,7 +175,7 @@ def landscape(
         workers: number of threads, each of which computes points; None for one per core on a CPU, one on a GPU.
         chunk: number of points that each worker computes together with `torch.func.vmap`. Larger chunks save kernel launches on a
             GPU, but are slower on a CPU.
-        compile: run the network with `torch.compile`, which is faster for many points and images, after compiling for ten seconds
+        compiled: run the network with `torch.compile`, which is faster for many points and images, after compiling for ten seconds
             or more for each network and batch size. Values differ only by rounding, so a file can be resumed with or without.
             Statistics are recalibrated eagerly.
 
@@ -183,7 +183,7 @@ def landscape(
         The surface.
 
     Raises:
-        RuntimeError: with `compile`, if `torch.compile` cannot compile the network as one graph.
+        RuntimeError: with `compiled`, if `torch.compile` cannot compile the network as one graph.
         TypeError: if `every` is not a number, or `loss` not a function.
         ValueError: if the loss of the network itself is not finite, there are no images or labels, an argument is out of range, or
             `out` belongs to a call with other arguments.
@@ -207,8 +207,8 @@ def landscape(
     check_number("every", every)
     if not callable(loss):
         raise InputTypeError(f"loss must be a function, got {loss!r}")
-    if compile and chunk > 1:
-        raise InputError(f"compile=True computes points one by one: leave chunk at 1, got {chunk}")
+    if compiled and chunk > 1:
+        raise InputError(f"compiled=True computes points one by one: leave chunk at 1, got {chunk}")
     net, data = gather(net, batches)
     if chunk == 1:
         data = [(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y) for x, y in data]
@@ -249,18 +249,18 @@ def landscape(
         checkpoint, values = grids.load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
             check_logits(run(net, data[0][0]))
-        first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compile=compile)
+        first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compiled=compiled)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
-        stack.enter_context(torch.compiler.set_stance("default" if compile else "force_eager"))  # overrides `preserve_state`
-        if compile:
+        stack.enter_context(torch.compiler.set_stance("default" if compiled else "force_eager"))  # overrides `preserve_state`
+        if compiled:
             stack.enter_context(torch._dynamo.config.patch(_COMPILE_CONFIG))
-        center, seconds = _measure_center(first, len(along), compile)
+        center, seconds = _measure_center(first, len(along), compiled)
         now = float(center[0, 0])
         if checkpoint and not math.isclose(before := checkpoint.loss_at_center, now, rel_tol=1e-3):
             # as with another loss function of the same name
             raise InputError(f"{path} belongs to another call: its loss at the center is {before}, here {now}. Give another file.")
         values[(coordinates == 0).all(1)] = center
-        if compile:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
+        if compiled:  # all sizes are compiled, but PyTorch's guards may fail when several threads check them
             stack.enter_context(torch.compiler.set_stance("eager_on_recompile"))
         timing = {"seconds": seconds, "every": every}
         return grids.compute_points(
@@ -268,17 +268,17 @@ def landscape(
         )
 
 
-def _measure_center(evaluator: "PointEvaluator", dimensions: int, compile: bool) -> tuple[Tensor, float]:  # noqa: A002
+def _measure_center(evaluator: "PointEvaluator", dimensions: int, compiled: bool) -> tuple[Tensor, float]:
     """Measure the network's own loss and accuracy, `(1, 2)`, and the seconds it takes."""
     try:
-        for _ in range(2 if compile else 1):  # the first run compiles, which would distort the timing
+        for _ in range(2 if compiled else 1):  # the first run compiles, which would distort the timing
             start = time.perf_counter()
             center = evaluator(torch.zeros(1, dimensions))
             seconds = time.perf_counter() - start
     except RuntimeError as error:
-        if not compile:
+        if not compiled:
             raise
-        needs = "compile=True, which needs a C++ compiler on a CPU, and a network that is one graph"
+        needs = "compiled=True, which needs a C++ compiler on a CPU, and a network that is one graph"
         raise CompileError(f"the network cannot be run with {needs}. PyTorch says: {error}") from error
     if not center.isfinite().all():
         raise InputError(
@@ -306,7 +306,7 @@ class PointEvaluator:
         batch_norm: BatchNorm,
         precision: Precision,
         loss: Loss,
-        compile: bool = False,  # noqa: A002 - PyTorch's word
+        compiled: bool = False,
     ) -> None:
         self.net, self.directions, self.loss = copy_sharing_parameters(net), directions, loss
         self.theta = {name: parameter.detach() for name, parameter in net.named_parameters()}
@@ -327,9 +327,9 @@ class PointEvaluator:
         uses_batch_statistics = any(isinstance(m, _BatchNorm) and m.running_mean is None for m in self.net.modules())
         splits = self.device.type == "cpu" and not uses_batch_statistics
         half = self.dtype is not None
-        self.batches = [(x, split_batch(x, half=half, compiled=compile) if splits else (x,), y) for x, y in batches]
+        self.batches = [(x, split_batch(x, half=half, compiled=compiled) if splits else (x,), y) for x, y in batches]
         self.run: Callable[[nn.Module, dict[str, Tensor], Tensor], Tensor] = run_functional
-        if compile:
+        if compiled:
             self.run = torch.compile(run_functional, fullgraph=True, dynamic=False)
 
     def copy(self) -> "PointEvaluator":

@@ -41,7 +41,7 @@ def test_values_are_the_same_and_threads_share_what_is_compiled(batch_norm: Any)
     expected = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm)
     before = graphs()
     with untouched(net):
-        found = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True, workers=2)
+        found = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm, compiled=True, workers=2)
     assert graphs() - before == 2  # batches of six and of four images
     torch.testing.assert_close(found.loss, expected.loss, rtol=1e-5, atol=0)
     assert torch.equal(found.accuracy, expected.accuracy)
@@ -57,7 +57,7 @@ def test_norms_that_are_not_folded_and_half_precision(spec: Spec) -> None:
     for precision, tolerance in (("fp32", 1e-5), ("bf16", 0.05)):
         choices: dict[str, Any] = {"precision": precision, "batch_norm": "recalibrated"}
         before = graphs()
-        found = landscape(net, data, 0.5, 2, **choices, compile=True)
+        found = landscape(net, data, 0.5, 2, **choices, compiled=True)
         assert graphs() - before == 1
         torch.testing.assert_close(found.loss, landscape(net, data, 0.5, 2, **choices).loss, rtol=tolerance, atol=0)
 
@@ -68,7 +68,7 @@ def test_more_sizes_than_pytorch_keeps_of_one_function() -> None:
     net, before = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), graphs()
     data = [(torch.randn(size, 3, 2, 2), torch.arange(size) % 3) for size in (1, 2, 3)]
     with torch._dynamo.config.patch(recompile_limit=2):
-        found = landscape(net, data, points=3, compile=True)
+        found = landscape(net, data, points=3, compiled=True)
     assert graphs() - before == 3
     torch.testing.assert_close(found.loss, landscape(net, data, points=3).loss, rtol=1e-5, atol=0)
 
@@ -82,7 +82,7 @@ def test_what_began_uncompiled_goes_on_compiled_and_losses_may_be_anything(tmp_p
     known = Landscape.load(out)
     assert known.computed == 3 / 9
     loss = CountedLoss()
-    found = landscape(torch.compile(net), BATCHES[:1], points=3, loss=loss, out=out, compile=True)
+    found = landscape(torch.compile(net), BATCHES[:1], points=3, loss=loss, out=out, compiled=True)
     assert loss.calls == 1 + 1 + 6  # the center, again without the time of compiling, and the others
     torch.testing.assert_close(found.loss, landscape(net, BATCHES[:1], points=3).loss, rtol=1e-5, atol=0)
 
@@ -93,7 +93,7 @@ def test_what_began_uncompiled_goes_on_compiled_and_losses_may_be_anything(tmp_p
 def test_the_network_and_the_compiler_are_as_they_were_after_an_error(workers: int) -> None:
     net = trained(RESNET)
     with untouched(net), pytest.raises(Interrupted):
-        landscape(net, BATCHES[:1], points=3, compile=True, loss=CountedLoss(4), workers=workers)
+        landscape(net, BATCHES[:1], points=3, compiled=True, loss=CountedLoss(4), workers=workers)
     before, double = graphs(), torch.compile(lambda x: 2 * x, backend="eager")
     double(torch.ones(1))
     assert graphs() == before + 1
@@ -110,10 +110,10 @@ SMALL = torch.randn(7, 3, 2, 2, generator=torch.Generator().manual_seed(0)), tor
 @needs_a_compiler
 @ignores_jit
 def test_hooks_are_compiled_too() -> None:
-    landscape(small(), SMALL, points=2, compile=True)
+    landscape(small(), SMALL, points=2, compiled=True)
     net = small()
     net[1].register_forward_hook(lambda module, inputs, output: 3 * output)
-    found = landscape(net, SMALL, points=2, compile=True)
+    found = landscape(net, SMALL, points=2, compiled=True)
     torch.testing.assert_close(found.loss, landscape(net, SMALL, points=2).loss, rtol=1e-5, atol=0)
 
 
@@ -122,7 +122,7 @@ def test_hooks_are_compiled_too() -> None:
 def test_in_inference_mode_threads_share_what_is_compiled() -> None:
     before = graphs()
     with torch.inference_mode():
-        landscape(small(), SMALL, points=4, compile=True, workers=12)
+        landscape(small(), SMALL, points=4, compiled=True, workers=12)
     assert graphs() - before == 1
 
 
@@ -138,13 +138,13 @@ def test_a_network_that_is_not_one_graph() -> None:
             y: torch.Tensor = self.net(x)
             return y
 
-    with pytest.raises(RuntimeError, match=r"compile=True, which needs .* one graph\. PyTorch says: "):
-        landscape(Broken(), SMALL, points=2, compile=True)
+    with pytest.raises(RuntimeError, match=r"compiled=True, which needs .* one graph\. PyTorch says: "):
+        landscape(Broken(), SMALL, points=2, compiled=True)
 
 
 def test_points_that_are_computed_together_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"compile=True computes points one by one: leave chunk at 1, got 2"):
-        landscape(trained(RESNET), BATCHES, points=3, compile=True, chunk=2)
+    with pytest.raises(ValueError, match=r"compiled=True computes points one by one: leave chunk at 1, got 2"):
+        landscape(trained(RESNET), BATCHES, points=3, compiled=True, chunk=2)
 
 
 @pytest.mark.cuda
@@ -153,5 +153,5 @@ def test_points_that_are_computed_together_are_refused() -> None:
 def test_on_a_gpu(batch_norm: Any) -> None:
     net = trained(RESNET)
     expected = landscape(net, BATCHES, 0.5, 3, batch_norm=batch_norm)
-    found = landscape(net.to("cuda"), BATCHES, 0.5, 3, batch_norm=batch_norm, compile=True)
+    found = landscape(net.to("cuda"), BATCHES, 0.5, 3, batch_norm=batch_norm, compiled=True)
     torch.testing.assert_close(found.loss, expected.loss, rtol=1e-2, atol=0)

@@ -32,7 +32,7 @@ def loss(logits, labels):
 loss.__module__, loss.__qualname__ = "torch.nn.functional", "cross_entropy"
 if begun:
     torch.distributed.init_process_group("gloo")
-found = landscape(*network_and_batch(), points=5, loss=loss, out=out, every=0, compile=sys.argv[3] == "compiled")
+found = landscape(*network_and_batch(), points=5, loss=loss, out=out, every=0, compiled=sys.argv[3] == "compiled")
 assert torch.distributed.is_initialized() == begun
 found.save(f"{{out}}-{{rank}}.json")
 print(rank, "computed", calls - 1)
