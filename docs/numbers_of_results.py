@@ -7,9 +7,10 @@ and is open if zero is inside.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import takewhile
+from itertools import product, takewhile
 from math import hypot, inf, isinf, log, log2, log10
 from pathlib import Path
 from statistics import mean, median
@@ -17,6 +18,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 FOUR = ("plain20", "resnet20", "plain56", "resnet56")
+VERDICTS = ("holds", "does not hold", "is open")
+DISTANCES = (0.25, 0.5, 0.75, 1, 1.25)
 DIGITS = {"weight_rms": 3, "weight_mean_abs": 3, "gamma": 2, "ratio": 2}
 Interval = tuple[float, float]
 
@@ -28,9 +31,10 @@ def read(name: str) -> Any:
 
 def verdict(*intervals: Sequence[float]) -> str:
     """Return whether a claim holds, given the intervals of all differences that it says are positive."""
+    holds, fails, is_open = VERDICTS
     if all(low > 0 for low, _ in intervals):
-        return "holds"
-    return "does not hold" if any(high < 0 for _, high in intervals) else "is open"
+        return holds
+    return fails if any(high < 0 for _, high in intervals) else is_open
 
 
 def between(larger: Sequence[float], smaller: Sequence[float]) -> Interval:
@@ -157,8 +161,9 @@ def signals() -> dict[str, str]:
         nearer = between(away["plain"], away["resnet"])
         found |= {f"nearer_{norm}": verdict(nearer), f"nearer_{norm}_by": span(nearer)}
         found[f"farther_{norm}_by"] = span((-nearer[1], -nearer[0]))
-    later = [record["gradient_norm"] for name in FOUR for run in runs(name) for record in run["log"][1:]]
-    found |= {"norm_least": f"{min(later):.1f}", "norm_most": f"{max(later):.1f}"}
+    for name in FOUR:
+        later = [record["gradient_norm"] for run in runs(name) for record in run["log"][1:]]
+        found[f"norm_later_{name}"] = f"{min(later):.1f} to {max(later):.1f}"
     steps = read("first_steps")["results"]
     last = steps["scratch, plain56"][0][-1][0]
     for name in FOUR:
@@ -269,6 +274,7 @@ def blocks() -> dict[str, str]:
         found[f"small_weights_{name}"] = f"{mean(each['trained']['small_weights']):.1f}"
         found[f"small_weights_{name}_untrained"] = of_seeds([mean(start["small_weights"]) for start in each["untrained"]])
         found[f"gamma_{name}"] = f"{mean(each['trained']['gamma']):.2f}"
+        found[f"ratio_least_{name}_package"] = f"{min(x for x in each['trained']['ratio'] if x == x):.2f}"
     for depth in (20, 56):
         one, other = (sparse[f"{kind}{depth}"]["trained"]["zeros_median_interval"] for kind in ("resnet", "plain"))
         found[f"sparser_{depth}"] = verdict((one[0] - other[1], one[1] - other[0]))
@@ -338,6 +344,7 @@ def controls() -> dict[str, str]:
         pairs = zip(errors["learned_wrong_labels"], errors["train_error"], strict=True)
         beyond_chance[name] = [learned - wrong / 9 for learned, wrong in pairs]  # one in nine wrong answers is the given label
         found[f"noisy_beyond_chance_{name}"] = of_seeds(beyond_chance[name])
+        found[f"noisy_beyond_test_chance_{name}"] = f"{mean(errors['learned_wrong_labels']) - mean(errors['test_error']) / 9:.1f}"
     learned = between(beyond_chance["plain20"], beyond_chance["resnet20"])
     costs = between(more["plain20"], more["resnet20"])
     found |= {"fewer_wrong_labels": verdict(learned), "fewer_wrong_labels_by": span(learned)}
@@ -357,8 +364,8 @@ def rates() -> dict[str, str]:
     for depth in (20, 56):
         more = between(steps[f"resnet{depth}"], steps[f"plain{depth}"])
         found |= {f"larger_rates_{depth}": verdict(more), f"larger_rates_{depth}_by": _factor(more)}
-    for kind in ("plain", "resnet"):
-        found[f"rate_falls_{kind}"] = verdict(between(steps[f"{kind}20"], steps[f"{kind}56"]))
+    of_plain56 = (loss for key, losses in measured["results"].items() if key.startswith("plain56,") for loss in losses if loss)
+    found["rate_lowest_loss_plain56"] = f"{min(of_plain56):.2f}"
     every = [float(key.split("rate ")[1]) for key in measured["results"]]
     found |= {"rate_least": f"{min(every):g}", "rate_most": f"{max(every):g}"}
     return found | {f"rate_{name}": str(measured[name]) for name in ("after", "batch", "test")}
@@ -482,7 +489,11 @@ def penalties() -> dict[str, str]:
     found |= {"l2_shrinks": verdict(*smaller), "l1_sparsens": verdict(*sparser), "l2_shrinks_branch": verdict(branch)}
     found |= {"skips_shrink": verdict(size), "skips_shrink_by": span(size, 3), "skips_sparsen": verdict(zeros)}
     found |= {"skips_sparsen_by": span(zeros, 2), "l2_shrinks_branch_by": span(branch, 2), "like_penalties": verdict(size, zeros)}
-    return found | {"penalty_l1": short(measured["l1"]), "penalty_l2": short(measured["l2"])}
+    found |= {"penalty_l1": short(measured["l1"]), "penalty_l2": short(measured["l2"])}
+    return found | {
+        "penalty_measured": f"{measured['measured']:,}",
+        "sparsity_images": f"{read('sparsity')['results']['plain20']['images']:,}",
+    }
 
 
 def variance() -> dict[str, str]:
@@ -536,6 +547,8 @@ def copies() -> dict[str, str]:
                 }
                 beyond[f"{mode}_{kind}"] = [deep - shallow for deep, shallow in zip(lost[56], lost[20], strict=True)]
                 found |= {f"lost_{mode}_{kind}_{key}": of_seeds(beyond[f"{mode}_{kind}"])}
+            ends = [log[-1][1]["batch"] for log in measured["results"][f"{kind}, 20 layers, rate {rate}"]]
+            found[f"shallow_end_{kind}_{key}"] = f"{min(ends):.0f} to {max(ends):.0f}"
         more = between(beyond["batch_plain"], beyond["batch_resnet"])
         found |= {f"loses_more_{key}": verdict(more), f"loses_{key}": span(more)}
     return found | {f"copy_{name}": str(measured[name]) for name in ("batch", "test")} | {"copy_steps": str(measured["after"][-1])}
@@ -545,30 +558,35 @@ def surfaces() -> dict[str, str]:
     """Planes around networks of equal training, and the curvature along it."""
     measured = read("surfaces")
     found = {f"surface_{name}": f"{measured[name]:,}" for name in ("images", "points", "hessian")}
-    rises = dict[str, list[float]]()
+    rises = dict[tuple[str, float], list[float]]()
     for name, each in measured["results"].items():
         x, end = each["x"], each["curvature"][-1]
-        for plane in each["planes"]:
-            losses = [
-                (hypot(across, down), loss) for down, row in zip(x, plane, strict=True) for across, loss in zip(x, row, strict=True)
-            ]
-            at_one = mean(loss for radius, loss in losses if abs(radius - 1) < 0.05)
-            rises.setdefault(name, []).append(at_one - each["loss"])
+        for distance in DISTANCES:
+            rises[name, distance] = [_loss_at(distance, x, plane) - each["loss"] for plane in each["planes"]]
+        largest = [at["largest"] for at in each["curvature"]]
         found |= {
             f"surface_loss_{name}": f"{each['loss']:.3f}",
-            f"surface_rise_{name}": of_seeds(rises[name], 2),
+            f"surface_rise_{name}": of_seeds(rises[name, 1], 2),
+            f"surface_peak_{name}": short(max(largest)),
             f"surface_loss_running_{name}": f"{each['running'][len(x) // 2][len(x) // 2]:.3f}",
             f"surface_most_{name}": short(max(map(max, each["planes"][0]))),
             f"surface_most_running_{name}": short(max(map(max, each["running"]))),
             f"surface_largest_{name}": short(end["largest"]),
-            f"surface_first_{name}": short(each["curvature"][0]["largest"]),
+            f"surface_first_{name}": short(largest[0]),
             f"surface_down_{name}": f"{100 * abs(end['smallest'] / end['largest']):.1f}",
             f"surface_explained_{name}": f"{100 * sum(each['path']['explained']):.0f}",
         }
-    for depth in (20, 56):
-        flatter = between(rises[f"plain{depth}"], rises[f"resnet{depth}"])
-        found |= {f"flatter_{depth}": verdict(flatter), f"flatter_by_{depth}": span(flatter, 2)}
-    return found
+    for depth, distance in product((20, 56), DISTANCES):
+        flatter = between(rises[f"plain{depth}", distance], rises[f"resnet{depth}", distance])
+        key = f"{depth}_at_{distance:g}".replace(".", "_")
+        found |= {f"flatter_{key}": verdict(flatter), f"flatter_by_{key}": span(flatter, 2)}
+    return found | {"surface_first_iteration": f"{measured['results']['plain20']['curvature'][0]['iteration']:,}"}
+
+
+def _loss_at(distance: float, x: list[float], plane: list[list[float]]) -> float:
+    """Return the mean loss on a ring around the middle of a plane."""
+    points = [(hypot(across, down), loss) for down, row in zip(x, plane, strict=True) for across, loss in zip(x, row, strict=True)]
+    return mean(loss for radius, loss in points if abs(radius - distance) < 0.05)
 
 
 def digits() -> dict[str, str]:
@@ -647,4 +665,7 @@ PARTS = (
 
 def numbers() -> dict[str, str]:
     """Return every number and verdict by its name on the pages."""
-    return {key: value for part in PARTS for key, value in part().items()}
+    found = {key: value for part in PARTS for key, value in part().items()}
+    pages = "".join(page.read_text() for page in (RESULTS.parent / "lecture").glob("*.md"))
+    used = set(re.findall(r"\{\{ (\w+) \}\}", pages))
+    return found | {"verdicts": str(sum(found.get(key) in VERDICTS for key in used))}

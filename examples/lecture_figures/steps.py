@@ -75,7 +75,7 @@ def unneeded(results: Results) -> Figure:
     for task, fill in (("ten classes", None), ("two classes", "white")):
         trained = found[f"resnet32, {task}"]["trained"]
         for axes, columns in zip(panels, ([one["ratio"] for one in trained], [*map(lost_without, trained)]), strict=True):
-            look = {"linestyle": "--" if fill else "-", "markerfacecolor": fill}
+            look = {"linestyle": "--", "color": "#9a7d0a", "markerfacecolor": fill} if fill else {}
             band(axes, range(15), zip(*columns, strict=True), "resnet32", task, **look)
     untrained = zip(*(one["ratio"] for each in found.values() for one in each["untrained"]), strict=True)
     band(panels[0], range(15), untrained, "resnet32", "both, untrained", linestyle=":", color=GRAY, marker="")
