@@ -25,10 +25,10 @@ def seeds_of(results: Results, name: str) -> list[dict[str, Any]]:
     return [run for key, run in sorted(runs.items()) if key.startswith(f"cifar_{name}-seed=")]
 
 
-def by_epoch(axes: Axes, results: Results, name: str, key: str) -> None:
+def by_epoch(axes: Axes, results: Results, name: str, key: str, **look: Any) -> None:
     """Plot what the trainings of a network logged, epoch by epoch."""
     records = [*zip(*(run["log"] for run in seeds_of(results, name)), strict=True)]
-    band(axes, [same[0]["epoch"] for same in records], [[one[key] for one in same] for same in records], name)
+    band(axes, [same[0]["epoch"] for same in records], [[one[key] for one in same] for same in records], name, **look)
 
 
 def tensor(found: dict[str, Any], name: str) -> Any:

@@ -1,11 +1,11 @@
-"""Figures of how deep a network may be, and of what the layers of a dense network read."""
+"""Figures of how deep or wide a network may be, and of what the layers of a dense network read."""
 
 from math import log
 from statistics import mean
 
 from matplotlib.figure import Figure
 
-from lecture_figures import Results, band, legend_above, line, read, shifts, spread
+from lecture_figures import Results, band, by_epoch, legend_above, line, read, shifts, spread
 from resnetlib.analysis.style import GRAY, new_figure
 
 STARTS = {  # as in examples/before_2015.py: color by activation, line by initialization
@@ -85,4 +85,15 @@ def dense_reuse(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (before_2015, beginnings, dense_reuse)}
+def article(results: Results) -> Figure:
+    figure, (axes,) = new_figure()
+    for name in ("plain20", "plain56", "resnet56"):
+        by_epoch(axes, results, name, "train_error")
+    wide = {"label": "plain, 20 layers, wide", "color": "#9a7d0a", "linestyle": ":", "marker": "v"}
+    by_epoch(axes, results, "plain20-widths=[29,58,116]", "train_error", **wide)
+    axes.set(xlabel="epochs of 10,000 images", ylabel="training error (%)", ylim=(0, 90))
+    axes.legend(ncols=2)
+    return figure
+
+
+FIGURES = {each.__name__: each for each in (before_2015, beginnings, dense_reuse, article)}
