@@ -294,8 +294,8 @@ class Run:
             with interrupts(), _locked(self._out) if self._processes.is_main else nullcontext():
                 if self._processes.is_main:
                     self._claim_folder()
-                self._processes.barrier()
-                if not self._is_finished():
+                # only one process looks: it renames damaged files, which the others would take for missing ones
+                if not self._processes.gather(self._processes.is_main and self._is_finished())[0]:
                     self._resume()
                     self._train()
                     check_interrupt()
@@ -357,11 +357,10 @@ class Run:
         except (OSError, ValueError) as error:
             if not self._checkpoints.newest_first():
                 raise InputError(f"{error}. No checkpoint can replace it: delete {self._out} to start again.") from error
-            if self._processes.is_main:
-                for path in changed:  # the change may have been deliberate
-                    path.replace(path.with_name(f"{path.name}.damaged"))
-                kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
-                logger.warning("%s; it is written again from the newest checkpoint%s", error, kept)
+            for path in changed:  # the change may have been deliberate
+                path.replace(path.with_name(f"{path.name}.damaged"))
+            kept = f" (the old one is kept as {changed[0].name}.damaged)" if changed else ""
+            logger.warning("%s; it is written again from the newest checkpoint%s", error, kept)
             return False
         return True
 

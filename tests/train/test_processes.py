@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from torch import distributed as dist
 
 from resnetlib import create_model
 from resnetlib.distributed import Processes, choose_device, is_main_process, process_group
-from resnetlib.train import fit
+from resnetlib.train import fit, metrics
 from resnetlib.train.data import make_loader
 from resnetlib.weights import read_weights
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("no_curves")
 
 CODE = f"""
 import os, signal, sys; sys.path.append({str(Path(__file__).parents[1] / "helpers")!r})
-import tiny, torch; from dataclasses import replace; from resnetlib.train import fit
+import tiny, torch; from dataclasses import replace; from resnetlib.train import fit, metrics
 torch.set_num_threads(1)
 net, calls = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=0.3), 0
 
@@ -42,7 +43,10 @@ fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(), sys.argv[1], dev
 """
 
 
-def train(out: Path, *, drop_rate: float = 0.0) -> None:
+def train(out: Path, *, drop_rate: float = 0.0, slow: bool = False) -> None:
+    if slow and os.environ["RANK"] == "1":
+        read_result = metrics.read_result
+        metrics.read_result = lambda *args: time.sleep(3) or read_result(*args)  # type: ignore[func-returns-value]
     net = tiny.network(replace(tiny.SPEC, norm="group"), drop_rate=drop_rate)
     calls = 0
 
@@ -120,6 +124,17 @@ def test_a_killed_process_ends_all_of_them_and_the_same_command_goes_on_to_the_s
     dropped = [torch.load(tmp_path / f"whole-dropped-{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert dropped[0].shape == dropped[1].shape == (5, 8)
     assert not torch.equal(*dropped)  # each process draws for itself
+
+
+def test_the_main_process_alone_decides_whether_the_training_is_finished(tmp_path: Path) -> None:
+    train_in_two(tmp_path / "out")
+    best = tmp_path / "out" / "best.safetensors"
+    content = best.read_bytes()
+    best.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    train_in_two(tmp_path / "out", slow=True)  # the second process looks after the first has renamed the damaged file
+    assert best.read_bytes() == content
+    assert best.with_name("best.safetensors.damaged").exists()
+    assert [session["from"] for session in json.loads((tmp_path / "out" / "run.json").read_text())["sessions"]] == [0, 24]
 
 
 def test_a_batch_that_cannot_be_shared() -> None:
