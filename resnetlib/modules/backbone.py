@@ -143,8 +143,9 @@ class Backbone(nn.Module, ABC):
         return names if kept and count_logits(layer) == self.num_classes else None
 
     @classes.setter
-    def classes(self, names: tuple[str, ...] | None) -> None:
-        if names is not None and (isinstance(names, str) or len(names) != self.num_classes):
+    def classes(self, names: Sequence[str] | None) -> None:
+        valid = isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(name, str) for name in names)
+        if names is not None and not (valid and len(names) == self.num_classes):
             raise InputError(f"classes must be {self.num_classes} names, one for each logit, got {names!r:.200}")
         classifier = self._modules.get(self.classifier_name)
         self._names = None if names is None else tuple(names), None if classifier is None else last_layer(classifier)

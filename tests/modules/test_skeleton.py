@@ -1,7 +1,9 @@
 """The skeleton: shapes, views, intermediates, heads, errors."""
 
 import copy
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,11 +163,11 @@ def test_what_is_no_tensor_is_pytorchs_error() -> None:
         net.load_state_dict(net.state_dict() | {"fc.weight": "text"})
 
 
-@pytest.mark.parametrize("names", [("cat", "dog"), "abcdefg", ()])
-def test_as_many_classes_as_logits(net: Backbone, names: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="classes must be 7 names, one for each logit, got"):
+@pytest.mark.parametrize("names", [("cat", "dog"), "abcdefg", (), 5, (*"abcdef", 7), set("abcdefg"), dict.fromkeys("abcdefg")])
+def test_as_many_classes_as_logits(net: Backbone, names: Any) -> None:
+    with pytest.raises(ValueError, match=f"^classes must be 7 names, one for each logit, got {re.escape(repr(names))}$"):
         net.classes = names
-    net.classes = list("abcdefg")  # type: ignore[assignment]
+    net.classes = list("abcdefg")
     assert net.classes == tuple("abcdefg")
 
 
