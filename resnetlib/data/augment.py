@@ -57,10 +57,13 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 
 
 def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
-    """Apply the crops and flips of `draw_crops` to a batch padded with zeros; see `pad_crop_flip`."""
+    """Apply the crops and flips of `draw_crops` to a batch padded with zeros; see `pad_crop_flip`.
+
+    Raises ValueError if the crops are not integers `(N, 3)`, or are outside the padded images.
+    """
     pad = check_count("pad", pad, minimum=0)
     _check_shape("images", images, "(N, C, H, W)", 4)
-    _check_shape("crops", crops, f"({len(images)}, 3)", 2)
+    _check_crops(crops, len(images), pad)
     n, _, height, width = images.shape
     top, left, flip = crops.to(images.device).T[:, :, None]
     number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))
@@ -72,5 +75,21 @@ def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
 def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> None:
     """Raise ValueError unless this is a tensor with so many dimensions."""
     if not isinstance(tensor, Tensor) or tensor.ndim != dimensions:
-        got = f"a tensor of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise InputError(f"{name} must be a tensor {expected}, got {got}")
+        raise InputError(f"{name} must be a tensor {expected}, got {_described(tensor)}")
+
+
+def _check_crops(crops: object, n: int, pad: int) -> None:
+    """Raise ValueError unless crops are integers `(n, 3)` that lie in images padded by `pad`."""
+    integers = isinstance(crops, Tensor) and not (crops.is_floating_point() or crops.is_complex() or crops.dtype == torch.bool)
+    if not isinstance(crops, Tensor) or not integers or crops.shape != (n, 3):
+        raise InputError(f"crops must be a tensor of integers ({n}, 3), got {_described(crops)}")
+    outside = ((crops < 0) | (crops > torch.tensor([2 * pad, 2 * pad, 1], device=crops.device))).any(1)
+    if outside.any():
+        raise InputError(
+            f"crops must be (top, left, flip) with top and left from 0 to {2 * pad}, and flip 0 or 1, got "
+            f"{tuple(crops[outside][0].tolist())}"
+        )
+
+
+def _described(value: object) -> str:
+    return f"a tensor of shape {tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__

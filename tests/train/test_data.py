@@ -1,6 +1,8 @@
 """Batches: every image once, on draws of the seed and the place alone, shared out among processes, from memory and from folders."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +98,31 @@ def test_crops_are_cut_where_they_were_drawn() -> None:
     assert torch.equal(
         pad_crop_flip(images, pad=2, generator=draws), crop_flip(images, draw_crops(2, pad=2, generator=again), pad=2)
     )
+
+
+@pytest.mark.parametrize(
+    ("crops", "message"),
+    [
+        (
+            torch.zeros(3, 3, dtype=torch.int64),
+            r"crops must be a tensor of integers \(2, 3\), got a tensor of shape \(3, 3\), torch.int64",
+        ),
+        (
+            torch.zeros(2, 2, dtype=torch.int64),
+            r"crops must be a tensor of integers \(2, 3\), got a tensor of shape \(2, 2\), torch.int64",
+        ),
+        (torch.zeros(2, 3), r"crops must be a tensor of integers \(2, 3\), got a tensor of shape \(2, 3\), torch.float32"),
+        (torch.zeros(2, 3) > 0, r"crops must be a tensor of integers \(2, 3\), got a tensor of shape \(2, 3\), torch.bool"),
+        ([[0, 0, 0]] * 2, r"crops must be a tensor of integers \(2, 3\), got list"),
+        *(
+            (torch.tensor([[0, 2, 1], wrong]), rf"crops must be .* left from 0 to 2, and flip 0 or 1, got {re.escape(str(wrong))}")
+            for wrong in ((99, 0, 0), (0, 3, 0), (-1, 0, 0), (0, -1, 1), (0, 0, 2), (0, 0, -1))
+        ),
+    ],
+)
+def test_crops_that_do_not_fit(crops: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        crop_flip(torch.zeros(2, 3, 8, 8), crops, pad=1)
 
 
 def test_crops_are_drawn_evenly() -> None:
