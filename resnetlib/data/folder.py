@@ -277,8 +277,10 @@ def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]
         The folder, and a note for the user, or "".
 
     Raises:
-        ValueError: if the folder is split, but has no such part, and as `split_folders` does.
+        ValueError: if `split` is another word, or the folder is split, but has no such part, and as `split_folders` does.
     """
+    if split not in ("train", "test"):
+        raise InputError(f"split must be 'train' or 'test', got {split!r:.200}")
     parts = split_folders(root)
     if not parts:
         return local_path(root), ""

@@ -1,5 +1,6 @@
 """Which folders of a data set are its parts, and which labels its classes get, whatever they are called."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ def test_without_a_part_to_train_on(tmp_path: Path) -> None:
     assert evaluation_folder(tmp_path)[0] == tmp_path / "valid"
     with pytest.raises(ValueError, match=r"give the one to measure on, such as .*valid"):
         evaluation_folder(tmp_path, "train")
+    for odd in ("val", None, ["test"]):
+        with pytest.raises(ValueError, match=rf"^split must be 'train' or 'test', got {re.escape(repr(odd))}$"):
+            evaluation_folder(tmp_path, odd)  # type: ignore[arg-type]
 
 
 def test_two_folders_for_one_part(tmp_path: Path) -> None:
