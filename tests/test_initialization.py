@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 import timm
+import tiny
 import torch
 import torchvision
 from torch import nn
 
-from resnetlib import Backbone, build, create_model, init_he_, init_zero_residual_, spec_of
+from resnetlib import Backbone, build, create_model, init_fixup_, init_he_, init_zero_residual_, spec_of
 
 SEEDS = 2
 
@@ -90,6 +91,17 @@ def test_the_mode_is_checked() -> None:
     assert layer.weight.std().item() == pytest.approx((2 / 3600) ** 0.5, rel=0.05)
     with pytest.raises(ValueError, match="mode must be 'fan_out' or 'fan_in', got 'fan_avg'"):
         init_he_(layer, mode="fan_avg")  # type: ignore[arg-type]
+
+
+def test_fixup_is_for_networks_without_norms() -> None:
+    net = build(tiny.SPEC)
+    before = net.fc.weight.clone()
+    with pytest.raises(
+        ValueError, match=r"^init_fixup_ requires a network without norms, got norm='batch': build a spec with norm='none'$"
+    ):
+        init_fixup_(net)
+    assert torch.equal(net.fc.weight, before)
+    init_fixup_(build(replace(tiny.SPEC, norm="none")))
 
 
 @pytest.mark.parametrize("function", [init_he_, init_zero_residual_, lambda net: net.init_weights()])

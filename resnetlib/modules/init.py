@@ -66,10 +66,15 @@ def init_fixup_(net: Backbone) -> None:
     Args:
         net: a network without norms; changed in place.
 
+    Raises:
+        ValueError: for a network with norms.
+
     Source:
         arXiv 1901.09321, sec. 3.
     """
     check_network(net)
+    if net.spec.norm != "none":
+        raise InputError(f"init_fixup_ requires a network without norms, got norm={net.spec.norm!r}: build a spec with norm='none'")
     init_he_(net)
     blocks = list(net.blocks())
     for block in blocks:
