@@ -16,6 +16,7 @@ from torch import nn
 import resnetlib
 from resnetlib import build, create_model, load_file, save_model, spec_of
 from resnetlib.config import PretrainedConfig
+from resnetlib.errors import InputError
 from resnetlib.models import Spec
 from resnetlib.weights import adapt_input, convert_file, describe, load_state, to_dialect
 
@@ -228,6 +229,7 @@ def test_regularization_reaches_a_network_with_weights() -> None:
         ("local-dir:nothing", FileNotFoundError, "no file and no folder nothing"),
         ("hf-hub:resnet50", ValueError, "a repository of the hub is called org/name, got 'resnet50'"),
         ("hf-hub:../etc/passwd", ValueError, "org/name"),
+        ("hf-hub:org/name.git", InputError, "^a repository of the hub is called org/name, got 'org/name.git'$"),
         ("hf-hub:a/b@../../x", ValueError, "a revision is a branch, a tag or a commit"),
         ("", ValueError, "no network named ''"),
         ("resnet\0", ValueError, "no network named"),

@@ -11,7 +11,7 @@ from resnetlib.config.spec import NUM_CLASSES, Spec, Stem, parse_object, spec_fr
 from resnetlib.errors import InputError, InputTypeError, printable
 
 _HEX = re.compile(r"[0-9a-f]{8,64}")
-_REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_REPO = re.compile(r"(?!.{97})(?!.*(--|\.\.|\.git$|[-.](/|$)))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 """The hub's rules for names of repositories: `org/name`, 96 characters at most."""
 
 MAX_NAME_LENGTH = 200

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnetlib.config import HubFile, UrlFile
-from resnetlib.errors import ResnetlibError, printable
+from resnetlib.errors import InputError, ResnetlibError, printable
 
 _DISK_ERRORS = {
     "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG", "EIO", "ELOOP"
@@ -41,8 +41,10 @@ def translate(error: BaseException, source: HubFile | UrlFile, folder: Path, var
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import constants, errors
 
-    if isinstance(error, FetchError | errors.HFValidationError):
+    if isinstance(error, FetchError):
         return error
+    if isinstance(error, errors.HFValidationError):
+        return InputError(printable(error))
     if isinstance(error, errors.LocalEntryNotFoundError | errors.FileMetadataError | ValueError) and error.__cause__ is not None:
         return translate(error.__cause__, source, folder, variable)
     server = constants.ENDPOINT if isinstance(source, HubFile) else "the server"

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from huggingface_hub.errors import HFValidationError
 from loopback import Hub
 from remotes import Remote
 
 from resnetlib.config import HubFile, UrlFile
+from resnetlib.errors import InputError
 from resnetlib.weights.download import fetch, find_cached
-from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, shown
+from resnetlib.weights.errors import DamagedFileError, DownloadError, FetchError, NotFoundError, shown, translate
 
 SOURCE = HubFile(repo="org/name")
 TOKEN = "hf_this_is_a_secret"  # noqa: S105
@@ -295,3 +297,8 @@ def test_a_url_redirects_to_the_web_alone(hub: Hub, to: str, monkeypatch: pytest
         assert fetch(source).path.read_bytes() == content
         assert elsewhere.seen
         assert {seen.headers.get("authorization") for seen in (*hub.seen, *elsewhere.seen)} == {None}
+
+
+def test_a_name_that_only_the_hubs_client_rejects_is_an_error_of_this_library() -> None:
+    error = translate(HFValidationError("Repo_id cannot end by '.git': 'org/name.git'."), SOURCE, Path(), "HF_HOME")
+    assert (type(error), str(error)) == (InputError, "Repo_id cannot end by '.git': 'org/name.git'.")
