@@ -126,7 +126,7 @@ def check_pickle(path: Path) -> list[str]:
                 for _ in range(3):
                     names |= _check_steps(file)
         except LookupError as error:
-            raise InputError("its pickle uses an object that is not there") from error
+            raise InputError("its pickle refers to a missing memo entry") from error
     return sorted(names)
 
 
@@ -145,7 +145,7 @@ def _pickles_in_zip(file: BinaryIO) -> Iterator[bytes]:
         raise InputError(f"it is a zip of other files, not one of torch.save: {paths[:3]!r:.200}")
     _check_directory_end(file, size)
     if not records or records[0].header_offset:
-        raise InputError("its first record is not at its beginning")
+        raise InputError("its first zip record is not at offset 0")
     for record in records:
         shown = f"its record {record.filename!r:.80}"
         if record.compress_type != zipfile.ZIP_STORED or record.file_size != record.compress_size:
@@ -172,9 +172,9 @@ def _check_directory_end(file: BinaryIO, size: int) -> None:
     file.seek(max(0, size - 42))
     locator, end = file.read(20), file.read(22)
     if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
-        raise InputError("more follows the end of its list of records")
+        raise InputError("there is data after the zip directory")
     if locator[:4] == b"PK\6\7" and struct.unpack("<Q", locator[8:16])[0] != size - 98:
-        raise InputError("the end of its list of records is in two places")
+        raise InputError("it has two zip directories")
 
 
 def _check_steps(stream: BinaryIO) -> set[str]:
@@ -190,8 +190,8 @@ def _check_steps(stream: BinaryIO) -> set[str]:
     arg: Any
     for opcode, arg, _ in pickletools.genops(stream):
         name = opcode.name
-        if name == "PROTO" and arg != 2:
-            raise InputError(f"its pickle is of protocol {arg}, but torch.save writes protocol 2")
+        if name == "PROTO" and arg not in (2, 3):
+            raise InputError(f"its pickle is of protocol {arg}, and only protocols 2 and 3 are read")
         if name == "GLOBAL":
             if _COPIES.fullmatch(arg):
                 raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
@@ -209,8 +209,10 @@ def _check_steps(stream: BinaryIO) -> set[str]:
             stack.append(memo[arg])
         else:
             taken = _take(stack, marks, opcode)
-            if name in ("SETITEM", "SETITEMS") and any(key.kind != "scalar" for key in taken[1::2]):
-                raise InputError("a dictionary in it has keys that are neither strings nor numbers")
+            keys = taken[1::2] if name in ("SETITEM", "SETITEMS") else []
+            if any(key.kind == "object" for key in keys):
+                raise InputError("a dictionary in it has keys that are neither strings, numbers nor tuples")
+            spent += sum(1000 * key.steps for key in keys if key.kind == "tuple")  # as keys, tuples of equal hashes are compared
             if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
                 raise InputError("it calls something without a tuple of arguments")
             kind = "tuple" if "TUPLE" in name else "object" if name in _OBJECTS else "scalar"
@@ -233,6 +235,6 @@ def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo
         operands = operands[: operands.index(pickletools.markobject)]
     at = len(stack) - len(operands)
     if at < 0:
-        raise InputError("it takes objects that are not there")
+        raise InputError("its pickle pops from an empty stack")
     below, stack[at:] = stack[at:], []
     return below + above

@@ -77,11 +77,11 @@ ZIPS: dict[str, tuple[Callable[[], bytes], str]] = {
     "overlapping": (overlapping, "overlaps another one"),
     "two cases": (lambda: zipped({"archive/data/a": b"1", "archive/data/A": b"2"}), "has a name that torch.save never gives"),
     "letters": (lambda: zipped({"archive/data/abcd": b"1"}), "has a name that torch.save never gives"),
-    "a comment": (lambda: saved({"a": torch.zeros(3)})[:-2] + b"\1\0!", "more follows the end"),
-    "something before": (lambda: zipped({"a": b"1"}) + saved({"a": torch.zeros(3)}), "in two places"),
+    "a comment": (lambda: saved({"a": torch.zeros(3)})[:-2] + b"\1\0!", "there is data after the zip directory\nNothing"),
+    "something before": (lambda: zipped({"a": b"1"}) + saved({"a": torch.zeros(3)}), "it has two zip directories\nNothing"),
     "another end": (
         lambda: (content := saved({"a": torch.zeros(3)}))[:-34] + struct.pack("<Q", len(content) - 200) + content[-26:],
-        "in two places",
+        "it has two zip directories\nNothing",
     ),
 }
 
@@ -106,6 +106,8 @@ PICKLES = {
     "a value": b"\x80\x02}X\1\0\0\0a" + laughing() + b"s.",
     "a storage": b"\x80\x02}X\1\0\0\0a(X\7\0\0\0storagectorch\nFloatStorage\n" + laughing() + b"X\3\0\0\0cpuK\1tQs.",
     "colliding keys": b"\x80\x02}(" + b"".join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b"N" for i in COLLIDING) + b"u.",
+    "colliding tuples": b"\x80\x02}("
+    + b"".join(pickle.dumps((i * (2**61 - 1), j * (2**61 - 1)), 2)[2:-1] + b"N" for i in range(64) for j in range(64)) + b"u.",
     "copies": b"\x80\x02}q\0(" + MANY + b"u" + b"ccollections\nCounter\nh\0\x85R0" * 3000 + b".",
     "a long string, often": b"\x80\x02X" + struct.pack("<I", 10**6) + b"x" * 10**6 + b"q\0X\6\0\0\0latin1\x86q\1]("
     + b"c_codecs\nencode\nh\1R" * 1000 + b"e.",
@@ -150,6 +152,23 @@ def test_a_pickle_that_would_not_end_is_refused(tmp_path: Path) -> None:
     assert sorted(done.stdout.splitlines()) == sorted(path.name for path in tmp_path.iterdir()), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("pickled", "why"),
+    [
+        (pickle.dumps({"a": 1}, 4), "its pickle is of protocol 4, and only protocols 2 and 3 are read"),
+        (b"\x80\x02h\7.", "its pickle refers to a missing memo entry"),
+        (b"\x80\x02\x86.", "its pickle pops from an empty stack"),
+        (PICKLES["a placeholder as a key"], "a dictionary in it has keys that are neither strings, numbers nor tuples"),
+        (PICKLES["colliding tuples"], "loading it would take more than 10,000,000 steps"),
+    ],
+)
+def test_why_a_pickle_is_refused(pickled: bytes, why: str, tmp_path: Path) -> None:
+    (path := tmp_path / "w.pth").write_bytes(zipped({"archive/data.pkl": pickled, "archive/version": b"3"}))
+    advice = "Nothing in it was run. Ask its author for a safetensors file or a plain state dict."
+    with pytest.raises(ValueError, match=rf"^{re.escape(f'{path} is damaged, or holds more than tensors: {why}')}\n{advice}$"):
+        read_weights(path)
+
+
 def test_a_name_that_the_format_keeps_for_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be called '__metadata__'"):
         write_state({"__metadata__": torch.zeros(1)}, tmp_path / "w.safetensors")
@@ -169,10 +188,14 @@ def test_a_large_checkpoint_of_a_training_is_read(tmp_path: Path) -> None:
         "seed": 2**70,
         "args": {"lr": 0.1, "steps": (30, 60), "name": "x" * 10_000},
         "rng": torch.get_rng_state(),
+        "masks": {(layer, head): 0.5 for layer in range(24) for head in range(16)},
     }
     for new in (True, False):
         torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=new)
         assert read_weights(tmp_path / "w.pth").state.keys() == STATE.keys()
+        torch.save(checkpoint, tmp_path / "w.pth", pickle_protocol=3, _use_new_zipfile_serialization=new)
+        with pytest.warns(UserWarning, match="Detected pickle protocol 3"):  # by PyTorch, which reads it
+            assert read_weights(tmp_path / "w.pth").state.keys() == STATE.keys()
     torch.save(torch.nn.ParameterDict({"a": torch.zeros(3)}).state_dict(), tmp_path / "w.pth")
     assert list(read_weights(tmp_path / "w.pth").state) == ["a"]
 
