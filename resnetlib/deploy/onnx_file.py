@@ -76,7 +76,11 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
     for (least, most), operators in {
         (0, 0): "Constant",
-        (1, 1): "AveragePool Cast Flatten GlobalAveragePool Identity MaxPool Reciprocal Relu Shape Sqrt Transpose",
+        (
+            1,
+            1,
+        ): "AveragePool Cast Elu Erf Flatten Gelu GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Reciprocal "
+        "Relu Selu Shape Sigmoid Softmax Softplus Sqrt Tanh Transpose",
         (1, 2): "ReduceMean ReduceSum Split Squeeze",
         (1, 10_000): "Concat",
         (2, 2): "Add Div Gather MatMul Mul Reshape Sub Unsqueeze",
@@ -87,7 +91,7 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     }.items()
     for operator in operators.split()
 }
-"""The operators of this library's networks, and how many inputs each takes, at least and at most."""
+"""The operators of image classifiers, and how many inputs each takes, at least and at most."""
 
 _INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "Split", "Squeeze", "Unsqueeze"])
 """Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
@@ -114,6 +118,7 @@ class OnnxFile:
         input_shape: channels, height and width of the input; None for a height or width that is not fixed.
         output: name of the output.
         num_classes: number of logits.
+        ends_in_softmax: whether the output are probabilities, and not logits.
         metadata: the description of the network that `export` wrote; None for other files.
         preprocessing: the preprocessing in the metadata, or None.
     """
@@ -124,6 +129,7 @@ class OnnxFile:
     input_shape: tuple[int, int | None, int | None]
     output: str
     num_classes: int
+    ends_in_softmax: bool
     metadata: Mapping[str, Any] | None
     preprocessing: Preprocessing | None
 
@@ -179,6 +185,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
             input_shape=(channels, height, width),
             output=logits,
             num_classes=num_classes,
+            ends_in_softmax=any(_text(node[4]) == "Softmax" and _text(node[2][0]) == logits for node in graph.get(1, ())),
             metadata=metadata,
             preprocessing=preprocessing,
         )

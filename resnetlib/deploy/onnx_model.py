@@ -86,6 +86,7 @@ class OnnxModel:
         if preprocessing is not None and file.preprocessing is not None:
             raise InputError(f"{path} has its own preprocessing: leave out preprocessing")
         self.path, self.input_shape, self.num_classes = file.path, file.input_shape, file.num_classes
+        self._ends_in_softmax = file.ends_in_softmax
         self.metadata, self.preprocessing = file.metadata, preprocessing or file.preprocessing
         self.classes = tuple(file.metadata["classes"]) if file.metadata and file.metadata["classes"] is not None else None
         self.runtime: Runtime = choose_runtime(runtime)
@@ -132,7 +133,10 @@ class OnnxModel:
         return self.preprocessing
 
     def __call__(self, x: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """Return the logits `(N, num_classes)` of preprocessed images `(N, C, H, W)`, both float32."""
+        """Return the logits `(N, num_classes)` of preprocessed images `(N, C, H, W)`, both float32.
+
+        Those of a file that ends in a softmax, as another library may export it, are the logarithms of its probabilities.
+        """
         channels, height, width = self.input_shape
         expected = f"float32 of shape (N, {channels}, {height or 'H'}, {width or 'W'})"
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
@@ -159,7 +163,12 @@ class OnnxModel:
                 self._run = None
             raise
         if logits.shape != (len(x), self.num_classes) or logits.dtype != np.float32:
-            raise InputError(f"{self.path} gave {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image")
+            raise InputError(
+                f"{self.path} returned {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image"
+            )
+        if self._ends_in_softmax:
+            with np.errstate(divide="ignore"):  # probabilities may be 0
+                return np.log(logits)
         return logits
 
     def classify(self, images: Any, *, top: int = 5, exif: bool = True) -> list[Prediction] | list[list[Prediction]]:

@@ -317,6 +317,35 @@ def test_a_file_of_another_library_needs_a_preprocessing(tmp_path: Path, runtime
     assert guess.name == str(guess.label)
 
 
+ACTIVATIONS = ("Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Selu", "Sigmoid", "Softmax", "Softplus", "Tanh")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_activations_of_other_libraries_and_a_softmax_at_the_end(tmp_path: Path, runtime: Any) -> None:
+    make = onnx.helper.make_node
+    for name in ACTIVATIONS:
+        nodes = [
+            make("Conv", ["images", "weight"], ["maps"], kernel_shape=[1, 1]),
+            make(name, ["maps"], ["gates"]),
+            make("Mul", ["maps", "gates"], ["products"]),  # with Sigmoid, SiLU
+            make("GlobalAveragePool", ["products"], ["means"]),
+            make("Flatten", ["means"], ["flat"], axis=1),
+            make("Softmax", ["flat"], ["logits"], axis=1),
+        ]
+        made = onnx_files.model(nodes=nodes)
+        made.opset_import[0].version = 20
+        path = onnx_files.write(tmp_path / f"{name}.onnx", made)
+        model = OnnxModel(path, runtime=runtime, preprocessing=Preprocessing.named("imagenet", resize=9, size=8))
+        x = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
+        assert np.allclose(np.exp(model(x)).sum(1), 1, atol=1e-5)
+        if name == "Sigmoid":
+            logits = (x / (1 + np.exp(-x))).mean((2, 3))
+            assert np.allclose(model(x) - model(x)[:, :1], logits - logits[:, :1], atol=1e-4)
+            [first, *rest] = model.classify(pixels(9, 9, 3))
+            assert first.probability + sum(each.probability for each in rest) == pytest.approx(1)
+            assert (model(1e4 * x).max(1) == 0).all()
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_the_runtime_cannot_run_is_a_value_error(tmp_path: Path, runtime: Any) -> None:
     weight = np.ones((3, 4, 1, 1), np.float32)  # for four channels
