@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -30,6 +31,7 @@ ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", "
 """torchvision's list of image files, and GIF, JFIF and AVIF."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow has others, one of which starts a program
+_BATCH = 32  # images that are classified at once
 _MAX_RATIO = 100  # of an image's sides: preprocessing enlarges the shorter one to a fixed size
 
 
@@ -98,15 +100,17 @@ def _pillow_warnings_ignored() -> Iterator[None]:
             filters.remove(ignore)
 
 
-def as_sequence(images: Any) -> tuple[Any, bool]:
-    """Return images as a sequence, and whether they are a single image; raise TypeError if they are neither."""
-    if isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4:
-        return [images], True
-    if isinstance(images, bytes | bytearray | memoryview | Mapping) or not (
+def in_batches(images: Any) -> tuple[Iterator[list[Any]], bool]:
+    """Return the batches of a sequence of images or of one image, and whether it is one; raise TypeError for anything else."""
+    single = isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4
+    if single:
+        images = [images]
+    elif isinstance(images, bytes | bytearray | memoryview | Mapping) or not (
         hasattr(images, "__len__") and hasattr(images, "__getitem__")
     ):
         raise InputTypeError(f"images must be an image or a sequence of images, got {type(images).__name__}")
-    return images, False
+    each = islice(images, len(images))
+    return iter(lambda: list(islice(each, _BATCH)), []), single
 
 
 def open_image(image: object, *, exif: bool = True) -> Any:

@@ -31,7 +31,7 @@ from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError, prefix_errors, printable
-from resnetlib.images import as_sequence, evenly_spaced, open_image, read_ahead
+from resnetlib.images import evenly_spaced, in_batches, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.thread_guards import in_use
@@ -49,7 +49,7 @@ Network = Backbone | OptimizedNetwork
 AnImage = TypeVar("AnImage", bound="str | Path | Image | Tensor | NDArray[np.uint8]")
 Model = Network | OnnxModel | str | Path
 
-_BATCH, _EVALUATION_BATCH = 32, 100  # images in a batch of `classify`, and of `evaluate`
+_BATCH = 100  # images in a batch of `evaluate`
 
 logger = logging.getLogger("resnetlib")
 
@@ -141,11 +141,10 @@ def classify(
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, minimum=1)
     options = {"exif": exif} if isinstance(preprocess, Preprocessing) else {}
-    several, single = as_sequence(images)
+    batches, single = in_batches(images)
     like, predictions = next(net.parameters()), list[list[Prediction]]()
     with evaluating(net):
-        for start in range(0, len(several), _BATCH):
-            batch = several[start : start + _BATCH]
+        for batch in batches:
             x = torch.stack([preprocess(open_image(image, exif=exif), **options) for image in batch])
             predictions += rank(net(x.to(like.device, like.dtype)).float().cpu().numpy(), net.classes, top)
     return predictions[0] if single else predictions
@@ -194,7 +193,7 @@ def evaluate(
     else:
         _check(net)
     if isinstance(batches, str | Path):
-        _, batches = read_batches(net, local_path(batches), _EVALUATION_BATCH)
+        _, batches = read_batches(net, local_path(batches), _BATCH)
     else:
         _check_order(net, getattr(batches, "dataset", None))
     if not isinstance(batches, Iterable):

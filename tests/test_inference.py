@@ -1,6 +1,7 @@
 """Naming and counting."""
 
 import copy
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,7 @@ def test_an_image_of_any_kind_and_several_of_them(net: Backbone, tmp_path: Path)
         ((path, image), [expected, expected]),
         (torch.stack([tensor, tensor]), [of_tensor, of_tensor]),
         (np.stack([pixels] * 33), [expected] * 33),
+        (deque([image] * 33), [expected] * 33),
         ([], []),
     ):
         found = classify(net, several)

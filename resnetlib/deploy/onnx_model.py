@@ -16,7 +16,7 @@ from resnetlib.config import Preprocessing, spec_from_dict
 from resnetlib.config.integers import check_count
 from resnetlib.deploy.onnx_file import OnnxFile, read_onnx
 from resnetlib.errors import InputError, InputTypeError, MissingPackageError, printable
-from resnetlib.images import as_sequence, open_image
+from resnetlib.images import in_batches, open_image
 from resnetlib.predictions import Prediction, rank
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 
 _EXTRAS: Mapping[Runtime, str] = {"openvino": "openvino", "onnxruntime": "onnx"}
 """The runtimes, the preferred one first, and the extras of this package that install them."""
-
-_BATCH = 32
-"""Images in a batch of `classify`."""
 
 
 class OnnxModel:
@@ -189,10 +186,10 @@ class OnnxModel:
             TypeError: if `images` is neither an image nor a sequence.
         """
         check_count("top", top, minimum=1)
-        images, single = as_sequence(images)
+        batches, single = in_batches(images)
         predictions: list[list[Prediction]] = []
-        for start in range(0, len(images), _BATCH):
-            x = np.stack([self.preprocess(_to_array(image), exif=exif) for image in images[start : start + _BATCH]])
+        for batch in batches:
+            x = np.stack([self.preprocess(_to_array(image), exif=exif) for image in batch])
             predictions += rank(self(x), self.classes, top)
         return predictions[0] if single else predictions
 

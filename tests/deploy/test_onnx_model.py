@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_images_of_all_kinds_are_classified(tiny: Path, tmp_path: Path, runtime:
     several = torch.stack([tensor, tensor, tensor])
     assert resnetlib.classify(model, several, top=2) == model.classify(several.permute(0, 2, 3, 1).numpy(), top=2)
     assert model.classify([]) == []
+    assert model.classify(deque([red] * 40)) == model.classify([red] * 40) == [model.classify(red)] * 40
     with pytest.raises(ValueError, match="top must be an integer of at least 1, got 0"):
         resnetlib.classify(model, red, top=0)
     with pytest.raises(TypeError, match="images must be an image or a sequence of images, got int"):
