@@ -39,10 +39,13 @@ class AnalysisResult(ABC):
         """Write the result to a file atomically.
 
         Args:
-            path: a `.safetensors` file keeps tensors in binary and the rest in its header; any other is JSON, with exact numbers,
-                and NaN and infinities as strings.
+            path: a `.safetensors` file keeps tensors in binary and the rest in its header; a `.json` file has exact numbers, and
+                NaN and infinities as strings.
+
+        Raises:
+            ValueError: if the path ends in anything else.
         """
-        path = local_path(path)
+        path = check_result_path("path", path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         values = {field.name: value for field, value in given if value is not field.default}  # loading restores defaults
         binary = path.suffix == ".safetensors"
@@ -63,6 +66,14 @@ class AnalysisResult(ABC):
     @abstractmethod
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the result on matplotlib axes (None for new ones) and return them; `.figure.savefig(path)` writes them to a file."""
+
+
+def check_result_path(name: str, path: str | Path) -> Path:
+    """Return the path of a result; raise ValueError if it does not end in .json or .safetensors."""
+    checked = local_path(path)
+    if checked.suffix not in (".json", ".safetensors") or checked.is_dir():
+        raise InputError(f"{name} must be a file that ends in .json or .safetensors, got {str(path)!r}")
+    return checked
 
 
 def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:

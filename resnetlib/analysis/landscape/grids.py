@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from resnetlib.analysis.batches import Batch, as_tuple
 from resnetlib.analysis.landscape.directions import Direction
-from resnetlib.analysis.result import AnalysisResult
-from resnetlib.disk import local_path
+from resnetlib.analysis.result import AnalysisResult, check_result_path
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError
 from resnetlib.modules.hashes import hash_tensors
@@ -121,9 +120,7 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
     """Check a checkpoint's path, and create its folder."""
     if out is None:
         return None
-    path = local_path(out)
-    if path.suffix not in (".json", ".safetensors") or path.is_dir():
-        raise InputError(f"out must be a file that ends in .json or .safetensors, got {str(out)!r}")
+    path = check_result_path("out", out)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
