@@ -107,7 +107,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
     for i, path in enumerate(paths):
         indices |= {i + 1: i, f"c{i + 1}": i, path: i, path.rpartition(".")[2]: i}
     requested = range(2, len(paths) + 1) if stages is None else [*stages] if isinstance(stages, Iterable) else []
-    if isinstance(stages, str) or not requested or any(stage not in indices for stage in requested):
+    if isinstance(stages, str) or not requested or any(stage not in [*indices] for stage in requested):
         raise InputError(f"stages must be some of 1 to {len(paths)}, or of their names, {', '.join(paths)}, got {stages!r}")
     return Pyramid(net, sorted({indices[stage] for stage in requested}), norm=norm, output=output)
 

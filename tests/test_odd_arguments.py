@@ -1,7 +1,9 @@
 """What no caller should pass: an error says so, and none comes from deep inside."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ from resnetlib.data import (
     draw_crops,
     find_images,
     hold_out,
+    match_classes,
     pad_crop_flip,
     read_image,
     split_folders,
@@ -68,7 +71,7 @@ from resnetlib.experiments import degradation
 from resnetlib.features import pyramid
 from resnetlib.inference import transform_for
 from resnetlib.modules.frozen import freeze_module_, unfreeze_module_
-from resnetlib.train import recipe_of
+from resnetlib.train import learning_rate, recipe_of
 from resnetlib.weights import (
     Preprocessing,
     UrlFile,
@@ -297,6 +300,55 @@ def test_impossible_values(name: str) -> None:
         assert isinstance(caught.value, ResnetlibError), (value, caught.value)
         said = str(caught.value)
         assert 10 < len(said) < 4_000, said
+
+
+MESSAGES: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: A.input_noise(NET, BATCH, [0.1]).quantile(2), ValueError, "q must be from 0 to 1, got 2"),
+    (lambda: A.input_noise(NET, BATCH, [0.1]).quantile("half"), TypeError, "q must be a number, got 'half'"),  # type: ignore[arg-type]
+    (lambda: A.path_gradients(NET, BATCH).effective("0.9"), TypeError, "share must be a number, got '0.9'"),  # type: ignore[arg-type]
+    (lambda: FOUND.save("ratios.png"), ValueError, "path must be a file that ends in .json or .safetensors, got 'ratios.png'"),
+    *(
+        (partial(NET.feature_info.channels, idx), ValueError, f"idx must be an index or indices from -3 to 2, got {idx!r}")
+        for idx in ("ab", 5, [0, 9], [None], [slice(2)], 1.5)
+    ),
+    (
+        lambda: NET.forward_intermediates(IMAGES, [slice(0, 2)]),  # type: ignore[list-item]
+        ValueError,
+        "indices must be a number of last maps, or some of -3 to 2, got [slice(0, 2, None)]",
+    ),
+    (
+        lambda: pyramid(NET, [[1]]),  # type: ignore[list-item]
+        ValueError,
+        "stages must be some of 1 to 3, or of their names, relu, layer1, layer2, got [[1]]",
+    ),
+    (lambda: match_classes([1], ("a",)), TypeError, "names must be a sequence of names, got [1]"),  # type: ignore[list-item]
+    (lambda: match_classes("ab", ("a",)), TypeError, "names must be a sequence of names, got 'ab'"),
+    (lambda: match_classes(["a"], None), TypeError, "classes must be a sequence of names, got None"),  # type: ignore[arg-type]
+    (lambda: match_classes(["a"], ["a"], [1]), TypeError, "ids must be a sequence of names, got [1]"),  # type: ignore[list-item]
+    (
+        lambda: write_weights(NET, "new.safetensors", None),  # type: ignore[arg-type]
+        TypeError,
+        "the pretrained config must be a PretrainedConfig, got NoneType",
+    ),
+    (lambda: recognize_dialect({1: ROWS}), TypeError, "names of tensors must be strs, got 1"),  # type: ignore[dict-item]
+    (
+        lambda: Preprocessing.named(["x"], resize=8, size=8),  # type: ignore[arg-type]
+        ValueError,
+        "normalization must be one of 'imagenet', 'cifar10', got ['x']",
+    ),
+    (
+        lambda: learning_rate(3, 0, 1),  # type: ignore[arg-type]
+        TypeError,
+        "recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), or its name, got 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
+def test_an_error_names_the_value_and_what_is_accepted(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(ResnetlibError, match=f"^{re.escape(message)}$") as caught:
+        call()
+    assert isinstance(caught.value, error)
 
 
 OF_PATHS: dict[str, Callable[[Any], object]] = {

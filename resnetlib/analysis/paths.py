@@ -14,6 +14,7 @@ from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.config.integers import as_integer, check_count
 from resnetlib.errors import InputError
 from resnetlib.modules import Block
+from resnetlib.modules.arguments import check_number
 
 _MAX_FORKS = 10_000  # exact shares of more paths would take too long
 
@@ -109,6 +110,7 @@ class PathGradients(AnalysisResult):
         """
         first, last = min(self.lengths), max(self.lengths)
         total = float(self.contribution.sum())
+        check_number("share", share)
         if not 0 < share <= 1:
             raise InputError(f"share must be above 0 and at most 1, got {share}")
         if len(self.lengths) != last - first + 1:

@@ -18,6 +18,7 @@ from resnetlib.analysis.batches import Batch, Batches, check_integers, check_num
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
+from resnetlib.modules.arguments import check_number
 from resnetlib.modules.stage import Sequential
 
 _BACKBONE_FORWARD = Backbone.forward, Backbone.forward_features
@@ -119,8 +120,11 @@ class Perturbation(AnalysisResult):
             The error, without the dimension of the draws.
 
         Raises:
-            ValueError: if there are no draws, as for `lesion` and `block_survival`.
+            ValueError: if there are no draws, as for `lesion` and `block_survival`, or `q` is not from 0 to 1.
         """
+        check_number("q", q)
+        if not 0 <= q <= 1:
+            raise InputError(f"q must be from 0 to 1, got {q}")
         if self.kind in _WITHOUT_DRAWS:
             raise InputError(f"{self.kind} has no draws, so use error.quantile(q, dim)")
         return self.error.quantile(q, dim=-1)

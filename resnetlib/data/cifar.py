@@ -72,10 +72,7 @@ class LabeledImages:
             raise InputError(f"images must be (N, C, H, W) and labels (N,), got {shapes}")
         if images.shape[1] > 4 and images.shape[3] in (1, 3):
             raise InputError(f"images must be (N, C, H, W), got {tuple(images.shape)}: move the channels to the second dimension")
-        listed = isinstance(self.classes, Sequence | np.ndarray) and not isinstance(self.classes, str)
-        if not listed or not all(isinstance(name, str) for name in self.classes):
-            raise InputTypeError(f"classes must be a sequence of names, got {self.classes!r:.200}")
-        classes = tuple(map(str, self.classes))
+        classes = check_names("classes", self.classes)
         if twice := sorted({name for name in classes if classes.count(name) > 1}):
             raise InputError(f"classes must be unique, got {', '.join(twice)} several times")
         labels = labels.long()
@@ -111,6 +108,14 @@ class LabeledImages:
         size = min(check_count("size", size, minimum=1, maximum=MAX_INT), max(1, len(self)))
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
+
+
+def check_names(what: str, names: object) -> tuple[str, ...]:
+    """Return a sequence of names as a tuple; raise TypeError for anything else."""
+    listed = isinstance(names, Sequence | np.ndarray) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in names):  # type: ignore[attr-defined]
+        raise InputTypeError(f"{what} must be a sequence of names, got {names!r:.200}")
+    return tuple(map(str, names))  # type: ignore[call-overload]
 
 
 def _to_tensor(name: str, values: object) -> Tensor:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from resnetlib.config.integers import check_seed
-from resnetlib.data.cifar import LabeledImages
+from resnetlib.data.cifar import LabeledImages, check_names
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, NotAFolderError, printable
@@ -303,15 +303,17 @@ def match_classes(names: Sequence[str], classes: Sequence[str], ids: Sequence[st
         The index in `classes` of each name.
 
     Raises:
+        TypeError: if the names are no sequences of strs.
         ValueError: if a name matches no class, or several.
 
     Example:
         >>> match_classes(["Fire-Truck", "dog"], ("cat", "dog", "fire truck"))
         [2, 1]
     """
+    names, classes, ids = check_names("names", names), check_names("classes", classes), check_names("ids", ids or ())
     exact: dict[str, set[int]] = {}
     loose: dict[str, set[int]] = {}
-    for label, name in (*enumerate(classes), *enumerate(ids or ())):
+    for label, name in (*enumerate(classes), *enumerate(ids)):
         exact.setdefault(name, set()).add(label)
         loose.setdefault(_key(name), set()).add(label)
     found = {name: exact.get(name) or loose.get(_key(name), set()) for name in names}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from math import isfinite
 from numbers import Real
+from operator import index
 from typing import SupportsIndex
 
 import torch
@@ -68,7 +69,7 @@ def select_indices(indices: Indices, available: int) -> set[int]:
             raise InputError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
         return set(every[-count:])
     try:
-        selected = {every[i] for i in indices}  # type: ignore[union-attr]
+        selected = {every[index(i)] for i in indices}  # type: ignore[union-attr]
     except (IndexError, TypeError):
         selected = set()
     if not selected:

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar, cast, get_args, overload
+from operator import index
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +58,14 @@ class FeatureInfo(list[FeatureMapInfo]):
 
     def get_dicts(self, keys: Sequence[str] | None = None, idx: Which = None) -> Any:
         """Return the descriptions that `idx` selects, reduced to `keys`; for an int, the description itself."""
-        if (number := as_integer(idx)) is not None:
-            info: dict[str, Any] = {**self[number]}
-            return info if keys is None else {key: info[key] for key in keys}
-        return [self.get_dicts(keys, i) for i in (range(len(self)) if idx is None else cast("Sequence[int]", idx))]
+        single = as_integer(idx) is not None
+        try:
+            several: Any = range(len(self)) if idx is None else [idx] if single else idx
+            found: list[dict[str, Any]] = [{**self[index(i)]} for i in several]
+        except (TypeError, IndexError) as error:
+            raise InputError(f"idx must be an index or indices from {-len(self)} to {len(self) - 1}, got {idx!r:.200}") from error
+        chosen = found if keys is None else [{key: info[key] for key in keys} for info in found]
+        return chosen[0] if single else chosen
 
     def channels(self, idx: Which = None) -> Any:
         """Return the channels of maps."""

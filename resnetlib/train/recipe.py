@@ -318,13 +318,14 @@ def describe_recipe(recipe: Recipe) -> str:
     return ", ".join([nearest, *(f"{field}={value}" for field, value in changes[nearest].items())])
 
 
-def learning_rate(recipe: Recipe, iteration: int, steps: int) -> float:
+def learning_rate(recipe: str | Recipe, iteration: int, steps: int) -> float:
     """Return the learning rate of an iteration, counted from 0, in a training of `steps` iterations.
 
     >>> recipe = recipe_of("he2015_cifar110")
     >>> [learning_rate(recipe, i, 64_000) for i in (0, 399, 400, 31_999, 32_000, 48_000)]
     [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
     """
+    recipe = as_recipe(recipe)
     head_only = recipe.head_only_steps(steps)
     if iteration < head_only:
         return recipe.lr

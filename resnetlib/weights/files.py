@@ -252,6 +252,8 @@ def copy_shared_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def check_pretrained_config(cfg: PretrainedConfig, net: Backbone) -> None:
     """Raise ValueError if a pretrained config does not describe a network."""
     check_network(net, compiled=False)
+    if not isinstance(cfg, PretrainedConfig):
+        raise InputTypeError(f"the pretrained config must be a PretrainedConfig, got {type(cfg).__name__}")
     if cfg.spec != net.spec:
         raise InputError(f"the pretrained config describes another network:\n  {cfg.spec}\n  {net.spec}")
     if cfg.name in SPECS and not same_network(SPECS[cfg.name], net.spec):

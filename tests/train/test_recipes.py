@@ -27,6 +27,7 @@ def test_the_papers_recipes() -> None:
     assert (he.iterations, he.batch_size, he.optimizer, he.momentum, he.weight_decay) == (64_000, 128, "sgd", 0.9, 1e-4)
     rates = [learning_rate(he, i, 64_000) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert learning_rate("he2015_cifar", 48_000, 64_000) == rates[4]
     warm = [learning_rate(RECIPES["he2015_cifar110"], i, 64_000) for i in (0, 399, 400)]
     assert warm == [0.01, 0.01, 0.1]
     dense = RECIPES["densenet_cifar"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnetlib.config import DenseNetSpec, ResNetSpec, Spec
 from resnetlib.config.spec import check_spec
-from resnetlib.errors import InputError, InputTypeError
+from resnetlib.errors import InputError, InputTypeError, printable
 from resnetlib.weights.dialects.compare import same_network
 from resnetlib.weights.dialects.rules import ALIASES, DIALECTS, Family, Rule, Table
 
@@ -128,7 +128,7 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
 
     Raises:
         ValueError: for an unknown dialect, an empty state dict, a prefix that no name has, or several networks without `prefix`.
-        TypeError: if state is not a mapping.
+        TypeError: if state is not a mapping, or a name is not a str.
 
     Example:
         >>> import torch
@@ -140,6 +140,8 @@ def recognize_dialect(state: Mapping[str, Tensor], *, dialect: str | None = None
         raise InputTypeError(f"state must be a dict of names and tensors, got {type(state).__name__}")
     if not state:
         raise InputError("the state dict holds no tensors")
+    if odd := [key for key in state if not isinstance(key, str)]:
+        raise InputTypeError(f"names of tensors must be strs, got {printable(repr(odd[0]), 80)}")
     tables: dict[tuple[Rule, ...], list[tuple[str, Table]]] = {}
     for name in DIALECTS if dialect is None else [resolve_dialect(dialect)]:
         for table in DIALECTS[name]:
