@@ -1,5 +1,6 @@
 """Write files atomically, and open only regular files."""
 
+import errno
 import io
 import os
 import re
@@ -28,6 +29,10 @@ _LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that writes to the folder; after that both write, to separate temporary files."""
 
 
+_MAX_NAME = 245
+"""Most file systems accept 255 bytes; a temporary file's name has 10 more than the file's."""
+
+
 def local_path(path: str | os.PathLike[str]) -> Path:
     """Return a path, with `~` for the home folder; raise TypeError for anything but a str or a path object of one."""
     if not isinstance(os.fspath(path) if isinstance(path, os.PathLike) else path, str):
@@ -53,6 +58,9 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
     """
     folder = local_path(folder)
+    for name in contents:
+        if "\0" in name or len(os.fsencode(name)) > _MAX_NAME:
+            raise InputError(f"{str(folder / name)!r} cannot be written: a name has at most {_MAX_NAME} bytes, and no null byte")
     if not folder.exists():
         raise MissingFileError(f"there is no folder {folder}")
     if not folder.is_dir():
@@ -82,14 +90,17 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raise OSError unless files can be written to a folder, or to the place where it would be created."""
-    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not place.is_dir():
-        raise NotAFolderError(f"{place} is a file, so {folder} cannot be a folder")
+    if "\0" in str(folder):
+        raise InputError(f"{str(folder)!r} cannot be written: it has a null byte")
     try:
-        tempfile.TemporaryFile(dir=place).close()
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if place.is_dir():
+            tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         kind = DeniedError if isinstance(error, PermissionError) else ResourceError
         raise kind(f"{folder} cannot be written: {error.strerror}") from error
+    if not place.is_dir():
+        raise NotAFolderError(f"{place} is a file, so {folder} cannot be a folder")
 
 
 def unfinished(folder: Path, name: str) -> list[Path]:
@@ -130,10 +141,16 @@ def open_file(path: str | Path) -> BufferedReader:
     Raise FileNotFoundError if there is no such file, IsADirectoryError for a folder, and ValueError for a pipe, a socket or a
     device, which could block or never end.
     """
+    if not str(path):
+        raise InputError("'' is not the path of a file")
     try:
         descriptor = os.open(local_path(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"there is no file {path}") from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise MissingFileError(f"there is no file {path}: {error.strerror}") from error
     except ValueError as error:  # a null byte
         raise InputError(f"{str(path)!r} is not the path of a file: {error}") from error
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resnetlib.disk import open_file, read_file, write_atomically
-from resnetlib.errors import InputError, MissingFileError
+from resnetlib.disk import check_writable, open_file, read_file, write_atomically
+from resnetlib.errors import InputError, MissingFileError, ResourceError
 
 
 def test_a_new_file_has_the_permissions_that_open_gives(tmp_path: Path) -> None:
@@ -65,6 +65,22 @@ def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:
             open_file(path)
     with pytest.raises(InputError, match="is not the path of a file: embedded null byte"):
         open_file(f"{tmp_path}/a\0b")
+
+
+def test_names_that_are_too_long_or_hold_a_null_byte(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("x" * 245), b"x")
+    for name in ("x" * 246, "\u00e4" * 123, "a\0b"):
+        wrong = re.escape(repr(str(tmp_path / name)))
+        with pytest.raises(InputError, match=f"^{wrong} cannot be written: a name has at most 245 bytes, and no null byte$"):
+            write_atomically(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["x" * 245]
+    long = tmp_path / ("x" * 300)
+    with pytest.raises(MissingFileError, match=f"^there is no file {long}: File name too long$"):
+        open_file(long)
+    with pytest.raises(ResourceError, match=f"^{long} cannot be written: File name too long$"):
+        check_writable(long)
+    with pytest.raises(InputError, match=r"^'a\\x00b' cannot be written: it has a null byte$"):
+        check_writable(Path("a\0b"))
 
 
 def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
