@@ -3,7 +3,7 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -189,7 +189,7 @@ def _encode(
     net: Backbone, classes: Sequence[str] | None, cfg: PretrainedConfig | None
 ) -> tuple[PretrainedConfig, dict[str, bytes]]:
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
-    if isinstance(classes, str) or not isinstance(classes, Iterable | None):
+    if isinstance(classes, str | Set) or not isinstance(classes, Iterable | None):
         raise InputError(f"classes must be a sequence of names, got the {type(classes).__name__} {classes!r:.200}")
     if not isinstance(cfg, PretrainedConfig | None):
         raise InputTypeError(f"pretrained_cfg must be a PretrainedConfig, got {type(cfg).__name__}")
