@@ -297,9 +297,13 @@ def landscape(
         net, batches, span, points, dimensions=dimensions, seed=seed, batch_norm=batch_norm, precision=precision,
         compiled=compiled, out=out / "landscape.json",
     )  # fmt: skip
+    finite = surface.loss[surface.loss.isfinite()]
+    losses = f"from {finite.min():.4f} to {finite.max():.4g}" if len(finite) else "no loss is finite"
+    total = surface.loss.numel()
+    losses += f", not finite at {total - len(finite)} of {total} points" if 0 < len(finite) < total else ""
     click.echo(
         f"loss {surface.loss_at_center:.4f} and accuracy {surface.accuracy_at_center:.2f} % at the weights; "
-        f"on the {'line' if dimensions == 1 else 'plane'} from {surface.loss.min():.4f} to {surface.loss.max():.4g}"
+        f"on the {'line' if dimensions == 1 else 'plane'} {losses}"
     )
     if h5:
         analysis.write_h5(out / "landscape.h5", surface)

@@ -1,6 +1,9 @@
 """`resnetlib analyze`, as a person calls it."""
 
+import math
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,22 @@ def test_landscape_goes_on_where_it_was(network: Path, pictures: Path, tmp_path:
     line = right("analyze", "landscape", network, *fixed[:-1], tmp_path / "line", "--dimensions", 1)
     assert "on the line from" in line
     assert not (tmp_path / "line" / "landscape-3d.png").exists()
+
+
+def test_the_losses_of_a_landscape_that_are_finite(
+    network: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = ("--data", pictures, "--normalize", "cifar10", "--points", 3, "--dimensions", 1, "--out", tmp_path / "out")
+    right("analyze", "landscape", network, *fixed)
+    found = analysis.Landscape.load(tmp_path / "out" / "landscape.json")
+    for losses, said in (
+        ([2.5, 1.5, math.nan], "on the line from 1.5000 to 2.5, not finite at 1 of 3 points"),
+        ([math.nan, math.nan, math.inf], "on the line no loss is finite"),
+        ([2.5, 1.5, 2.0], "on the line from 1.5000 to 2.5"),
+    ):
+        measured = replace(found, loss=torch.tensor(losses))
+        monkeypatch.setattr(analysis, "landscape", partial(lambda found, *_, **__: found, measured))
+        assert right("analyze", "landscape", network, *fixed).splitlines()[0].endswith(f" % at the weights; {said}")
 
 
 @pytest.mark.slow
