@@ -62,8 +62,9 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
     except MissingFileError:
         raise
     except Exception as error:  # Pillow's decoders may raise anything
-        what = path if isinstance(path, str | Path) else "the content"
-        raise InputError(f"{what} cannot be read as an image: {error}") from error
+        what = (str(path) or "''") if isinstance(path, str | Path) else "the content"
+        why = str(error).replace(f"{what} ", "it ", 1) if str(error).startswith(f"{what} ") else error
+        raise InputError(f"{what} cannot be read as an image: {why}") from error
 
 
 @cache

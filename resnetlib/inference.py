@@ -207,8 +207,8 @@ def evaluate(
             labels = labels.to(device)
             logits = forward(x)
             classes = logits.shape[1]
-            if not bool(((labels >= 0) & (labels < classes)).all()):
-                raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {labels.unique().tolist()}")
+            if (outside := labels[(labels < 0) | (labels >= classes)]).numel():
+                raise InputError(f"labels must be 0 to {classes - 1}, the network's logits, got {outside[0]}")
             ranked = logits.topk(min(5, classes)).indices
             hits = ranked == labels[:, None]
             if confusion:

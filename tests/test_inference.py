@@ -133,8 +133,10 @@ def test_evaluation_refuses_what_it_cannot_count() -> None:
         evaluate(net, [])
     with pytest.raises(FileNotFoundError, match="there is no folder photos/val"):
         evaluate(create_model("cifar_resnet20.resnetlib_c10"), "photos/val")
-    with pytest.raises(ValueError, match="labels must be 0 to 2, the network's logits, got"):
+    with pytest.raises(ValueError, match=r"^labels must be 0 to 2, the network's logits, got 3$"):
         evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([0, 3]))])
+    with pytest.raises(ValueError, match=r"^labels must be 0 to 2, the network's logits, got -1$"):
+        evaluate(net, [(torch.tensor([[0], [1]]), torch.tensor([2, -1]))])
     assert net.training
 
 
@@ -231,7 +233,7 @@ def test_a_new_classifier_has_no_names(width: int) -> None:
     net.fc = nn.Linear(net.fc.in_features, width)
     assert {prediction.name for prediction in classify(net, [image], top=99)[0]} == names
     assert evaluate(net, [(torch.randn(8, 3, 32, 32), torch.arange(8) % width)], confusion=True).confusion.shape == (width, width)
-    with pytest.raises(ValueError, match=f"labels must be 0 to {width - 1}"):
+    with pytest.raises(ValueError, match=f"^labels must be 0 to {width - 1}, the network's logits, got {width}$"):
         evaluate(net, [(torch.randn(1, 3, 32, 32), torch.tensor([width]))])
     net = create_model("cifar_resnet20.resnetlib_c10")
     net.fc = nn.Sequential(nn.Dropout(0.5), net.fc)
@@ -294,7 +296,8 @@ def test_what_is_no_image(net: Backbone, tmp_path: Path) -> None:
         (7, TypeError, "images must be an image or a sequence of images, got int"),
         ({"a": 1}, TypeError, "got dict"),
         (tmp_path / "none.png", MissingFileError, rf"^there is no file {tmp_path}/none\.png$"),
-        (tmp_path, ValueError, "cannot be read as an image"),
+        (tmp_path, ValueError, rf"^{tmp_path} cannot be read as an image: it is a folder, expected a file$"),
+        ("", ValueError, "^'' cannot be read as an image: it is not the path of a file$"),
         (torch.rand(3, 32, 32), ValueError, r"float32 .*: convert values in \[0, 1\] with \(x \* 255\).round"),
         (torch.zeros(32, 32, dtype=torch.uint8), ValueError, "expected a PIL image or a uint8 tensor"),
         (np.zeros((3, 32, 32), np.uint8), ValueError, r"an array must be a uint8 image .*, got uint8 of shape \(3, 32, 32\)"),

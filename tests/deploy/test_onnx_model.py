@@ -127,7 +127,7 @@ def test_the_accuracy_is_measured(tiny: Path, runtime: Any) -> None:
     assert resnetlib.evaluate(str(tiny), batches).top1 == 90.0
     with pytest.raises(ValueError, match="inputs are pixels that were not preprocessed"):
         resnetlib.evaluate(model, [(torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8), torch.zeros(2, dtype=torch.int64))])
-    with pytest.raises(ValueError, match="labels must be 0 to 2"):
+    with pytest.raises(ValueError, match=r"^labels must be 0 to 2, the network's logits, got 3$"):
         resnetlib.evaluate(model, [(x[:1], torch.tensor([3]))])
 
 
