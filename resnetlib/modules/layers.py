@@ -83,24 +83,6 @@ class ScaleShift(Shift):
         return super().forward(x * self.scale)
 
 
-class _NotOnMeta(nn.Module):
-    """A layer that is not initialized on the meta device, as this would take a third of the time to create a network.
-
-    `_conv` and `_batch_norm` change the class of their layers to PyTorch's.
-    """
-
-    def reset_parameters(self) -> None:
-        """Initialize the layer."""
-        if not self.weight.is_meta:
-            super().reset_parameters()  # type: ignore[misc]
-
-
-class _Conv2d(_NotOnMeta, nn.Conv2d): ...
-
-
-class _BatchNorm2d(_NotOnMeta, nn.BatchNorm2d): ...
-
-
 def _conv(
     in_channels: int,
     out_channels: int,
@@ -108,20 +90,11 @@ def _conv(
     *,
     stride: int = 1,
     groups: int = 1,
-    kind: type[nn.Conv2d] = _Conv2d,
+    kind: type[nn.Conv2d] = nn.Conv2d,
     bias: bool = False,
 ) -> nn.Conv2d:
     check_parameters("a convolution", in_channels * out_channels * kernel**2 // groups)
-    conv = kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
-    if kind is _Conv2d:
-        conv.__class__ = nn.Conv2d
-    return conv
-
-
-def _batch_norm(channels: int) -> nn.Module:
-    norm = _BatchNorm2d(channels)
-    norm.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
-    return norm
+    return kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
 def _group_norm(channels: int) -> nn.Module:
@@ -130,7 +103,7 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(groups // 2 if groups == channels > 1 else groups, channels)
 
 
-BATCH_NORM = LayerFactory(conv=_conv, norm=_batch_norm, last_norm=_batch_norm, skip_norm=_batch_norm)
+BATCH_NORM = LayerFactory(conv=_conv, norm=nn.BatchNorm2d, last_norm=nn.BatchNorm2d, skip_norm=nn.BatchNorm2d)
 GROUP_NORM = LayerFactory(conv=_conv, norm=_group_norm, last_norm=_group_norm, skip_norm=_group_norm)
 NO_NORM = LayerFactory(conv=partial(_conv, bias=True), norm=nn.Identity, last_norm=nn.Identity, skip_norm=nn.Identity)
 LAYERS: Mapping[str, LayerFactory] = MappingProxyType({"batch": BATCH_NORM, "group": GROUP_NORM, "none": NO_NORM})
