@@ -1,6 +1,7 @@
 """Write files atomically, and open only regular files."""
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -43,7 +44,7 @@ def local_path(path: str | os.PathLike[str]) -> Path:
         return Path(path)
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
+def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Write to a temporary file beside `path`, flush it to the disk, and rename it.
 
     An existing file's permissions are kept; a new file gets those that `open` would give it.
@@ -52,7 +53,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     write_together(path.parent, {path.name: content})
 
 
-def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, contents: Mapping[str, bytes | memoryview]) -> None:
     """Write temporary files to a folder, and rename them in order once all of them are on the disk.
 
     A process that is killed between two renames leaves temporary files, which `unfinished` finds. The next call deletes them.
@@ -108,7 +109,7 @@ def unfinished(folder: Path, name: str) -> list[Path]:
     return [path for path in folder.glob(f".{escape(name)}.????????") if re.fullmatch("[0-9a-f]{8}", path.name[-8:])]
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes | memoryview) -> None:
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -172,6 +173,12 @@ def read_file(path: str | Path, limit: int) -> bytes:
     if len(content) > limit:
         raise InputError(f"{path} is larger than {limit:,} bytes, the limit for such a file")
     return content
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_figure(path: str | Path, figure: Any) -> None:

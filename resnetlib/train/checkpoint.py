@@ -37,10 +37,11 @@ class Checkpoints:
         """Write a checkpoint, and delete older ones."""
         content = io.BytesIO()
         torch.save(state, content)
-        digest = hashlib.sha256(content.getbuffer()).hexdigest()
+        buffer = content.getbuffer()  # getvalue would copy it
+        digest = hashlib.sha256(buffer).hexdigest()
         path = self.folder / f"{iteration:09d}-{digest[:16]}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
+        write_atomically(path, buffer)
         for other in self.folder.glob(f"{iteration:09d}-*.pt"):
             if other != path:
                 other.unlink(missing_ok=True)

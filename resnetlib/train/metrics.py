@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from resnetlib.disk import open_file, read_file, write_atomically, write_figure
+from resnetlib.disk import read_file, sha256_file, write_atomically, write_figure
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, ResnetlibError
 from resnetlib.inference import Evaluation, evaluate
@@ -123,7 +123,7 @@ AnyResult = TypeVar("AnyResult", Result, FinetuneResult)
 
 def write_result(path: Path, result: Result | FinetuneResult, training: str, files: Sequence[str]) -> None:
     """Write a result with hashes of the training's identity, of the files in its folder, and of itself."""
-    hashes = {"training": training, **{name: _sha256(path.parent / name) for name in files if (path.parent / name).is_file()}}
+    hashes = {"training": training, **{name: sha256_file(path.parent / name) for name in files if (path.parent / name).is_file()}}
     content = {**asdict(result), "sha256": hashes}
     content["sha256"] = {**hashes, "rest": hash_json(content)}
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
@@ -146,17 +146,12 @@ def read_result(path: Path, kind: type[AnyResult]) -> tuple[AnyResult, dict[str,
 
 def changed_files(folder: Path, hashes: dict[str, str]) -> list[Path]:
     """Return the files in a folder whose hashes have changed."""
-    return [folder / name for name, digest in hashes.items() if _sha256(folder / name) != digest]
+    return [folder / name for name, digest in hashes.items() if sha256_file(folder / name) != digest]
 
 
 def hash_json(content: dict[str, Any]) -> str:
     """Return the SHA-256 of JSON values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def draw_curves(records: Sequence[dict[str, Any]], path: Path, split: str) -> None:

@@ -1,6 +1,5 @@
 """Find and read the weights for `create_model`: by name and tag, in a file, a folder, or a repository of the hub."""
 
-import hashlib
 import logging
 import os
 import re
@@ -13,7 +12,7 @@ from typing import Literal
 
 from resnetlib.config import EmbeddedFile, HubFile, PretrainedConfig, UrlFile
 from resnetlib.config.spec import check_spec
-from resnetlib.disk import local_path, open_file, unfinished
+from resnetlib.disk import local_path, sha256_file, unfinished
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, prefix_errors, printable
 from resnetlib.models import Spec, spec_of
 from resnetlib.models.catalog import SPECS, TIMM_NAMES
@@ -280,10 +279,10 @@ def _read_file(path: Path, mmap: bool) -> WeightsFile:
     if file.pretrained_cfg is None and HASH.search(path.name):
         for cfg in pretrained_configs().values():
             for source in cfg.sources:
-                if isinstance(source, UrlFile) and source.url.rpartition("/")[2] == path.name:
-                    with open_file(path) as content:
-                        if hashlib.file_digest(content, "sha256").hexdigest().startswith(source.sha256):
-                            return replace(file, pretrained_cfg=cfg)
+                if not isinstance(source, UrlFile) or source.url.rpartition("/")[2] != path.name:
+                    continue
+                if sha256_file(path).startswith(source.sha256):
+                    return replace(file, pretrained_cfg=cfg)
     return file
 
 
