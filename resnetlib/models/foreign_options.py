@@ -51,12 +51,6 @@ FOREIGN: Mapping[str, str] = MappingProxyType({word: advice for words, advice in
 """Keyword -> what to write instead; NAME stands for the network's name."""
 
 
-def migration_table() -> str:
-    """Return the table of keywords, in Markdown."""
-    rows = [f"| {', '.join(f'`{word}`' for word in words.split())} | {advice} |" for words, advice in _ROWS]
-    return "\n".join(["| there | here |", "|-|-|", *rows])
-
-
 def _advice_for(advice: str, name: str) -> str:
     """Complete a piece of advice for a network; where its spec has no such field, say which fields it has."""
     network = name if name in SPECS else name.partition(".")[0]
