@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnetlib.modules.arguments import check_module
 
 
-class _Frozen(_BatchNorm):
+class _FrozenBatchNorm(_BatchNorm):
     """A batch norm that stays in evaluation mode.
 
     Freezing changes the class of a batch norm in place, so that parameters, buffers, momentum, hooks and names stay.
@@ -28,19 +28,19 @@ class _Frozen(_BatchNorm):
         super().reset_parameters()
 
 
-class FrozenBatchNorm1d(_Frozen, nn.BatchNorm1d):
+class FrozenBatchNorm1d(_FrozenBatchNorm, nn.BatchNorm1d):
     """A frozen `nn.BatchNorm1d`."""
 
 
-class FrozenBatchNorm2d(_Frozen, nn.BatchNorm2d):
+class FrozenBatchNorm2d(_FrozenBatchNorm, nn.BatchNorm2d):
     """A frozen `nn.BatchNorm2d`."""
 
 
-class FrozenBatchNorm3d(_Frozen, nn.BatchNorm3d):
+class FrozenBatchNorm3d(_FrozenBatchNorm, nn.BatchNorm3d):
     """A frozen `nn.BatchNorm3d`."""
 
 
-class FrozenSyncBatchNorm(_Frozen, nn.SyncBatchNorm):
+class FrozenSyncBatchNorm(_FrozenBatchNorm, nn.SyncBatchNorm):
     """A frozen `nn.SyncBatchNorm`."""
 
 
@@ -52,7 +52,7 @@ _NAMED: dict[type[nn.Module], Any] = {
 @cache
 def _frozen_class(kind: type[nn.Module]) -> Any:
     """Return the frozen version of a batch norm class; that of a user's own class cannot be pickled."""
-    return _NAMED.get(kind) or type(f"Frozen{kind.__name__}", (_Frozen, kind), {})
+    return _NAMED.get(kind) or type(f"Frozen{kind.__name__}", (_FrozenBatchNorm, kind), {})
 
 
 def has_running_stats(module: nn.Module) -> TypeGuard[_BatchNorm]:
@@ -89,7 +89,7 @@ def unfreeze_module_(module: nn.Module, holder: str | None, *, training: bool) -
     if holder is not None and holders != {holder}:
         holders.discard(holder)
         return
-    if isinstance(module, _Frozen):
+    if isinstance(module, _FrozenBatchNorm):
         module.__class__ = type(module).__bases__[1]
         module.train(training)
     for name in vars(module).pop("_learned"):

@@ -68,7 +68,7 @@ def derive_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def seeded_generator(*numbers: int) -> torch.Generator:
+def derived_generator(*numbers: int) -> torch.Generator:
     """Return a CPU generator seeded by `derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(*numbers))
 
@@ -118,8 +118,8 @@ class MemoryLoader:
         """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
         (images, labels), recipe, world = self._train, self._recipe, self._processes.world_size
         count, size = recipe.steps_per_epoch(len(self)) * recipe.batch_size, recipe.batch_size // world
-        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[:count]
-        crops = draw_crops(count, pad=recipe.pad, generator=seeded_generator(self._seed, CROPS, epoch))
+        order = torch.randperm(len(self), generator=derived_generator(self._seed, ORDER, epoch))[:count]
+        crops = draw_crops(count, pad=recipe.pad, generator=derived_generator(self._seed, CROPS, epoch))
         order, crops = (drawn[self._processes.rank :: world].to(images.device) for drawn in (order, crops))
         for index, crop in islice(zip(order.split(size), crops.split(size), strict=True), first, None):
             pixels = images[index]
@@ -208,7 +208,7 @@ class FolderLoader:
         """Yield this process's part of each augmented batch of an epoch, from the batch `first` on."""
         rank, world, size = self._processes.rank, self._processes.world_size, self._recipe.batch_size
         count = self._recipe.steps_per_epoch(len(self)) * size
-        order = torch.randperm(len(self), generator=seeded_generator(self._seed, ORDER, epoch))[:count]
+        order = torch.randperm(len(self), generator=derived_generator(self._seed, ORDER, epoch))[:count]
         parts = (slice(start + rank, start + size, world) for start in range(first * size, count, size))
         batches = (list(zip(order[part].tolist(), range(count)[part], strict=True)) for part in parts)
         return self._load(self._train, self.augmentation, batches, seed=(self._seed, CROPS, epoch))
@@ -236,7 +236,7 @@ class FolderLoader:
             worker_init_fn=_start_worker,
             num_workers=self._workers,
             pin_memory=device.type == "cuda",
-            generator=seeded_generator(self._seed),  # or the loader would draw from torch's
+            generator=derived_generator(self._seed),  # or the loader would draw from torch's
             multiprocessing_context=self._context,
         )
         with defer_interrupts(), _no_collection():

@@ -14,7 +14,7 @@ from resnetlib.data import LabeledImages, cifar10, crop_flip, draw_crops, find_i
 from resnetlib.distributed import Processes
 from resnetlib.images import evenly_spaced
 from resnetlib.train import recipe_of
-from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, measure_preprocessing, seeded_generator
+from resnetlib.train.data import FolderLoader, MemoryLoader, derive_seed, derived_generator, measure_preprocessing
 
 CPU = torch.device("cpu")
 
@@ -126,7 +126,7 @@ def test_crops_that_do_not_fit(crops: Any, message: str) -> None:
 
 
 def test_crops_are_drawn_evenly() -> None:
-    crops = draw_crops(9000, pad=1, generator=seeded_generator(0))
+    crops = draw_crops(9000, pad=1, generator=derived_generator(0))
     for column, sides in ((0, 3), (1, 3), (2, 2)):
         counts = torch.bincount(crops[:, column], minlength=sides)
         assert len(counts) == sides
@@ -135,7 +135,7 @@ def test_crops_are_drawn_evenly() -> None:
 
 def test_neighboring_seeds_have_nothing_in_common() -> None:
     assert len({derive_seed(a, b) for a in range(40) for b in range(40)}) == 1600
-    draws = torch.stack([torch.rand(500, generator=seeded_generator(0, i)) for i in range(20)])
+    draws = torch.stack([torch.rand(500, generator=derived_generator(0, i)) for i in range(20)])
     assert (draws.corrcoef() - torch.eye(20)).abs().max() < 0.2
 
 
