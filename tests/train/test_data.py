@@ -154,7 +154,9 @@ def test_statistics_of_constant_and_oblong_images() -> None:
 
 
 def test_sets_that_do_not_belong_together() -> None:
-    with pytest.raises(ValueError, match="of one size, and have the same classes"):
+    got = "(3, 4, 4) with the classes ('a', 'b', 'c') and (3, 8, 8) with the classes ('red', 'green', 'blue')"
+    wanted = "training and test images must be of one size, and have the same classes"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{wanted}, got {got}')}$"):
         MemoryLoader(numbered(20), tiny.images(), tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 
 

@@ -56,7 +56,7 @@ def filter_normalized_direction(
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
     """Draw one or two independent, filter-normalized directions."""
     if dimensions not in (1, 2):
-        raise InputError(f"dimensions must be 1 or 2, got {dimensions}")
+        raise InputError(f"dimensions must be 1 or 2, got {dimensions!r}")
     generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]
 

@@ -108,7 +108,7 @@ def hessian_map(
     path = grids.check_checkpoint_path(out)
     along = check_directions(net, draw_directions(net, 2, seed, ignore_norms_and_biases) if directions is None else directions)
     if len(along) != 2:
-        raise InputError("a map needs two directions")
+        raise InputError(f"a map needs two directions, got {len(along)}")
     ends, axes, coordinates = grids.make_grid(span, points, 2)
     if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
         raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")

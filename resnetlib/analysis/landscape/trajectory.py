@@ -20,7 +20,7 @@ Checkpoint = nn.Module | Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory(AnalysisResult):
-    """Where checkpoints lie in a plane through a network.
+    """Coordinates of checkpoints in a plane through the parameters.
 
     Args:
         coordinates: of each checkpoint, in order, `(n, 2)`; the network itself is at (0, 0).
@@ -146,7 +146,8 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Iterable[Checkpoint]) -> Te
                 raise InputError(f"a checkpoint belongs to another network: {found}, expected shape {tuple(tensor.shape)}")
         torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
         if not step.isfinite().all():
-            raise InputError("a checkpoint, or the network itself, is not finite (NaN or infinite)")
+            name = next(name for name, t in theta.items() if not (state[name].isfinite().all() and t.isfinite().all()))
+            raise InputError(f"{name} of a checkpoint, or of the network itself, is not finite (NaN or infinite)")
     return steps
 
 

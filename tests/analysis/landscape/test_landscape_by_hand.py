@@ -31,7 +31,9 @@ def test_what_is_not_finite_is_refused(value: float, tmp_path) -> None:  # type:
     net, path = point(0.0, 0.0), [point(1.0, 0.0), point(0.0, 1.0), point(2.0, value)]
     plane = [{"weight": torch.tensor([[1.0, 0.0]])}, {"weight": torch.tensor([[0.0, 1.0]])}]
     for call in (lambda: trajectory(net, path), lambda: project(net, path, plane), lambda: trajectory(path[-1], path[:2])):
-        with pytest.raises(ValueError, match="a checkpoint, or the network itself, is not finite"):
+        with pytest.raises(
+            ValueError, match=r"^weight of a checkpoint, or of the network itself, is not finite \(NaN or infinite\)$"
+        ):
             call()
     plane[1]["weight"][0, 0] = value
     data = torch.ones(1, 2), torch.tensor([0])

@@ -68,5 +68,7 @@ def test_other_types_draw_the_same_numbers(dtype: torch.dtype) -> None:
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match="ReLU has no parameters"):
         filter_normalized_direction(nn.ReLU())
-    with pytest.raises(ValueError, match="dimensions must be 1 or 2, got 3"):
+    with pytest.raises(ValueError, match=r"^dimensions must be 1 or 2, got 3$"):
         draw_directions(nn.Linear(2, 2), 3, 0, True)
+    with pytest.raises(ValueError, match=r"^dimensions must be 1 or 2, got '1'$"):
+        draw_directions(nn.Linear(2, 2), "1", 0, True)  # type: ignore[arg-type]
