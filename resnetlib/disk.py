@@ -171,7 +171,7 @@ def read_file(path: str | Path, limit: int) -> bytes:
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise InputError(f"{path} is larger than {limit:,} bytes, the limit for such a file")
+        raise InputError(f"{path} is larger than the limit of {limit:,} bytes")
     return content
 
 

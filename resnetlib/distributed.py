@@ -1,4 +1,4 @@
-"""Share work among the processes of torchrun, or work alone in this process."""
+"""Run in one process or in a torchrun process group."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """A process and its group. Tensors are exchanged on the device `exchange`: the GPU with NCCL, else the CPU."""
+    """Rank, world size and device of this process.
+
+    Tensors are exchanged on the device `exchange`: the GPU with NCCL, else the CPU.
+    """
 
     rank: int
     world_size: int

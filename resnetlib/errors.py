@@ -9,11 +9,11 @@ class ResnetlibError(Exception):
 
 
 class InputError(ResnetlibError, ValueError):
-    """An argument, a file or an image has a value that cannot be used."""
+    """Invalid value of an argument, or invalid content of a file."""
 
 
 class InputTypeError(ResnetlibError, TypeError):
-    """An argument has a type that cannot be used."""
+    """Invalid type of an argument."""
 
 
 class MissingFileError(ResnetlibError, FileNotFoundError):
@@ -37,19 +37,19 @@ class ResourceError(ResnetlibError, OSError):
 
 
 class DeniedError(ResourceError, PermissionError):
-    """A folder may not be written."""
+    """No permission to write to a folder."""
 
 
 class FolderInUseError(ResnetlibError, BlockingIOError):
-    """Another process trains in the folder."""
+    """Another process is training in the folder."""
 
 
 class FailedTrainingsError(ResnetlibError, RuntimeError):
-    """Some of several trainings failed; the others are kept."""
+    """Some trainings failed; the results of the others are kept."""
 
 
 class InUseError(ResnetlibError, RuntimeError):
-    """Another thread uses the network."""
+    """Another thread is using the network."""
 
 
 class CompileError(ResnetlibError, RuntimeError):

@@ -272,8 +272,8 @@ def _label_for(net: Network | OnnxModel, found: LabeledImages | ImageFiles, data
         )
     else:
         raise InputError(
-            f"{data} has {len(names)} classes, but the network has {count} logits, whose classes the weights do not name: give "
-            "weights that name them, such as a tag of `resnetlib weights list`, or number the folders as the logits"
+            f"{data} has {len(names)} classes, but the network has {count} logits, and the weights have no class names; use "
+            f"weights with class names, such as a tag of `resnetlib weights list`, or name the folders 0 to {count - 1}"
         )
     if len(names) < count:
         logger.info("%s has images of %s of the network's %s classes", printable(data), len(names), count)

@@ -167,10 +167,10 @@ def create_model(
         raise InputTypeError(f"pretrained must be True or False, got {pretrained!r:.200}: name weights with weights=")
     if checkpoint_path:
         if weights is not None:
-            raise InputError("weights and checkpoint_path both name weights: give one of them")
+            raise InputError("pass either weights or checkpoint_path, not both")
         weights = local_path(checkpoint_path)
     if out_indices is not None and not features_only:
-        raise InputError(f"out_indices={out_indices!r} is for features_only=True")
+        raise InputError(f"out_indices={out_indices!r} requires features_only=True")
     if weights is not None or pretrained or resolve(name)[0] != "network":
         _check_not_meta(device)
     check_rule(input_rule)
@@ -191,7 +191,7 @@ def create_model(
     else:
         assert found.spec is not None  # noqa: S101 - a name without weights has a spec
         if prefix is not None:
-            raise InputError(f"prefix={prefix!r} is for weights files, but {name} has none")
+            raise InputError(f"prefix={prefix!r} requires a weights file, but {name} has none")
         if input_rule is not None:
             raise InputError(f"input_rule={input_rule!r} adapts weights, but {name} has none")
         in_chans = 3 if in_chans is None else in_chans

@@ -87,7 +87,7 @@ def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_file(path, 5) == b"12345"
-    with pytest.raises(ValueError, match="larger than 4 bytes"):
+    with pytest.raises(ValueError, match=f"^{path} is larger than the limit of 4 bytes$"):
         read_file(path, 4)
 
 

@@ -1,6 +1,7 @@
 """Naming and counting."""
 
 import copy
+import re
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,12 @@ def test_a_folder_is_matched_to_the_classes_by_name(renamed: Path, caplog: pytes
         assert (found.images, found.top1, found.top5) == (3, expected.top1, expected.top5)
         assert found.loss == pytest.approx(expected.loss, rel=1e-4)
     assert caplog.messages[0] == f"{renamed} has images of 3 of the network's 10 classes"
+    net.classes = None
+    count = "has 3 classes, but the network has 10 logits, and the weights have no class names"
+    advice = "use weights with class names, such as a tag of `resnetlib weights list`, or name the folders 0 to 9"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{renamed} {count}; {advice}')}$"):
+        evaluate(net, renamed)
+    net = create_model("cifar_resnet20.resnetlib_c10")
     (renamed / "cat").rename(renamed / "tiger")
     with pytest.raises(ValueError, match="the network has no class tiger: its classes are airplane"):
         evaluate(net, str(renamed))

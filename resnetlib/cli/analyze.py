@@ -64,7 +64,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
         if not untrained:
             net, _ = load(name, **network)
         elif given := [f"--{option} {network[option]}" for option in ("weights", "prefix") if network[option]]:
-            raise InputError(f"--untrained and {given[0]} exclude each other: give one of them")
+            raise InputError(f"--untrained cannot be combined with {given[0]}")
         else:
             net = _untrained_network(name, data, options["split"], network["normalize"], network["device"], options["seed"])
         reading = {key: options[key] for key in ("split", "images", "workers", "exif")}
@@ -126,7 +126,7 @@ def gradients(net: Backbone, batches: Batches, precision: str) -> Results:
     flow = analysis.gradient_flow(net, batches)
     click.echo(
         f"norm of the gradient at the first block's input {flow.feature_norm[0]:.3g}, at the last block's output "
-        f"{flow.feature_norm[-1]:.3g}: {flow.first_to_last:.3g} times"
+        f"{flow.feature_norm[-1]:.3g}; ratio of the first to the last: {flow.first_to_last:.3g}"
     )
     yield "gradient_flow", flow
     terms = analysis.gradient_decomposition(net, batches)

@@ -101,7 +101,7 @@ class ResNetSpec:
             )
         if self.init == "zero_init_residual" and self.join != "add":
             raise InputError(
-                f"init='zero_init_residual' is for join='add', got join={self.join!r}: 'replace' would make a constant network, "
+                f"init='zero_init_residual' requires join='add', got join={self.join!r}: 'replace' would make a constant network, "
                 "and 'scaled_add' begins at zero by itself, where zero branches would get no gradient"
             )
         check_parameters("the network", sum(d * self._block_parameters(w) for d, w in zip(self.depths, self.widths, strict=True)))

@@ -139,7 +139,7 @@ def _classes(root: Path, skipped: list[tuple[str, str]]) -> list[str]:
         alike.setdefault(unicodedata.normalize("NFKC", name).casefold().strip(), []).append(name)
     for names in alike.values():
         if len(names) > 1:
-            raise InputError(f"{root} has several classes of one name: {', '.join(map(repr, names))}: merge or rename them")
+            raise InputError(f"{root} has duplicate class names: {', '.join(map(repr, names))}: merge or rename them")
     return classes
 
 
@@ -473,7 +473,7 @@ def verify_images(
     if lost := sorted(set(range(len(files.classes))) - {label for _, label in good}):
         examples = [f"{path} ({error})" for (path, label), error in bad if label in lost]
         names = ", ".join(files.classes[label] for label in lost)
-        raise InputError(f"{files.root} has no image of {names} that can be read: {'; '.join(examples[:3])}")
+        raise InputError(f"no image of class {names} in {files.root} can be read: {'; '.join(examples[:3])}")
     digest = hashlib.sha256(b"".join(content for content, error in read if error is None)).hexdigest()
     skipped = (*files.skipped, *((path, error) for (path, _), error in bad))
     return replace(files, samples=good, skipped=skipped, digest=digest, stamp=stamp)

@@ -202,7 +202,7 @@ def export(
             f"pairs of such and labels; {IMAGES} training images are enough"
         )
     if calibration is not None and not int8:
-        raise InputError("calibration is for int8=True: to compare on images of your own, give images=batches")
+        raise InputError("calibration requires int8=True: to compare on images of your own, give images=batches")
     pixels, preprocess = choose_size(net, size)
     shape = (net.in_chans, None if size == "dynamic" else pixels)
     calibrating = None if calibration is None else _gather("calibration", calibration, *shape)

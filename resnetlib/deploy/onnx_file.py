@@ -1,4 +1,4 @@
-"""Read an untrusted .onnx file: check its structure before a runtime, which is written in C++, sees it.
+"""Validate an untrusted .onnx file before a runtime loads it.
 
 The check reads protobuf's wire format by a table of the fields that an image classifier needs, and rejects all others.
 """

@@ -138,5 +138,7 @@ def _count_up_to(names: list[str], up_to: str) -> int:
             counts |= dict.fromkeys(accumulate(path.split("."), "{}.{}".format), count)
     if up_to not in counts:
         choices = ", ".join(dict.fromkeys(name.removeprefix(prefix).partition(".")[0] for name in names))
-        raise InputError(f"the network has no part {up_to!r}; its parts are {choices}, and blocks such as {names[len(names) // 2]}")
+        raise InputError(
+            f"the network has no layer {up_to!r}; its layers are {choices}, and blocks such as {names[len(names) // 2]}"
+        )
     return counts[up_to]

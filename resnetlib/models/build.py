@@ -66,7 +66,7 @@ def build(
     make: Any = DenseNet if isinstance(spec, DenseNetSpec) else class_of(spec)
     options = {"proj_drop_rate": proj_drop_rate} if make is DenseNet else {}
     if proj_drop_rate and make is not DenseNet:
-        raise InputError(f"proj_drop_rate is for DenseNet, got {proj_drop_rate} with a {make.__name__}")
+        raise InputError(f"proj_drop_rate requires a DenseNet, got {proj_drop_rate} with a {make.__name__}")
     check_dtype(dtype)
     if device is not None:
         check_device(device)

@@ -400,7 +400,7 @@ def count_logits(classifier: nn.Module) -> int:
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
-    """Return the module in `torch.compile`, `DataParallel`, `DistributedDataParallel` and `AveragedModel`, also if nested."""
+    """Unwrap torch.compile, DataParallel, DistributedDataParallel and AveragedModel, also nested."""
     check_module(net)
     parallel = isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel)
     inner = net._modules.get("module" if parallel else "_orig_mod")
@@ -408,7 +408,7 @@ def unwrapped(net: nn.Module) -> nn.Module:
 
 
 def check_network(net: object, *, compiled: bool = True) -> Backbone:
-    """Return a network, that in a compiled one if `compiled`; raise TypeError for anything else."""
+    """Return the network, unwrapped from torch.compile if `compiled`; raise TypeError for anything else."""
     inner = getattr(net, "_orig_mod", None)
     if isinstance(found := inner if compiled and inner is not None else net, Backbone):
         return found

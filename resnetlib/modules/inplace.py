@@ -98,7 +98,7 @@ def _is_unrecorded(x: Tensor) -> bool:
 
 
 def is_unwatched(module: nn.Module) -> bool:
-    """Return whether a module has no hook, and the `forward` of its class."""
+    """Return True if the module has no hooks and an unreplaced forward."""
     watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return not watched and "forward" not in vars(module)
 

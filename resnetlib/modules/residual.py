@@ -273,7 +273,7 @@ class PadShortcut(nn.Module):
 
 
 def make_shortcut(kind: Shortcut, block: Block, layers: LayerFactory, *, norm: bool) -> nn.Module | None:
-    """Create the `downsample` child of a block, which has its join; None is the identity."""
+    """Create the shortcut of a block; None for the identity."""
     if kind not in get_args(Shortcut):
         raise InputError(f"shortcut must be one of {', '.join(map(repr, get_args(Shortcut)))}, got {kind!r}")
     in_channels, out_channels, stride = block.in_channels, block.out_channels, block.stride

@@ -83,7 +83,7 @@ def _load_state(file: BinaryIO, path: Path) -> dict[str, Any]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling can raise anything
-        raise InputError(f"{path} is not a checkpoint, or holds more than tensors and plain data (it was not executed)") from error
+        raise InputError(f"{path} is not a checkpoint, or holds more than tensors and plain data (nothing was executed)") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} is not a checkpoint: it holds a {type(state).__name__}")
     return state

@@ -129,7 +129,7 @@ class Recipe:
             raise InputError(f"milestones must be increasing floats between 0 and 1, such as (0.5, 0.75), got {marks!r}")
         if marks and self.schedule != "steps":
             raise InputError(
-                f"milestones are for the schedule 'steps' (set milestones=[] for others), got {list(marks)} with {self.schedule!r}"
+                f"milestones require schedule='steps', got {list(marks)} with schedule={self.schedule!r}: set milestones=[]"
             )
         if self.warmup and (self.schedule == "one_cycle" or not self.warmup_lr):
             raise InputError(

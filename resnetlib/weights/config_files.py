@@ -42,7 +42,7 @@ def pretrained_config_of(config: Mapping[str, Any], preprocessor: Mapping[str, A
         if "architecture" in config:
             return _of_timm(config)
     except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"config.json cannot be understood: {error!r}") from error
+        raise InputError(f"config.json is invalid: {error!r}") from error
     raise InputError(
         f"config.json is of an unknown format: expected the key {OURS!r}, timm's 'architecture', or transformers' model_type "
         f"'resnet', got the keys {sorted(map(str, config))[:8]}"
@@ -83,10 +83,13 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     architecture = config["architecture"]
     name, pretrained = TIMM_NAMES.get(architecture, architecture), config.get("pretrained_cfg", config)
     if name not in SPECS:
-        raise InputError(f"timm's {architecture!r} is not built here; those that are: {', '.join(TIMM_NAMES)}")
+        raise InputError(f"timm's {architecture!r} is not supported; supported: {', '.join(TIMM_NAMES)}")
     arguments = config.get("model_args") or {}
     if arguments.keys() - _HARMLESS_ARGS or arguments.get("global_pool", "avg") != "avg":
-        raise InputError(f"this {architecture} was changed, and is not built here: model_args {dict(arguments)}")
+        raise InputError(
+            f"{architecture} with the model_args {dict(arguments)} is not supported; supported: "
+            f"{', '.join(sorted(_HARMLESS_ARGS))}, and only global_pool='avg'"
+        )
     names = config.get("label_names") or pretrained.get("label_names")
     descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
     if isinstance(names, dict):
@@ -123,7 +126,7 @@ def _of_transformers(config: Mapping[str, Any], preprocessor: Mapping[str, Any])
     fixed = (("hidden_act", "relu", "relu"), ("downsample_in_first_stage", False, False), ("embedding_size", 64, widths[0]))
     for key, default, needed in fixed:
         if config.get(key, default) != needed:
-            raise InputError(f"a ResNet with {key}={config.get(key, default)!r} is not built here, only with {needed!r}")
+            raise InputError(f"a ResNet with {key}={config.get(key, default)!r} is not supported; supported: {needed!r}")
     v1 = block == "bottleneck" and config.get("downsample_in_bottleneck", False)
     spec = ResNetSpec(block=block, depths=tuple(depths), widths=widths, stride_in="1x1" if v1 else "3x3")
     labels = config.get("id2label")

@@ -101,7 +101,7 @@ def find(
     if kind == "place":
         return _read(text, dialect, mmap)
     if dialect is not None:
-        raise InputError(f"dialect={dialect!r} is for weights files, but {text!r} is not one")
+        raise InputError(f"dialect={dialect!r} requires a weights file, but {text!r} is not one")
     return _in_catalog(text, mmap) if kind == "weights" else Found(label=text, spec=spec_of(text), file=None)
 
 
@@ -153,7 +153,7 @@ def _with_given_weights(name: str, weights: WeightsLike, dialect: str | None, mm
     tag = _tag(name, weights)
     if tag is not None:
         if dialect is not None:
-            raise InputError(f"dialect={dialect!r} is for weights files, but {weights!r} is a tag, whose dialect is known")
+            raise InputError(f"dialect={dialect!r} requires a weights file, but {weights!r} is a tag, whose dialect is known")
         return _in_catalog(f"{name}.{tag}", mmap)
     place = weights if isinstance(weights, UrlFile | HubFile) else _text_of(weights, "weights must be a tag, a path or a URL")
     if isinstance(place, str) and not place.startswith((*HUB, LOCAL, *URL)) and not _exists(place):
@@ -200,7 +200,7 @@ def _default_tag(name: str) -> str:
 
 
 def _choices(name: str) -> str:
-    """Say which weights a network has."""
+    """Return a message that lists a network's tags."""
     tags = tags_of(name)
     if not tags:
         return "give a file as weights; list_pretrained() lists the networks that have some"
@@ -314,7 +314,7 @@ def _read_repository(get: Callable[[str], Path], label: str, *, mmap: bool, fold
     try:
         config = read_json(get(CONFIG))
     except FileNotFoundError as error:
-        raise MissingFileError(f"{label} has no {CONFIG}, which says what network it is") from error
+        raise MissingFileError(f"{label} has no {CONFIG}, which describes the network") from error
     preprocessor = None
     if config.get("model_type") == "resnet":
         with suppress(FileNotFoundError):

@@ -322,7 +322,7 @@ def _check_unchanged(net: Backbone, linear: nn.Module) -> None:
 
 
 def _how_to_save(net: Backbone) -> str:
-    """Say how to save a network that was changed."""
+    """Return advice on saving a modified network."""
     names = [name for name, _ in net.named_parameters()]
     if any(name.endswith("_orig") for name in names):
         return "make the pruning permanent with torch.nn.utils.prune.remove(module, 'weight'), and save the network again"

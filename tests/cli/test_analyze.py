@@ -53,6 +53,12 @@ def test_each_analysis_writes_what_it_finds(command: str, network: Path, picture
         assert f"wrote {out / stem}.json and .png" in said
 
 
+def test_the_ratio_of_gradients_is_named(network: Path, pictures: Path, tmp_path: Path) -> None:
+    said = right("analyze", "gradients", network, "--data", pictures, "--out", tmp_path, "--normalize", "cifar10")
+    ratio = analysis.GradientFlow.load(tmp_path / "gradient_flow.json").first_to_last
+    assert said.splitlines()[0].endswith(f"; ratio of the first to the last: {ratio:.3g}")
+
+
 def test_it_is_what_the_function_finds(network: Path, pictures: Path, tmp_path: Path) -> None:
     from resnetlib.data import ImageDataset, find_images
     from resnetlib.weights import Preprocessing
@@ -122,9 +128,10 @@ def test_weights_drawn_at_random(tmp_path: Path) -> None:
     fixed = ("analyze", "propagation", "cifar_preact_resnet20", "--untrained", "--data", tmp_path / "pictures")
     lines = [right(*fixed, "--out", tmp_path / str(i), "--seed", seed).splitlines()[0] for i, seed in enumerate((0, 0, 1))]
     assert lines[0] == lines[1] != lines[2]
-    assert "give one of them" in wrong(*fixed, "--out", tmp_path / "no", "--weights", "anything")
+    said = wrong(*fixed, "--out", tmp_path / "no", "--weights", "anything")
+    assert "--untrained cannot be combined with --weights anything" in said
     said = wrong(*fixed, "--out", tmp_path / "no", "--prefix", "encoder_q.")
-    assert "--untrained and --prefix encoder_q. exclude each other" in said
+    assert "--untrained cannot be combined with --prefix encoder_q." in said
 
 
 def test_trained_weights_are_not_measured_as_untrained(network: Path, pictures: Path, tmp_path: Path) -> None:

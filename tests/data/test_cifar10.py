@@ -186,7 +186,7 @@ def test_pipes_and_endless_files_are_refused(ending: str, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="expected a regular file"):
         cifar10(folder, "train", verify=False)
     os.truncate(folder / f"test_batch{ending}", 2**40)
-    with pytest.raises(ValueError, match=r"test_batch.* is larger than"):
+    with pytest.raises(ValueError, match=r"test_batch.* is larger than the limit of [\d,]+ bytes$"):
         cifar10(folder, "test", verify=False)
     (folder / f"test_batch{ending}").unlink()
     os.mkfifo(folder / f"test_batch{ending}")

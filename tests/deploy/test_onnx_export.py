@@ -178,7 +178,7 @@ BATCH = torch.zeros(2, 3, SIZE, SIZE)
     ("arguments", "message"),
     [
         ({"int8": True}, r"int8 needs images to calibrate with: calibration=batches"),
-        ({"calibration": [BATCH]}, r"calibration is for int8=True"),
+        ({"calibration": [BATCH]}, r"calibration requires int8=True"),
         ({"size": 0}, r"size must be 'dynamic', or an integer from 1 to 4,096, got 0"),
         ({"size": "any"}, r"size must be 'dynamic'.*got 'any'"),
         ({"size": True}, r"size must be 'dynamic'.*got True"),

@@ -109,7 +109,7 @@ def test_freezing_up_to_a_block() -> None:
     assert freeze(dense, "features").names[-1] == "features.norm5"
     for wrong in ("layer9", "fc", "", "layer1.7", "1"):
         parts = "conv1, bn1, layer1, layer2, and blocks such as layer1.0"
-        with pytest.raises(ValueError, match=f"no part '{wrong}'; its parts are {parts}"):
+        with pytest.raises(ValueError, match=f"no layer '{wrong}'; its layers are {parts}"):
             freeze(net, up_to=wrong)
 
 

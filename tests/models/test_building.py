@@ -208,7 +208,7 @@ def test_probabilities_out_of_range_are_refused(rate: float) -> None:
 def test_dense_dropout_is_per_layer_and_for_densenets_alone() -> None:
     net = build(FAMILIES["densenet"], proj_drop_rate=0.2)
     assert [block.drop.p for block in net.blocks()] == [0.2] * 5
-    with pytest.raises(ValueError, match=r"proj_drop_rate is for DenseNet, got 0.2 with a ResNet"):
+    with pytest.raises(ValueError, match=r"proj_drop_rate requires a DenseNet, got 0.2 with a ResNet"):
         build(FAMILIES["resnet"], proj_drop_rate=0.2)
 
 

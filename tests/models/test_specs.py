@@ -58,7 +58,7 @@ def test_specs_cannot_be_changed() -> None:
         ({"base_width": 4, "widths": (8, 16, 32, 64)}, "base_width=4 leaves no channels at a width of 8"),
         ({"block": "basic", "groups": 2}, "groups, base_width and stride_in are options of block='bottleneck', got groups=2"),
         ({"init": "fixup"}, "init='fixup' needs norm='none', order='post' and join='add', got norm='batch'"),
-        ({"init": "zero_init_residual", "join": "replace"}, "init='zero_init_residual' is for join='add', got join='replace'"),
+        ({"init": "zero_init_residual", "join": "replace"}, "init='zero_init_residual' requires join='add', got join='replace'"),
         ({"init": "zero_init_residual", "join": "scaled_add"}, "'scaled_add' begins at zero by itself"),
         ({"shortcut": "A", "widths": (64, 32, 256, 512)}, "shortcut='A' can only add channels, got widths=(64, 32, 256, 512)"),
     ],

@@ -321,7 +321,10 @@ def test_a_checkpoint_runs_nothing_that_it_holds(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     path = kept.save(1, {"code": islice})
     assert path.is_file()
-    with pytest.raises(ValueError, match=r"000000001-\w+.pt is not a checkpoint, or holds more than tensors"):
+    with pytest.raises(
+        ValueError,
+        match=r"000000001-\w+.pt is not a checkpoint, or holds more than tensors and plain data \(nothing was executed\)$",
+    ):
         kept.load()
 
 

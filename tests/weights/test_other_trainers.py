@@ -267,7 +267,7 @@ def test_of_two_networks_the_user_chooses(prefix: str, tmp_path: Path) -> None:
         assert read_weights(tmp_path / "c.safetensors").state.keys() == STATE.keys()
     with pytest.raises(ValueError, match=r"no tensors under prefix='teacher.'; its names begin with encoder_q, encoder_k, queue"):
         load_file(path, spec=NET.spec, prefix="teacher")
-    with pytest.raises(ValueError, match=r"prefix='a' is for weights files"):
+    with pytest.raises(ValueError, match=r"^prefix='a' requires a weights file, but cifar_resnet20 has none$"):
         create_model("cifar_resnet20", prefix="a")
 
 

@@ -608,7 +608,7 @@ def test_a_folder_needs_config_and_weights(family: type[Spec], tmp_path: Path) -
     torch.save(create_model(name).state_dict(), tmp_path / "pytorch_model.bin")
     assert create_model(tmp_path).spec == create_model(name, device="meta").spec
     (tmp_path / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"has no config.json"):
+    with pytest.raises(FileNotFoundError, match=rf"^{tmp_path} has no config.json, which describes the network$"):
         create_model(tmp_path)
 
 
