@@ -76,11 +76,10 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     operator: (least, most)
     for (least, most), operators in {
         (0, 0): "Constant",
-        (
-            1,
-            1,
-        ): "AveragePool Cast Elu Erf Flatten Gelu GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Reciprocal "
-        "Relu Selu Shape Sigmoid Softmax Softplus Sqrt Tanh Transpose",
+        (1, 1): (
+            "AveragePool Cast Elu Erf Flatten Gelu GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Reciprocal "
+            "Relu Selu Shape Sigmoid Softmax Softplus Sqrt Tanh Transpose"
+        ),
         (1, 2): "ReduceMean ReduceSum Split Squeeze",
         (1, 10_000): "Concat",
         (2, 2): "Add Div Gather MatMul Mul Reshape Sub Unsqueeze",
