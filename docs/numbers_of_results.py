@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import product, takewhile
-from math import hypot, inf, isinf, log, log2, log10
+from math import hypot, inf, isinf, log, log2, log10, sqrt
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -130,10 +130,39 @@ def training() -> dict[str, str]:
         "dropout_gain": span(gain),
         "dropout_test_rise": span((-gain[1], -gain[0])),
     }
+    found |= all_images_with_dropout()
     few_recipe = read("regularization")["recipe"]
     found |= {"few_epochs": str(few_recipe["epochs"]), "few_decay": short(few_recipe["weight_decay"])}
     found |= {"few_dropout": str(read("regularization")["dropout"]), "few_depth": str(read("regularization")["stochastic_depth"])}
     return found | {"skips_narrow": verdict(fewer), "skips_gap": span(fewer), "few_images": f"{read('regularization')['images']:,}"}
+
+
+def all_images_with_dropout() -> dict[str, str]:
+    """Return errors of one training of resnet20 with dropout on all images, beside the one in the package."""
+    measured = read("regularization_all_images")
+    without = read("long_trainings")["runs"]["cifar_resnet20-seed=0"]
+    dropped = {key: values[0] for key, values in measured["results"]["resnet20, dropout"].items()}
+    (test, gap), (test_dropped, gap_dropped) = (
+        (test := over_images(each["test_error"], 10_000), _less(test, over_images(each["train_error"], measured["images"])))
+        for each in (without, dropped)
+    )
+    found = {f"all_images_{key}": f"{value:.1f}" for key, value in dropped.items()}
+    found |= {f"all_images_{key}_neither": f"{without[key]:.1f}" for key in ("train_error", "test_error")}
+    found["all_images_gap_neither"] = f"{without['test_error'] - without['train_error']:.1f}"
+    gain, narrowed = _less(test, test_dropped), _less(gap, gap_dropped)
+    found |= {"all_images_helps": verdict(gain), "all_images_gain": span(gain)}
+    return found | {"all_images_narrows": verdict(narrowed), "all_images_narrowed": span(narrowed)}
+
+
+def over_images(error: float, images: int) -> Interval:
+    """Return the 95 % interval of an error in percent over images; for a share, the bootstrap's is the normal one."""
+    half = 1.96 * sqrt(error * (100 - error) / images)
+    return error - half, error + half
+
+
+def _less(one: Interval, other: Interval) -> Interval:
+    """Return the interval of a difference of two networks, from the ends of both intervals."""
+    return one[0] - other[1], one[1] - other[0]
 
 
 def _images_until_levels(name: str, key: str = "train_error") -> dict[int, list[float]]:

@@ -305,6 +305,18 @@ def test_regularization() -> None:
     assert tests[0] == min(tests)
 
 
+def test_dropout_on_all_images() -> None:
+    said("since the training error rises. Whether it changes the test error is open", page="lecture/dropout.md")
+    measured = json.loads((DOCS / "results" / "regularization_all_images.json").read_text())
+    without = json.loads((DOCS / "results" / "long_trainings.json").read_text())["runs"]["cifar_resnet20-seed=0"]
+    sizes_of_folders = {"train_size", "test_size", "test_resize"}
+    differs = {key for key, value in measured["recipe"].items() if value != without["recipe"][key]}
+    assert differs <= sizes_of_folders
+    assert measured["images"] == without["images"] == 50_000
+    assert measured["results"]["resnet20, dropout"]["train_error"][0] > without["train_error"]
+    assert (numbers()["all_images_narrows"], numbers()["all_images_helps"]) == ("holds", "is open")
+
+
 @pytest.mark.parametrize("name", ["plain20", "resnet20", "plain56", "resnet56"])
 def test_the_surfaces_are_whole(name: str) -> None:
     found = results("surfaces")[name]

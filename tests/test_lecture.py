@@ -227,6 +227,12 @@ def test_networks_have_colors_of_their_own_and_names_in_words() -> None:
     assert style_of("something") == {}
 
 
+def test_the_interval_of_an_error_is_that_of_the_bootstrap() -> None:
+    wrong = 100 * (torch.arange(10_000) < 898).double()[:, None]
+    bootstrapped = bootstrap_interval(wrong, lambda rows: rows.mean(), draws=1000).tolist()
+    assert NUMBERS.over_images(8.98, 10_000) == pytest.approx(bootstrapped, abs=0.1)
+
+
 def test_a_bootstrap_interval_covers_the_mean_and_pairs_stay_paired() -> None:
     rows = torch.randn(200, 1, generator=torch.Generator().manual_seed(0)).double()
     low, high = bootstrap_interval(rows, draws=200)
