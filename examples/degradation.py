@@ -73,11 +73,12 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--runs", type=Path, help="the grid's folder; without it, OUT.json is drawn again")
     cli.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
+    cli.add_argument("--no-figures", action="store_true", help="write the JSON alone")
     args = cli.parse_args()
     data = collect(args.runs) if args.runs else json.loads(args.out.with_suffix(".json").read_text())
     args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     runs = by_network(data["runs"])
-    for draw, ending in ((draw_training, ""), (draw_depth, "-depth")):
+    for draw, ending in () if args.no_figures else ((draw_training, ""), (draw_depth, "-depth")):
         figure, axes = new_figure(2, height=4, sharey=True)
         with rc_context(RC):
             draw(runs, axes)

@@ -73,6 +73,9 @@ def test_degradation(runs: Path, tmp_path: Path) -> None:
     assert figures.keys() == {"figure.png", "figure-depth.png"}
     assert run("degradation.py", "--out", tmp_path / "figure") == said  # from the JSON alone
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == figures
+    (tmp_path / "alone").mkdir()
+    assert run("degradation.py", "--runs", runs, "--no-figures", "--out", tmp_path / "alone" / "figure") == said
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["figure.json"]
 
 
 def test_batch_norm(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:
