@@ -345,7 +345,10 @@ MESSAGES: list[tuple[Callable[[], object], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("call", "error", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
-def test_an_error_names_the_value_and_what_is_accepted(call: Callable[[], object], error: type[Exception], message: str) -> None:
+def test_an_error_names_the_value_and_what_is_accepted(
+    call: Callable[[], object], error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ResnetlibError, match=f"^{re.escape(message)}$") as caught:
         call()
     assert isinstance(caught.value, error)
