@@ -317,7 +317,7 @@ def _class_ids(net: Network | OnnxModel) -> Sequence[str] | None:
     """Return the WordNet ids of a network's classes, or None."""
     config: PretrainedConfig | None
     if isinstance(net, OnnxModel):
-        config = pretrained_configs().get(net.metadata["began_as"] or "") if net.metadata else None
+        config = pretrained_configs().get(net.metadata["weights"] or "") if net.metadata else None
     else:
         config = net.pretrained_cfg
     return config.class_ids if config is not None and config.classes == net.classes else None

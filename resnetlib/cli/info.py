@@ -65,7 +65,7 @@ def show_exported(file: OnnxFile) -> None:
     else:
         click.echo(f"{path}: {printable(about['name'])}, exported by resnetlib {printable(about['version'])}")
         echo_table(*about["spec"].items())
-        echo_table(("began as", about["began_as"] or "unknown"), ("weights' hash", about["weights_sha256"]))
+        echo_table(("pretrained weights", about["weights"] or "unknown"), ("SHA-256 of weights", about["weights_sha256"]))
         echo_table(("int8", "yes" if about["int8"] else "no"))
     names = (about or {}).get("classes") or []
     shown = f" ({', '.join(printable(name, 40) for name in names[:3])}{' ...' if len(names) > 3 else ''})" if names else ""

@@ -118,4 +118,4 @@ def echo_table(*rows: tuple[str, object]) -> None:
     """Print names and values in two columns, without empty values."""
     for name, value in rows:
         if value not in (None, "", ()):
-            click.echo(f"  {name:14} {printable(value, 1000)}")
+            click.echo(f"  {name:18} {printable(value, 1000)}")

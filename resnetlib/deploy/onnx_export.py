@@ -150,8 +150,8 @@ def export(
     """Export a network to an ONNX file, and compare the file with the network in each runtime that is installed.
 
     The file takes batches of any size. Norms are folded into the convolutions before them where that is possible. Its metadata hold
-    the spec, the preprocessing, the classes, which pretrained weights the network began as, and a hash of its weights.
-    The network is not changed; the file holds it in evaluation mode, in fp32, and without its hooks.
+    the spec, the preprocessing, the classes, the pretrained weights it was created with, and a hash of its weights. The network is
+    not changed; the file holds it in evaluation mode, in fp32, and without its hooks.
 
     For int8, weights are quantized to signed integers of 7 bits with a scale for each output channel, and activations to unsigned
     ones of 8 bits with a scale for each tensor, by their ranges on the calibration images. The runtimes then compute in int8. The
@@ -332,7 +332,7 @@ def _describe(net: Backbone, preprocess: Preprocessing | None, int8: bool) -> tu
         "format": 1,
         "version": __version__,
         "name": cfg.name or net.spec.family,
-        "began_as": cfg.full_name if known else None,  # the weights may have been trained further
+        "weights": cfg.full_name if known else None,  # those that the network was created with
         "spec": json.loads(net.spec.to_json()),
         "preprocessing": None if preprocess is None else asdict(preprocess),
         "classes": None if net.classes is None else [str(name) for name in net.classes],

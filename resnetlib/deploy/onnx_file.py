@@ -390,7 +390,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "format": ("1, which this version reads", lambda v: type(v) is int and v == 1),
     "version": ("a short text", _is_text),
     "name": ("a short text", _is_text),
-    "began_as": ("a short text or null", lambda v: v is None or _is_text(v)),
+    "weights": ("a short text or null", lambda v: v is None or _is_text(v)),
     "spec": ("an object", lambda v: isinstance(v, dict)),
     "preprocessing": ("an object or null", lambda v: v is None or isinstance(v, dict)),
     "classes": ("a list of texts or null", lambda v: v is None or (isinstance(v, list) and all(isinstance(c, str) for c in v))),

@@ -23,7 +23,7 @@ def test_int8_with_a_folder_of_images(tmp_path: Path) -> None:
     assert "on 10 images: the images for calibration" in out
     assert out.splitlines()[-1] == f"classify images with: resnetlib predict {file} IMAGE"
     model = OnnxModel(file)
-    assert (model.metadata["began_as"], model.metadata["int8"], model.preprocessing.size) == (NAME, True, 40)  # type: ignore
+    assert (model.metadata["weights"], model.metadata["int8"], model.preprocessing.size) == (NAME, True, 40)  # type: ignore
 
 
 def test_fp32(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_evaluate(tiny: Path, photos: Path, tmp_path: Path, runtime: str) -> Non
 
 def test_info(tiny: Path, tmp_path: Path) -> None:
     out = right("info", tiny)
-    assert "  began as       unknown\n  weights' hash  000000" in out
+    assert "  pretrained weights unknown\n  SHA-256 of weights 000000" in out
     lines = out.splitlines()
     assert lines[0] == f"{tiny}: cifar_resnet20, exported by resnetlib 0.2.0"
     facts = dict(line.strip().split(None, 1) for line in lines[1:])
@@ -97,7 +97,7 @@ def test_info(tiny: Path, tmp_path: Path) -> None:
     out = right("info", foreign)
     assert "a network that another library exported" in out
     assert "(N, 3, any, any)" in out
-    assert "preprocessing  unknown" in out
+    assert "preprocessing      unknown" in out
     odd = onnx_files.write(tmp_path / "odd.onnx", about=onnx_files.metadata(name="\x1b[2J", classes=["\r", "b", "c"]))
     assert right("info", odd).replace("\n", "").isprintable()
     assert "--size and --weights are for networks" in wrong("info", tiny, "--size", 8)

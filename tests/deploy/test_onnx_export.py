@@ -77,7 +77,7 @@ def test_every_family_computes_the_same_in_both_runtimes(family: str, norms: int
     assert tuple(values.pop("classes")) == net.classes
     assert len(values.pop("weights_sha256")) == 64
     assert values == {
-        "format": 1, "version": resnetlib.__version__, "name": net.spec.family, "began_as": None, "int8": False
+        "format": 1, "version": resnetlib.__version__, "name": net.spec.family, "weights": None, "int8": False
     }  # fmt: skip
     assert OnnxModel(path).classes == net.classes
 
@@ -100,14 +100,13 @@ def test_another_size_scales_the_preprocessing(tmp_path: Path) -> None:
     assert net.preprocess.size == SIZE
 
 
-def test_weights_that_were_changed_are_said_to_have_begun_as_pretrained_ones(tmp_path: Path) -> None:
+def test_a_network_whose_weights_were_changed_names_those_it_was_created_with(tmp_path: Path) -> None:
     net, path = create_model("cifar_resnet20.resnetlib_c10"), tmp_path / "net.onnx"
     with torch.no_grad():
         net.conv1.weight.mul_(1.01)
     export(net, path)
-    assert "weights" not in described(path)
-    assert described(path)["began_as"] == "cifar_resnet20.resnetlib_c10"
-    assert "  began as       cifar_resnet20.resnetlib_c10\n" in right("info", path)
+    assert described(path)["weights"] == "cifar_resnet20.resnetlib_c10"
+    assert "  pretrained weights cifar_resnet20.resnetlib_c10\n" in right("info", path)
 
 
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ def test_int8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Cap
     kinds = Counter(node.op_type for node in onnx.load(path).graph.node)
     assert kinds["QuantizeLinear"] > 20
     assert described(path)["int8"]
-    assert described(path)["began_as"] == "cifar_resnet20.resnetlib_c10"
+    assert described(path)["weights"] == "cifar_resnet20.resnetlib_c10"
     assert OnnxModel(path).classes == net.classes
     out, err = capfd.readouterr()
     assert "pre-process" not in out + err

@@ -20,7 +20,7 @@ def metadata(**changes: Any) -> dict[str, Any]:
         "format": 1,
         "version": "0.2.0",
         "name": "cifar_resnet20",
-        "began_as": None,
+        "weights": None,
         "spec": json.loads(spec_of("cifar_resnet20").to_json()),
         "preprocessing": {
             "resize": 9, "size": 8, "mean": [0.5, 0.25, 0.5], "std": [0.5, 0.25, 0.125], "interpolation": "bilinear",
