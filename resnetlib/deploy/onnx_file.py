@@ -155,7 +155,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
     path = local_path(path)
     with open_file(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > _MAX_BYTES:
-            raise InputError(f"{path} is larger than {_MAX_BYTES:,} bytes, the limit for an .onnx file")
+            raise InputError(f"{path} is larger than the limit of {_MAX_BYTES:,} bytes")
         content = file.read(size)
     with prefix_errors(printable(path, 1000)):
         model = _Reader().read(memoryview(content), "model")
