@@ -77,12 +77,13 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
     for (least, most), operators in {
         (0, 0): "Constant",
         (1, 1): (
-            "AveragePool Cast Elu Erf Flatten Gelu GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MaxPool Reciprocal "
-            "Relu Selu Shape Sigmoid Softmax Softplus Sqrt Tanh Transpose"
+            "AveragePool Cast Elu Erf Flatten Gelu GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu LogSoftmax MaxPool "
+            "Reciprocal Relu Selu Shape Sigmoid Softmax Softplus Sqrt Tanh Transpose"
         ),
         (1, 2): "ReduceMean ReduceSum Split Squeeze",
+        (1, 3): "Clip",
         (1, 10_000): "Concat",
-        (2, 2): "Add Div Gather MatMul Mul Reshape Sub Unsqueeze",
+        (2, 2): "Add Div Gather MatMul Mul PRelu Pow Reshape Sub Unsqueeze",
         (2, 3): "Conv DequantizeLinear Gemm Pad QuantizeLinear",
         (3, 3): "GroupNormalization InstanceNormalization",
         (3, 5): "Slice",
@@ -97,6 +98,9 @@ _INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "
 
 _CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
 """Operators whose output may have another type than their first input."""
+
+_RESHAPES = frozenset(("Cast", "Flatten", "Identity", "Reshape", "Squeeze"))
+"""Operators whose output holds the numbers of their first input."""
 
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a number, by ONNX's number of its data type: floats, 8-bit, 32-bit and 64-bit integers, and booleans."""
@@ -117,7 +121,7 @@ class OnnxFile:
         input_shape: channels, height and width of the input; None for a height or width that is not fixed.
         output: name of the output.
         num_classes: number of logits.
-        ends_in_softmax: whether the output are probabilities, and not logits.
+        ends_in_softmax: whether the outputs are probabilities instead of logits.
         metadata: the description of the network that `export` wrote; None for other files.
         preprocessing: the preprocessing in the metadata, or None.
     """
@@ -184,7 +188,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
             input_shape=(channels, height, width),
             output=logits,
             num_classes=num_classes,
-            ends_in_softmax=any(_text(node[4]) == "Softmax" and _text(node[2][0]) == logits for node in graph.get(1, ())),
+            ends_in_softmax=_ends_in_softmax(graph.get(1, ()), logits),
             metadata=metadata,
             preprocessing=preprocessing,
         )
@@ -334,6 +338,19 @@ def _check_padding(sizes: Mapping[int, Any]) -> None:
     most = [_MAX_CHANNELS if i % sides == 1 else _MAX_PADDING for i in range(len(values))] if sides else []
     if not values or len(values) % 2 or not all(0 <= value <= high for value, high in zip(values, most, strict=True)):
         raise InputError(f"has a Pad by {str(values)[:100]}, expected constants of at most {_MAX_PADDING} pixels")
+
+
+def _ends_in_softmax(nodes: Sequence[Mapping[int, Any]], output: str) -> bool:
+    """Return whether a softmax computes the output; raise ValueError unless it is one over the classes."""
+    sources = {_text(name): node for node in nodes for name in node[2]}
+    while output in sources and _text(sources[output][4]) in _RESHAPES:
+        output = _text(sources[output][1][0])
+    if output not in sources or _text(sources[output][4]) != "Softmax":
+        return False
+    axes = [attribute.get(3, 0) for attribute in sources[output].get(5, ()) if _text(attribute.get(1, b"")) == "axis"]
+    if axes not in ([], [1], [-1]):
+        raise InputError(f"ends in a softmax along axis {axes[0]}, expected one over the classes, axis 1 or -1")
+    return True
 
 
 def _single(values: Sequence[Mapping[int, Any]], what: str) -> tuple[str, list[int | None]]:

@@ -163,9 +163,8 @@ class OnnxModel:
             raise InputError(
                 f"{self.path} returned {logits.dtype} of shape {logits.shape}, not {self.num_classes} logits per image"
             )
-        if self._ends_in_softmax:
-            with np.errstate(divide="ignore"):  # probabilities may be 0
-                return np.log(logits)
+        if self._ends_in_softmax:  # a probability that is rounded to 0 would have the loss inf
+            return np.log(np.maximum(logits, np.finfo(np.float32).tiny))
         return logits
 
     def classify(self, images: Any, *, top: int = 5, exif: bool = True) -> list[Prediction] | list[list[Prediction]]:

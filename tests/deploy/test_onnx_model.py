@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.nn import functional
 
 import resnetlib
 from resnetlib.deploy import OnnxModel, onnx_model
@@ -319,33 +321,88 @@ def test_a_file_of_another_library_needs_a_preprocessing(tmp_path: Path, runtime
     assert guess.name == str(guess.label)
 
 
-ACTIVATIONS = ("Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Selu", "Sigmoid", "Softmax", "Softplus", "Tanh")
+X = 20 * np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+MEANS = torch.from_numpy(X).mean((2, 3))
+STEPS = Preprocessing.named("imagenet", resize=9, size=8)
+
+
+def foreign(folder: Path, *nodes: Any) -> Path:
+    """A file as another library may write it: nodes that compute "logits" from "means", the means of the channels."""
+    make = onnx.helper.make_node
+    first = [make("GlobalAveragePool", ["images"], ["maps"]), make("Flatten", ["maps"], ["means"], axis=1)]
+    made = onnx_files.model(nodes=[*first, *nodes])
+    made.opset_import[0].version = 20
+    return onnx_files.write(folder / "foreign.onnx", made)
+
+
+ACTIVATIONS: dict[str, tuple[Any, ...]] = {  # the function, and numbers that are inputs of the operator
+    "Clip": (functional.relu6, 0.0, 6.0),
+    "Elu": (functional.elu,),
+    "Erf": (torch.erf,),
+    "Gelu": (functional.gelu,),
+    "HardSigmoid": (lambda x: (0.2 * x + 0.5).clamp(0, 1),),
+    "HardSwish": (functional.hardswish,),
+    "LeakyRelu": (functional.leaky_relu,),
+    "LogSoftmax": (lambda x: x.log_softmax(1),),
+    "PRelu": (lambda x: functional.leaky_relu(x, 0.25), 0.25),
+    "Pow": (lambda x: x**2, 2.0),
+    "Selu": (functional.selu,),
+    "Sigmoid": (torch.sigmoid,),
+    "Softmax": (lambda x: x.softmax(1),),
+    "Softplus": (functional.softplus,),
+    "Tanh": (torch.tanh,),
+}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_activations_of_other_libraries_and_a_softmax_at_the_end(tmp_path: Path, runtime: Any) -> None:
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_other_libraries(name: str, runtime: Any, tmp_path: Path) -> None:
+    make, (function, *numbers) = onnx.helper.make_node, ACTIVATIONS[name]
+    constants = [make("Constant", [], [f"{i}"], value_float=number) for i, number in enumerate(numbers)]
+    gates = make(name, ["means", *(f"{i}" for i in range(len(numbers)))], ["gates"])
+    path = foreign(tmp_path, *constants, gates, make("Mul", ["means", "gates"], ["logits"]))  # with Sigmoid, SiLU
+    np.testing.assert_allclose(OnnxModel(path, runtime=runtime)(X), MEANS * function(MEANS), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("axis", [{}, {"axis": 1}, {"axis": -1}])
+@pytest.mark.parametrize("last", ["Cast", "Flatten", "Identity", "Reshape", None])
+def test_a_softmax_at_the_end(last: str | None, axis: dict[str, int], runtime: Any, tmp_path: Path) -> None:
     make = onnx.helper.make_node
-    for name in ACTIVATIONS:
-        nodes = [
-            make("Conv", ["images", "weight"], ["maps"], kernel_shape=[1, 1]),
-            make(name, ["maps"], ["gates"]),
-            make("Mul", ["maps", "gates"], ["products"]),  # with Sigmoid, SiLU
-            make("GlobalAveragePool", ["products"], ["means"]),
-            make("Flatten", ["means"], ["flat"], axis=1),
-            make("Softmax", ["flat"], ["logits"], axis=1),
-        ]
-        made = onnx_files.model(nodes=nodes)
-        made.opset_import[0].version = 20
-        path = onnx_files.write(tmp_path / f"{name}.onnx", made)
-        model = OnnxModel(path, runtime=runtime, preprocessing=Preprocessing.named("imagenet", resize=9, size=8))
-        x = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
-        assert np.allclose(np.exp(model(x)).sum(1), 1, atol=1e-5)
-        if name == "Sigmoid":
-            logits = (x / (1 + np.exp(-x))).mean((2, 3))
-            assert np.allclose(model(x) - model(x)[:, :1], logits - logits[:, :1], atol=1e-4)
-            [first, *rest] = model.classify(pixels(9, 9, 3))
-            assert first.probability + sum(each.probability for each in rest) == pytest.approx(1)
-            assert (model(1e4 * x).max(1) == 0).all()
+    nodes = [make("Softmax", ["means"], ["shares" if last else "logits"], **axis)]
+    if last == "Reshape":
+        nodes += [make("Constant", [], ["sizes"], value_ints=[0, 3]), make(last, ["shares", "sizes"], ["logits"])]
+    elif last:
+        nodes.append(make(last, ["shares"], ["logits"], **({"to": onnx.TensorProto.FLOAT} if last == "Cast" else {})))
+    model = OnnxModel(foreign(tmp_path, *nodes), runtime=runtime, preprocessing=STEPS)
+    np.testing.assert_allclose(model(X), MEANS.log_softmax(1), atol=1e-4)
+    shares = [each.probability for each in model.classify(pixels(9, 9, 3))]
+    assert sum(shares) == pytest.approx(1)
+    labels = torch.tensor([0, 1, 2, 0])
+    images = torch.from_numpy(X)
+    expected = functional.cross_entropy(MEANS, labels).item()
+    assert resnetlib.evaluate(model, [(images, labels)]).loss == pytest.approx(expected, rel=1e-4)
+    rounded = resnetlib.evaluate(model, [(1000 * images, labels)])  # to probabilities of 0
+    assert rounded.loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) * (1 - rounded.top1 / 100))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_softmax_over_maps_of_one_pixel(runtime: Any, tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    sizes = make("Constant", [], ["sizes"], value_ints=[2, 3])
+    path = foreign(tmp_path, make("Softmax", ["maps"], ["shares"], axis=1), sizes, make("Squeeze", ["shares", "sizes"], ["logits"]))
+    np.testing.assert_allclose(OnnxModel(path, runtime=runtime)(X), MEANS.log_softmax(1), atol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 2, -2, 2**31 - 1])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_softmax_over_another_axis(axis: int, last: bool, tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    after = [make("Identity", ["shares"], ["logits"])] if last else []
+    path = foreign(tmp_path, make("Softmax", ["means"], ["shares" if last else "logits"], axis=axis), *after)
+    message = f"{path}: ends in a softmax along axis {axis}, expected one over the classes, axis 1 or -1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read_onnx(path)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -530,7 +587,7 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     large = tmp_path / "large.onnx"
     with large.open("wb") as file:
         file.truncate(2**31)
-    with pytest.raises(ValueError, match=r"is larger than 2,147,483,647 bytes, the limit for an \.onnx file"):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(large))} is larger than the limit of 2,147,483,647 bytes$"):
         OnnxModel(large)
 
 
