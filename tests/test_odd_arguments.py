@@ -341,6 +341,11 @@ MESSAGES: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         "recipe must be a Recipe, such as recipe_of('one_cycle_cifar'), or its name, got 3",
     ),
+    (
+        lambda: finetune("resnet18", "data", "out", from_scratch=True, weights="DEFAULT"),
+        ValueError,
+        "pass either from_scratch or weights, not both, got weights='DEFAULT'",
+    ),
 ]
 
 

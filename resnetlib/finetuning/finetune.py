@@ -174,7 +174,7 @@ def _check_start(name: str | Path, from_scratch: bool, weights: WeightsLike | No
     """Raise ValueError unless there are weights to start from, or the start is random."""
     kind, text = resolve(name)
     if weights is not None and from_scratch:
-        raise InputError(f"from_scratch starts from random weights, but weights={weights!r} names others: give one of them")
+        raise InputError(f"pass either from_scratch or weights, not both, got weights={weights!r}")
     if weights is not None:
         return
     if from_scratch and kind != "network":
