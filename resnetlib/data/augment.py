@@ -59,7 +59,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
 def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
     """Apply the crops and flips of `draw_crops` to a batch padded with zeros; see `pad_crop_flip`.
 
-    Raises ValueError if the crops are not integers `(N, 3)`, or are outside the padded images.
+    Raises ValueError if the crops are not integers `(N, 3)`, or if they are on the CPU and outside the padded images.
     """
     pad = check_count("pad", pad, minimum=0)
     _check_shape("images", images, "(N, C, H, W)", 4)
@@ -79,11 +79,13 @@ def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> N
 
 
 def _check_crops(crops: object, n: int, pad: int) -> None:
-    """Raise ValueError unless crops are integers `(n, 3)` that lie in images padded by `pad`."""
+    """Raise ValueError unless crops are integers `(n, 3)`, and, if they are on the CPU, lie in images padded by `pad`."""
     integers = isinstance(crops, Tensor) and not (crops.is_floating_point() or crops.is_complex() or crops.dtype == torch.bool)
     if not isinstance(crops, Tensor) or not integers or crops.shape != (n, 3):
         raise InputError(f"crops must be a tensor of integers ({n}, 3), got {_described(crops)}")
-    outside = ((crops < 0) | (crops > torch.tensor([2 * pad, 2 * pad, 1], device=crops.device))).any(1)
+    if crops.device.type != "cpu" or torch.compiler.is_compiling():
+        return  # reading them would stall a GPU, and break a graph
+    outside = ((crops < 0) | (crops > torch.tensor([2 * pad, 2 * pad, 1]))).any(1)
     if outside.any():
         raise InputError(
             f"crops must be (top, left, flip) with top and left from 0 to {2 * pad}, and flip 0 or 1, got "

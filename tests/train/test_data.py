@@ -125,6 +125,13 @@ def test_crops_that_do_not_fit(crops: Any, message: str) -> None:
         crop_flip(torch.zeros(2, 3, 8, 8), crops, pad=1)
 
 
+def test_values_of_crops_are_not_read_on_other_devices_or_in_a_graph() -> None:
+    images, crops = torch.zeros(2, 3, 8, 8), torch.tensor([[0, 1, 0], [2, 2, 1]])
+    assert crop_flip(images.to("meta"), crops.to("meta"), pad=1).shape == images.shape
+    compiled = torch.compile(crop_flip, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(images, crops, pad=1), crop_flip(images, crops, pad=1))
+
+
 def test_crops_are_drawn_evenly() -> None:
     crops = draw_crops(9000, pad=1, generator=derived_generator(0))
     for column, sides in ((0, 3), (1, 3), (2, 2)):
