@@ -292,10 +292,7 @@ class Run:
         """Train from the newest checkpoint to the end, and save the network."""
         try:
             with interrupts(), _locked(self._out) if self._processes.is_main else nullcontext():
-                if self._processes.is_main:
-                    self._claim_folder()
-                # only one process looks: it renames damaged files, which the others would take for missing ones
-                if not self._processes.gather(self._processes.is_main and self._is_finished())[0]:
+                if not self._check_finished():
                     self._resume()
                     self._train()
                     check_interrupt()
@@ -323,6 +320,24 @@ class Run:
             raise ResourceError(
                 error.errno, f"the disk is full; {left}. Free some space, and run the same again: {error}"
             ) from error
+
+    def _check_finished(self) -> bool:
+        """Claim the folder, and return whether its training is finished; raise an error of the main process in all processes.
+
+        Only one process looks: it renames damaged files, which the others would take for missing ones.
+        """
+        found: bool | Exception = False
+        try:
+            if self._processes.is_main:
+                self._claim_folder()
+                found = self._is_finished()
+        except Exception as error:
+            self._processes.gather(error)
+            raise
+        found = self._processes.gather(found)[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _claim_folder(self) -> None:
         """Write run.json, and delete files that a killed process did not finish writing."""

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,15 +67,16 @@ def train_as(rank: int, port: int, out: Path, **options: Any) -> None:
     train(out, **options)
 
 
-def train_in_two(out: Path, **options: Any) -> None:
-    """Train in two processes with the environment that torchrun gives them."""
+def train_in_two(out: Path, statuses: Sequence[int] = (0, 0), **options: Any) -> list[str]:
+    """Train in two processes with the environment that torchrun gives them; return the last lines of their outputs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
     forks = [Fork(partial(train_as, rank, port, out, **options), Path(f"{out}-output-{rank}")) for rank in (0, 1)]
     try:
-        assert [fork.wait() for fork in forks] == [0, 0], [fork.output.read_text() for fork in forks]
+        assert [fork.wait() for fork in forks] == [*statuses], [fork.output.read_text() for fork in forks]
+        return [fork.output.read_text().strip().rpartition("\n")[2] for fork in forks]
     finally:
         for fork in forks:
             fork.end()
@@ -135,6 +137,15 @@ def test_the_main_process_alone_decides_whether_the_training_is_finished(tmp_pat
     assert best.read_bytes() == content
     assert best.with_name("best.safetensors.damaged").exists()
     assert [session["from"] for session in json.loads((tmp_path / "out" / "run.json").read_text())["sessions"]] == [0, 24]
+
+
+def test_an_error_of_the_main_process_is_raised_in_all_of_them(tmp_path: Path) -> None:
+    train_in_two(out := tmp_path / "out")
+    shutil.rmtree(out / "checkpoints")
+    damaged = out / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    error = f"{damaged} is damaged: its SHA-256 is not the recorded one. No checkpoint can replace it: delete {out} to start again."
+    assert train_in_two(out, statuses=(1, 1)) == [f"resnetlib.errors.InputError: {error}"] * 2
 
 
 def test_a_batch_that_cannot_be_shared() -> None:
