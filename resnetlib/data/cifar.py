@@ -3,7 +3,7 @@
 import hashlib
 import io
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from resnetlib.config import CIFAR10_CLASSES
 from resnetlib.config.integers import MAX_INT, check_count
+from resnetlib.config.names import check_names
 from resnetlib.disk import local_path, read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
@@ -108,14 +109,6 @@ class LabeledImages:
         size = min(check_count("size", size, minimum=1, maximum=MAX_INT), max(1, len(self)))
         pairs = zip(self.images.split(size), self.labels.split(size), strict=True)
         return [(preprocess(images), labels) for images, labels in pairs]
-
-
-def check_names(what: str, names: object) -> tuple[str, ...]:
-    """Return a sequence of names as a tuple; raise TypeError for anything else."""
-    listed = isinstance(names, Sequence | np.ndarray) and not isinstance(names, str)
-    if not listed or not all(isinstance(name, str) for name in names):  # type: ignore[attr-defined]
-        raise InputTypeError(f"{what} must be a sequence of names, got {names!r:.200}")
-    return tuple(map(str, names))  # type: ignore[call-overload]
 
 
 def _to_tensor(name: str, values: object) -> Tensor:

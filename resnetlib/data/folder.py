@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from resnetlib.config.integers import check_seed
-from resnetlib.data.cifar import LabeledImages, check_names
+from resnetlib.config.names import check_names
+from resnetlib.data.cifar import LabeledImages
 from resnetlib.disk import local_path, open_file
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, NotAFolderError, printable
@@ -277,7 +278,8 @@ def evaluation_folder(root: str | Path, split: str = "test") -> tuple[Path, str]
         The folder, and a note for the user, or "".
 
     Raises:
-        ValueError: if `split` is another word, or the folder is split, but has no such part, and as `split_folders` does.
+        ValueError: if `split` is neither 'train' nor 'test', or the folder is split, but has no such part, and as `split_folders`
+            does.
     """
     if split not in ("train", "test"):
         raise InputError(f"split must be 'train' or 'test', got {split!r:.200}")
@@ -303,14 +305,15 @@ def match_classes(names: Sequence[str], classes: Sequence[str], ids: Sequence[st
         The index in `classes` of each name.
 
     Raises:
-        TypeError: if the names are no sequences of strs.
+        TypeError: if an argument is not a sequence of strs.
         ValueError: if a name matches no class, or several.
 
     Example:
         >>> match_classes(["Fire-Truck", "dog"], ("cat", "dog", "fire truck"))
         [2, 1]
     """
-    names, classes, ids = check_names("names", names), check_names("classes", classes), check_names("ids", ids or ())
+    names, classes = check_names("names", names), check_names("classes", classes)
+    ids = () if ids is None else check_names("ids", ids)
     exact: dict[str, set[int]] = {}
     loose: dict[str, set[int]] = {}
     for label, name in (*enumerate(classes), *enumerate(ids)):

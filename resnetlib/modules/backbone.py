@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from resnetlib.config import Preprocessing, PretrainedConfig, Spec
 from resnetlib.config.integers import as_integer, check_count
+from resnetlib.config.names import check_names
 from resnetlib.config.spec import check_parameters
 from resnetlib.errors import InputError, InputTypeError, printable
 from resnetlib.modules.arguments import Indices, check_images, check_module, check_probability, select_indices
@@ -149,11 +150,11 @@ class Backbone(nn.Module, ABC):
 
     @classes.setter
     def classes(self, names: Sequence[str] | None) -> None:
-        valid = isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(name, str) for name in names)
-        if names is not None and not (valid and len(names) == self.num_classes):
+        names = None if names is None else check_names("classes", names)
+        if names is not None and len(names) != self.num_classes:
             raise InputError(f"classes must be {self.num_classes} names, one for each logit, got {names!r:.200}")
         classifier = self._modules.get(self.classifier_name)
-        self._names = None if names is None else tuple(names), None if classifier is None else last_layer(classifier)
+        self._names = names, None if classifier is None else last_layer(classifier)
 
     @property
     def pretrained_cfg(self) -> PretrainedConfig:

@@ -3,7 +3,7 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from resnetlib.config import PretrainedConfig
+from resnetlib.config.names import check_names
 from resnetlib.disk import check_writable, local_path, write_together
 from resnetlib.errors import ExistingFileError, InputError, InputTypeError, printable
 from resnetlib.models import build
@@ -189,8 +190,6 @@ def _encode(
     net: Backbone, classes: Sequence[str] | None, cfg: PretrainedConfig | None
 ) -> tuple[PretrainedConfig, dict[str, bytes]]:
     """Return the pretrained config, and the contents of weights and config.json in the order in which to replace the files."""
-    if isinstance(classes, str | Set) or not isinstance(classes, Iterable | None):
-        raise InputError(f"classes must be a sequence of names, got the {type(classes).__name__} {classes!r:.200}")
     if not isinstance(cfg, PretrainedConfig | None):
         raise InputTypeError(f"pretrained_cfg must be a PretrainedConfig, got {type(cfg).__name__}")
     with in_use(net, exclusive=False):
@@ -198,7 +197,7 @@ def _encode(
         linear = _linear(net.get_classifier())
         _check_unchanged(net, linear)
         base = cfg or _default_config(net)
-        names = tuple(classes) if classes is not None else base.classes
+        names = base.classes if classes is None else check_names("classes", classes)
         cfg = replace(
             base,
             classes=names,

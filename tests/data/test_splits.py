@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pictures import draw, fill
 
@@ -178,6 +179,11 @@ def test_names_are_matched_whatever_their_case_and_separators() -> None:
     with pytest.raises(ValueError, match="the network has no class car: its classes are airplane, Fire truck, dog"):
         match_classes(["dog", "car"], classes)
     assert match_classes(["dog", "Dog"], ("Dog", "dog")) == [1, 0]
+
+
+def test_names_in_an_array_or_a_dict_are_matched() -> None:
+    ids = np.array(["n1", "n2"])
+    assert match_classes(np.array(["n2", "b"]), {"a": 0, "b": 1}, ids) == [1, 1]  # type: ignore[arg-type]
 
 
 def test_imagenets_folders_are_matched_by_wordnet_ids_or_names() -> None:
