@@ -94,14 +94,19 @@ def test_the_mode_is_checked() -> None:
 
 
 def test_fixup_is_for_networks_without_norms() -> None:
+    message = "init_fixup_ requires a network without norms, got one with bn1: build a spec with norm='none'"
+    plain = build(replace(tiny.SPEC, norm="none"))
+    init_fixup_(plain)
+    plain.bn1 = nn.GroupNorm(2, 8)
+    for net in (build(tiny.SPEC), build(replace(tiny.SPEC, norm="group")), plain):
+        before = net.fc.weight.clone()
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            init_fixup_(net)
+        assert torch.equal(net.fc.weight, before)
     net = build(tiny.SPEC)
-    before = net.fc.weight.clone()
-    with pytest.raises(
-        ValueError, match=r"^init_fixup_ requires a network without norms, got norm='batch': build a spec with norm='none'$"
-    ):
-        init_fixup_(net)
-    assert torch.equal(net.fc.weight, before)
-    init_fixup_(build(replace(tiny.SPEC, norm="none")))
+    for name in [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]:
+        net.set_submodule(name, nn.Identity())
+    init_fixup_(net)
 
 
 @pytest.mark.parametrize("function", [init_he_, init_zero_residual_, lambda net: net.init_weights()])

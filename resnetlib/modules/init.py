@@ -3,6 +3,7 @@
 from typing import Literal
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_module
@@ -73,8 +74,9 @@ def init_fixup_(net: Backbone) -> None:
         arXiv 1901.09321, sec. 3.
     """
     check_network(net)
-    if net.spec.norm != "none":
-        raise InputError(f"init_fixup_ requires a network without norms, got norm={net.spec.norm!r}: build a spec with norm='none'")
+    norms = [name for name, module in net.named_modules() if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm)]
+    if norms:
+        raise InputError(f"init_fixup_ requires a network without norms, got one with {norms[0]}: build a spec with norm='none'")
     init_he_(net)
     blocks = list(net.blocks())
     for block in blocks:
