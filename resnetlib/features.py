@@ -1,6 +1,7 @@
 """Feature pyramids: the maps of several stages, for detection and segmentation."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain
 from typing import Literal
 
@@ -106,10 +107,12 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
     indices: dict[int | str, int] = {}
     for i, path in enumerate(paths):
         indices |= {i + 1: i, f"c{i + 1}": i, path: i, path.rpartition(".")[2]: i}
-    requested = range(2, len(paths) + 1) if stages is None else [*stages] if isinstance(stages, Iterable) else []
-    if isinstance(stages, str) or not requested or any(stage not in [*indices] for stage in requested):
+    selected: list[int] = []
+    with suppress(KeyError, TypeError):  # no such stage, or not an iterable, or of unhashable objects
+        selected = sorted({indices[stage] for stage in (range(2, len(paths) + 1) if stages is None else stages)})
+    if isinstance(stages, str) or not selected:
         raise InputError(f"stages must be some of 1 to {len(paths)}, or of their names, {', '.join(paths)}, got {stages!r}")
-    return Pyramid(net, sorted({indices[stage] for stage in requested}), norm=norm, output=output)
+    return Pyramid(net, selected, norm=norm, output=output)
 
 
 def _register(root: nn.Module, path: str, module: nn.Module) -> None:

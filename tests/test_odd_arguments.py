@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -316,10 +317,13 @@ MESSAGES: list[tuple[Callable[[], object], type[Exception], str]] = [
         ValueError,
         "indices must be a number of last maps, or some of -3 to 2, got [slice(0, 2, None)]",
     ),
-    (
-        lambda: pyramid(NET, [[1]]),  # type: ignore[list-item]
-        ValueError,
-        "stages must be some of 1 to 3, or of their names, relu, layer1, layer2, got [[1]]",
+    *(
+        (
+            partial(pyramid, NET, stages),
+            ValueError,
+            f"stages must be some of 1 to 3, or of their names, relu, layer1, layer2, got {stages!r}",
+        )
+        for stages in ([[1]], [torch.tensor(1)], torch.tensor(1), [np.array(1)], [np.array([1, 2])], [torch.tensor([1, 2])])
     ),
     (lambda: match_classes([1], ("a",)), TypeError, "names must be a sequence of names, got [1]"),  # type: ignore[list-item]
     (lambda: match_classes("ab", ("a",)), TypeError, "names must be a sequence of names, got 'ab'"),
@@ -331,10 +335,13 @@ MESSAGES: list[tuple[Callable[[], object], type[Exception], str]] = [
         "the pretrained config must be a PretrainedConfig, got NoneType",
     ),
     (lambda: recognize_dialect({1: ROWS}), TypeError, "names of tensors must be strs, got 1"),  # type: ignore[dict-item]
-    (
-        lambda: Preprocessing.named(["x"], resize=8, size=8),  # type: ignore[arg-type]
-        ValueError,
-        "normalization must be one of 'imagenet', 'cifar10', got ['x']",
+    *(
+        (
+            partial(Preprocessing.named, odd, resize=8, size=8),  # type: ignore[arg-type]
+            ValueError,
+            f"normalization must be one of 'imagenet', 'cifar10', got {odd!r}",
+        )
+        for odd in (["x"], np.array("cifar10"), np.array(["cifar10", "x"]), torch.tensor(1))
     ),
     (
         lambda: learning_rate(3, 0, 1),  # type: ignore[arg-type]

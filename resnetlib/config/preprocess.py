@@ -140,9 +140,10 @@ class Preprocessing:
     @classmethod
     def named(cls, normalization: Normalization, *, resize: int, size: int) -> "Preprocessing":
         """Create the preprocessing with a data set's mean and standard deviation: "imagenet" or "cifar10"."""
-        if normalization not in [*MEAN_STD]:  # it may be unhashable
-            raise InputError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}")
-        mean, std = MEAN_STD[normalization]
+        try:
+            mean, std = MEAN_STD[normalization]
+        except (KeyError, TypeError) as error:  # it may be unhashable
+            raise InputError(f"normalization must be one of {', '.join(map(repr, MEAN_STD))}, got {normalization!r}") from error
         return cls(resize=resize, size=size, mean=mean, std=std)
 
     @property
