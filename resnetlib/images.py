@@ -63,8 +63,7 @@ def read_image(path: str | Path | BinaryIO, *, exif: bool = True) -> "Image":
         raise
     except Exception as error:  # Pillow's decoders may raise anything
         what = (str(path) or "''") if isinstance(path, str | Path) else "the content"
-        why = str(error).replace(f"{what} ", "it ", 1) if str(error).startswith(f"{what} ") else error
-        raise InputError(f"{what} cannot be read as an image: {why}") from error
+        raise InputError(f"{what} cannot be read as an image: {error}") from error
 
 
 @cache

@@ -103,6 +103,17 @@ def test_what_cannot_be_read_is_refused_in_a_line(what: str, tmp_path: Path) -> 
         read_image(io.BytesIO(content))
 
 
+def test_names_that_are_words_of_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("its").write_bytes(b"no image")
+    Image.new("RGB", (2000, 2)).save("one", format="PNG")
+    with pytest.raises(ValueError, match=r"^its cannot be read as an image: its content is none of BMP, GIF, JPEG, PNG, [A-Z, ]*$"):
+        read_image("its")
+    why = r"one side is more than 100 times the other \(2000 x 2 pixels\)"
+    with pytest.raises(ValueError, match=f"^one cannot be read as an image: {why}$"):
+        read_image("one")
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes_are_never_taken_for_the_path_of_a_file(kind: Callable[[bytes], Any], tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
