@@ -60,9 +60,10 @@ def write_together(folder: Path, contents: Mapping[str, bytes | memoryview]) -> 
     """
     folder = local_path(folder)
     for name in contents:
-        if "\0" in name or len(os.fsencode(name)) > _MAX_NAME:
-            raise InputError(f"{str(folder / name)!r} cannot be written: a name has at most {_MAX_NAME} bytes, and no null byte")
-    if not folder.exists():
+        if not _is_text(name) or len(os.fsencode(name)) > _MAX_NAME:
+            what = f"a name has at most {_MAX_NAME} bytes of UTF-8, and no null byte"
+            raise InputError(f"{str(folder / name)!r} cannot be written: {what}")
+    if not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises an OSError for a path that is too long
         raise MissingFileError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise NotAFolderError(f"{folder} is a file, and not a folder")
@@ -91,8 +92,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes | memoryview]) -> 
 
 def check_writable(folder: Path) -> None:
     """Raise OSError unless files can be written to a folder, or to the place where it would be created."""
-    if "\0" in str(folder):
-        raise InputError(f"{str(folder)!r} cannot be written: it has a null byte")
+    if not _is_text(folder):
+        raise InputError(f"{str(folder)!r} cannot be written: it has a null byte, or is not UTF-8")
     try:
         place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if place.is_dir():
@@ -102,6 +103,14 @@ def check_writable(folder: Path) -> None:
         raise kind(f"{folder} cannot be written: {error.strerror}") from error
     if not place.is_dir():
         raise NotAFolderError(f"{place} is a file, so {folder} cannot be a folder")
+
+
+def _is_text(path: str | Path) -> bool:
+    """Return whether a path has no null byte, and can be encoded."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # lone surrogates
+        return False
 
 
 def unfinished(folder: Path, name: str) -> list[Path]:
