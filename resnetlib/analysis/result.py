@@ -48,7 +48,7 @@ class AnalysisResult(ABC):
         path = check_result_path("path", path)
         given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         values = {field.name: value for field, value in given if value is not field.default}  # loading restores defaults
-        binary = path.suffix == ".safetensors"
+        binary = path.suffix.lower() == ".safetensors"
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor) and binary}
         rest = {_KIND: type(self).__name__} | {name: _encoded(value) for name, value in values.items() if name not in tensors}
         text = json.dumps(rest, indent=None if binary else 1, allow_nan=False)
@@ -71,7 +71,7 @@ class AnalysisResult(ABC):
 def check_result_path(name: str, path: str | Path) -> Path:
     """Return the path of a result; raise ValueError if it does not end in .json or .safetensors."""
     checked = local_path(path)
-    if checked.suffix not in (".json", ".safetensors") or checked.is_dir():
+    if checked.suffix.lower() not in (".json", ".safetensors"):
         raise InputError(f"{name} must be a file that ends in .json or .safetensors, got {str(path)!r}")
     return checked
 
@@ -81,7 +81,7 @@ def read_result(path: str | Path, kinds: Mapping[str, type[R]]) -> R:
     path = local_path(path)
     content = read_file(path, _MAX_BYTES)
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
             values = _decoded(json.loads(header["__metadata__"][_KIND])) | load_safetensors(content)
         else:

@@ -76,7 +76,7 @@ WHOLE = Anything(
 )
 
 
-@pytest.mark.parametrize("ending", ["json", "safetensors"])
+@pytest.mark.parametrize("ending", ["json", "safetensors", "JSON", "SafeTensors"])
 def test_a_result_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) -> None:
     WHOLE.save(tmp_path / f"found.{ending}")
     again = Anything.load(tmp_path / f"found.{ending}")
@@ -86,6 +86,15 @@ def test_a_result_on_disk_is_the_same_to_the_bit(ending: str, tmp_path: Path) ->
     assert again.pairs[0] == (1, 0.5)
     assert math.isnan(again.pairs[1][1])
     assert [path.name for path in tmp_path.iterdir()] == [f"found.{ending}"]
+
+
+def test_names_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "dir.json").mkdir()
+    with pytest.raises(IsADirectoryError, match=f"^{tmp_path}/dir.json is a folder: give the name of a file$"):
+        WHOLE.save(tmp_path / "dir.json")
+    long = tmp_path / ("x" * 300 + ".json")
+    with pytest.raises(ValueError, match=f"^'{long}' cannot be written: a name has at most 245 bytes of UTF-8, and no null byte$"):
+        WHOLE.save(long)
 
 
 def test_the_json_is_strict(tmp_path: Path) -> None:

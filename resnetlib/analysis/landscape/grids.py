@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batch, as_tuple
 from resnetlib.analysis.landscape.directions import Direction
 from resnetlib.analysis.result import AnalysisResult, check_result_path
+from resnetlib.disk import check_writable
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError
 from resnetlib.modules.hashes import hash_tensors
@@ -121,6 +123,8 @@ def check_checkpoint_path(out: str | Path | None) -> Path | None:
     if out is None:
         return None
     path = check_result_path("out", out)
+    if not os.path.lexists(path):  # it is written after the first computations
+        check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

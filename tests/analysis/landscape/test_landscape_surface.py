@@ -16,6 +16,7 @@ from untouched import raises_inside, untouched
 from resnetlib import Spec, build
 from resnetlib.analysis import Landscape, filter_normalized_direction, hessian_map, landscape
 from resnetlib.analysis.landscape import surface
+from resnetlib.errors import ResourceError
 from resnetlib.modules.frozen import freeze_module_
 
 IMAGES = torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -336,6 +337,9 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     for out in ("found.txt", "found"):
         with pytest.raises(ValueError, match=r"out must be a file that ends in .json or .safetensors"):
             wrong(out=tmp_path / out)
+    long = tmp_path / ("x" * 300 + ".json")
+    with pytest.raises(ResourceError, match=f"^{long} cannot be written: File name too long$"):
+        wrong(out=long)
     (tmp_path / "found.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a saved result, or is damaged"):
         wrong(out=tmp_path / "found.json")
