@@ -62,7 +62,8 @@ _PYTHON_3 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _MODIFIERS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS", "BUILD"}
 """Opcodes that leave the object they change on the stack."""
 
-_OBJECTS = {"REDUCE", "NEWOBJ", "BINPERSID", "GLOBAL", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"}
+_CALLS = {"REDUCE", "NEWOBJ"}
+_OBJECTS = {*_CALLS, "BINPERSID", "GLOBAL", "EMPTY_DICT", "EMPTY_SET"}
 
 
 class _Ignored:
@@ -102,7 +103,8 @@ class _Object:
     """A stand-in for an object of a pickle."""
 
     steps: int  # to visit it and its parts
-    kind: str  # "scalar", "tuple" or "object"
+    kind: str  # "scalar", "long", "tuple", "list" or "object"
+    colliding: int = 0  # tuples and long integers that are keys of a dict, or in a list or tuple, which a call may make keys
 
 
 def check_pickle(path: Path) -> list[str]:
@@ -197,9 +199,8 @@ def _check_steps(stream: BinaryIO) -> set[str]:
                 raise InputError(f"it asks for {arg[:80]!r}, which no network's tensors need")
             module, _, attribute = arg.partition(" ")
             names.add(f"{_PYTHON_3.get(module, module)}.{attribute}")
-        steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else 0)
-        if name == "LONG1" and arg.bit_length() > 72:  # as keys, integers with equal hashes are compared one by one
-            steps = 10_000
+        bits = arg.bit_length() if isinstance(arg, int) else 0
+        steps = 1 + (len(arg) // 8 if isinstance(arg, str | bytes) else bits // 64)
         spent += steps
         if name == "MARK":
             marks.append(len(stack))
@@ -210,20 +211,28 @@ def _check_steps(stream: BinaryIO) -> set[str]:
         else:
             taken = _take(stack, marks, opcode)
             keys = taken[1::2] if name in ("SETITEM", "SETITEMS") else []
-            if any(key.kind == "object" for key in keys):
+            if any(key.kind in ("object", "list") for key in keys):
                 raise InputError("a dictionary in it has keys that are neither strings, numbers nor tuples")
-            spent += sum(1000 * key.steps for key in keys if key.kind == "tuple")  # as keys, tuples of equal hashes are compared
-            if name in ("REDUCE", "NEWOBJ") and (len(taken) < 2 or taken[1].kind != "tuple"):
+            if name in _CALLS and (len(taken) < 2 or taken[1].kind != "tuple"):
                 raise InputError("it calls something without a tuple of arguments")
-            kind = "tuple" if "TUPLE" in name else "object" if name in _OBJECTS else "scalar"
-            made = taken[0] if name in _MODIFIERS else _Object(steps, kind)
+            kind = "tuple" if "TUPLE" in name else "list" if "LIST" in name else "object" if name in _OBJECTS else "scalar"
+            made = taken[0] if name in _MODIFIERS else _Object(steps, "long" if bits > 60 else kind)
             visited = sum(each.steps for each in taken if each is not made)
+            if keys or name in _CALLS or made.kind in ("tuple", "list"):
+                made.colliding += sum(_count_colliding(each) for each in keys or taken if each is not made)
+            if keys or name in _CALLS:  # each key may be compared with all others of the same hash, which is faster than a step
+                visited += made.colliding * visited // 200
             made.steps += visited
             spent += visited
             stack += [made] * len(opcode.stack_after)
         if spent > MAX_STEPS:
             raise InputError(f"loading it would take more than {MAX_STEPS:,} steps")
     return names & PLACEHOLDERS.keys()
+
+
+def _count_colliding(item: _Object) -> int:
+    """Return how many tuples and long integers there are in an item: their hashes are easily made equal."""
+    return (item.kind in ("long", "tuple")) + (item.colliding if item.kind in ("tuple", "list") else 0)
 
 
 def _take(stack: list[_Object], marks: list[int], opcode: pickletools.OpcodeInfo) -> list[_Object]:

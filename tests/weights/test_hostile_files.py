@@ -99,7 +99,8 @@ def laughing(levels: int = 60) -> bytes:
     return b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(1, levels))
 
 
-COLLIDING = range(10**10, 10**10 + 3000)
+COLLIDING = range(10**10, 10**10 + 30_000)
+TUPLES = [pickle.dumps(tuple(-1 - (i >> bit & 1) for bit in range(15)), 2)[2:-1] for i in range(2**15)]  # -1 and -2 have one hash
 MANY = b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(60_000))
 PICKLES = {
     "a key": b"\x80\x02}" + laughing() + b"K\1s.",
@@ -107,7 +108,16 @@ PICKLES = {
     "a storage": b"\x80\x02}X\1\0\0\0a(X\7\0\0\0storagectorch\nFloatStorage\n" + laughing() + b"X\3\0\0\0cpuK\1tQs.",
     "colliding keys": b"\x80\x02}(" + b"".join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b"N" for i in COLLIDING) + b"u.",
     "colliding tuples": b"\x80\x02}("
-    + b"".join(pickle.dumps((i * (2**61 - 1), j * (2**61 - 1)), 2)[2:-1] + b"N" for i in range(64) for j in range(64)) + b"u.",
+    + b"".join(pickle.dumps((i * (2**61 - 1), j * (2**61 - 1)), 2)[2:-1] + b"N" for i in range(160) for j in range(160)) + b"u.",
+    "pairs of colliding tuples": b"\x80\x02ccollections\nOrderedDict\n]("
+    + b"".join(each + b"N\x86" for each in TUPLES) + b"e\x85R.",
+    "lists of colliding tuples": b"\x80\x02ccollections\nOrderedDict\n]("
+    + b"".join(b"](" + each + b"Ne" for each in TUPLES) + b"e\x85R.",
+    "colliding tuples, counted": b"\x80\x02ccollections\nCounter\n](" + b"".join(TUPLES) + b"e\x85R.",
+    "colliding tuples, copied": b"\x80\x02}q\0(" + b"".join(each + b"N" for each in TUPLES[:4000]) + b"u"
+    + b"ccollections\nCounter\nh\0\x85R0" * 1000 + b".",
+    "colliding integers, copied": b"\x80\x02}q\0(" + b"".join(pickle.dumps(i * (2**61 - 1), 2)[2:-1] + b"N" for i in range(1, 2000))
+    + b"u" + b"ccollections\nCounter\nh\0\x85R0" * 5000 + b".",
     "copies": b"\x80\x02}q\0(" + MANY + b"u" + b"ccollections\nCounter\nh\0\x85R0" * 3000 + b".",
     "a long string, often": b"\x80\x02X" + struct.pack("<I", 10**6) + b"x" * 10**6 + b"q\0X\6\0\0\0latin1\x86q\1]("
     + b"c_codecs\nencode\nh\1R" * 1000 + b"e.",
@@ -188,7 +198,7 @@ def test_a_large_checkpoint_of_a_training_is_read(tmp_path: Path) -> None:
         "seed": 2**70,
         "args": {"lr": 0.1, "steps": (30, 60), "name": "x" * 10_000},
         "rng": torch.get_rng_state(),
-        "masks": {(layer, head): 0.5 for layer in range(24) for head in range(16)},
+        "masks": {(layer, head): 0.5 for layer in range(60) for head in range(60)},
     }
     for new in (True, False):
         torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=new)
