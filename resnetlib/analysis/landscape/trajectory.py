@@ -144,10 +144,13 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Iterable[Checkpoint]) -> Te
                 found = f"{name} is a {type(state[name]).__name__}" if name in state else f"it has no {name}"
                 found = found if shape is None else f"{name} has shape {tuple(shape)}"
                 raise InputError(f"a checkpoint belongs to another network: {found}, expected shape {tuple(tensor.shape)}")
-        torch.cat([(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()], out=step)
-        if not step.isfinite().all():
-            name = next(name for name, t in theta.items() if not (state[name].isfinite().all() and t.isfinite().all()))
-            raise InputError(f"{name} of a checkpoint, or of the network itself, is not finite (NaN or infinite)")
+        differences = [(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()]
+        torch.cat(differences, out=step)
+        for name, part in zip(theta, step.split([*map(len, differences)]), strict=True):
+            if not part.isfinite().all():
+                raise InputError(
+                    f"{name} of a checkpoint, or its difference from the network's, is not finite in fp32 (NaN or infinite)"
+                )
     return steps
 
 

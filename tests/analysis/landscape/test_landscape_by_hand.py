@@ -26,14 +26,20 @@ def test_principal_components_by_hand() -> None:
     assert found.outside.tolist() == pytest.approx([0] * 4, abs=1e-5)
 
 
+NOT_FINITE = r"weight of a checkpoint, or its difference from the network's, is not finite in fp32 \(NaN or infinite\)"
+
+
+def test_a_difference_that_is_not_finite() -> None:
+    with pytest.raises(ValueError, match=f"^{NOT_FINITE}$"):
+        trajectory(point(3e38, 0.0), [point(-3e38, 0.0), point(0.0, 1.0), point(1.0, 0.0)])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_refused(value: float, tmp_path) -> None:  # type: ignore[no-untyped-def]
     net, path = point(0.0, 0.0), [point(1.0, 0.0), point(0.0, 1.0), point(2.0, value)]
     plane = [{"weight": torch.tensor([[1.0, 0.0]])}, {"weight": torch.tensor([[0.0, 1.0]])}]
     for call in (lambda: trajectory(net, path), lambda: project(net, path, plane), lambda: trajectory(path[-1], path[:2])):
-        with pytest.raises(
-            ValueError, match=r"^weight of a checkpoint, or of the network itself, is not finite \(NaN or infinite\)$"
-        ):
+        with pytest.raises(ValueError, match=f"^{NOT_FINITE}$"):
             call()
     plane[1]["weight"][0, 0] = value
     data = torch.ones(1, 2), torch.tensor([0])
