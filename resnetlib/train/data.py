@@ -89,9 +89,13 @@ class MemoryLoader:
     ) -> None:
         if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
             raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none'; the others are for folders of images")
-        if train.images.shape[1:] != test.images.shape[1:] or train.classes != test.classes:
-            got = [f"{tuple(each.images.shape[1:])} with the classes {each.classes!r:.200}" for each in (train, test)]
-            raise InputError(f"training and test images must be of one size, and have the same classes, got {' and '.join(got)}")
+        if train.images.shape[1:] != test.images.shape[1:]:
+            got = " and ".join(str(tuple(each.images.shape[1:])) for each in (train, test))
+            raise InputError(f"training and test images must be of one size, got {got}")
+        if train.classes != test.classes:
+            apart = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
+            how = f"; only one of them has {apart}" if apart else " in the same order"
+            raise InputError(f"training and test images must have the same classes{how}")
         if not len(train) or not len(test):
             raise InputError(f"there are {len(train)} training images and {len(test)} test images: give some of each")
         parts = {"train": train, "test": test}
@@ -390,7 +394,7 @@ def find_train_and_test(
     if len(folders) < 2:
         raise InputError(f"{data} is neither CIFAR-10's folder nor one with the folders train and val")
     if images:
-        raise InputError(f"images requires CIFAR-10, got {images} with the folder {data}, whose images are all used")
+        raise InputError(f"images is an option for CIFAR-10 only, got {images}: all images of {data} are used")
     if note and is_main_process():
         logger.warning(note)
     return find_images(folders[0], exif=exif), find_images(folders[1], exif=exif)

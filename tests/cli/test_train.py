@@ -142,7 +142,7 @@ def test_wrong_input(small: Path, tmp_path: Path) -> None:
     )
     assert "not by 'pad_crop_flip'" in wrong("resnet18", *data, *SHORT, "--recipe", "one_cycle_cifar")
     assert "Error: there is no folder nowhere" in wrong("resnet18", "--data", "nowhere", *data[2:])
-    assert "Error: images requires CIFAR-10, got 3 with the folder " in wrong("resnet18", *data, *FOLDER, "--images", 3)
+    assert "Error: images is an option for CIFAR-10 only, got 3: all images of " in wrong("resnet18", *data, *FOLDER, "--images", 3)
     assert "give one network, or --grid" in wrong("resnet18", "resnet34", *data)
     assert "a grid needs models" in wrong("--grid", "seeds=1", *data)
     assert "the axis seeds has a value twice: 1, 1" in wrong("--grid", "models=resnet18", "seeds=1,1", *data)

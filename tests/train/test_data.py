@@ -1,6 +1,7 @@
 """Batches: every image once, on draws of the seed and the place alone, shared out among processes, from memory and from folders."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,15 @@ def test_statistics_of_constant_and_oblong_images() -> None:
 
 
 def test_sets_that_do_not_belong_together() -> None:
-    got = "(3, 4, 4) with the classes ('a', 'b', 'c') and (3, 8, 8) with the classes ('red', 'green', 'blue')"
-    wanted = "training and test images must be of one size, and have the same classes"
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{wanted}, got {got}')}$"):
-        MemoryLoader(numbered(20), tiny.images(), tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
+    images, classes = tiny.images(), tuple(f"class {i}" for i in range(60))
+    one = replace(images, classes=classes)
+    for train, test, message in (
+        (numbered(20), images, r"be of one size, got \(3, 4, 4\) and \(3, 8, 8\)"),
+        (one, replace(one, classes=(*classes[:-1], "other")), "have the same classes; only one of them has class 59, other"),
+        (one, replace(one, classes=classes[::-1]), "have the same classes in the same order"),
+    ):
+        with pytest.raises(ValueError, match=f"^training and test images must {message}$"):
+            MemoryLoader(train, test, tiny.recipe(), seed=0, processes=Processes(0, 1, CPU, CPU))
 
 
 @pytest.fixture
