@@ -72,7 +72,9 @@ class HubFile:
 
     def __post_init__(self) -> None:
         if not isinstance(self.repo, str) or not _REPO.fullmatch(self.repo):
-            raise InputError(f"a repository of the hub is called org/name, got {printable(repr(self.repo), 200)}")
+            raise InputError(
+                f"a repository of the hub is called org/name, without .git at the end, got {printable(repr(self.repo), 200)}"
+            )
         if not _is_relative(self.file):
             raise InputError(f"a file of a repository must have a path inside it, got {self.file!r}")
         if not _is_relative(self.revision):

@@ -85,9 +85,10 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     if name not in SPECS:
         raise InputError(f"timm's {architecture!r} is not supported; supported: {', '.join(TIMM_NAMES)}")
     arguments = config.get("model_args") or {}
-    if arguments.keys() - _HARMLESS_ARGS or arguments.get("global_pool", "avg") != "avg":
+    odd = {key: value for key, value in arguments.items() if key not in _HARMLESS_ARGS or (key == "global_pool" and value != "avg")}
+    if odd:
         raise InputError(
-            f"{architecture} with the model_args {dict(arguments)} is not supported; supported: "
+            f"{architecture} with the model_args {odd} is not supported; supported: "
             f"{', '.join(sorted(_HARMLESS_ARGS))}, and only global_pool='avg'"
         )
     names = config.get("label_names") or pretrained.get("label_names")

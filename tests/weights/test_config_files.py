@@ -43,8 +43,8 @@ HF = {"model_type": "resnet"}
         (GOOD | {"architecture": "vit_base"}, "timm's 'vit_base' is not supported; supported: resnet.*, "),
         (GOOD | {"architecture": ["resnet18"]}, "config.json is invalid: "),
         (
-            GOOD | {"model_args": {"block_args": {"attn_layer": "se"}}},
-            "resnet18 with the model_args {'block_args': {'attn_layer': 'se'}} is not supported; supported: .*global_pool='avg'$",
+            GOOD | {"model_args": {"num_classes": 3, "block_args": 1, "global_pool": "max"}},
+            "resnet18 with the model_args {'block_args': 1, 'global_pool': 'max'} is not supported; supported: .*pool='avg'$",
         ),
         (GOOD | {"model_args": 7}, "config.json is invalid: "),
         (
