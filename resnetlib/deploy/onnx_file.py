@@ -83,7 +83,7 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
         (1, 2): "ReduceMean ReduceSum Split Squeeze",
         (1, 3): "Clip",
         (1, 10_000): "Concat",
-        (2, 2): "Add Div Gather MatMul Mul PRelu Pow Reshape Sub Unsqueeze",
+        (2, 2): "Add Div Gather MatMul Mul Pow Reshape Sub Unsqueeze",
         (2, 3): "Conv DequantizeLinear Gemm Pad QuantizeLinear",
         (3, 3): "GroupNormalization InstanceNormalization",
         (3, 5): "Slice",

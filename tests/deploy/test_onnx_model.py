@@ -344,7 +344,6 @@ ACTIVATIONS: dict[str, tuple[Any, ...]] = {  # the function, and numbers that ar
     "HardSwish": (functional.hardswish,),
     "LeakyRelu": (functional.leaky_relu,),
     "LogSoftmax": (lambda x: x.log_softmax(1),),
-    "PRelu": (lambda x: functional.leaky_relu(x, 0.25), 0.25),
     "Pow": (lambda x: x**2, 2.0),
     "Selu": (functional.selu,),
     "Sigmoid": (torch.sigmoid,),
