@@ -96,6 +96,9 @@ _INPUTS: Mapping[str, tuple[int, int]] = {
 _INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "Split", "Squeeze", "Unsqueeze"])
 """Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
 
+_ELEMENTWISE = frozenset(("Add", "Clip", "Div", "Mul", "Pow", "Sub"))
+"""Operators whose constants are broadcast. OpenVINO crashes on some that do not fit the batch."""
+
 _CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
 """Operators whose output may have another type than their first input."""
 
@@ -326,6 +329,9 @@ def _check_node(node: Mapping[int, Any], known: Mapping[str, bool], constants: d
             constants[outputs[0]] = attribute[5]
             integers = attribute[5].get(2) == _INT64
         integers |= (operator == "Cast" and values == [_INT64]) or (operator == "Constant" and name in ("value_int", "value_ints"))
+    for dims in (constants.get(name, {}).get(1, []) for name in inputs if operator in _ELEMENTWISE):
+        if len(dims) > 4 or dims[:-3] not in ([], [1]):
+            raise InputError(f"has a {operator} with a constant of shape {dims}, which does not fit batches of every size")
     if operator == "Pad":
         _check_padding(constants.get(inputs[1], {}))
     return {name: integers for name in outputs if name}

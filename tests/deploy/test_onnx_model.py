@@ -363,6 +363,25 @@ def test_activations_of_other_libraries(name: str, runtime: Any, tmp_path: Path)
     np.testing.assert_allclose(OnnxModel(path, runtime=runtime)(X), MEANS * function(MEANS), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("operator", ["Add", "Clip", "Div", "Mul", "Pow", "Sub"])
+@pytest.mark.parametrize("stored", ["node", "weight"])
+def test_constants_that_fit_no_batch(operator: str, stored: str, tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    for shape, fits in (([3, 1, 1], True), ([1, 3, 1, 1], True), ([5, 3, 8, 8], False), ([1, 1, 1, 1, 1], False)):
+        constant = onnx.numpy_helper.from_array(np.ones(shape, np.float32), "constant")
+        scaled = [make(operator, ["images", "constant"], ["scaled"]), make("GlobalAveragePool", ["scaled"], ["maps"])]
+        nodes = [make("Constant", [], ["constant"], value=constant)] if stored == "node" else []
+        made = onnx_files.model(nodes=[*nodes, *scaled, make("Flatten", ["maps"], ["logits"], axis=1)])
+        made.graph.initializer.extend([constant] if stored == "weight" else [])
+        path = onnx_files.write(tmp_path / "scaled.onnx", made)
+        if fits:
+            assert read_onnx(path).num_classes == 3
+        else:
+            error = f"{path}: has a {operator} with a constant of shape {shape}, which does not fit batches of every size"
+            with pytest.raises(ValueError, match=f"^{re.escape(error)}$"):
+                read_onnx(path)
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("axis", [{}, {"axis": 1}, {"axis": -1}])
 @pytest.mark.parametrize("last", ["Cast", "Flatten", "Identity", "Reshape", None])
