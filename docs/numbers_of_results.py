@@ -281,19 +281,27 @@ def blocks() -> dict[str, str]:
     found |= {
         "free": verdict(free),
         "free_package": verdict((-most, -least)),
-        "lesion_images_20": f"{read('lesions')['results']['plain20']['images']:,}",
-        "lesion_images_56": f"{read('lesions')['results']['plain56']['images']:,}",
-        "calibrate": str(read("lesions")["results"]["plain20"]["calibrate"]),
+        "lesion_images": f"{read('lesions')['results']['plain20']['images']:,}",
+        "calibrate": f"{read('lesions')['results']['plain20']['calibrate']:,}",
     }
     for name, each in read("lesions")["results"].items():
-        found[f"recalibration_costs_{name}"] = f"{each['trained']['error_recalibrated'] - each['trained']['error']:.1f}"
-        costs_of_blocks = each["trained"]["running"]["cost"]
-        found[f"dispensable_{name}"] = f"{sum(cost < 1 for cost in costs_of_blocks)} of {len(costs_of_blocks)}"
+        running, recalibrated = (each["trained"][key] for key in ("running", "recalibrated"))
+        found[f"recalibration_costs_{name}"] = f"{recalibrated['error'] - running['error']:.1f}"
+        costs_of_blocks, without = running["cost"], [running["error"] + cost for cost in running["cost"]]
+        cheaper = [after < before for before, after in zip(costs_of_blocks, recalibrated["cost"], strict=True)]
+        found |= {
+            f"dispensable_{name}": f"{sum(cost < 1 for cost in costs_of_blocks)} of {len(costs_of_blocks)}",
+            f"surely_dispensable_{name}": str(sum(high < 1 for _, high in running["interval"])),
+            f"lesion_errors_{name}": f"{min(without):.0f} to {max(without):.0f}",
+            f"cheaper_recalibrated_{name}": f"{sum(cheaper)} of {len(cheaper)}",
+        }
         for key in ("running", "recalibrated"):
             one = each["trained"][key]
             found[f"lesion_{key}_{name}"] = f"{one['median']:.1f} ({span(one['median_interval'])})"
             found[f"changed_{key}_{name}"] = f"{median(one['changed']):.0f}"
             found[f"changed_{key}_{name}_untrained"] = of_seeds([median(start[key]["changed"]) for start in each["untrained"]], 0)
+    first_eight = read("lesions")["results"]["plain56"]["trained"]["recalibrated"]["cost"][:8]
+    found["first_eight_recalibrated"] = span((min(first_eight), max(first_eight)), 0)
     sparse = read("sparsity")["results"]
     for name, each in sparse.items():
         for key in ("zeros", "small", "ratio"):

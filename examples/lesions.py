@@ -1,16 +1,16 @@
 """Delete each block of trained networks, and give the cost with bootstrap intervals over the images.
 
-    python examples/lesions.py --data cifar-10-batches-bin --images 10000 --out docs/results/lesions.json
+    python examples/lesions.py --data cifar-10-batches-bin --out docs/results/lesions.json
 
 For each network and block: the error without the block less the error with it, in points, on the same images; with the running
-statistics of the whole network, and with statistics recalibrated on training images, which is done to the whole network too.
+statistics of the whole network, and with statistics recalibrated on training images, both without the block and with it.
 Untrained networks (batch norms calibrated) are the baseline: their error is that of guessing, so the predictions that change are
 counted. Writes after each network, and leaves out those that OUT already has.
 """
 
 import argparse
 import json
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from untrained import untrained
 
 import resnetlib
 from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
+from resnetlib.analysis.perturb import from_each_block
 from resnetlib.data import cifar10
 from resnetlib.modules import Block, PadShortcut
 
@@ -41,31 +42,26 @@ def delete(block: Block) -> AbstractContextManager[ExitStack]:
 
 
 @torch.inference_mode()
-def predict(net: resnetlib.Backbone, batches: Batches) -> Tensor:
-    return torch.cat([net(x).argmax(1) for x, _ in batches])
-
-
 def measure(net: resnetlib.Backbone, test: Batches, train: Batches) -> dict[str, Any]:
-    labels, clean = torch.cat([y for _, y in test]), predict(net, test)
-    results: dict[str, Any] = {"error": 100 * float((clean != labels).double().mean()), "blocks": list(blocks_of(net))}
-    with recalibrated(net, train):
-        results["error_recalibrated"] = 100 * float((predict(net, test) != labels).double().mean())
-    deleted: dict[str, list[Tensor]] = {"running": [], "recalibrated": []}
-    for block in blocks_of(net).values():
-        with delete(block):
-            deleted["running"].append(predict(net, test))
-            with recalibrated(net, train):
-                deleted["recalibrated"].append(predict(net, test))
-    for statistics, predictions in deleted.items():
-        stacked = torch.stack(predictions, 1)  # (images, blocks)
-        cost = 100 * ((stacked != labels[:, None]).double() - (clean != labels)[:, None].double())
+    blocks, labels = blocks_of(net), torch.cat([y for _, y in test])
+    results: dict[str, Any] = {"blocks": list(blocks)}
+    for statistics, estimated in (("running", nullcontext), ("recalibrated", lambda: recalibrated(net, train))):
+        with estimated():
+            whole, predictions = torch.cat([net(x).argmax(1) for x, _ in test]), []
+            for batches in zip(*(from_each_block(net, blocks, x) for x, _ in test), strict=True):  # block after block
+                with delete(blocks[batches[0][1]]), estimated():
+                    predictions.append(torch.cat([rest().argmax(1) for _, _, rest in batches]))
+        without = torch.stack(predictions, 1)  # (images, blocks)
+        wrong = 100 * (whole != labels).double()
+        cost = 100 * (without != labels[:, None]).double() - wrong[:, None]
         median = bootstrap_interval(cost, lambda rows: rows.mean(0).quantile(0.5))
         results[statistics] = {
+            "error": float(wrong.mean()),
             "cost": cost.mean(0).tolist(),
             "interval": bootstrap_interval(cost).T.tolist(),
             "median": float(cost.mean(0).quantile(0.5)),
             "median_interval": median.tolist(),
-            "changed": (100 * (stacked != clean[:, None]).double().mean(0)).tolist(),
+            "changed": (100 * (without != whole[:, None]).double().mean(0)).tolist(),
         }
         print(f"  {statistics}: median cost {results[statistics]['median']:.1f} ({median[0]:.1f} to {median[1]:.1f})", flush=True)
     return results
@@ -76,16 +72,16 @@ def main() -> None:
     cli.add_argument("networks", nargs="*", metavar="NAME=WEIGHTS", help="the embedded networks by default")
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=10_000, help="test images")
-    cli.add_argument("--calibrate", type=int, default=500, help="training images that statistics are recalibrated on")
+    cli.add_argument("--calibrate", type=int, default=1000, help="training images that statistics are recalibrated on")
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
     cli.add_argument("--out", type=Path, required=True, help="the JSON")
     args = cli.parse_args()
-    pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
+    pairs = args.networks or [f"{name}=cifar_{name}.resnetlib_c10" for name in ("plain20", "resnet20", "plain56", "resnet56")]
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in pairs):
         if name in results:
             continue
-        net = resnetlib.create_model(weights).eval()
+        net = resnetlib.create_model(weights).eval().to(memory_format=torch.channels_last)
         transform = resnetlib.transform_for(net)
         test = cifar10(args.data, "test").first(args.images).batches(transform)
         train = cifar10(args.data, "train").first(args.calibrate).batches(transform)

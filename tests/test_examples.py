@@ -300,10 +300,18 @@ def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
     net, batches = tiny_batches(cifar10_folder, 20)
     found = json.loads((tmp_path / "table.json").read_text())["results"]["resnet20"]["trained"]
     expected = lesion(net, batches)
-    assert found["error"] == pytest.approx(expected.clean_error)
-    with recalibrated(net, cifar10(cifar10_folder, "train").first(10).batches(transform_for(net))):
-        assert found["error_recalibrated"] == pytest.approx(lesion(net, batches).clean_error)
+    assert found["running"]["error"] == pytest.approx(expected.clean_error)
     assert found["running"]["cost"] == pytest.approx((expected.error - expected.clean_error).tolist())
+    train = cifar10(cifar10_folder, "train").first(10).batches(transform_for(net))
+    with recalibrated(net, train):
+        whole = lesion(net, batches).clean_error
+    name = found["blocks"][4]
+    hook = net.get_submodule(f"{name}.join").register_forward_pre_hook(lambda _, pair: (pair[0], torch.zeros_like(pair[1])))
+    with recalibrated(net, train):
+        without = lesion(net, batches).clean_error
+    hook.remove()
+    assert found["recalibrated"]["error"] == pytest.approx(whole)
+    assert found["recalibrated"]["cost"][4] == pytest.approx(without - whole)
     assert all(
         low <= cost <= high for cost, (low, high) in zip(found["running"]["cost"], found["running"]["interval"], strict=True)
     )

@@ -67,9 +67,6 @@ def ensemble(results: Results) -> Figure:
             trained = found[name]["trained"]
             each, x = trained[key], [i + shift for i in range(len(trained["blocks"]))]
             points(axes, x, each["cost"], each["interval"], name, linestyle="", markersize=3)
-            if key == "recalibrated":
-                whole = trained["error_recalibrated"] - trained["error"]
-                axes.axhline(whole, color=style_of(name)["color"], linestyle=":", linewidth=1)
         line(axes, 0)
         axes.set(xlabel="deleted block", title=title if depth == 20 else "", ylim=(-5, 110), xticks=range(0, len(x), len(x) // 9))
         axes.set_ylabel("points of error that it costs" if key == "running" else "")
