@@ -626,6 +626,20 @@ def _loss_at(distance: float, x: list[float], plane: list[list[float]]) -> float
     return mean(loss for radius, loss in points if abs(radius - distance) < 0.05)
 
 
+def pilot() -> dict[str, str]:
+    """Losses of 56 layers after three epochs, by learning rate and weight decay."""
+    found, losses = dict[str, str](), dict[str, dict[str, float]]()
+    for run in read("pilot")["runs"].values():
+        name = f"{'plain' if run['network']['join'] == 'replace' else 'resnet'}56"
+        rate, decay = run["recipe"]["lr"], run["recipe"]["weight_decay"]
+        found[f"pilot_{name}_{rate}_{decay}".replace(".", "_")] = f"{run['train_loss']:.2f} ({run['log'][-1]['loss']:.2f})"
+        losses.setdefault(name, {})[f"{rate}, {decay:g}"] = run["train_loss"]
+    for name, each in losses.items():
+        rate, decay = min(each, key=each.__getitem__).split(", ")
+        found |= {f"pilot_best_rate_{name}": rate, f"pilot_best_decay_{name}": short(float(decay))}
+    return found
+
+
 def digits() -> dict[str, str]:
     """Accuracies on handwritten digits after fine-tuning with several rates, and from random weights."""
     results = read("finetune_rates")["results"]
@@ -695,6 +709,7 @@ PARTS = (
     invariance,
     copies,
     surfaces,
+    pilot,
     digits,
     others,
 )

@@ -157,6 +157,17 @@ def test_longer_trainings_close_most_of_the_gap() -> None:
     assert {run["recipe"]["weight_decay"] for run in long.values()} == {5e-4}
 
 
+def test_the_recipe_of_the_long_trainings_serves_the_deep_plain_network() -> None:
+    said("For plain56 both losses are lowest with a rate of", "recipe of the long trainings", page="lecture/degradation.md")
+    runs = json.loads((DOCS / "results" / "pilot.json").read_text())["runs"]
+    plain = [run for name, run in runs.items() if name.startswith("cifar_plain56-")]
+    long = json.loads((DOCS / "results" / "long_trainings.json").read_text())["runs"]["cifar_plain56-seed=0"]["recipe"]
+    assert len(plain) == 6
+    for loss in (lambda run: run["train_loss"], lambda run: run["log"][-1]["loss"]):
+        best = min(plain, key=loss)["recipe"]
+        assert (best["lr"], best["weight_decay"]) == (long["lr"], long["weight_decay"])
+
+
 def test_where_the_short_trainings_have_their_gradients() -> None:
     said(
         "It is smallest in plain56, but does not show in which layers.",
