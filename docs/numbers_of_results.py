@@ -627,16 +627,13 @@ def _loss_at(distance: float, x: list[float], plane: list[list[float]]) -> float
 
 
 def pilot() -> dict[str, str]:
-    """Losses of 56 layers after three epochs, by learning rate and weight decay."""
-    found, losses = dict[str, str](), dict[str, dict[str, float]]()
-    for run in read("pilot")["runs"].values():
-        name = f"{'plain' if run['network']['join'] == 'replace' else 'resnet'}56"
-        rate, decay = run["recipe"]["lr"], run["recipe"]["weight_decay"]
-        found[f"pilot_{name}_{rate}_{decay}".replace(".", "_")] = f"{run['train_loss']:.2f} ({run['log'][-1]['loss']:.2f})"
-        losses.setdefault(name, {})[f"{rate}, {decay:g}"] = run["train_loss"]
-    for name, each in losses.items():
-        rate, decay = min(each, key=each.__getitem__).split(", ")
-        found |= {f"pilot_best_rate_{name}": rate, f"pilot_best_decay_{name}": short(float(decay))}
+    """Losses of plain56 after three epochs, by learning rate and weight decay."""
+    runs = [run for name, run in read("pilot")["runs"].items() if name.startswith("cifar_plain56-")]
+    best = min(runs, key=lambda run: run["train_loss"])["recipe"]
+    found = {"pilot_best_rate": str(best["lr"]), "pilot_best_decay": short(best["weight_decay"])}
+    for run in runs:
+        key = f"pilot_{run['recipe']['lr']}_{run['recipe']['weight_decay']}".replace(".", "_")
+        found[key] = f"{run['train_loss']:.2f} ({run['log'][-1]['loss']:.2f})"
     return found
 
 

@@ -158,7 +158,7 @@ def test_longer_trainings_close_most_of_the_gap() -> None:
 
 
 def test_the_recipe_of_the_long_trainings_serves_the_deep_plain_network() -> None:
-    said("For plain56 both losses are lowest with a rate of", "recipe of the long trainings", page="lecture/degradation.md")
+    said("Both losses are lowest with a rate of", "recipe of the long trainings", page="lecture/degradation.md")
     runs = json.loads((DOCS / "results" / "pilot.json").read_text())["runs"]
     plain = [run for name, run in runs.items() if name.startswith("cifar_plain56-")]
     long = json.loads((DOCS / "results" / "long_trainings.json").read_text())["runs"]["cifar_plain56-seed=0"]["recipe"]
