@@ -101,7 +101,7 @@ def _pillow_warnings_ignored() -> Iterator[None]:
 
 
 def in_batches(images: Any) -> tuple[Iterator[list[Any]], bool]:
-    """Return the batches of a sequence of images or of one image, and whether it is one; raise TypeError for anything else."""
+    """Return images in batches, and whether they are a single image; raise TypeError if they are neither."""
     single = isinstance(images, str | Path) or hasattr(images, "convert") or getattr(images, "ndim", 4) < 4
     if single:
         images = [images]

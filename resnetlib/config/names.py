@@ -1,4 +1,4 @@
-"""A check of names of classes."""
+"""Check the names of classes."""
 
 from collections.abc import Collection
 
@@ -6,7 +6,7 @@ from resnetlib.errors import InputTypeError
 
 
 def check_names(what: str, names: object) -> tuple[str, ...]:
-    """Return names as a tuple of strs, in their order.
+    """Return the names as a tuple of strs.
 
     Raise TypeError for a str and for sets, which have no order, and for anything but strs in another collection.
     """

@@ -79,7 +79,7 @@ def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> N
 
 
 def _check_crops(crops: object, n: int, pad: int) -> None:
-    """Raise ValueError unless crops are integers `(n, 3)`, and, if they are on the CPU, lie in images padded by `pad`."""
+    """Raise ValueError for crops that are not integers `(n, 3)`, or lie outside the images (checked on the CPU only)."""
     integers = isinstance(crops, Tensor) and not (crops.is_floating_point() or crops.is_complex() or crops.dtype == torch.bool)
     if not isinstance(crops, Tensor) or not integers or crops.shape != (n, 3):
         raise InputError(f"crops must be a tensor of integers ({n}, 3), got {_described(crops)}")

@@ -231,7 +231,7 @@ def _check_steps(stream: BinaryIO) -> set[str]:
 
 
 def _count_colliding(item: _Object) -> int:
-    """Return how many tuples and long integers there are in an item: their hashes are easily made equal."""
+    """Count the tuples and long integers in an item: their hashes are easily made equal."""
     return (item.kind in ("long", "tuple")) + (item.colliding if item.kind in ("tuple", "list") else 0)
 
 
