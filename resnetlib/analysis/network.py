@@ -174,7 +174,7 @@ def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, T
 
 
 def hook_inputs(blocks: Mapping[str, nn.Module], callback: Callable[[str, Tensor], object]) -> AbstractContextManager[None]:
-    """Call `callback(name, x)` before each block runs, inside the context."""
+    """Call `callback(name, x)` before each block runs."""
 
     def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         callback(name, *(*arguments, *named.values())[:1])
@@ -185,7 +185,7 @@ def hook_inputs(blocks: Mapping[str, nn.Module], callback: Callable[[str, Tensor
 def hook_joins(
     blocks: Mapping[str, Block], callback: Callable[[str, Tensor, Tensor], tuple[Tensor, Tensor] | None]
 ) -> AbstractContextManager[None]:
-    """Call `callback(name, skip, branch)` before each join, inside the context; it may return another pair."""
+    """Call `callback(name, skip, branch)` before each join; it may return a new pair."""
 
     def hook(name: str, _: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
         return callback(name, *pair)
@@ -196,7 +196,7 @@ def hook_joins(
 def hook_outputs(
     modules: Mapping[str, nn.Module], callback: Callable[[str, Tensor], Tensor | None]
 ) -> AbstractContextManager[None]:
-    """Call `callback(name, y)` after each module, inside the context; it may return another output."""
+    """Call `callback(name, y)` after each module; it may return a new output."""
 
     def hook(name: str, _: nn.Module, __: object, y: Tensor) -> Tensor | None:
         return callback(name, y)

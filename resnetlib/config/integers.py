@@ -19,7 +19,7 @@ def as_integer(value: object) -> int | None:
 
 
 def check_count(name: str, value: SupportsIndex, *, minimum: int, maximum: int = MAX_WIDTH) -> int:
-    """Check that a number is an integer from `minimum` to `maximum`, and return it as an int."""
+    """Return an integer from `minimum` to `maximum` as an int; raise ValueError for any other value."""
     number = as_integer(value)
     if number is None or number < minimum:
         raise InputError(f"{name} must be an integer of at least {minimum}, got {value!r}")

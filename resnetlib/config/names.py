@@ -6,7 +6,7 @@ from resnetlib.errors import InputTypeError
 
 
 def check_names(what: str, names: object) -> tuple[str, ...]:
-    """Return the names as a tuple of strs.
+    """Return names of classes as a tuple.
 
     Raise TypeError for a str and for sets, which have no order, and for anything but strs in another collection.
     """

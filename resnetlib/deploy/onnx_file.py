@@ -97,7 +97,7 @@ _INDEXED = frozenset(["Gather", "Reshape", "ReduceMean", "ReduceSum", "Slice", "
 """Operators whose inputs after the first are shapes or indices. Runtimes crash on numbers of other types there."""
 
 _ELEMENTWISE = frozenset(("Add", "Clip", "Div", "Mul", "Pow", "Sub"))
-"""Operators whose constants are broadcast. OpenVINO crashes on some that do not fit the batch."""
+"""Operators that broadcast their constants. OpenVINO crashes on some constants that do not fit the batch."""
 
 _CONVERTERS = frozenset(("Cast", "DequantizeLinear", "QuantizeLinear"))
 """Operators whose output may have another type than their first input."""

@@ -98,7 +98,7 @@ def _is_unrecorded(x: Tensor) -> bool:
 
 
 def is_unwatched(module: nn.Module) -> bool:
-    """Return True if the module has no hooks and an unreplaced forward."""
+    """Return whether a module has no hooks and runs its class's `forward`."""
     watched = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return not watched and "forward" not in vars(module)
 

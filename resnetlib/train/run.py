@@ -322,9 +322,10 @@ class Run:
             ) from error
 
     def _check_finished(self) -> bool:
-        """Claim the folder, and return whether its training is finished; raise an error of the main process in all processes.
+        """Claim the folder, and return whether its training is finished.
 
-        Only one process looks: it renames damaged files, which the others would take for missing ones.
+        Only the main process looks, since it renames damaged files, which the others would take for missing ones. Its errors are
+        raised in all processes.
         """
         found: bool | Exception = False
         try:

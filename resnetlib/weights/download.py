@@ -204,7 +204,7 @@ def _download_url(source: UrlFile, path: Path, replace: bool) -> Path:
 
 
 def _url_path(source: UrlFile) -> Path:
-    """Return where the file behind a URL is cached: as by torch.hub, with the hash in its name."""
+    """Return the path of a URL's file in the cache."""
     file = urlsplit(source.url).path.rpartition("/")[2]
     if file in ("", ".", "..") or not file.isprintable() or set(file) & set('\\:*?"<>|'):
         raise InputError(f"a URL must end with the name of a file, got {str(source)!r}")
@@ -213,7 +213,7 @@ def _url_path(source: UrlFile) -> Path:
 
 
 def _is_shared(source: HubFile | UrlFile) -> bool:
-    """Return whether torch.hub caches the file under the same name."""
+    """Return whether torch.hub would cache the file under the same name."""
     named = HASH.search(urlsplit(source.url).path.rpartition("/")[2]) if isinstance(source, UrlFile) else None
     return named is not None and source.sha256 is not None and named[1][: len(source.sha256)] == source.sha256[: len(named[1])]
 

@@ -278,11 +278,9 @@ def _read_file(path: Path, mmap: bool) -> WeightsFile:
     file = read_weights(path, mmap=mmap)
     if file.pretrained_cfg is None and HASH.search(path.name):
         for cfg in pretrained_configs().values():
-            for source in cfg.sources:
-                if not isinstance(source, UrlFile) or source.url.rpartition("/")[2] != path.name:
-                    continue
-                if sha256_file(path).startswith(source.sha256):
-                    return replace(file, pretrained_cfg=cfg)
+            urls = [source for source in cfg.sources if isinstance(source, UrlFile) and source.url.rpartition("/")[2] == path.name]
+            if any(sha256_file(path).startswith(source.sha256) for source in urls):
+                return replace(file, pretrained_cfg=cfg)
     return file
 
 
