@@ -11,12 +11,12 @@ import gc
 import hashlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 CODE = {
     "resnetlib, by name": "import resnetlib; net = resnetlib.create_model('{name}.tv_in1k')",
@@ -86,12 +86,10 @@ def main() -> None:
             for _ in range(max(2, args.rounds // 3)):
                 for label, code in codes.items():
                     times[label]["cold"].append(cold(code + PREDICT))
-            results[name] = {
-                label: {kind: statistics.median(seconds[1:]) for kind, seconds in kinds.items()} for label, kinds in times.items()
-            }
+            results[name] = {label: {kind: median(s[1:]) for kind, s in kinds.items()} for label, kinds in times.items()}
             print(name, json.dumps(results[name], indent=2))
     rounds = [{label: cold(code) for label, code in EMBEDDED.items()} for _ in range(max(2, args.rounds // 3))][1:]
-    results["embedded"] = {label: {"cold": statistics.median(turn[label] for turn in rounds)} for label in EMBEDDED}
+    results["embedded"] = {label: {"cold": median(turn[label] for turn in rounds)} for label in EMBEDDED}
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         how = "median seconds; cold: of a process up to its first prediction"
