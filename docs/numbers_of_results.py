@@ -346,10 +346,10 @@ def blocks() -> dict[str, str]:
                 one = each["trained"]
                 found[f"{key}_{where}_{name}"] = f"{one[key][i]:.{digits}f} ({span(one[f'{key}_interval'][i], digits)})"
                 found[f"{key}_{where}_{name}_untrained"] = of_seeds([start[key][i] for start in each["untrained"]], digits)
-    ends = [probes[name]["trained"]["r2_interval"][-1] for name in ("resnet20", "plain20")]
-    found["carried"] = verdict((ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]))
-    rise = [probes[name]["trained"]["accuracy_interval"] for name in ("plain20", "resnet20")]
-    found["abstract"] = verdict(*((each[-1][0] - each[0][1], each[-1][1] - each[0][0]) for each in rise))
+    ends = {name: probes[name]["trained"]["r2_interval"][-1] for name in FOUR}
+    found["carried"] = verdict(*(_less(ends[f"resnet{depth}"], ends[f"plain{depth}"]) for depth in (20, 56)))
+    rise = [probes[name]["trained"]["accuracy_interval"] for name in FOUR]
+    found["abstract"] = verdict(*(_less(each[-1], each[0]) for each in rise))
     return found | {"probe_images": f"{read('probes')['images']:,}", "probe_test": f"{read('probes')['test']:,}"}
 
 

@@ -428,6 +428,23 @@ def test_the_speed_of_a_landscape(name: str, sentences: str, bound: float) -> No
         assert row["largest_deviation"] < (bound if "bf16" in label else 1e-5)
 
 
+def test_training_moves_low_level_features_of_both_families_apart() -> None:
+    said(
+        "Training lowers $R^2$ in both residual networks, and raises it in both plain ones.",
+        "Untrained networks have the same order",
+        "in all five networks",
+        page="lecture/feature-reuse.md",
+    )
+    found = results("probes")
+    last = {name: [start["r2"][-1] for start in each["untrained"]] for name, each in found.items()}
+    for depth in (20, 56):
+        plain, residual = f"plain{depth}", f"resnet{depth}"
+        assert max(last[plain]) < min(last[residual])
+        assert found[plain]["trained"]["r2_interval"][-1][0] > max(last[plain])
+        assert found[residual]["trained"]["r2_interval"][-1][1] < min(last[residual])
+    assert all(each["trained"]["accuracy"][-1] > each["trained"]["accuracy"][0] for each in found.values())
+
+
 def test_a_dense_network_keeps_low_level_features() -> None:
     said("its $R^2$ does not fall", page="lecture/feature-reuse.md")
     found = results("probes")["densenet40"]["trained"]

@@ -1,5 +1,6 @@
 """Figures of noise, of several blocks deleted or swapped, and of probes."""
 
+from collections.abc import Sequence
 from statistics import mean
 
 from matplotlib.figure import Figure
@@ -57,13 +58,14 @@ def several(results: Results) -> Figure:
     return figure
 
 
-def features(results: Results) -> Figure:
+def features(results: Results, names: Sequence[str] = ("plain20", "resnet20", "densenet40")) -> Figure:
     figure, panels = new_figure(2, height=3.9)
     found = read(results, "probes")["results"]
     for axes, (key, label) in zip(
         panels, {"accuracy": "class, linear probe (%)", "r2": r"low-level properties, $R^2$"}.items(), strict=True
     ):
-        for name, each in found.items():
+        for name in names:
+            each = found[name]
             x = places(len(each["trained"][key]))
             points(axes, x, each["trained"][key], each["trained"][f"{key}_interval"], name, label=f"{label_of(name)}, trained")
             untrained = zip(*(start[key] for start in each["untrained"]), strict=True)
@@ -73,4 +75,8 @@ def features(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (noise, several, features)}
+def features_deep(results: Results) -> Figure:
+    return features(results, ("plain56", "resnet56"))
+
+
+FIGURES = {each.__name__: each for each in (noise, several, features, features_deep)}
