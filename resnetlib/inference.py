@@ -121,7 +121,7 @@ def classify(
         ValueError: if the network has no classifier or no preprocessing, a file cannot be read, logits are not finite, or `top` is
             below 1.
         TypeError: if `net` is not a network, or `images` is neither an image nor a sequence.
-        RuntimeError: if another thread analyses the network, or puts it into training mode.
+        RuntimeError: if another thread analyzes the network, or puts it into training mode.
 
     Example:
         >>> import torch
@@ -186,7 +186,7 @@ def evaluate(
             the network's classes in another order.
         FileNotFoundError: if there is no such folder, or it holds no images.
         TypeError: if `net` is not a network.
-        RuntimeError: if another thread analyses the network, or puts it into training mode.
+        RuntimeError: if another thread analyzes the network, or puts it into training mode.
     """
     if isinstance(net, OnnxModel | str | Path):
         net = _exported(net)

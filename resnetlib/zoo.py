@@ -132,8 +132,8 @@ def create_model(
         global_pool: "avg" for the average over the last map, or "" to return the map itself, for `num_classes=0` only.
         memory_efficient: keep only the blocks' inputs in training, and recompute the rest (gradient checkpointing); in a DenseNet
             keep the convolutions' outputs too, or with "max" only those of the 3x3 convolutions.
-        output_stride: 8 or 16 for dilated convolutions with the same weights, as for segmentation; None for the papers' 32
-            (ImageNet) or 4 (CIFAR). `save_model` does not store it.
+        output_stride: 4, 8 or 16 (1 or 2 for CIFAR) for dilated convolutions with the same weights, as for segmentation; None for
+            the papers' 32 (ImageNet) or 4 (CIFAR). `save_model` does not store it.
         device: device of the parameters; "meta" for shapes only.
         dtype: dtype of the parameters, regardless of the file's; None for torch's default dtype.
         channels_last: use the channels-last memory format.

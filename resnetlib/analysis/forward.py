@@ -388,7 +388,9 @@ class SignalPropagation(AnalysisResult):
 def signal_propagation(
     net: nn.Module, batches: Batches | None = None, *, images: int = 64, image_size: int = 32, training: bool = True, seed: int = 0
 ) -> SignalPropagation:
-    """Measure mean_c(mean_nhw^2) and mean_c(var_nhw) of each block's output, and mean_c(var_nhw) of each branch.
+    """Measure the mean and the variance of the signal, block by block.
+
+    For each block's output mean_c(mean_nhw^2) and mean_c(var_nhw), for each branch mean_c(var_nhw).
 
     In a residual network with batch norms, at initialization, every branch of a stage adds the same variance, so the variance grows
     linearly with depth. The first block of a stage resets it if its shortcut is normalized (pre-activation, or a projection with a

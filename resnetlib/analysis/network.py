@@ -122,7 +122,7 @@ def norm_mode(net: nn.Module, *, training: bool) -> Iterator[None]:
 
 @contextmanager
 def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
-    """Inside the context, set the running statistics of batch norms to the means over these batches.
+    """Use the statistics of these batches in batch norms, within a `with` block.
 
     The running statistics of an untrained network are zeros and ones, so its norms do nothing in evaluation mode. Inside this
     context they normalize as in training. Frozen norms keep their statistics.

@@ -165,10 +165,12 @@ def toy_autocorrelation(
     inits: int = 20,
     seed: int = 0,
 ) -> ToyAutocorrelation:
-    """Measure the autocorrelation of df/dx at points of [-2, 2], for h <- F(h) and for h <- h + beta F(h), F(h) = W relu(h) + b.
+    """Measure the autocorrelation of the gradients of small random networks.
 
-    With depth, the gradients of plain networks go from brown to white noise, and those of residual networks stay correlated, more
-    so for smaller beta. All kinds of network share the weights of an initialization, drawn from N(0, 2 / fan-in).
+    They are functions f from R to R, plain (h <- F(h)) and residual (h <- h + beta F(h)), with F(h) = W relu(h) + b; df/dx is taken
+    at points of [-2, 2]. With depth, the gradients of plain networks go from brown to white noise, and those of residual networks
+    stay correlated, more so for smaller beta. All kinds of network share the weights of an initialization, drawn from
+    N(0, 2 / fan-in).
 
     Args:
         depths: numbers of ReLU layers.
@@ -315,10 +317,11 @@ class EffectiveRank(AnalysisResult):
 def effective_rank(
     net: nn.Module, batches: Batches, labels: Tensor | None = None, *, unit_rows: bool = False, seed: int = 0
 ) -> EffectiveRank:
-    """Measure the stable rank tr(A'A) / ||A||_2^2 and the effective rank exp(H(singular values)) of the matrix of input gradients.
+    """Measure the rank of the matrix of input gradients.
 
-    Independent gradients have the ranks of a Gaussian matrix; similar gradients have lower ranks. Measure untrained networks inside
-    `recalibrated`, since batch norms use running statistics.
+    The stable rank is tr(A'A) / ||A||_2^2, the effective rank exp(H(singular values)). Independent gradients have the ranks of a
+    Gaussian matrix; similar gradients have lower ranks. Measure untrained networks inside `recalibrated`, since batch norms use
+    running statistics.
 
     Args:
         net: network that returns logits.

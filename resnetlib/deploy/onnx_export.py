@@ -177,7 +177,7 @@ def export(
         ValueError: if the file does not compute what the network computes, and no file is written; if the network has no
             classifier or is too large for a file of 2 GiB; or if an argument cannot be used.
         TypeError: if `net` is not a network.
-        RuntimeError: if another thread analyses the network.
+        RuntimeError: if another thread analyzes the network.
 
     Example:
         >>> import tempfile

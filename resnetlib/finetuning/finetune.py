@@ -64,8 +64,9 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune a network on your images, and save it.
 
-    The folder `out` is a complete model for `create_model("./out")`, and for timm and transformers if timm has the network. Called
-    again, an interrupted training continues and ends with the same weights.
+    The folder `out` is a complete model for `create_model("./out")`, and for timm and transformers, after `import
+    resnetlib.timm_models` if timm lacks the network. Called again, an interrupted training continues and ends with the same
+    weights.
 
     Args:
         name: name, file or folder of pretrained weights, as for `create_model`; the name of a network stands for its default
@@ -190,8 +191,8 @@ def find_split(data: str | Path, validation: float = 0.2, *, seed: int = 0, exif
     """Find the images in a folder, read them all once, and split them into training and validation images.
 
     Args:
-        data: the folder; `train/` and `val/` in it are the two parts, or `train/` and `test/` if there is no `val/`. Other names
-            and any case are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is not used.
+        data: the folder; `train/` and `val/` in it are the two parts, or `train/` and `test/` if there is no `val/`. Other usual
+            names, in upper or lower case, are understood, see `resnetlib.data.split_folders`. A `test/` beside `val/` is not used.
         validation: without such parts, the fraction of each class for validation.
         seed: seed of the split.
         exif: whether to turn images upright by their EXIF orientation when they are read.

@@ -56,7 +56,7 @@ def freeze(net: Backbone, up_to: str | None = None) -> Frozen:
     Raises:
         ValueError: if the network has no such part.
         TypeError: if the module is not a network of this library.
-        RuntimeError: if another thread evaluates or analyses the network.
+        RuntimeError: if another thread evaluates or analyzes the network.
 
     Example:
         >>> from resnetlib import create_model
@@ -86,7 +86,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 
     Raises:
         TypeError: if `net` is not a module.
-        RuntimeError: if another thread evaluates or analyses the network.
+        RuntimeError: if another thread evaluates or analyzes the network.
 
     Source:
         Detectors train with batches too small for batch statistics, and keep the backbone's. torchvision's `FrozenBatchNorm2d`

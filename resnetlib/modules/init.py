@@ -60,9 +60,10 @@ def init_zero_residual_(net: Backbone) -> None:
 
 
 def init_fixup_(net: Backbone) -> None:
-    """Scale He initialization by L^(-1/(2m-2)) in branches of m convolutions; zero their last convolution, and the classifier.
+    """Initialize a network without norms, as Fixup does.
 
-    L is the number of blocks. The scalar shifts and scales of Fixup are layers of their own (`resnetlib.modules.layers.FIXUP`).
+    He initialization is scaled by L^(-1/(2m-2)) in branches of m convolutions, with L blocks; the last convolution of each branch
+    and the classifier are zero. The scalar shifts and scales of Fixup are layers of their own (`resnetlib.modules.layers.FIXUP`).
 
     Args:
         net: a network without norms; changed in place.

@@ -97,7 +97,7 @@ def fit(
         start: identifies the initial weights, for example by a hash; a folder that began with others is rejected.
         device: the device; None for a GPU if there is one.
         precision: precision of the convolutions and linear layers.
-        compiled: compile the network first, which takes about a minute and may not pay on a CPU.
+        compiled: compile the network first, which can take minutes and may not pay on a CPU.
         every: iterations between two evaluations, each with a checkpoint; 0 for one per epoch.
         sample: images of each set in these evaluations; 0 for all. The result is of all images.
         keep: number of checkpoints to keep.
@@ -107,7 +107,7 @@ def fit(
         The errors of the saved weights: those of the last iteration, or with patience the best.
 
     Raises:
-        DivergenceError: if a loss or a gradient is not finite; earlier checkpoints remain.
+        DivergenceError: if a loss or a gradient is not finite, or a loss reaches 10,000; earlier checkpoints remain.
         TypeError: for arguments of other types.
         ValueError: if arguments do not fit together, the device cannot be used, the folder belongs to another training or cannot be
             repaired, an image cannot be read, or the network is dilated.

@@ -114,7 +114,7 @@ def write_weights(net: Backbone, path: str | Path, cfg: PretrainedConfig, *, dty
 
     Raises:
         ValueError: if the config does not describe the network, or a number is not finite (in `dtype`).
-        RuntimeError: if another thread analyses the network.
+        RuntimeError: if another thread analyzes the network.
     """
     check_pretrained_config(cfg, net)
     with in_use(net, exclusive=False):

@@ -78,8 +78,9 @@ def save_model(
 
     A README.md without the card's last line is yours, and is kept.
 
-    `create_model("./folder")` rebuilds it, and so does `timm.create_model("local-dir:folder", pretrained=True)` if timm has the
-    network. The tensors then have timm's names, which are torchvision's for all but pre-activation networks.
+    `create_model("./folder")` rebuilds it, and so does `timm.create_model("local-dir:folder", pretrained=True)`, after `import
+    resnetlib.timm_models` if timm lacks the network. The tensors have timm's names, which are torchvision's for all but
+    pre-activation networks.
 
     Args:
         net: the network, also within `torch.compile`, `DataParallel`, `DistributedDataParallel` or `AveragedModel`. Its classifier
@@ -94,7 +95,7 @@ def save_model(
         FileExistsError: if the folder already holds a network, unless `overwrite`.
         ValueError: if the config does not describe the network, a module of the network was replaced, the number of classes is not
             that of the logits, or a number is not finite.
-        RuntimeError: if another thread analyses the network.
+        RuntimeError: if another thread analyzes the network.
 
     Example:
         >>> import tempfile
