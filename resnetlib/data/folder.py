@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -174,7 +175,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in ENDINGS for path in folder.iterdir())
+    return any(path.suffix.lower() in ENDINGS and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -204,34 +205,44 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         [('train', 'Training'), ('test', 'test')]
     """
     root = local_path(root)
-    inside = {path: _subfolders(path) for path in _subfolders(root)} if root.is_dir() else {}
+    folders = map(_part_folder, _subfolders(root)) if root.is_dir() else ()
+    inside = {path: _subfolders(path) for path in folders}
     parts = {path: part for path in inside if (part := _split_of(path.name)) is not None}
     if len(parts) == len(inside) > 1 and not any(inside.values()):
         raise InputError(
             f"{root} has the folders {_listed([path.name for path in inside])}, which hold no folder for each class: it must look "
             f"like {next(iter(inside)) / 'cat' / 'photo.jpg'}"
         )
-    several = len({part for path, part in parts.items() if inside[path]}) > 1
+    split = len(parts) == len(inside) or len({part for path, part in parts.items() if inside[path]}) > 1
     found: dict[str, list[Path]] = {}
     others = []
     for path, folders in inside.items():
         part = parts.get(path)
-        holds_images = _holds_images(path) and not (folders and several)  # images beside the folders of classes are skipped
+        holds_images = _holds_images(path) and not (folders and split)  # images beside the folders of classes are skipped
         if part in ("test", "unlabeled") and holds_images:
             found.setdefault("unlabeled", []).append(path)
         elif part is None or holds_images:
             others.append(path.name)
-        else:  # some archives have train/train/
-            found.setdefault(part, []).append(folders[0] if [each.name for each in folders] == [path.name] else path)
+        else:
+            found.setdefault(part, []).append(path)
     if not {"train", "val"} & set(found) and (others or "test" not in found):
         return {}
     if others:
-        there = _listed([*others, *(path.name for paths in found.values() for path in paths)])
-        raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+        raise _wrong_parts(root, [*others, *(path.name for paths in found.values() for path in paths)])
     for part, paths in found.items():
         if len(paths) > 1 and part != "unlabeled":
             raise InputError(f"{root} has several folders for {part}, {_listed([path.name for path in paths])}: leave one of them")
     return {part: found[part][0] for part in _SPLITS if part in found}
+
+
+def _part_folder(folder: Path) -> Path:
+    """Return the folder of a part, which in some archives is train/train/."""
+    inside = _subfolders(folder)
+    return inside[0] if _split_of(folder.name) and [path.name for path in inside] == [folder.name] else folder
+
+
+def _wrong_parts(root: str | Path, names: Sequence[str]) -> InputError:
+    return InputError(f"{root} has the folders {_listed(names)}: give train and val, train alone, or a folder of images for each class")
 
 
 def _split_of(name: str) -> str | None:
@@ -256,8 +267,7 @@ def training_folders(root: str | Path) -> tuple[list[Path], str]:
     if not parts:
         return [local_path(root)], ""
     if "train" not in parts:
-        there = _listed([path.name for path in parts.values()])
-        raise InputError(f"{root} has the folders {there}: give train and val, train alone, or a folder of images for each class")
+        raise _wrong_parts(root, [path.name for path in parts.values()])
     validation = next((part for part in ("val", "test") if part in parts), None)
     aside = [printable(path, 1000) for part, path in parts.items() if part not in ("train", validation)]
     notes = [f"{', '.join(aside)} is not used"] if aside else []
@@ -387,7 +397,7 @@ def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Im
     Raises:
         ValueError: if `share` is out of range, or a class has a single image.
     """
-    if not isinstance(share, int | float) or not 0 < share < 1:
+    if not isinstance(share, Real) or not 0 < share < 1:
         raise InputError(f"the share of images held out must be between 0 and 1, got {share!r:.200}")
     seed = check_seed(seed)
     if isinstance(images, LabeledImages):
@@ -403,7 +413,7 @@ def hold_out(images: Images, share: float, *, seed: int = 0) -> tuple[Images, Im
         of_class[label].append(i)
     for name, places in zip(images.classes, of_class, strict=True):
         if len(places) < 2:
-            raise InputError(f"{where} one image of {name}, which cannot be split: {advice}")
+            raise InputError(f"{where} {'one' if places else 'no'} image of {name}, which cannot be split: {advice}")
         count = min(len(places) - 1, max(1, round(share * len(places))))
         held |= {places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()}
     kept, chosen = [i for i in range(len(labels)) if i not in held], sorted(held)

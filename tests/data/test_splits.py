@@ -56,6 +56,27 @@ def test_parts_of_any_name(names: tuple[str, ...], train: str, validation: str, 
     assert evaluation_folder(tmp_path, "train")[0] == tmp_path / train
 
 
+@pytest.mark.parametrize("stray", ["overview.jpg", "._cat.jpg"])
+@pytest.mark.parametrize("parts", [("train",), ("train", "val"), ("train/train",)])
+@pytest.mark.parametrize("unlabeled", [None, "test", "test/test"])
+def test_an_image_beside_the_classes_does_not_make_the_parts_classes(
+    stray: str, parts: tuple[str, ...], unlabeled: str | None, tmp_path: Path
+) -> None:
+    make(tmp_path, *parts)
+    for name in parts:
+        draw(tmp_path / name / stray, 0)
+    if unlabeled:
+        (tmp_path / unlabeled).mkdir(parents=True)
+        for i in range(3):
+            draw(tmp_path / unlabeled / f"{i}.jpg", 0)
+    folders, note = training_folders(tmp_path)
+    assert folders == [tmp_path / name for name in parts]
+    assert note == (f"{tmp_path / unlabeled} is not used" if unlabeled else "")
+    train, _ = find_split(tmp_path)
+    assert train.classes == ("blue", "green", "red")
+    assert [path for path, _ in train.skipped] == ([] if stray.startswith(".") else [stray])
+
+
 def test_what_is_left_aside_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     find_split(make(tmp_path, "train", "val", "test"))
     assert caplog.messages == [f"{tmp_path / 'test'} is not used"]
