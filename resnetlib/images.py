@@ -22,7 +22,9 @@ from resnetlib.disk import open_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
+    from torch import Tensor
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -126,6 +128,16 @@ def open_image(image: object, *, exif: bool = True) -> Any:
     except TypeError as error:
         what = f"{image.dtype} of shape {image.shape}"
         raise InputError(f"an array must be a uint8 image (H, W) or (H, W, 3), got {what}") from error
+
+
+def as_tensor(values: "Tensor | NDArray[Any]") -> "Tensor":
+    """Return values as a tensor; an array that PyTorch cannot share, such as a flipped or a read-only one, is copied."""
+    import torch
+
+    if isinstance(values, np.ndarray):
+        values = np.require(values, values.dtype.newbyteorder("="), "W")
+        values = values.copy() if min(values.strides, default=0) < 0 else values
+    return torch.as_tensor(values)
 
 
 def evenly_spaced(n: int, length: int) -> list[int]:

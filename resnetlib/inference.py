@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -31,7 +32,7 @@ from resnetlib.deploy.onnx_file import is_onnx
 from resnetlib.deploy.onnx_model import OnnxModel
 from resnetlib.disk import local_path
 from resnetlib.errors import InputError, InputTypeError, prefix_errors, printable
-from resnetlib.images import evenly_spaced, in_batches, open_image, read_ahead
+from resnetlib.images import as_tensor, evenly_spaced, in_batches, open_image, read_ahead
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network
 from resnetlib.modules.thread_guards import in_use
@@ -135,10 +136,8 @@ def classify(
     """
     if isinstance(net, OnnxModel | str | Path):
         return _exported(net).classify(images, top=top, exif=exif)
-    _check(net)
+    _check_classifier(net)
     preprocess = _preprocess_of(net)
-    if net.num_classes == 0:
-        raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
     check_count("top", top, minimum=1)
     options = {"exif": exif} if isinstance(preprocess, Preprocessing) else {}
     batches, single = in_batches(images)
@@ -154,6 +153,13 @@ def _check(net: object) -> None:
     """Raise TypeError for anything but a network, optimized or not."""
     if not isinstance(net, OptimizedNetwork):
         check_network(net)
+
+
+def _check_classifier(net: Network) -> None:
+    """Raise TypeError for anything but a network, and ValueError for one without a classifier."""
+    _check(net)
+    if net.num_classes == 0:
+        raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")
 
 
 def evaluate(
@@ -181,9 +187,9 @@ def evaluate(
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if there are no images, a label has no logit, inputs are integers or look like pixels that
-            `net.preprocess` would have normalized, a subfolder is none of the network's classes, or a data loader's data set has
-            the network's classes in another order.
+        ValueError: if the network has no classifier, there are no images, a label has no logit, a logit is NaN, inputs are integers
+            or look like pixels that `net.preprocess` would have normalized, a subfolder is none of the network's classes, or a data
+            loader's data set has the network's classes in another order.
         FileNotFoundError: if there is no such folder, or it holds no images.
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyzes the network, or puts it into training mode.
@@ -191,13 +197,21 @@ def evaluate(
     if isinstance(net, OnnxModel | str | Path):
         net = _exported(net)
     else:
-        _check(net)
+        _check_classifier(net)
     if isinstance(batches, str | Path):
         _, batches = read_batches(net, local_path(batches), _BATCH)
     else:
         _check_order(net, getattr(batches, "dataset", None))
     if not isinstance(batches, Iterable):
         raise InputTypeError(f"batches must be an iterable of pairs of inputs and labels, got {type(batches).__name__}")
+    measured = evaluate_batches(net, batches, confusion=confusion)
+    if isnan(measured.loss):
+        raise InputError("the logits are not finite: check the network's weights, and its dtype, whose range may be too small")
+    return measured
+
+
+def evaluate_batches(net: Network | OnnxModel, batches: Iterable[Any], *, confusion: bool = False) -> Evaluation:
+    """Measure a network's accuracy on batches; the loss is NaN if a logit is."""
     forward, device, steps, using = _prepare_inference(net)
     seen, right1, right5, loss, classes = 0, 0, 0, 0.0, 0
     counts = torch.zeros(0, dtype=torch.int64, device=device)
@@ -348,7 +362,7 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
     """Return inputs and int64 labels; raise ValueError if the batch is not such a pair."""
     got = f"{batch.dtype} of shape {tuple(batch.shape)}" if isinstance(batch, Tensor | np.ndarray) else type(batch).__name__
     if isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(each, Tensor | np.ndarray) for each in batch):
-        x, labels = map(torch.as_tensor, batch)
+        x, labels = map(as_tensor, batch)
         integers = not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
         if labels.shape == x.shape[:1] and integers:
             return x, labels.long()

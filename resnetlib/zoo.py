@@ -194,6 +194,8 @@ def create_model(
             raise InputError(f"prefix={prefix!r} requires a weights file, but {name} has none")
         if input_rule is not None:
             raise InputError(f"input_rule={input_rule!r} adapts weights, but {name} has none")
+        if mmap:
+            raise InputError(f"mmap=True maps a weights file, but {name} has none")
         in_chans = 3 if in_chans is None else in_chans
         net = build(found.spec, num_classes=num_classes, in_chans=in_chans, device=device, dtype=dtype, **options)
     net = _finish(net, num_classes, device, channels_last, global_pool)

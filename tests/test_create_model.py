@@ -133,6 +133,8 @@ def test_the_colors_follow_the_rule_and_what_was_done_is_kept(tmp_path: Path) ->
     net = create_model("cifar_plain20", weights=tmp_path / "w.pth", in_chans=1)
     save_model(net, tmp_path / "gray")
     assert create_model(tmp_path / "gray").pretrained_cfg.origin == "the input's 3 channels made 1 (sum)"
+    with pytest.raises(ValueError, match=r"^mmap=True maps a weights file, but cifar_plain20 has none$"):
+        create_model("cifar_plain20", mmap=True)
     with pytest.raises(ValueError, match="input_rule='sum' adapts weights, but cifar_plain20 has none"):
         create_model("cifar_plain20", in_chans=1, input_rule="sum")
 

@@ -74,6 +74,44 @@ def test_logits_that_are_not_finite_predict_nothing(value: float, optimized: boo
         classify(optimize(net) if optimized else net, samples().images)
 
 
+def test_evaluate_says_what_it_needs() -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10", num_classes=0)
+    for without in (net, optimize(net)):
+        with pytest.raises(ValueError, match=r"^this network has no classifier: give it one with reset_classifier"):
+            evaluate(without, samples().batches(net.preprocess))
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    with torch.no_grad():
+        net.fc.bias[3] = torch.nan
+    for broken in (net, optimize(net)):
+        with pytest.raises(ValueError, match=r"^the logits are not finite: check the network's weights, and its dtype"):
+            evaluate(broken, samples().batches(net.preprocess))
+
+
+def test_arrays_of_any_layout(net: Backbone) -> None:
+    x, labels = (each.numpy() for each in samples().batches(net.preprocess)[0])
+    expected = evaluate(net, [(np.ascontiguousarray(x[..., ::-1]), labels)])
+    flipped = x[..., ::-1]
+    swapped = flipped.astype(x.dtype.newbyteorder())
+    frozen = flipped.copy()
+    frozen.flags.writeable = False
+    for same in (flipped, swapped, frozen):
+        found = evaluate(net, [(same, labels)])
+        assert (found.top1, found.top5, found.loss) == (expected.top1, expected.top5, pytest.approx(expected.loss))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_default_dtype_does_not_change_the_input(net: Backbone, dtype: torch.dtype) -> None:
+    images = samples().images
+    expected = net.preprocess(images)
+    torch.set_default_dtype(dtype)
+    try:
+        found = net.preprocess(images)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
 def test_a_class_can_be_ruled_out(net: Backbone) -> None:
     masked = copy.deepcopy(net)
     with torch.no_grad():

@@ -1,5 +1,7 @@
-"""Checks of integer arguments. Each raises an error that names the value and what is accepted."""
+"""Checks of integers and other numbers. Each raises an error that names the value and what is accepted."""
 
+from math import nan
+from numbers import Real
 from operator import index
 from typing import SupportsIndex
 
@@ -16,6 +18,14 @@ def as_integer(value: object) -> int | None:
         return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
     except TypeError:
         return None
+
+
+def as_float(value: object) -> float:
+    """Return a real number of any kind as a float, and NaN for anything else, such as a bool."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:
+        return nan
 
 
 def check_count(name: str, value: SupportsIndex, *, minimum: int, maximum: int = MAX_WIDTH) -> int:

@@ -4,12 +4,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
-from math import isfinite, nan
-from numbers import Real
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from resnetlib.config.integers import as_float, as_integer
 from resnetlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,14 +79,6 @@ def _check_pixels(width: int, height: int) -> None:
         raise InputError(f"an image must have pixels, got one of {width} x {height}")
 
 
-def _as_float(value: object) -> float:
-    """Convert a real number to float; return NaN for anything else."""
-    try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
-    except OverflowError:
-        return nan
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
     """Resize the shorter side, crop the center, scale to [0, 1], subtract the mean, divide by the standard deviation.
@@ -119,14 +111,16 @@ class Preprocessing:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        sizes_fit = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.resize, self.size))
-        if not sizes_fit or not 1 <= self.size <= self.resize <= MAX_IMAGE_SIZE:
+        resize, size = as_integer(self.resize), as_integer(self.size)
+        if resize is None or size is None or not 1 <= size <= resize <= MAX_IMAGE_SIZE:
             raise InputError(
                 f"resize and size must be ints, and 1 <= size <= resize <= {MAX_IMAGE_SIZE:,}, got resize={self.resize!r}, "
                 f"size={self.size!r}"
             )
+        object.__setattr__(self, "resize", resize)
+        object.__setattr__(self, "size", size)
         for name, values in (("mean", self.mean), ("std", self.std)):
-            numbers = tuple(map(_as_float, values)) if isinstance(values, tuple | list) else ()  # a list from JSON
+            numbers = tuple(map(as_float, values)) if isinstance(values, tuple | list) else ()  # a list from JSON
             fit = numbers and all(map(isfinite, numbers)) and len(numbers) == len(self.mean)
             if not fit or (name == "std" and min(numbers) <= 0):
                 above = ", above 0" if name == "std" else ""
@@ -156,8 +150,10 @@ class Preprocessing:
 
         A single channel gets the average over R, G, B, unless `average` is False. Otherwise the channels repeat R, G, B, R, G ...
         """
-        if not isinstance(channels, int) or channels < 1:
+        count = as_integer(channels)
+        if count is None or count < 1:
             raise InputError(f"channels must be an int of at least 1, got {channels!r}")
+        channels = count
         if channels == self.channels:
             return self
         if channels == 1 and average is not False:
@@ -194,7 +190,7 @@ class Preprocessing:
         fits = tuple(image.shape[-2:]) == (self.size, self.size) == (self.resize, self.resize)
         pixels: Tensor = image if fits else self._geometry(exif)(image)
         mean, std = (pixels.new_tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (pixels / 255 - mean) / std
+        return (pixels.to(torch.float32) / 255 - mean) / std
 
     def to_array(self, image: "Image", *, exif: bool = True) -> "NDArray[np.float32]":
         """Return the network's input for a PIL image as an array `(C, size, size)`, float32; torch is not imported.

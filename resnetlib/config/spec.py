@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from resnetlib.errors import InputError, InputTypeError, printable
@@ -155,8 +156,9 @@ class DenseNetSpec:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        if isinstance(self.compression, bool) or not isinstance(self.compression, int | float) or not 0 < self.compression <= 1:
+        if isinstance(self.compression, bool) or not isinstance(self.compression, Real) or not 0 < self.compression <= 1:
             raise InputError(f"compression must be above 0 and at most 1, got {self.compression!r}")
+        object.__setattr__(self, "compression", float(self.compression))  # equal specs have equal JSON
         if min(self.stage_widths()) < 1:
             raise InputError(f"compression={self.compression} leaves a transition no channels")
         check_parameters("the network", self._parameters())

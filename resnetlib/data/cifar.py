@@ -18,6 +18,7 @@ from resnetlib.config.integers import MAX_INT, check_count
 from resnetlib.config.names import check_names
 from resnetlib.disk import local_path, read_file
 from resnetlib.errors import InputError, InputTypeError, MissingFileError
+from resnetlib.images import as_tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,7 +116,7 @@ def _to_tensor(name: str, values: object) -> Tensor:
     if not isinstance(values, Tensor | np.ndarray):
         raise InputTypeError(f"{name} must be a tensor or an array, got {type(values).__name__}")
     try:
-        return torch.as_tensor(values)
+        return as_tensor(values)
     except TypeError as error:  # an array of objects or texts
         raise InputTypeError(f"{name} must be numbers, got an array of {values.dtype}") from error
 

@@ -205,8 +205,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
         [('train', 'Training'), ('test', 'test')]
     """
     root = local_path(root)
-    folders = map(_part_folder, _subfolders(root)) if root.is_dir() else ()
-    inside = {path: _subfolders(path) for path in folders}
+    inside = {path: _subfolders(path) for path in map(_part_folder, _subfolders(root))} if root.is_dir() else {}
     parts = {path: part for path in inside if (part := _split_of(path.name)) is not None}
     if len(parts) == len(inside) > 1 and not any(inside.values()):
         raise InputError(
@@ -242,7 +241,9 @@ def _part_folder(folder: Path) -> Path:
 
 
 def _wrong_parts(root: str | Path, names: Sequence[str]) -> InputError:
-    return InputError(f"{root} has the folders {_listed(names)}: give train and val, train alone, or a folder of images for each class")
+    return InputError(
+        f"{root} has the folders {_listed(names)}: give train and val, train alone, or a folder of images for each class"
+    )
 
 
 def _split_of(name: str) -> str | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from resnetlib.errors import InputError
 from resnetlib.modules.backbone import copy_network
 from resnetlib.modules.frozen import has_running_stats
 
@@ -36,6 +37,8 @@ def fold_norms(net: nn.Module, x: Tensor) -> tuple[nn.Module, NormPairs]:
         >>> torch.allclose(functional_call(folded, fold_state(net.state_dict(), pairs), (x,)), net(x), atol=1e-6)
         True
     """
+    if net.training:
+        raise InputError("fold_norms needs a network in evaluation mode: call net.eval() first")
     if x.dtype not in (torch.float32, torch.float64):
         return copy_sharing_parameters(net), {}
     state = _perturb(net) | {name: buffer.detach() for name, buffer in net.named_buffers()}

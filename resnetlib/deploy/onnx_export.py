@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.resources import as_file, files
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,14 +30,13 @@ from resnetlib.deploy.onnx_file import KEY
 from resnetlib.deploy.onnx_model import OnnxModel, Runtime
 from resnetlib.disk import check_writable, local_path, write_atomically
 from resnetlib.errors import InputError, InputTypeError, MissingFileError, MissingPackageError, NotAFileError, printable
-from resnetlib.images import read_image
+from resnetlib.images import as_tensor, read_image
 from resnetlib.modules import Backbone
 from resnetlib.modules.backbone import check_network, copy_network
 from resnetlib.modules.hashes import hash_tensors
 from resnetlib.modules.thread_guards import in_use
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from onnx import ModelProto
 
@@ -194,7 +195,7 @@ def export(
     _check_path(path)
     _check_exportable(net)
     bound = _TOLERANCE["int8" if int8 else "fp32"] if tolerance is None else tolerance
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound >= 0:
+    if isinstance(bound, bool) or not isinstance(bound, Real) or not bound >= 0:
         raise InputError(f"tolerance must be a number of at least 0, got {tolerance!r}")
     if int8 and calibration is None:
         raise InputError(
@@ -289,13 +290,14 @@ def _gather(what: str, batches: Iterable[Any], channels: int, pixels: int | None
     """Return the first images of preprocessed batches, with or without labels, in one tensor."""
     of_size = "" if pixels is None else f" of {pixels} x {pixels}"
     expected = f"{what} must be batches of preprocessed images ({channels} channels{of_size})"
-    if isinstance(batches, Tensor):
+    if isinstance(batches, Tensor | np.ndarray):
         batches = [batches]
     if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | Mapping):
         raise InputTypeError(f"{expected}, or pairs of such and labels, got {type(batches).__name__}")
     found: list[Tensor] = []
     for batch in batches:
         x = batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else batch
+        x = as_tensor(x) if isinstance(x, np.ndarray) else x
         if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim != 4 or x.shape[1] != channels:
             got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise InputError(f"{expected}, got {got}")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from resnetlib.train import FinetuneResult, Recipe, recipe_of
 from resnetlib.train.checkpoint import read_run
 from resnetlib.train.data import preprocess_for_folders
 from resnetlib.train.recipe import as_recipe
-from resnetlib.train.run import RUN, check_arguments, fit_as
+from resnetlib.train.run import RUN, check_arguments, check_classes, fit_as
 from resnetlib.train.trainer import Precision
 from resnetlib.weights import InputRule, tags_of
 from resnetlib.weights.find import WeightsLike, resolve
@@ -124,7 +125,7 @@ def finetune(
     check_arguments(recipe, out, seed=seed, precision=precision, every=every, sample=sample, workers=workers, folders=[data])
     _check_start(name, from_scratch, weights)
     device = choose_device(device)
-    if not isinstance(validation, int | float):
+    if not isinstance(validation, Real):
         raise InputTypeError(f"validation must be a number between 0 and 1, got {validation!r:.200}")
     if not 0 < validation < 1:
         raise InputError(f"validation must be between 0 and 1, got {validation}")
@@ -142,8 +143,7 @@ def finetune(
     with process_group(device) as processes:  # the steps below may need the other processes
         found, note = ([], "") if isinstance(data, tuple) else _list_images(data, exif=exif)
         classes = (data if isinstance(data, tuple) else found)[0].classes
-        if len(classes) < 2:
-            raise InputError(f"there is only one class, {classes[0]!r}: a classifier needs two or more")
+        check_classes(classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = create_model(

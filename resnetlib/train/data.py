@@ -87,7 +87,7 @@ class MemoryLoader:
         processes: Processes,
         preprocess: Preprocessing | None = None,
     ) -> None:
-        if recipe.augmentation == "resized_crop_flip" or recipe.rand_augment:
+        if recipe.augmentation == "resized_crop_flip":
             raise InputError("images in memory are augmented by 'pad_crop_flip' or 'none'; the others are for folders of images")
         if train.images.shape[1:] != test.images.shape[1:]:
             got = " and ".join(str(tuple(each.images.shape[1:])) for each in (train, test))
@@ -114,7 +114,7 @@ class MemoryLoader:
         self._train, self._test = ((each.images.to(device), each.labels.to(device)) for each in (train, test))
         self._recipe, self._seed, self._processes = recipe, seed, processes
         statistics = (self.preprocess.mean, self.preprocess.std)
-        self._mean, self._std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in statistics)
+        self._mean, self._std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in statistics)
 
     def __len__(self) -> int:
         return len(self._train[1])
@@ -141,12 +141,12 @@ class MemoryLoader:
 
     def _normalize(self, pixels: Tensor) -> Tensor:
         """Apply `preprocess` with constants on the device: copying them for each batch would stall a GPU."""
-        return (pixels / 255 - self._mean) / self._std
+        return (pixels.to(torch.float32) / 255 - self._mean) / self._std
 
 
 def measure_preprocessing(images: Tensor) -> Preprocessing:
     """Return the preprocessing that normalizes square uint8 images by the mean and standard deviation of each channel."""
-    counts = torch.stack([torch.bincount(channel.flatten().long(), minlength=256) for channel in images.transpose(0, 1)]).double()
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)]).double()
     shades = torch.arange(256, dtype=torch.float64, device=images.device) / 255
     mean = counts @ shades / counts.sum(1)
     std = (counts @ shades**2 / counts.sum(1) - mean**2).sqrt()

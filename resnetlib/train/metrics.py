@@ -15,7 +15,7 @@ from torch import Tensor
 from resnetlib.disk import read_file, sha256_file, write_atomically, write_figure
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError, ResnetlibError
-from resnetlib.inference import Evaluation, evaluate
+from resnetlib.inference import Evaluation, evaluate_batches
 from resnetlib.modules import Backbone
 from resnetlib.train.data import Batch
 from resnetlib.train.interrupts import check_interrupt
@@ -62,7 +62,7 @@ def evaluate_distributed(net: Backbone, batches: Generator[Batch, None, None], p
     """Evaluate a network on the batches of all processes; a process may have none."""
     with closing(batches):
         first = next(batches, None)
-        own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate(net, _interruptible(chain([first], batches)))
+        own = Evaluation(0, 0.0, 0.0, 0.0) if first is None else evaluate_batches(net, _interruptible(chain([first], batches)))
     if processes.world_size == 1:
         return own
     parts = torch.tensor([1.0, own.top1, own.top5, own.loss], dtype=torch.float64) * own.images

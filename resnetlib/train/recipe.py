@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from math import cos, pi
-from sys import float_info
+from math import cos, inf, pi
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
+from resnetlib.config.integers import as_float, as_integer
 from resnetlib.config.spec import parse_object
 from resnetlib.errors import InputError, InputTypeError
 
@@ -116,7 +116,7 @@ class Recipe:
         if isinstance(self.milestones, list):  # from JSON
             object.__setattr__(self, "milestones", tuple(self.milestones))
         for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
+            object.__setattr__(self, field.name, _as_type(field.name, getattr(self, field.name), field.type))
         for names, fits, accepted in _RANGES:
             for name in names:
                 if not fits(getattr(self, name)):
@@ -127,6 +127,8 @@ class Recipe:
         valid = isinstance(marks, tuple) and all(isinstance(mark, float) and 0 < mark < 1 for mark in marks)
         if not valid or list(marks) != sorted(set(marks)):
             raise InputError(f"milestones must be increasing floats between 0 and 1, such as (0.5, 0.75), got {marks!r}")
+        if self.rand_augment and self.augmentation != "resized_crop_flip":
+            raise InputError(f"rand_augment needs augmentation='resized_crop_flip', got {self.augmentation!r}: set rand_augment=0")
         if marks and self.schedule != "steps":
             raise InputError(
                 f"milestones require schedule='steps', got {list(marks)} with schedule={self.schedule!r}: set milestones=[]"
@@ -169,15 +171,21 @@ class Recipe:
         return json.dumps(asdict(self))
 
 
-def _check_type(name: str, value: Any, kind: Any) -> None:
+def _as_type(name: str, value: Any, kind: Any) -> Any:
+    """Return a field's value in its type, so that equal recipes have equal JSON; raise ValueError if it has another type."""
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
     if kind is bool and not isinstance(value, bool):
         raise InputError(f"{name} must be True or False, got {value!r}")
-    if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
-    if kind is float and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= float_info.max):
-        raise InputError(f"{name} must be a number, 0 or more, got {value!r:.200}")
+    if kind is int:
+        if (count := as_integer(value)) is None or count < 0:
+            raise InputError(f"{name} must be an int, 0 or more, got {value!r}")
+        return count
+    if kind is float:
+        if not 0 <= (number := as_float(value)) < inf:
+            raise InputError(f"{name} must be a number, 0 or more, got {value!r:.200}")
+        return number
+    return value
 
 
 def recipe_from_json(text: str) -> Recipe:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib.util import find_spec
-from math import isfinite
+from math import inf, isfinite
 from operator import index
 from pathlib import Path
 from typing import Any, get_args
@@ -29,6 +29,7 @@ from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
+from resnetlib.modules.thread_guards import in_use
 from resnetlib.train import metrics
 from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
 from resnetlib.train.data import Images, Split, make_loader, preprocess_for_folders
@@ -85,7 +86,7 @@ def fit(
     stopped, on the CPU bit for bit. Under torchrun, each process computes its part of every batch.
 
     Args:
-        net: the network with its initial weights; moved to the device and trained in place.
+        net: the network with its initial weights; moved to the device and trained in place. Its mode is restored.
         train: training images, in memory or in a folder with a subfolder per class.
         test: test images, of the same kind; used only for measuring, unless the recipe has patience.
         recipe: the recipe, or its name.
@@ -162,7 +163,9 @@ def fit_as(
         raise InputError(
             "fit cannot train a dilated network, because save_model does not store output_stride: build it without output_stride"
         )
-    with process_group(choose_device(device)) as processes:
+    if not torch.is_grad_enabled() or not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError("fit needs gradients: call it outside torch.no_grad(), with a network whose parameters are not all frozen")
+    with process_group(choose_device(device)) as processes, in_use(net, exclusive=False):  # which restores the modes
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             if isinstance(train, ImageFiles | str | Path) and isinstance(test, ImageFiles | str | Path):
@@ -172,8 +175,13 @@ def fit_as(
             if isinstance(train, LabeledImages | ImageFiles):
                 recipe = choose_batch(recipe, len(train), processes)
             data = make_loader(train, test, recipe, seed, processes, preprocess, workers)
+            check_classes(data.classes)
             if len(data.classes) != net.num_classes:
                 raise InputError(f"there are {len(data.classes)} classes, but the network has {net.num_classes} logits")
+            if data.preprocess.channels != net.in_chans:
+                raise InputError(f"images have {data.preprocess.channels} channels, but the network takes {net.in_chans}")
+            if (side := min(data.preprocess.size, recipe.train_size or inf)) < net.smallest_input:
+                raise InputError(f"the network takes images of at least {net.smallest_input} pixels, got {side}")
             net.to(device).to(memory_format=torch.channels_last)
             identity = identify(net, data, recipe, seed, start)
             with suppress(OSError, ValueError, LookupError):
@@ -195,9 +203,17 @@ def fit_as(
     return metrics.read_result(out / RESULT, kind)[0]
 
 
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise ValueError if there is only one class."""
+    if len(classes) < 2:
+        raise InputError(f"there is only one class, {classes[0]!r}: a classifier needs two or more")
+
+
 def choose_batch(recipe: Recipe, images: int, processes: Processes) -> Recipe:
     """Return the recipe with the batch size to use, and log a change."""
     world = processes.world_size
+    if not images:
+        raise InputError("there are no training images")
     size = min(recipe.batch_size or max(world, recipe.batch_for(images)), images)
     if size < world:
         raise InputError(f"{images} images cannot be shared among {world} processes")

@@ -64,7 +64,8 @@ class Trainer:
                     torch.manual_seed(derive_seed(self._seed, STEP, self.iteration, self.processes.rank))
                     self._freeze_or_unfreeze()
                     lr = learning_rate(self.recipe, self.iteration, self.steps)
-                    new.append(self.step(x.contiguous(memory_format=torch.channels_last), labels, lr))
+                    x = x.to(self._parameters[0].dtype).contiguous(memory_format=torch.channels_last)
+                    new.append(self.step(x, labels, lr))
                     self.iteration += 1
                     if self.iteration % _READ_EVERY == 0 or self.iteration == stop:
                         read = (self.processes.sum(torch.stack(new)) / self.processes.world_size).cpu()

@@ -262,6 +262,15 @@ def test_labeled_images_of_other_kinds_are_refused() -> None:
             LabeledImages(**{"images": images, "labels": labels, "classes": classes} | bad)  # type: ignore[arg-type]
 
 
+def test_arrays_that_pytorch_cannot_share_are_copied() -> None:
+    pixels, labels = np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3), torch.tensor([0, 1])
+    flipped = pixels[..., ::-1].transpose(0, 3, 1, 2)  # from BGR to RGB
+    frozen = flipped.copy()
+    frozen.flags.writeable = False
+    for images in (flipped, flipped.astype(">i2"), frozen):
+        assert LabeledImages(images, labels, ("a", "b")).images.tolist() == flipped.tolist()  # type: ignore[arg-type]
+
+
 def test_labeled_images_are_converted() -> None:
     images, labels = torch.arange(96).view(2, 3, 4, 4), torch.tensor([1, 0])
     expected = LabeledImages(images.to(torch.uint8), labels, ("a", "b"))

@@ -266,6 +266,12 @@ def test_of_images_in_memory_the_same_are_held_out(tmp_path: Path) -> None:
         hold_out(images.first(1), 0.25)
 
 
+def test_a_class_without_images_cannot_be_split() -> None:
+    images = LabeledImages(torch.zeros(4, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ("a", "b", "c"))
+    with pytest.raises(ValueError, match=r"^there is no image of c, which cannot be split: add some$"):
+        hold_out(images, np.float32(0.5))  # type: ignore[arg-type]
+
+
 def test_both_folders_are_used_as_they_are(tmp_path: Path) -> None:
     fill(tmp_path / "train", 3)
     fill(tmp_path / "val", 2, first=50)

@@ -27,6 +27,13 @@ def test_by_hand() -> None:
     assert isinstance(net[1], nn.BatchNorm2d)
 
 
+def test_a_network_in_training_mode_is_left_alone() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
+    with pytest.raises(ValueError, match=r"^fold_norms needs a network in evaluation mode: call net.eval\(\) first$"):
+        fold_norms(net, IMAGES)
+    assert net[1].num_batches_tracked == 0
+
+
 def test_all_norms_of_a_post_activation_network_are() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
     norms = [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]

@@ -92,6 +92,11 @@ def test_any_size(tmp_path: Path) -> None:
             assert largest_difference(net, path, runtime, torch.randn(shape)) < 1e-5
 
 
+def test_images_may_be_arrays(tmp_path: Path) -> None:
+    images = [(BATCH.numpy()[..., ::-1], np.zeros(2, np.int64))]
+    assert export(NET, tmp_path / "net.onnx", images=images, tolerance=np.float32(1e-3)).images == 2  # type: ignore[arg-type]
+
+
 def test_another_size_scales_the_preprocessing(tmp_path: Path) -> None:
     net, path = trained("resnet"), tmp_path / "net.onnx"
     assert export(net, path, size=24).input == "(N, 3, 24, 24)"
@@ -189,6 +194,7 @@ BATCH = torch.zeros(2, 3, SIZE, SIZE)
         ({"images": [torch.zeros(2, 3, 8, 8)]}, r"got 8 x 8: give size=8"),
         ({"images": [BATCH, BATCH * torch.nan]}, r"images has numbers that are not finite"),
         ({"images": 3}, r"images must be batches.*got int"),
+        ({"images": [BATCH.numpy().astype("i4")]}, r"images must be batches.*got torch.int32"),
         ({"images": ["a"]}, r"images must be batches.*got str"),
         ({"size": "dynamic", "images": [BATCH, torch.zeros(2, 3, 8, 8)]}, r"images must be images of one size"),
     ],

@@ -342,13 +342,15 @@ def test_images_in_folders_have_one_channel_or_three(data: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_the_default_dtype_may_be_another(dtype: torch.dtype, tmp_path: Path) -> None:
+def test_the_default_dtype_may_be_another(dtype: torch.dtype, data: Path, tmp_path: Path) -> None:
     toy = LabeledImages(torch.randint(256, (12, 3, 32, 32), dtype=torch.uint8), torch.arange(12) % 2, ("even", "odd"))
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         tune((toy, toy), tmp_path / "out", recipe=recipe_of("finetune_cifar", epochs=1, batch_size=6))
-        assert create_model(tmp_path / "out").fc.weight.dtype == dtype
+        tune(data, tmp_path / "folder", recipe=recipe(epochs=1))
+        for name in ("out", "folder"):
+            assert create_model(tmp_path / name).fc.weight.dtype == dtype
     finally:
         torch.set_default_dtype(before)
 

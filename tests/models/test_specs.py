@@ -152,6 +152,11 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         spec_of(None)  # type: ignore[arg-type]
 
 
+def test_equal_specs_have_equal_json() -> None:
+    one, other = (replace(spec_of("cifar_densenet40_k12"), compression=value) for value in (1, 1.0))
+    assert (one, hash(one), one.to_json()) == (other, hash(other), other.to_json())
+
+
 def test_the_channels_of_every_transition_are_checked() -> None:
     with pytest.raises(ValueError, match=r"compression=0.02 leaves a transition no channels"):
         DenseNetSpec(growth=1, depths=(1, 1, 1), stem_width=100, compression=0.02)

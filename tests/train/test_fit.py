@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from families import FAMILIES
 from filelock import FileLock
 from forks import run
 
-from resnetlib import Backbone, create_model, evaluate, finetune, frozen_batchnorm, load_file
+from resnetlib import Backbone, build, create_model, evaluate, finetune, frozen_batchnorm, load_file
+from resnetlib.data import LabeledImages
 from resnetlib.experiments import degradation
 from resnetlib.train import DivergenceError, fit, recipe_of
 from resnetlib.train.checkpoint import Checkpoints
@@ -480,6 +482,53 @@ def test_numbers_out_of_range(options: dict[str, Any], message: str, tmp_path: P
 def test_numpys_integers(tmp_path: Path) -> None:
     train(tmp_path, epochs=1, seed=np.int64(3), every=np.int32(1), sample=np.int64(2), keep=np.int64(1))
     assert json.loads((tmp_path / "run.json").read_text())["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("net", "images", "message"),
+    [
+        (tiny.network(), tiny.images(0), "there are no training images"),
+        (tiny.network(in_chans=1), tiny.images(), "images have 3 channels, but the network takes 1"),
+        (
+            build(FAMILIES["densenet-large-stem"], num_classes=3),
+            tiny.images(side=4),
+            "the network takes images of at least 5 pixels, got 4",
+        ),
+        (
+            build(tiny.SPEC, num_classes=1),
+            replace(tiny.images(), labels=torch.zeros(60, dtype=torch.int64), classes=("red",)),
+            "there is only one class, 'red': a classifier needs two or more",
+        ),
+        (
+            tiny.network().requires_grad_(requires_grad=False),
+            tiny.images(),
+            r"fit needs gradients: call it outside torch.no_grad\(\), with a network whose parameters are not all frozen",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_found_before_the_folder_is_claimed(
+    net: Backbone, images: LabeledImages, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        fit(net, images, images, tiny.recipe(), tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_gradients_nothing_is_trained(tmp_path: Path) -> None:
+    for context in (torch.no_grad(), torch.inference_mode()):
+        with context, pytest.raises(ValueError, match=r"^fit needs gradients: call it outside"):
+            train(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_the_mode_is_the_callers(finished: bool, tmp_path: Path) -> None:
+    if finished:
+        train(tmp_path, epochs=1)
+    net = tiny.network().eval()
+    net.fc.train()
+    train(tmp_path, net=net, epochs=1)
+    assert [name for name, module in net.named_modules() if module.training] == ["fc"]
 
 
 def test_an_average_over_more_iterations_than_the_training_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,11 @@ def test_the_rate_is_never_below_nothing_nor_above_its_height(name: str, percent
         ({"schedule": "cosine", "warmup": 5}, "a warm-up needs warmup_lr"),
         ({"momentum": 0.0}, "the optimizer 'nesterov' needs momentum above 0"),
         ({"rand_augment": 40}, "rand_augment must be at most 30, got 40"),
+        ({"rand_augment": 9}, "rand_augment needs augmentation='resized_crop_flip', got 'pad_crop_flip': set rand_augment=0"),
+        (
+            {"rand_augment": 9, "augmentation": "none"},
+            "rand_augment needs augmentation='resized_crop_flip', got 'none': set rand_augment=0",
+        ),
         ({"test_resize": 10, "test_size": 224}, "test_resize must be at least test_size, got 10 and 224"),
         ({"speed": 9}, "a recipe has no field 'speed'; its fields are epochs, iterations, batch_size"),
     ],
@@ -125,6 +131,15 @@ def test_too_few_images_and_too_long_a_warm_up() -> None:
         recipe_of("one_cycle_cifar").steps(100)
     with pytest.raises(ValueError, match="warmup must be shorter than the training's 400 iterations, got 400"):
         recipe_of("he2016_cifar", iterations=400).steps(50_000)
+
+
+def test_equal_recipes_have_equal_json() -> None:
+    """Or a training could not continue: its identity is the JSON."""
+    one = recipe_of("one_cycle_cifar", epochs=3, lr=1, weight_decay=0)
+    other = recipe_of("one_cycle_cifar", epochs=np.int64(3), lr=np.float32(1), weight_decay=0.0)
+    assert one == other
+    assert one.to_json() == other.to_json()
+    assert '"lr": 1.0, ' in one.to_json()
 
 
 def test_describe_recipe() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def hessian_map(
     if len(along) != 2:
         raise InputError(f"a map needs two directions, got {len(along)}")
     ends, axes, coordinates = grids.make_grid(span, points, 2)
-    if not (isinstance(tolerance, int | float) and 0 < tolerance < 1):
+    if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
     made_of = grids.fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
