@@ -23,6 +23,7 @@ from resnetlib.distributed import choose_device
 from resnetlib.errors import InputError, printable
 from resnetlib.inference import read_batches
 from resnetlib.modules import Backbone
+from resnetlib.train.run import check_out
 from resnetlib.weights.find import resolve
 from resnetlib.zoo import create_model, save_model
 
@@ -60,6 +61,7 @@ def measurement(measure: Callable[..., Results]) -> click.Command:
     @wraps(measure)
     def command(name: str, data: Path, batch: int, untrained: bool, **options: Any) -> None:
         out, wanted = options["out"], measure.__annotations__
+        check_out(out, data)
         network = {key: options[key] for key in ("weights", "normalize", "device", "prefix")}
         if not untrained:
             net, _ = load(name, **network)

@@ -165,7 +165,7 @@ def _eager(name: str) -> Iterator[Candidate]:
     net = create_model(name, device="meta") if name in list_models() else create_model(name)
     cfg = net.pretrained_cfg
     steps = net.preprocess or DEFAULT_PREPROCESSING[net.spec.stem]
-    shape = (steps.channels, steps.size, steps.size)
+    shape = (net.in_chans, steps.size, steps.size)
     network = cfg.name or Path(name).name
     yield from _in_torchvision(network, net.spec, shape)
     yield Candidate(network=network, runtime="eager", source=name, shape=shape)

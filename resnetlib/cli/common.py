@@ -16,7 +16,7 @@ def load(
     if net.preprocess is None:
         if normalize is None:
             raise InputError(f"the normalization of {weights or name} is unknown: add --normalize imagenet or --normalize cifar10")
-        net.preprocess = preprocessing_for(net.spec.stem, normalize)
+        net.preprocess = preprocessing_for(net.spec.stem, normalize).for_channels(net.in_chans)
     elif normalize is not None and (net.preprocess.mean, net.preprocess.std) != MEAN_STD[normalize]:
         raise InputError(f"{weights or name} has its own normalization: leave out --normalize")
     return net, net.preprocess

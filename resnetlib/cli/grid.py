@@ -20,6 +20,7 @@ from resnetlib.errors import InputError, printable
 from resnetlib.images import count_cores
 from resnetlib.train import Result
 from resnetlib.train.metrics import read_result
+from resnetlib.train.run import check_out
 
 _PARENT = "RESNETLIB_GRID"  # environment variable with the process id of the grid that started a training
 _POLL_SECONDS = 0.5
@@ -29,6 +30,7 @@ def train_grid(context: click.Context, axes: tuple[str, ...], out: Path, jobs: i
     """Train all combinations of the axes, given as `name=value,value`, and print a table."""
     common = _common_arguments(context)
     trainings = _combinations(context, axes)
+    check_out(out, context.params["data"])
     out.mkdir(parents=True, exist_ok=True)
     processes: dict[str, subprocess.Popen[bytes]] = {}
     done = 0

@@ -100,7 +100,8 @@ def find_paths(images: Sequence[str]) -> list[tuple[Path, bool]]:
     for text in images:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
+            below = (each for each in path.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
+            inside = sorted(each for each in below if not _hidden(each.relative_to(path)))
         elif glob.has_magic(text) and not path.exists():
             try:
                 inside = sorted(each for each in _match(text) if not each.is_dir())
@@ -124,7 +125,12 @@ def _match(pattern: str) -> Iterator[Path]:
     inside = str(Path(*parts[at:], "*" if parts[-1] == "**" else ""))
     roots = map(Path, glob.glob(str(Path(*parts[:at]))) if at else ["."])  # noqa: PTH207
     found = ((path, path.relative_to(root)) for root in roots for path in root.glob(inside))
-    return (path for path, below in found if not any(part.startswith(".") and part not in parts for part in below.parts))
+    return (path for path, below in found if not _hidden(below, unless=parts))
+
+
+def _hidden(path: Path, unless: Sequence[str] = ()) -> bool:
+    """Return whether a part of the path begins with a dot, unless it was named."""
+    return any(part.startswith(".") and part not in unless for part in path.parts)
 
 
 def _open(

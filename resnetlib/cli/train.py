@@ -12,6 +12,7 @@ import torch
 from resnetlib.cli.grid import exit_with_grid, train_grid
 from resnetlib.cli.options import DEVICE, PATH, READING, Decorator, options
 from resnetlib.config import spec_from_dict
+from resnetlib.config.integers import MAX_INT
 from resnetlib.data import is_cifar10
 from resnetlib.disk import read_file
 from resnetlib.distributed import is_main_process
@@ -41,7 +42,7 @@ def training_options(recipe: str, changeable: str, *, for_folders: str = "") -> 
         click.option(
             "--set", "changes", multiple=True, metavar="FIELD=VALUE", help=f"Change a field of {changeable}; may be repeated."
         ),
-        click.option("--seed", default=0, type=click.IntRange(0, 2**32), help="Seed of all random numbers."),
+        click.option("--seed", default=0, type=click.IntRange(0, MAX_INT), help="Seed of all random numbers."),
         DEVICE,
         click.option(
             "--precision",
@@ -116,6 +117,8 @@ def train(
         return
     if len(what) != 1:
         raise InputError(f"give one network, or --grid and its axes, got {' '.join(what)}")
+    if jobs > 1:
+        raise InputError(f"--jobs {jobs} is an option of --grid")
     exit_with_grid()
     spec, values = spec_of(what[0]), read_changes(changes)
     in_recipe, in_spec = ([field.name for field in fields(kind)] for kind in (Recipe, spec))

@@ -134,6 +134,12 @@ def test_weights_drawn_at_random(tmp_path: Path) -> None:
     assert "--untrained cannot be combined with --prefix encoder_q." in said
 
 
+def test_nothing_is_written_among_the_images(network: Path, pictures: Path) -> None:
+    said = wrong("analyze", "response", network, "--data", pictures, "--out", pictures / "results", "--normalize", "cifar10")
+    assert f"{pictures / 'results'} is inside {pictures}, so its files would be read as data: give another folder" in said
+    assert not (pictures / "results").exists()
+
+
 def test_trained_weights_are_not_measured_as_untrained(network: Path, pictures: Path, tmp_path: Path) -> None:
     for name in ("cifar_resnet20.resnetlib_c10", str(network), str(network / "model.safetensors"), "hf-hub:org/name"):
         said = wrong("analyze", "lesion", name, "--untrained", "--data", pictures, "--out", tmp_path / "out")

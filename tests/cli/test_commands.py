@@ -114,6 +114,21 @@ def test_predict_with_a_file(tmp_path: Path) -> None:
     assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["0", "1", "2"]
 
 
+def test_predict_with_a_network_for_gray_images(tmp_path: Path) -> None:
+    save_model(create_model("cifar_resnet20", num_classes=3, in_chans=1), tmp_path / "gray")
+    out = right("predict", tmp_path / "gray", SAMPLES / "test_0_cat.png", "--normalize", "cifar10")
+    assert sorted(line.split()[1] for line in out.splitlines()[1:]) == ["0", "1", "2"]
+
+
+def test_hidden_files_are_not_predicted(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", ".thumbnails/a.png", "more/b.png", "more/.c.png"):
+        (tmp_path / ".album" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(SAMPLES / "test_4_frog.png").save(tmp_path / ".album" / name)
+    right("predict", "cifar_resnet20", tmp_path / ".album", "--out", tmp_path / "all.json")
+    listed = json.loads((tmp_path / "all.json").read_text())
+    assert [entry["image"] for entry in listed] == [str(tmp_path / ".album" / name) for name in ("a.png", "more/b.png")]
+
+
 def test_predict_says_what_is_wrong(tmp_path: Path) -> None:
     image = SAMPLES / "test_0_cat.png"
     (tmp_path / "no.png").write_text("no image")

@@ -156,7 +156,7 @@ STRANGE = {
     "file": ("predict", NET, "a.png", "--out", f"{ODD_NAME}/a.csv"),
     "argument": ("info", NET, ODD_NAME),
     "folder": ("train", NET, "--data", ODD_NAME, "--out", ODD_NAME),
-    "axis": ("train", "--grid", f"models={ODD_NAME}", f"{ODD_NAME}=1", "--data", ".", "--out", "out"),
+    "axis": ("train", "--grid", f"models={ODD_NAME}", f"{ODD_NAME}=1", "--data", "data", "--out", "out"),
 }
 
 

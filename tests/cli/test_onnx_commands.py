@@ -175,6 +175,15 @@ def test_bench_of_a_file(tiny: Path, tmp_path: Path) -> None:
         assert row["peak_mib"] is None or 10 < row["peak_mib"] < 1000
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("threads")
+def test_bench_of_a_network_for_gray_images(tmp_path: Path) -> None:
+    from resnetlib import create_model, save_model
+
+    save_model(create_model("cifar_resnet20", num_classes=3, in_chans=1), tmp_path / "gray")
+    assert right("bench", tmp_path / "gray", "--rounds", 1, "--batch", "1").count("cifar_resnet20") == 2
+
+
 @pytest.mark.usefixtures("threads")
 def test_bench_says_what_fails(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "wrong.onnx", weight=np.ones((3, 4, 1, 1), np.float32))  # for four channels

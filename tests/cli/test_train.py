@@ -90,6 +90,18 @@ def test_the_help_names_all_recipes(command: str) -> None:
     assert not [name for name in RECIPES if name not in said]
 
 
+def test_a_grid_writes_nothing_among_the_images(small: Path) -> None:
+    said = wrong("--grid", "models=cifar_plain20", "--data", small, "--out", small / "runs", *FOLDER)
+    assert f"{small / 'runs'} is inside {small}, so its files would be read as data: give another folder" in said
+    assert not (small / "runs").exists()
+
+
+def test_jobs_are_those_of_a_grid(small: Path, tmp_path: Path) -> None:
+    said = wrong("cifar_plain20", "--data", small, "--out", tmp_path / "out", *FOLDER, "--jobs", 4)
+    assert "--jobs 4 is an option of --grid" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_grid(small: Path, tmp_path: Path) -> None:
     axes = ("models=cifar_plain20", "seeds=1", "lr=0.1,x")
     fixed = ("--data", small, "--out", tmp_path / "out", *FOLDER, *SHORT, "--set", "iterations=1", "--jobs", 2)

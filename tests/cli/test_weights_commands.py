@@ -108,6 +108,14 @@ def test_verify_files(tmp_path: Path) -> None:
     assert "ok, a ResNet" in run("verify", tmp_path / "26.pth", "--network", "resnet26")
 
 
+def test_the_catalogs_weights_need_no_dialect_and_no_network(tmp_path: Path) -> None:
+    save_model(create_model("cifar_plain20"), tmp_path / "w")
+    for names in ([], ["cifar_resnet20.resnetlib_c10"], [tmp_path / "w", "cifar_resnet20.resnetlib_c10"]):
+        for option in (("--network", "resnet50"), ("--dialect", "timm")):
+            said = run("verify", *names, *option, code=1)
+            assert "--dialect and --network are for files and folders: the catalog has those of its weights" in said
+
+
 def test_convert(tmp_path: Path) -> None:
     net = resnet18(num_classes=3)
     torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in net.state_dict().items()}}, tmp_path / "w.pth")
