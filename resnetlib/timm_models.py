@@ -15,31 +15,45 @@ from typing import Any
 from timm.models import is_model, load_pretrained, register_model
 
 from resnetlib.config import Spec
+from resnetlib.config.pretrained import preprocessing_of_timm
 from resnetlib.errors import InputError
 from resnetlib.models import build
 from resnetlib.models.catalog import SPECS
 from resnetlib.models.foreign_options import check_keywords
 from resnetlib.modules import Backbone
 
-_RUNTIME = ("pretrained_cfg_overlay", "pretrained_model_args", "scriptable", "exportable", "no_jit")
+_RUNTIME = ("pretrained_model_args", "scriptable", "exportable", "no_jit")
 """Arguments of timm's factory that change nothing here."""
 
 
 def _create(
-    name: str, spec: Spec, *, pretrained: bool = False, pretrained_cfg: Any = None, cache_dir: Any = None, **options: Any
+    name: str,
+    spec: Spec,
+    *,
+    pretrained: bool = False,
+    pretrained_cfg: Any = None,
+    pretrained_cfg_overlay: Mapping[str, Any] | None = None,
+    cache_dir: Any = None,
+    **options: Any,
 ) -> Backbone:
     """Build a network as timm's factory asks for it."""
     if options.pop("features_only", False):
         raise InputError("features_only is not for these networks: use resnetlib.features.pyramid(net, output='list')")
     cfg = pretrained_cfg.to_dict() if hasattr(pretrained_cfg, "to_dict") else pretrained_cfg
     if isinstance(cfg, Mapping):
+        cfg = {**cfg, **(pretrained_cfg_overlay or {})}
         options = {"num_classes": cfg.get("num_classes"), "in_chans": cfg.get("input_size", (3,))[0]} | options
-    elif pretrained or isinstance(cfg, str):
+    elif pretrained or isinstance(cfg, str) or pretrained_cfg_overlay:
         raise InputError("timm has no weights of this name: use resnetlib.create_model, or a folder ('local-dir:...')")
     options = {name: value for name, value in options.items() if name not in _RUNTIME}
     known = [name for name in inspect.signature(build).parameters if name != "spec"]
     check_keywords("timm.create_model", name, options, known)
     net = build(spec, **{name: value for name, value in options.items() if name in known})
+    if isinstance(cfg, Mapping):
+        preprocess = preprocessing_of_timm(cfg) if "mean" in cfg else None
+        net.preprocess = preprocess and preprocess.for_channels(net.in_chans)
+        if len(names := tuple(map(str, cfg.get("label_names") or ()))) == net.num_classes:
+            net.classes = names
     if pretrained:
         load_pretrained(net, {**net.pretrained_cfg, **cfg}, num_classes=net.num_classes, in_chans=net.in_chans, cache_dir=cache_dir)
     return net

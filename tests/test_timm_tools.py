@@ -46,6 +46,27 @@ def test_the_data_config_has_the_channels_that_weights_were_adapted_to(channels:
     assert (config["mean"], config["std"]) == (net.preprocess.mean, net.preprocess.std)
 
 
+@pytest.mark.parametrize("name", ["cifar_resnet20", "plain18"])
+def test_timm_reads_preprocessing_and_classes_of_a_folder_as_for_its_own_networks(name: str, tmp_path: Path) -> None:
+    steps = Preprocessing(resize=40, size=36, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), interpolation="bicubic")
+    for each in (name, "resnet18"):
+        net = create_model(each, num_classes=3)
+        net.preprocess, net.classes = steps, ("a", "b", "c")
+        save_model(net, tmp_path / each)
+    ours, theirs = (timm.create_model(f"local-dir:{tmp_path / each}", pretrained=True) for each in (name, "resnet18"))
+    assert ours.preprocess == steps
+    assert ours.classes == ("a", "b", "c")
+    config = timm.data.resolve_model_data_config(ours)
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()} == {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in timm.data.resolve_model_data_config(theirs).items()
+    }
+    changed = timm.create_model(f"local-dir:{tmp_path / name}", pretrained_cfg_overlay={"num_classes": 5, "std": (0.1, 0.1, 0.1)})
+    assert (changed.num_classes, changed.classes, changed.preprocess.std) == (5, None, (0.1, 0.1, 0.1))
+    one = timm.create_model(f"local-dir:{tmp_path / name}", pretrained=True, in_chans=1)
+    assert one.preprocess.mean == pytest.approx((0.2,))
+
+
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])
 def test_without_weights_the_data_config_is_the_usual_one(name: str) -> None:
     ours, theirs = create_model(name, device="meta"), timm.create_model(name)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from math import floor
 from typing import Any
 
 from resnetlib.config.preprocess import MEAN_STD, Normalization, Preprocessing
@@ -24,6 +25,20 @@ DEFAULT_PREPROCESSING: Mapping[Stem, Preprocessing] = {
     "cifar": Preprocessing.named("cifar10", resize=32, size=32),
 }
 """The usual preprocessing for each stem, which timm's tools assume if that of the weights is unknown."""
+
+
+def preprocessing_of_timm(values: Mapping[str, Any]) -> Preprocessing | None:
+    """Read the preprocessing from timm's keys; None if it crops in another way."""
+    _, size, width = values["input_size"]
+    if size != width or values.get("crop_mode", "center") != "center":
+        return None
+    return Preprocessing(
+        resize=floor(size / values.get("crop_pct", 0.875)),
+        size=size,
+        mean=tuple(map(float, values["mean"])),
+        std=tuple(map(float, values["std"])),
+        interpolation=values.get("interpolation", "bilinear"),
+    )
 
 
 def preprocessing_for(stem: Stem, normalization: Normalization | None = None) -> Preprocessing:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from math import floor
 from pathlib import Path
 from typing import Any, Literal
 
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
+from resnetlib.config.pretrained import preprocessing_of_timm
 from resnetlib.config.spec import parse_object
 from resnetlib.disk import read_file
 from resnetlib.errors import InputError
@@ -95,22 +95,12 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
     descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=int)]
-    _, size, width = pretrained["input_size"]
-    preprocess = None
-    if size == width and pretrained.get("crop_mode", "center") == "center":
-        preprocess = Preprocessing(
-            resize=floor(size / pretrained.get("crop_pct", 0.875)),
-            size=size,
-            mean=tuple(map(float, pretrained["mean"])),
-            std=tuple(map(float, pretrained["std"])),
-            interpolation=pretrained.get("interpolation", "bilinear"),
-        )
     return PretrainedConfig(
         name=name,
         tag=str(pretrained.get("tag") or ""),
         spec=SPECS[name],
         classes=tuple(str(descriptions.get(name, name)) for name in names) if names else None,
-        preprocess=preprocess,
+        preprocess=preprocessing_of_timm(pretrained),
         license=str(pretrained.get("license") or ""),
         origin=str(pretrained.get("origin_url") or ""),
     )

@@ -221,6 +221,10 @@ def test_names_are_listed_in_natural_order_and_nobody_changes_them() -> None:
     assert list_pretrained("nothing*") == []
     assert tags_of("cifar_resnet20b") == ["chenyaofo_c10", "chenyaofo_c100"]
     assert tags_of("plain18") == []
+    with pytest.raises(ValueError, match=r"^there is no network named 'resnet-50'; nearest: resnet50$"):
+        tags_of("resnet-50")
+    with pytest.raises(TypeError, match=r"^name must be a str, got int$"):
+        tags_of(5)  # type: ignore[arg-type]
     for name in SPECS:
         assert sorted(f"{name}.{tag}" for tag in tags_of(name)) == sorted(list_pretrained(f"{name}.*"))
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from resnetlib.config import EmbeddedFile, PretrainedConfig, pretrained_config_from_json
 from resnetlib.errors import InputError, InputTypeError, check_not_exported
-from resnetlib.models.catalog import SPECS, TIMM_NAMES, Filters, natural_order, nearest, select, timm_advice
+from resnetlib.models.catalog import SPECS, TIMM_NAMES, Filters, natural_order, nearest, select, spec_of, timm_advice
 from resnetlib.weights.catalog.tables import builders, timm_default_tag
 from resnetlib.weights.files import METADATA_KEY, WeightsFile, read_weights
 
@@ -99,7 +99,7 @@ def describe(full_name: str) -> PretrainedConfig:
     full_name = f"{network}{dot}{tag}"
     if full_name in pretrained_configs():
         return pretrained_configs()[full_name]
-    tags = tags_of(network)
+    tags = tags_of(network) if network in SPECS else []
     if full_name in SPECS:
         if not tags:
             raise InputError(f"{full_name} is a network without weights: list_pretrained() lists all pretrained weights")
@@ -122,12 +122,17 @@ def tags_of(name: str) -> list[str]:
     Returns:
         The tags; the others are in natural order.
 
+    Raises:
+        ValueError: if there is no such network.
+        TypeError: if the name is not a str.
+
     Example:
         >>> tags_of("cifar_resnet20")
         ['resnetlib_c10', 'akamaster_c10']
         >>> tags_of("resnet101")[0]
         'a1h_in1k'
     """
+    spec_of(name)  # or an error
     name = TIMM_NAMES.get(name, name)
     names = (full_name.partition(".") for full_name in pretrained_configs())
     tags = natural_order(tag for network, _, tag in names if network == name)
