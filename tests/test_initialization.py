@@ -1,13 +1,16 @@
 """Random weights are distributed as torchvision's and timm's are, layer by layer."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import timm
 import tiny
 import torch
 import torchvision
+from families import FAMILIES
 from torch import nn
 
 from resnetlib import Backbone, build, create_model, init_fixup_, init_he_, init_zero_residual_, spec_of
@@ -107,6 +110,23 @@ def test_fixup_is_for_networks_without_norms() -> None:
     for name in [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]:
         net.set_submodule(name, nn.Identity())
     init_fixup_(net)
+
+
+@pytest.mark.parametrize("function", [init_zero_residual_, init_fixup_])
+@pytest.mark.parametrize(("family", "join"), [("plain", "Replace"), ("resnet-scaled", "ScaledAdd"), ("densenet", "Concat")])
+def test_branches_that_could_not_be_learned_are_not_zeroed(function: Any, family: str, join: str) -> None:
+    net = build(replace(FAMILIES[family], norm="none"))
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match=f"^{function.__name__} requires blocks with the join Add, got {join}$"):
+        function(net)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, nn.Sequential])
+def test_weights_are_drawn_anew_within_what_wraps_a_network(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    net = create_model("cifar_resnet20.resnetlib_c10")
+    init_he_(wrap(net))
+    assert (net.classes, net.pretrained_cfg.tag) == (None, "")
 
 
 @pytest.mark.parametrize("function", [init_he_, init_zero_residual_, lambda net: net.init_weights()])

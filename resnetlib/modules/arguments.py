@@ -64,7 +64,7 @@ def select_indices(indices: Indices, available: int) -> set[int]:
     every = range(available)
     if indices is None:
         return set(every)
-    if (count := as_integer(indices)) is not None:
+    if getattr(indices, "ndim", 0) == 0 and (count := as_integer(indices)) is not None:  # a tensor of one index is a list
         if not 1 <= count <= available:
             raise InputError(f"indices, as a number of last maps, must be 1 to {available}, got {indices}")
         return set(every[-count:])

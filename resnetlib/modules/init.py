@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.backbone import Backbone, check_network
+from resnetlib.modules.join import Add, StochasticAdd
 
 
 def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") -> None:
@@ -30,8 +31,9 @@ def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") 
     check_module(module)
     if mode not in ("fan_out", "fan_in"):
         raise InputError(f"mode must be 'fan_out' or 'fan_in', got {mode!r}")
-    if isinstance(module, Backbone):
-        module.forget_weights()
+    for inner in module.modules():  # the network itself, or within torch.compile or a Sequential
+        if isinstance(inner, Backbone):
+            inner.forget_weights()
     if all(parameter.is_meta for parameter in module.parameters()):
         return
     for layer in module.modules():
@@ -48,12 +50,16 @@ def init_zero_residual_(net: Backbone) -> None:
     """Zero every branch, so that each block starts as its skip path alone.
 
     Args:
-        net: the network; changed in place.
+        net: a network that adds branches to skips; changed in place.
+
+    Raises:
+        ValueError: for another join: the branches could not be learned.
 
     Source:
         arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
     """
-    check_network(net)
+    net = check_network(net)
+    _check_joins("init_zero_residual_", net)
     net.forget_weights()
     for block in net.blocks():
         block.zero_branch_()
@@ -66,15 +72,16 @@ def init_fixup_(net: Backbone) -> None:
     and the classifier are zero. The scalar shifts and scales of Fixup are layers of their own (`resnetlib.modules.layers.FIXUP`).
 
     Args:
-        net: a network without norms; changed in place.
+        net: a network without norms that adds branches to skips; changed in place.
 
     Raises:
-        ValueError: for a network with norms.
+        ValueError: for a network with norms, or with another join, whose branches could not be learned.
 
     Source:
         arXiv 1901.09321, sec. 3.
     """
-    check_network(net)
+    net = check_network(net)
+    _check_joins("init_fixup_", net)
     norms = [name for name, module in net.named_modules() if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm)]
     if norms:
         raise InputError(f"init_fixup_ requires a network without norms, got one with {norms[0]}: build a spec with norm='none'")
@@ -87,3 +94,10 @@ def init_fixup_(net: Backbone) -> None:
         nn.init.zeros_(last.weight)
     for parameter in net.get_classifier().parameters():
         nn.init.zeros_(parameter)
+
+
+def _check_joins(function: str, net: Backbone) -> None:
+    """Raise ValueError unless all blocks add: zero branches behind another join would get no gradient."""
+    for block in net.blocks():
+        if type(block.join) not in (Add, StochasticAdd):
+            raise InputError(f"{function} requires blocks with the join Add, got {type(block.join).__name__}")

@@ -205,6 +205,9 @@ def test_indices_may_be_numpys(net: Backbone) -> None:
     maps = net.forward_intermediates(x, indices=indices, intermediates_only=True)  # type: ignore[arg-type]
     assert [each.shape[1] for each in maps] == net.feature_info.channels(indices) == net.feature_info.channels([0, 1])
     assert net.feature_info.reduction(np.int64(1)) == net.feature_info.reduction(1)
+    for one in (torch.tensor([1]), np.array([1])):  # a list of one index, not a number of maps
+        [only] = net.forward_intermediates(x, indices=one, intermediates_only=True)  # type: ignore[arg-type]
+        assert torch.equal(only, maps[1])
 
 
 def test_weights_that_come_or_go_have_no_names() -> None:
