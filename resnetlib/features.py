@@ -112,6 +112,8 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
         selected = sorted({indices[stage] for stage in (range(2, len(paths) + 1) if stages is None else stages)})
     if isinstance(stages, str) or not selected:
         raise InputError(f"stages must be some of 1 to {len(paths)}, or of their names, {', '.join(paths)}, got {stages!r}")
+    if norm and selected[-1] + 1 < len(paths):
+        raise InputError(f"norm=True is for the last stage's map, {paths[-1]}, which is not among the stages, {stages!r}")
     return Pyramid(net, selected, norm=norm, output=output)
 
 

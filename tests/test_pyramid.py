@@ -67,6 +67,9 @@ def test_wrong_arguments() -> None:
     net = build(FAMILIES["resnet"])
     with pytest.raises(ValueError, match="output must be 'dict' or 'list', got 'tuple'"):
         pyramid(net, output="tuple")  # type: ignore[arg-type]
+    wanted = r"^norm=True is for the last stage's map, layer2, which is not among the stages, \(1, 2\)$"
+    with pytest.raises(ValueError, match=wanted):
+        pyramid(net, (1, 2), norm=True)
     with pytest.raises(ValueError, match=r"expected images \(N, 3, H, W\)"):
         pyramid(net)(torch.zeros(1, 1, 32, 32))
 

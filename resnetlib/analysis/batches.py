@@ -1,6 +1,6 @@
 """Check and convert the arguments of analyses: batches of images and labels, numbers, seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import SupportsFloat, SupportsIndex, TypeVar
 
@@ -64,7 +64,7 @@ def noise_images(net: nn.Module, images: int, image_size: int, *, seed: int = 0)
     channels = next((int(c) for module in net.modules() if (c := getattr(module, "in_channels", None))), None)
     if channels is None:
         raise InputError(f"{type(net).__name__} has no layer with in_channels: give images")
-    return torch.randn(images, channels, image_size, image_size, generator=seeded_generator(seed)).to(first_parameter(net))
+    return standard_normal((images, channels, image_size, image_size), seeded_generator(seed)).to(first_parameter(net))
 
 
 def count_images(batches: list[Batch] | list[Tensor]) -> int:
@@ -183,6 +183,11 @@ def generators(seed: int, draws: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=first))) for _ in range(draws)]
 
 
+def standard_normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw from N(0, 1) in fp32, whatever PyTorch's default dtype is."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32)
+
+
 def normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a tensor like x from N(0, 1), image by image, so that the batch size does not matter."""
-    return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x]).to(x)
+    return torch.stack([standard_normal(x.shape[1:], generator) for _ in x]).to(x)

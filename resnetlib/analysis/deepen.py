@@ -87,7 +87,7 @@ def _deepen(net: Backbone, depths: tuple[int, ...], inputs: list[Tensor] | None)
     if any(p.ndim == 4 and not p.is_contiguous() and p.is_contiguous(memory_format=torch.channels_last) for p in net.parameters()):
         deeper.to(memory_format=torch.channels_last)
     deeper.preprocess, deeper.classes = net.preprocess, net.classes
-    deeper.set_grad_checkpointing(any(stage.checkpointing for stage in _stages(net)))
+    deeper.set_grad_checkpointing(next((stage.checkpointing for stage in _stages(net) if stage.checkpointing), False))
     return deeper.train(net.training)
 
 

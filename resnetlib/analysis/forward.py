@@ -417,6 +417,8 @@ def signal_propagation(
         >>> bool(found.variance[2] > found.variance[1] > found.variance[0])
         True
     """
+    if batches is not None and (images, image_size, seed) != (64, 32, 0):
+        raise InputError("images, image_size and seed are for noise: leave them out, or the batches")
     net = unwrapped(net)
     inputs = gather_inputs(net, noise_images(net, images, image_size, seed=seed) if batches is None else batches)
     chains = network.chains_of(net, inputs[0])

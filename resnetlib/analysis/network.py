@@ -140,7 +140,7 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
     inputs = gather_inputs(net, batches)
     with in_use(net, exclusive=True):
         estimates = _estimate_statistics(net, inputs)
-        before = {buffer: buffer.clone() for buffer in estimates}
+        before = {(norm, name): getattr(norm, name).clone() for norm, name in estimates}
         try:
             _write(estimates)
             yield
@@ -149,13 +149,13 @@ def recalibrated(net: nn.Module, batches: Batches) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _write(values: dict[Tensor, Tensor]) -> None:
-    for buffer, value in values.items():
-        buffer.copy_(value)
+def _write(values: dict[tuple[nn.Module, str], Tensor]) -> None:
+    for (norm, name), value in values.items():
+        getattr(norm, name).copy_(value)
 
 
-def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, Tensor]:
-    """Return new statistics for all batch norms that are not frozen."""
+def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[tuple[nn.Module, str], Tensor]:
+    """Return new statistics for all batch norms that are not frozen, by norm and name."""
     with norm_mode(net, training=True), torch.no_grad():
         momenta = {norm: norm.momentum for norm in net.modules() if has_running_stats(norm) and norm.training}
         try:
@@ -167,7 +167,7 @@ def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[Tensor, T
         finally:
             for norm, momentum in momenta.items():
                 norm.momentum = momentum
-        return {buffer: buffer.clone() for norm in momenta for buffer in norm.buffers()}
+        return {(norm, name): buffer.clone() for norm in momenta for name, buffer in norm.named_buffers()}
 
 
 # Hooks
@@ -359,9 +359,15 @@ def check_logits(logits: object, labels: Tensor | None = None) -> Tensor:
         raise InputError(f"the network must return logits (N, classes), got {got}")
     if labels is not None and len(logits) != len(labels):
         raise InputError(f"the network must return logits for each of {len(labels)} images, got {len(logits)}")
-    if labels is not None and int(labels.max()) >= logits.shape[1]:
-        raise InputError(f"labels must be 0 to {logits.shape[1] - 1}, the numbers of the network's logits, got {int(labels.max())}")
+    if labels is not None:
+        check_labels(labels, logits)
     return logits
+
+
+def check_labels(labels: Tensor, logits: Tensor) -> None:
+    """Raise ValueError if there is no logit for a label."""
+    if (largest := int(labels.max())) >= logits.shape[1]:
+        raise InputError(f"labels must be 0 to {logits.shape[1] - 1}, the numbers of the network's logits, got {largest}")
 
 
 def as_float32(logits: Tensor) -> Tensor:

@@ -28,9 +28,10 @@ def share_of_paths(forks: int, first: int, last: int) -> float:
     forks = check_count("forks", forks, minimum=0)
     if forks > _MAX_FORKS:
         raise InputError(f"forks must be at most {_MAX_FORKS:,}, got {forks:,}")
-    if as_integer(first) is None or as_integer(last) is None:
+    shortest, longest = as_integer(first), as_integer(last)
+    if shortest is None or longest is None:
         raise InputError(f"first and last must be integers, got {first!r} and {last!r}")
-    paths: int = sum(comb(forks, k) for k in range(max(first, 0), min(last, forks) + 1))
+    paths: int = sum(comb(forks, k) for k in range(max(shortest, 0), min(longest, forks) + 1))
     return paths / (1 << forks)
 
 
@@ -188,7 +189,8 @@ def path_gradients(
     with network.enable_gradients(net), network.preserve_state(net), tqdm(total=total, desc="paths", disable=None) as bar:
         for x, y in data:
             # each draw ranks the forks; a path of length k takes the branches with the lowest ranks
-            ranks = [torch.rand(len(x), len(forks), generator=source).argsort(1).to(x.device) for source in sources]
+            drawn = (torch.rand(len(x), len(forks), generator=source, dtype=torch.float32) for source in sources)
+            ranks = [each.argsort(1).to(x.device) for each in drawn]
             masks = [(i, rank >= k - plain) for i, k in enumerate(lengths) for rank in ranks]
             paths = ({name: mask[:, j, None, None, None] for j, name in enumerate(forks)} for _, mask in masks)
             for (i, _), gradient in zip(masks, _path_gradients(net, blocks, (x, y), paths), strict=True):

@@ -14,7 +14,17 @@ from torch.func import functional_call
 from tqdm import tqdm
 
 from resnetlib.analysis import network, style
-from resnetlib.analysis.batches import Batch, Batches, check_integers, check_numbers, count_images, gather, generators, normal_like
+from resnetlib.analysis.batches import (
+    Batch,
+    Batches,
+    check_integers,
+    check_numbers,
+    count_images,
+    gather,
+    generators,
+    normal_like,
+    standard_normal,
+)
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.errors import InputError
 from resnetlib.modules import Backbone, Block, Concat, DenseBlock, PadShortcut, Stage, StochasticConcat
@@ -272,7 +282,7 @@ def lesion(net: nn.Module, batches: Batches) -> Perturbation:
     def perturb(inputs: list[Tensor]) -> Outputs:
         for batch, x in enumerate(inputs):
             for number, name, rest in from_each_block(net, blocks, x):
-                with _scaled(blocks, [name], 0):
+                with scale_branches(blocks, [name], 0):
                     logits = rest()
                 yield (number,), batch, logits
 
@@ -320,7 +330,7 @@ def lesion_many(
 
     def perturb(inputs: list[Tensor]) -> Outputs:
         for (i, count), (j, order), (batch, x) in product(enumerate(counts), enumerate(orders), enumerate(inputs)):
-            with _scaled(blocks, [names[number] for number in order[:count]], 0):
+            with scale_branches(blocks, [names[number] for number in order[:count]], 0):
                 logits = net(x)
             yield (i, j), batch, logits
 
@@ -357,7 +367,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
             all_blocks: tuple[int, list[str], Callable[[], Tensor]] = len(blocks), list(blocks), partial(net, x)
             for row, names, rest in chain(one_block, [all_blocks]):
                 for i, factor in enumerate(factors):
-                    with _scaled(blocks, names, factor):
+                    with scale_branches(blocks, names, factor):
                         logits = None if factor == 1 else rest()
                     yield (row, i), batch, logits
 
@@ -367,7 +377,7 @@ def block_survival(net: nn.Module, batches: Batches, factors: Sequence[float] = 
     return replace(found, **one, error_all=found.error[-1], changed_all=found.changed[-1])
 
 
-def _scaled(blocks: dict[str, Block], names: Iterable[str], factor: float) -> AbstractContextManager[None]:
+def scale_branches(blocks: dict[str, Block], names: Iterable[str], factor: float) -> AbstractContextManager[None]:
     """Scale the branches of some blocks; 0 deletes the block."""
 
     def scale(name: str, skip: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
@@ -478,7 +488,7 @@ def _relative_noise(weight: Tensor, source: torch.Generator) -> Tensor:
     dims = tuple(range(1 if weight.ndim > 1 else 0, weight.ndim))
     square = weight.detach().double().square()
     rms = (square.mean(dims, keepdim=True) if dims else square).sqrt()
-    return (rms * torch.randn(weight.shape, generator=source).to(rms)).to(weight)
+    return (rms * standard_normal(weight.shape, source).to(rms)).to(weight)
 
 
 def branch_noise(

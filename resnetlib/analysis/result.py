@@ -167,7 +167,7 @@ def plot_curve(
 
 def bootstrap_interval(
     rows: Tensor,
-    statistic: Callable[[Tensor], Tensor] = lambda rows: rows.mean(0),
+    statistic: Callable[[Tensor], Tensor | float] = lambda rows: rows.mean(0),
     *,
     level: float = 0.95,
     draws: int = 1000,
@@ -207,5 +207,6 @@ def bootstrap_interval(
         raise InputError(f"level must be between 0 and 1, got {level}")
     generator = torch.Generator().manual_seed(seed)
     rows = rows.detach().cpu().double()
-    found = torch.stack([statistic(rows[torch.randint(len(rows), (len(rows),), generator=generator)]) for _ in range(draws)])
+    choices = (torch.randint(len(rows), (len(rows),), generator=generator) for _ in range(draws))
+    found = torch.stack([torch.as_tensor(statistic(rows[chosen]), dtype=torch.float64) for chosen in choices])
     return found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64), dim=0)

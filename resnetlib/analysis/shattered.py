@@ -17,6 +17,7 @@ from resnetlib.analysis.batches import (
     gather,
     gather_inputs,
     seeded_generator,
+    standard_normal,
 )
 from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run_finite, summed_loss
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
@@ -110,7 +111,7 @@ def gradient_autocorrelation(
                 gradients += torch.autograd.grad(run_finite(net, x)[:, logits[-1]].sum(), x)
             series = torch.cat(gradients).flatten(1)
             by_line.append(autocorrelation(series, lags))
-            noises.append(_white_and_brown(torch.randn(series.shape, generator=generator), lags))
+            noises.append(_white_and_brown(standard_normal(series.shape, generator), lags))
     white, brown = torch.stack(noises).mean(0)
     return GradientAutocorrelation(points=points, logits=tuple(logits), by_line=torch.stack(by_line), white=white, brown=brown)
 
@@ -203,7 +204,7 @@ def toy_autocorrelation(
     runs = [(j, depth) for j, depth in enumerate(depths) for _ in range(inits)]
     with enable_gradients():
         acf = torch.zeros(len(kinds), len(depths), lags + 1, dtype=torch.float64)
-        x = torch.linspace(-2, 2, points).view(-1, 1)
+        x = torch.linspace(-2, 2, points, dtype=torch.float32).view(-1, 1)
         for j, depth in tqdm(runs, desc="toy networks", unit="net", disable=None):
             weights = _toy_weights(depth, width, generator)
             for i, beta in enumerate(kinds):
@@ -218,7 +219,7 @@ def _toy_weights(depth: int, width: int, generator: torch.Generator) -> list[tup
     """Draw the weights `(fan-in, fan-out)` and biases of all layers."""
 
     def draw(c_in: int, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).mul_((2 / c_in) ** 0.5)
+        return standard_normal(shape, generator).mul_((2 / c_in) ** 0.5)
 
     return [(draw(c_in, c_in, c_out), draw(c_in, c_out)) for c_in, c_out in pairwise([1, *[width] * depth, 1])]
 

@@ -210,6 +210,8 @@ def test_the_layout_is_taken_over() -> None:
 def test_checkpointing_is_taken_over() -> None:
     assert deepen(build(FAMILIES["resnet"], num_classes=5, memory_efficient=True), (3, 1)).layer1.checkpointing
     assert not deepen(build(FAMILIES["resnet"], num_classes=5), (3, 1)).layer1.checkpointing
+    dense = deepen(build(FAMILIES["densenet"], num_classes=5, memory_efficient="max"), (3, 3))
+    assert dense.features.denseblock1.checkpointing == "max"
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)

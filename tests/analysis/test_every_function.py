@@ -323,6 +323,13 @@ def test_a_deeper_network_can_be_trained_wherever_it_was_made(net: nn.Module) ->
     assert all(parameter.requires_grad and not parameter.is_inference() for parameter in deeper.parameters())
 
 
+@pytest.mark.parametrize("name", sorted(NEED_LABELS))
+def test_labels_beyond_the_logits(name: str, net: nn.Module, tmp_path: Path) -> None:
+    net.fc = nn.Sequential(nn.Dropout(), nn.Linear(net.num_features, 5))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"labels must be 0 to 4, the numbers of the network's logits, got 5"):
+        call(name, net, [(x, y + 2) for x, y in BATCHES[:1]] * 2, tmp_path)
+
+
 @pytest.mark.parametrize("name", OF_GRADIENTS)
 def test_a_network_that_can_have_no_gradients(name: str, tmp_path: Path) -> None:
     with torch.inference_mode():
@@ -331,3 +338,15 @@ def test_a_network_that_can_have_no_gradients(name: str, tmp_path: Path) -> None
             call(name, net, BATCHES, tmp_path)
     with pytest.raises(ValueError, match=r"created in torch.inference_mode"):
         call(name, net, BATCHES, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted({*OF_BATCHES, *OTHERS} - {"deepen"}))  # whose new layers are drawn by torch's generator
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_default_dtype_changes_nothing(name: str, dtype: torch.dtype, net: nn.Module, tmp_path: Path) -> None:
+    expected = call(name, net, BATCHES, tmp_path)
+    torch.set_default_dtype(dtype)
+    try:
+        found = call(name, net, BATCHES, tmp_path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(expected, found)

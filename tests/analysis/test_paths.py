@@ -4,6 +4,7 @@ from itertools import combinations
 from math import comb
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES
@@ -163,6 +164,10 @@ def decaying(ratio: float) -> PathGradients:
         paths=paths,
         contribution=paths * norm,
     )
+
+
+def test_shares_of_numpys_integers() -> None:
+    assert share_of_paths(300, 0, np.uint8(255)) == share_of_paths(300, 0, 255)  # type: ignore[arg-type]
 
 
 def test_effective_lengths_of_54_blocks() -> None:

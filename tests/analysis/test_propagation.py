@@ -94,5 +94,8 @@ def test_what_is_wrong_is_said() -> None:
             signal_propagation(net, images=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="image_size must be an integer of at least 1, got 0"):
         signal_propagation(net, image_size=0)
+    for options in ({"images": 5}, {"image_size": 8}, {"seed": 1}):
+        with pytest.raises(ValueError, match=r"^images, image_size and seed are for noise: leave them out, or the batches$"):
+            signal_propagation(net, IMAGES, **options)
     with pytest.raises(ValueError, match=r"seed must be an integer from 0 to 2\^63 - 1, got None"):
         signal_propagation(net, seed=None)  # type: ignore[arg-type]

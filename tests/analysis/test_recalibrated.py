@@ -58,6 +58,15 @@ def test_the_network_is_as_it_was() -> None:
         raise KeyError
 
 
+def test_statistics_come_back_though_the_network_is_converted() -> None:
+    net = build(FAMILIES["resnet"], num_classes=5)
+    with recalibrated(net, IMAGES):
+        net.double()
+    norms = [norm for norm in net.modules() if isinstance(norm, nn.BatchNorm2d)]
+    assert all(torch.equal(norm.running_var, torch.ones_like(norm.running_var)) for norm in norms)
+    assert all(norm.num_batches_tracked == 0 for norm in norms)
+
+
 def test_frozen_norms_keep_their_statistics() -> None:
     net = build(FAMILIES["resnet"], num_classes=5)
     freeze_module_(net.bn1, "test")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from resnetlib.analysis.batches import seeded_generator
+from resnetlib.analysis.batches import seeded_generator, standard_normal
+from resnetlib.config.integers import as_integer
 from resnetlib.errors import InputError
 from resnetlib.modules.backbone import unwrapped
 from resnetlib.modules.thread_guards import in_use
@@ -44,7 +45,7 @@ def filter_normalized_direction(
     direction = {}
     for name, theta in parameters_of(net).items():
         at_least_fp32 = theta.cpu().to(torch.promote_types(theta.dtype, torch.float32))
-        d = torch.randn(theta.shape, generator=generator).to(at_least_fp32.dtype)
+        d = standard_normal(theta.shape, generator).to(at_least_fp32.dtype)
         if theta.ndim > 1:
             d *= _filter_norms(at_least_fp32) / (_filter_norms(d) + 1e-10)
         else:
@@ -55,7 +56,7 @@ def filter_normalized_direction(
 
 def draw_directions(net: nn.Module, dimensions: int, seed: int, ignore_norms_and_biases: bool) -> list[dict[str, Tensor]]:
     """Draw one or two independent, filter-normalized directions."""
-    if dimensions not in (1, 2):
+    if as_integer(dimensions) not in (1, 2):
         raise InputError(f"dimensions must be 1 or 2, got {dimensions!r}")
     generator = seeded_generator(seed)
     return [filter_normalized_direction(net, generator, ignore_norms_and_biases=ignore_norms_and_biases) for _ in range(dimensions)]

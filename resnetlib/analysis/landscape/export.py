@@ -15,6 +15,7 @@ from resnetlib.analysis.landscape.surface import Landscape
 from resnetlib.analysis.landscape.trajectory import Trajectory
 from resnetlib.disk import write_atomically
 from resnetlib.errors import InputError, MissingPackageError
+from resnetlib.modules.arguments import check_number
 
 if TYPE_CHECKING:
     from mpl_toolkits.mplot3d import Axes3D
@@ -29,6 +30,9 @@ def plot_3d(surface: Landscape, *, highest: float = 10.0) -> "Axes3D":
 
     if surface.y is None:
         raise InputError("this is a line, and has no surface: compute a plane (dimensions=2)")
+    check_number("highest", highest)
+    if highest <= 0:
+        raise InputError(f"highest must be above 0, got {highest}")
     columns, rows = np.meshgrid(surface.x.numpy(), surface.y.numpy())
     height = log10_clipped(surface.known("loss"), highest)
     ax: Axes3D = Figure(figsize=(7, 6), layout="constrained").add_subplot(projection="3d")
@@ -51,6 +55,8 @@ def write_html(path: str | Path, surface: Landscape, trajectory: Trajectory | No
         import plotly  # noqa: F401
     except ImportError as error:
         raise MissingPackageError("pages need plotly: pip install 'resnetlib[landscape]'") from error
+    if surface.y is None and trajectory is not None:
+        raise InputError("a trajectory is drawn over a plane: compute one (dimensions=2), or leave out the trajectory")
     figure = _line_figure(surface) if surface.y is None else _plane_figure(surface, surface.y, trajectory)
     title = f"{surface.images:,} images, batch norm: {surface.batch_norm}, {surface.precision}"
     title += f"; at the center: loss {surface.loss_at_center:.4g}, accuracy {surface.accuracy_at_center:.2f} %"
@@ -98,7 +104,7 @@ def _write_h5(path: str | Path, datasets: Mapping[str, Tensor], attributes: Mapp
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         for name, tensor in datasets.items():
-            file[name] = tensor.numpy()
+            file[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()  # which h5 files do not have
         file.attrs.update(attributes)
     write_atomically(path, content.getvalue())
 

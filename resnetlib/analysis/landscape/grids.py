@@ -21,6 +21,7 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batch, as_tuple
 from resnetlib.analysis.landscape.directions import Direction
 from resnetlib.analysis.result import AnalysisResult, check_result_path
+from resnetlib.config.integers import as_float
 from resnetlib.disk import check_writable
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError
@@ -51,8 +52,9 @@ def make_grid(span: Span, points: int, dimensions: int) -> tuple[tuple[tuple[flo
 def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
     """Return both ends of each axis, or `()` for an invalid span."""
     try:
-        given = as_tuple(span)
-        return ((-float(span), float(span)),) * dimensions if given is None else tuple((float(a), float(b)) for a, b in given)
+        if (given := as_tuple(span)) is not None:
+            return tuple((as_float(a), as_float(b)) for a, b in given)
+        return ((-as_float(span), as_float(span)),) * dimensions
     except (TypeError, ValueError):
         return ()
 

@@ -18,7 +18,7 @@ from resnetlib.analysis.batches import Batch, Batches, count_images, gather, see
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, draw_directions, parameters_of
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
-from resnetlib.analysis.network import check_logits, enable_gradients, preserve_state, run
+from resnetlib.analysis.network import check_labels, check_logits, enable_gradients, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.config.integers import check_count, check_seed
 from resnetlib.distributed import process_group
@@ -113,6 +113,7 @@ def hessian_map(
     ends, axes, coordinates = grids.make_grid(span, points, 2)
     if not (isinstance(tolerance, Real) and 0 < tolerance < 1):
         raise InputError(f"tolerance must be a number between 0 and 1, got {tolerance!r}")
+    tolerance = float(tolerance)
     made_of = grids.fingerprint(net, data, along, span=ends, points=points, tolerance=tolerance, start=seed)
 
     def result(values: Tensor) -> HessianMap:
@@ -122,7 +123,7 @@ def hessian_map(
     with enable_gradients(net), process_group(data[0][0].device, "gloo") as processes, preserve_state(net):
         _, values = grids.load_checkpoint(path, HessianMap, ("largest", "smallest"), (points, points), made_of, processes)
         with torch.no_grad():
-            check_logits(run(net, data[0][0]))
+            check_labels(torch.cat([labels for _, labels in data]), check_logits(run(net, data[0][0])))
         theta, (dx, dy) = parameters_of(net), along
         size = sum(parameter.numel() for parameter in theta.values() if parameter.ndim > 1)
         if size < 2:

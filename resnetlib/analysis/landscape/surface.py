@@ -19,11 +19,11 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnetlib.analysis import style
-from resnetlib.analysis.batches import Batch, Batches, count_images, gather
+from resnetlib.analysis.batches import Batch, Batches, count_images, first_parameter, gather
 from resnetlib.analysis.landscape import grids
 from resnetlib.analysis.landscape.directions import Direction, check_directions, cosine, draw_directions
 from resnetlib.analysis.landscape.grids import NOT_COMPUTED, Span
-from resnetlib.analysis.network import as_float32, check_logits, predictions, preserve_state, run
+from resnetlib.analysis.network import as_float32, check_labels, check_logits, predictions, preserve_state, run
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.config.integers import check_count, check_seed
 from resnetlib.deploy import copy_sharing_parameters, fold_norms, fold_state
@@ -210,6 +210,8 @@ def landscape(
     if compiled and chunk > 1:
         raise InputError(f"compiled=True computes points one by one: leave chunk at 1, got {chunk}")
     net, data = gather(net, batches)
+    if precision != "fp32" and first_parameter(net).dtype == torch.float64:
+        raise InputError(f"precision={precision!r} is for networks in fp32 or less: autocast would leave torch.float64 as it is")
     if chunk == 1:
         data = [(x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x, y) for x, y in data]
     path = grids.check_checkpoint_path(out)
@@ -248,7 +250,7 @@ def landscape(
             torch.set_num_threads(1)  # otherwise workers would wait for each other in every layer
         checkpoint, values = grids.load_checkpoint(path, Landscape, ("loss", "accuracy"), shape, made_of, processes)
         with torch.no_grad():
-            check_logits(run(net, data[0][0]))
+            check_labels(torch.cat([labels for _, labels in data]), check_logits(run(net, data[0][0])))
         first = PointEvaluator(net, along, data, batch_norm=batch_norm, precision=precision, loss=loss, compiled=compiled)
         evaluators = [first, *(first.copy() for _ in range(count - 1))]
         stack.enter_context(torch.compiler.set_stance("default" if compiled else "force_eager"))  # overrides `preserve_state`

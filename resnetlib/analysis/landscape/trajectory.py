@@ -135,7 +135,7 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Iterable[Checkpoint]) -> Te
         raise InputError(f"checkpoints must be an iterable of networks or state dicts, got {type(checkpoints).__name__}")
     if not given:
         raise InputError("there are no checkpoints")
-    steps = torch.empty(len(given), sum(tensor.numel() for tensor in theta.values()))
+    steps = torch.empty(len(given), sum(tensor.numel() for tensor in theta.values()), dtype=torch.float32)
     for step, checkpoint in zip(steps, given, strict=True):
         state = parameters_of(checkpoint) if isinstance(checkpoint, nn.Module) else _strip_prefixes(checkpoint, next(iter(theta)))
         for name, tensor in theta.items():
@@ -144,7 +144,9 @@ def _steps(theta: Mapping[str, Tensor], checkpoints: Iterable[Checkpoint]) -> Te
                 found = f"{name} is a {type(state[name]).__name__}" if name in state else f"it has no {name}"
                 found = found if shape is None else f"{name} has shape {tuple(shape)}"
                 raise InputError(f"a checkpoint belongs to another network: {found}, expected shape {tuple(tensor.shape)}")
-        differences = [(state[name].detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()]
+        differences = [
+            (torch.as_tensor(state[name]).detach().double().cpu() - t.double().cpu()).flatten() for name, t in theta.items()
+        ]
         torch.cat(differences, out=step)
         for name, part in zip(theta, step.split([*map(len, differences)]), strict=True):
             if not part.isfinite().all():

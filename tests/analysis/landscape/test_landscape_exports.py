@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from resnetlib import build
 from resnetlib.analysis import (
     Landscape,
+    Trajectory,
     draw,
     filter_normalized_direction,
     landscape,
@@ -133,6 +134,29 @@ def test_the_published_tools_direction_file(tmp_path: Path) -> None:
         assert file["explained_variance_ratio_"][:].tolist() == pytest.approx([0.6, 0.3])
     with pytest.raises(ValueError, match="a direction must have a tensor for each"):
         write_directions(tmp_path / "wrong.h5", net, [{}])
+
+
+def test_a_direction_file_of_half_precision(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    net = build(FAMILIES["resnet"], num_classes=5).bfloat16()
+    direction = filter_normalized_direction(net, 0)
+    write_directions(tmp_path / "directions.h5", net, [direction])
+    with h5py.File(tmp_path / "directions.h5") as file:
+        assert np.array_equal(file["xdirection"]["0"][:], direction["conv1.weight"].float().numpy())
+
+
+@pytest.mark.parametrize("highest", [0, -1, float("nan"), float("inf")])
+def test_a_height_to_cut_off_at(highest: float) -> None:
+    with pytest.raises(ValueError, match=rf"^highest must be (above 0|finite), got {highest}$"):
+        plot_3d(bowl(), highest=highest)
+
+
+def test_a_trajectory_needs_a_plane(tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    path = Trajectory(torch.zeros(2, 2), torch.zeros(2), None, torch.zeros(2, 1), {"weight": (1,)})
+    with pytest.raises(ValueError, match=r"^a trajectory is drawn over a plane: compute one \(dimensions=2\), or leave out"):
+        write_html(tmp_path / "page.html", line(), path)
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

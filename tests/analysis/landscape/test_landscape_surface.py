@@ -313,9 +313,13 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         wrong(batches=[])
     with pytest.raises(ValueError, match="dimensions must be 1 or 2, got 3"):
         wrong(dimensions=3)
+    with pytest.raises(ValueError, match=r"dimensions must be 1 or 2, got 2.0"):
+        wrong(dimensions=2.0)
+    with pytest.raises(ValueError, match=r"^precision='bf16' is for networks in fp32 or less: autocast would leave torch.float64"):
+        landscape(copy.deepcopy(net).double(), (IMAGES, LABELS), precision="bf16")
     with pytest.raises(ValueError, match="points must be an integer of at least 2, got 1"):
         wrong(points=1)
-    for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),), "a", None, torch.ones(2), [1, 2, 3]):
+    for span in (0.0, -1.0, math.inf, ((1.0, 0.0), (0.0, 1.0)), ((0.0, 1.0),), "a", "1", True, None, torch.ones(2), [1, 2, 3]):
         with pytest.raises(ValueError, match="span must be a positive number, or the two ends"):
             wrong(span=span)
     with pytest.raises(ValueError, match=r"batch_norm must be one of .*'recalibrated'.*, got 'train'"):

@@ -140,6 +140,8 @@ def test_checkpoints_may_come_from_a_generator() -> None:
     assert torch.equal(found.coordinates, expected.coordinates)
     along = list(expected.directions)
     assert torch.equal(project(net, iter(states), along), project(net, states, along))
+    arrays = [{name: tensor.detach().numpy() for name, tensor in state.items()} for state in states]
+    assert torch.equal(project(net, arrays, along), project(net, states, along))  # type: ignore[arg-type]
 
 
 def test_what_is_wrong_is_said() -> None:
