@@ -12,14 +12,15 @@ import torch
 from resnetlib.analysis.batches import check_integers
 from resnetlib.analysis.result import AnalysisResult, Axes, new_axes
 from resnetlib.analysis.style import style_of
-from resnetlib.config.integers import check_seed
+from resnetlib.config.integers import MAX_INT, check_count, check_seed
 from resnetlib.disk import local_path
 from resnetlib.errors import FailedTrainingsError, InputError
 from resnetlib.models import build, spec_of
 from resnetlib.train import Recipe, fit
+from resnetlib.train.checkpoint import read_run
 from resnetlib.train.data import Split, check_recipe, find_train_and_test
 from resnetlib.train.recipe import as_recipe
-from resnetlib.train.run import check_out
+from resnetlib.train.run import RUN, check_out
 from resnetlib.train.trainer import Precision
 
 __all__ = ["Degradation", "degradation"]
@@ -127,7 +128,9 @@ def degradation(
         arXiv 1512.03385, fig. 1, 4 and 6.
     """
     depths, seeds = check_integers("depths", depths, 1), tuple(map(check_seed, check_integers("seeds", seeds, 0)))
-    if isinstance(families, str) or not isinstance(families, Sequence) or not 0 < len(families) == len({*families}):
+    images = check_count("images", images, minimum=0, maximum=MAX_INT)
+    names = isinstance(families, Sequence) and not isinstance(families, str) and all(isinstance(name, str) for name in families)
+    if not names or not 0 < len(families) == len({*families}):
         raise InputError(f"families must be a sequence of different names, such as ('plain', 'resnet'), got {families!r:.200}")
     cells = list(product(families, depths, seeds))
     specs = [spec_of(f"cifar_{family}{depth}") for family, depth, _ in cells]
@@ -155,5 +158,5 @@ def degradation(
         train_error=tuple(result.train_error for result in results),
         test_error=tuple(result.test_error for result in results),
         images=images,
-        recipe=asdict(chosen),
+        recipe=asdict(Recipe(**read_run(out / name / RUN)["recipe"])),  # with the batch size that was used
     )

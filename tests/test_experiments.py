@@ -1,7 +1,7 @@
 """The degradation problem, trained at toy size."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from pictures import fill
 
 import resnetlib
 from resnetlib.experiments import Degradation, degradation
-from resnetlib.train import recipe_of
+from resnetlib.train import Recipe, recipe_of
 
 ERRORS = Degradation(
     families=("plain", "plain", "plain", "plain", "resnet", "resnet"),
@@ -63,7 +63,7 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     found = resnetlib.degradation((20,), ("plain",), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
     result = tmp_path / "runs" / "cifar_plain20-seed=0" / "result.json"
     assert found.train_error == (json.loads(result.read_text())["train_error"],)
-    assert found.recipe["train_size"] == 32
+    assert found.recipe == asdict(Recipe(**json.loads((result.parent / "run.json").read_text())["recipe"]))
     before = result.stat().st_mtime_ns
     more = resnetlib.degradation((20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
     assert more.families == ("plain", "resnet")
@@ -102,12 +102,16 @@ def test_what_is_wrong_is_said_before_anything_is_trained(tmp_path: Path) -> Non
         ((20,), "depths must be a sequence of different integers of at least 1, 1 or more, got 20"),
         (((20,), "plain"), "families must be a sequence of different names, such as .* got 'plain'"),
         (((20,), ("plain", "plain")), "families must be a sequence of different names, such as"),
+        (((20,), (["plain"],)), "families must be a sequence of different names, such as"),
         (((20,), ("plain",), RECIPE, 3), "seeds must be a sequence of different integers of at least 0, 1 or more, got 3"),
         (((20,), ("plain",), RECIPE, (2**63,)), r"seed must be an integer from 0 to 2\^63 - 1, got"),
         (((), ("plain",)), "depths must be a sequence of different integers of at least 1, 1 or more, got"),
     ):
         with pytest.raises(ValueError, match=message):
             degradation(*arguments, data=tmp_path, out=out)
+    for images in (None, False, 0.0, -1):
+        with pytest.raises(ValueError, match=f"^images must be an integer of at least 0, got {images}$"):
+            degradation(data=tmp_path, out=out, images=images)  # type: ignore[arg-type]
     assert not out.exists()
 
 

@@ -188,7 +188,11 @@ def fit_as(
                 if net.pretrained_cfg == pretrained_config_of(read_json(out / CONFIG)):  # trained here, by an earlier call
                     identity["weights"] = read_run(out / RUN)["weights"]
             net.preprocess, net.classes = data.preprocess, data.classes
-            dtype = dtype_of(precision, device)
+            wide = next(net.parameters()).dtype == torch.float64
+            if wide and precision in ("bf16", "fp16"):
+                what = f"precision={precision!r} is for networks in fp32 or less"
+                raise InputError(f"{what}: autocast would leave torch.float64 as it is")
+            dtype = dtype_of("fp32" if wide else precision, device)
             trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
             if processes.is_main and recipe.ema and (horizon := 1 / (1 - recipe.ema)) > trainer.steps:
                 logger.warning("ema=%g averages %.0f iterations, more than the %d trained", recipe.ema, horizon, trainer.steps)

@@ -521,6 +521,14 @@ def test_without_gradients_nothing_is_trained(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_autocast_would_not_change_a_network_in_float64(tmp_path: Path) -> None:
+    for precision in ("bf16", "fp16"):
+        with pytest.raises(ValueError, match=f"^precision='{precision}' is for networks in fp32 or less: autocast would leave"):
+            train(tmp_path, net=tiny.network().double(), precision=precision)
+    assert train(tmp_path, net=tiny.network().double(), precision="auto", epochs=1).fc.weight.dtype == torch.float64
+    assert json.loads((tmp_path / "run.json").read_text())["sessions"][0]["precision"] == "float32"
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_the_mode_is_the_callers(finished: bool, tmp_path: Path) -> None:
     if finished:
