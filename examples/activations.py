@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor, nn
 
 import resnetlib
@@ -50,14 +51,18 @@ def main() -> None:
     cli.add_argument("--depths", type=int, nargs="+", default=[8, 20, 32, 56], help="numbers of layers, 6 n + 2")
     cli.add_argument("--starts", nargs="+", default=[f"{each}, {start}" for each in ACTIVATIONS for start in INITIALIZATIONS])
     cli.add_argument("--seeds", type=int, default=3)
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     data = cifar10(args.data, "train").first(args.images)
     x = Preprocessing.named("cifar10", resize=32, size=32)(data.images).double()
     plain = [("plain", *pair.split(", ")) for pair in args.starts]
     starts = [(*start, "none") for start in plain] + [(family, "relu", "He", "batch") for family in ("plain", "resnet")]
     keys = ("family", "activation", "start", "norm", "depth")
-    results: list[dict[str, Any]] = json.loads(args.out.read_text())["results"] if args.out.exists() else []
+    about = {"images": args.images, "seeds": args.seeds}
+    old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": []}
+    if about != {name: old[name] for name in about}:
+        raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
+    results = old["results"]
     for *chosen, depth in [(*start, depth) for depth in args.depths for start in starts]:
         found: dict[str, Any] = dict(zip(keys, (*chosen, depth), strict=True))
         if any(found.items() <= row.items() for row in results):
@@ -69,8 +74,7 @@ def main() -> None:
             found["gradient_first_to_last"].append(gradient_flow(net, x, data.labels).first_to_last)
         results.append(found)
         print(found, flush=True)
-        about = {"images": args.images, "seeds": args.seeds, "results": results}
-        args.out.write_text(json.dumps(about, indent=1) + "\n")
+        write_json(args.out, {**about, "results": results})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ images at lag 1 (0 for white noise), their stable rank as a share of a Gaussian 
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 
 import resnetlib
 from resnetlib.analysis import (
@@ -57,7 +57,7 @@ def main() -> None:
     cli.add_argument("--images", type=int, default=128)
     cli.add_argument("--points", type=int, default=128, help="on each line between two images")
     cli.add_argument("--seeds", type=int, default=3)
-    cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     data = cifar10(args.data, "train").first(args.images)
     x = Preprocessing.named("cifar10", resize=32, size=32)(data.images)
@@ -71,8 +71,8 @@ def main() -> None:
                 net = resnetlib.build(replace(resnetlib.spec_of(name), norm=norm))
                 found.append(measure(net, x, data.labels, args.points))
             print(f"{label}: " + ", ".join(f"{key} {median(each[key] for each in found):.3g}" for key in MEASURES))
-    text = json.dumps({"images": args.images, "points": args.points, "results": results}, indent=1)
-    args.out.with_suffix(".json").write_text(text + "\n")
+    content = {"images": args.images, "points": args.points, "results": results}
+    write_json(args.out.with_name(f"{args.out.name}.json"), content)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 
 import resnetlib
 from resnetlib.analysis import deepen
@@ -45,7 +46,7 @@ def main() -> None:
     cli.add_argument("--lr", type=float, default=0.05)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     cli.add_argument("--runs", type=Path, default=Path("runs/deepening"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=64, lr=args.lr, weight_decay=1e-4)
@@ -69,7 +70,7 @@ def main() -> None:
         print(f"{name}: the copy's logits differ by {copy['largest_difference_of_logits']:.1e} at most")
         results[name] = {"copy": copy, "errors": errors, "logs": logs}
     about = {"images": args.images, "depths": args.depths, "recipe": json.loads(recipe.to_json()), "results": results}
-    args.out.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
+    write_json(args.out.with_name(f"{args.out.name}.json"), about)
 
 
 if __name__ == "__main__":

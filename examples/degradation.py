@@ -17,6 +17,7 @@ from typing import Any
 from lecture_figures import band, spread
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from outputs import output_path, write_json
 
 from resnetlib.analysis.style import RC, new_figure
 
@@ -72,11 +73,11 @@ def draw_depth(runs: Runs, axes: list[Axes]) -> None:
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--runs", type=Path, help="the grid's folder; without it, OUT.json is drawn again")
-    cli.add_argument("--out", type=Path, required=True, help="where to write, without an ending")
+    cli.add_argument("--out", type=output_path, required=True, help="where to write, without an ending")
     cli.add_argument("--no-figures", action="store_true", help="write the JSON alone")
     args = cli.parse_args()
-    data = collect(args.runs) if args.runs else json.loads(args.out.with_suffix(".json").read_text())
-    args.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    data = collect(args.runs) if args.runs else json.loads(args.out.with_name(f"{args.out.name}.json").read_text())
+    write_json(args.out.with_name(f"{args.out.name}.json"), data)
     runs = by_network(data["runs"])
     for draw, ending in () if args.no_figures else ((draw_training, ""), (draw_depth, "-depth")):
         figure, axes = new_figure(2, height=4, sharey=True)

@@ -10,11 +10,10 @@ are the baseline.
 """
 
 import argparse
-import json
 from itertools import pairwise
-from pathlib import Path
 
 import torch
+from outputs import output_path, write_json
 from torch import nn
 
 import resnetlib
@@ -43,7 +42,7 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("network", help="a dense network, by its name or folder")
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     net = resnetlib.create_model(args.network)
     trained, untrained = mean_weights(net), []
@@ -53,7 +52,7 @@ def main() -> None:
     for block, rows in enumerate(trained, 1):
         ratios = " ".join(f"{row[0] * len(row) / sum(row):.2f}" for row in rows)
         print(f"block {block}: weight on the block's input over the reader's mean, by reader: {ratios}")
-    args.out.write_text(json.dumps({"trained": trained, "untrained": untrained}, indent=1) + "\n")
+    write_json(args.out, {"trained": trained, "untrained": untrained})
 
 
 if __name__ == "__main__":

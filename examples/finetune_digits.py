@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from outputs import output_path, write_json
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -82,15 +83,16 @@ def draw(work: Path, results: dict[str, Any], path: Path) -> None:
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--work", type=Path, default=Path("digits"), help="new folder for images and networks")
-    cli.add_argument("--out", type=Path, default=Path("docs/results/finetune"), help="files to write, without their endings")
+    cli.add_argument("--out", type=output_path, default="docs/results/finetune", help="files to write, without their endings")
     cli.add_argument("--each", type=int, default=20, help="images of each class to train and to choose by")
     cli.add_argument("--test", type=int, default=1000, help="the most test images of each class")
     args, options = cli.parse_known_args()  # other options go to `resnetlib finetune`
+    args.work.mkdir(parents=True)  # in a folder that exists, training images could be among the test images
     write_folders(args.work, args.each, args.test)
     said = "\n".join(run(command, args.work, options) for command in COMMANDS)
-    args.out.with_suffix(".txt").write_text(said)
-    args.out.with_suffix(".json").write_text(json.dumps(data := collect(args.work), indent=1) + "\n")
-    draw(args.work, data["results"], args.out.with_suffix(".png"))
+    args.out.with_name(f"{args.out.name}.txt").write_text(said)
+    write_json(args.out.with_name(f"{args.out.name}.json"), data := collect(args.work))
+    draw(args.work, data["results"], args.out.with_name(f"{args.out.name}.png"))
     print(said)
 
 

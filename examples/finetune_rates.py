@@ -6,10 +6,11 @@ The folders are those that examples/finetune_digits.py writes. Writes the accura
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from statistics import mean
+
+from outputs import output_path, write_json
 
 import resnetlib
 from resnetlib.train import recipe_of
@@ -23,7 +24,7 @@ def main() -> None:
     cli.add_argument("--scratch", type=float, default=0.1, help="learning rate for random weights")
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--epochs", type=int, default=20)
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     ways = [*((False, rate) for rate in args.rates), (True, args.scratch)]
     results: dict[str, list[float]] = {}
@@ -37,7 +38,7 @@ def main() -> None:
                 found = resnetlib.evaluate(resnetlib.create_model(out).eval(), args.test)
             results.setdefault(name, []).append(found.top1)
         print(f"{name}: {mean(results[name]):.1f} %")
-        args.out.write_text(json.dumps({"epochs": args.epochs, "results": results}, indent=1) + "\n")
+        write_json(args.out, {"epochs": args.epochs, "results": results})
 
 
 if __name__ == "__main__":

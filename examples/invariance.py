@@ -9,12 +9,12 @@ the accuracy above guessing that is lost.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import adjust_brightness, affine, horizontal_flip, rotate
@@ -49,7 +49,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=10_000, help="test images")
     cli.add_argument("--seeds", type=int, default=3)
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     test = cifar10(args.data, "test").first(args.images)
     changed = {name: replace(test, images=change(test.images)) for name, change in CHANGES.items()}
@@ -62,7 +62,7 @@ def main() -> None:
             for change, images in changed.items()
         }
         print(name, results[name], flush=True)
-    args.out.write_text(json.dumps({"images": args.images, "seeds": args.seeds, "results": results}, indent=1) + "\n")
+    write_json(args.out, {"images": args.images, "seeds": args.seeds, "results": results})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 import torch
+from outputs import output_path, write_json
 
 import resnetlib
 from resnetlib.data import LabeledImages, cifar10
@@ -45,7 +46,7 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     cli.add_argument("--runs", type=Path, default=Path("runs/label-noise"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     true, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=64, lr=0.1, weight_decay=1e-4)
@@ -67,7 +68,7 @@ def main() -> None:
         results[name] = errors
         print(f"{name}: " + ", ".join(f"{key} {mean(values):.2f} %" for key, values in errors.items()), flush=True)
     about = {"images": args.images, "share": args.share, "seeds": args.seeds, "recipe": json.loads(recipe.to_json())}
-    args.out.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    write_json(args.out, {**about, "results": results})
 
 
 if __name__ == "__main__":

@@ -10,35 +10,21 @@ counted. Writes after each network, and leaves out those that OUT already has.
 
 import argparse
 import json
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 from untrained import untrained
 
 import resnetlib
 from resnetlib.analysis import blocks_of, bootstrap_interval, recalibrated
-from resnetlib.analysis.perturb import from_each_block
+from resnetlib.analysis.perturb import from_each_block, scale_branches
 from resnetlib.data import cifar10
-from resnetlib.modules import Block, PadShortcut
 
 Batches = list[tuple[Tensor, Tensor]]
-
-
-def delete(block: Block) -> AbstractContextManager[ExitStack]:
-    """Delete a block inside of the context, as `resnetlib.analysis.lesion` does."""
-
-    def without(_: object, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        skip, branch = pair
-        if block.join.uses_skip:
-            return skip, torch.zeros_like(branch)
-        return skip, skip if skip.shape == branch.shape else PadShortcut(skip.shape[1], branch.shape[1], stride=block.stride)(skip)
-
-    stack = ExitStack()
-    stack.callback(block.join.register_forward_pre_hook(without).remove)
-    return stack
 
 
 @torch.inference_mode()
@@ -49,7 +35,7 @@ def measure(net: resnetlib.Backbone, test: Batches, train: Batches) -> dict[str,
         with estimated():
             whole, predictions = torch.cat([net(x).argmax(1) for x, _ in test]), []
             for batches in zip(*(from_each_block(net, blocks, x) for x, _ in test), strict=True):  # block after block
-                with delete(blocks[batches[0][1]]), estimated():
+                with scale_branches(blocks, [batches[0][1]], 0), estimated():
                     predictions.append(torch.cat([rest().argmax(1) for _, _, rest in batches]))
         without = torch.stack(predictions, 1)  # (images, blocks)
         wrong = 100 * (whole != labels).double()
@@ -74,7 +60,7 @@ def main() -> None:
     cli.add_argument("--images", type=int, default=10_000, help="test images")
     cli.add_argument("--calibrate", type=int, default=1000, help="training images that statistics are recalibrated on")
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     pairs = args.networks or [f"{name}=cifar_{name}.resnetlib_c10" for name in ("plain20", "resnet20", "plain56", "resnet56")]
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
@@ -89,7 +75,7 @@ def main() -> None:
         print(name, flush=True)
         found: dict[str, Any] = {"images": args.images, "calibrate": args.calibrate, "trained": measure(net, test, train)}
         results[name] = found | {"untrained": [measure(fresh, some, train) for fresh in untrained(net, train, args.seeds)]}
-        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
+        write_json(args.out, {"results": results})
 
 
 if __name__ == "__main__":

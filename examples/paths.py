@@ -9,10 +9,12 @@ leaves out those that OUT already has.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 from untrained import untrained
 
@@ -21,16 +23,6 @@ from resnetlib.analysis import bootstrap_interval, path_gradients
 from resnetlib.data import cifar10
 
 Batches = list[tuple[Tensor, Tensor]]
-
-
-def effective(contribution: Tensor, share: float = 0.95) -> Tensor:
-    """Return the shortest range of lengths that contributes a share of the total."""
-    parts = (contribution / contribution.sum()).tolist()
-    for count in range(1, len(parts) + 1):
-        held, start = max((sum(parts[i : i + count]), -i) for i in range(len(parts) - count + 1))
-        if held >= share:
-            return torch.tensor([-start, count - 1 - start], dtype=torch.float64)
-    return torch.tensor([0, len(parts) - 1], dtype=torch.float64)
 
 
 def measure(net: resnetlib.Backbone, groups: Batches, draws: int) -> dict[str, Any]:
@@ -52,10 +44,19 @@ def measure(net: resnetlib.Backbone, groups: Batches, draws: int) -> dict[str, A
         contribution = paths * rows.mean(0)
         return contribution / contribution.sum()
 
+    def effective(rows: Tensor) -> Tensor:
+        return torch.tensor(replace(found[0], contribution=paths * rows.mean(0)).effective(), dtype=torch.float64)
+
     results: dict[str, Any] = {"lengths": list(found[0].lengths), "forks": found[0].forks, "paths": paths.tolist()}
     results |= {"draws": draws * len(groups) * len(groups[0][0]), "mean_length_of_all": found[0].mean_length_of_all}
-    statistics = {"norm": lambda rows: rows.mean(0), "share": shares, "mean_length": mean_length, "factor": slope}
-    for name, statistic in (statistics | {"effective": lambda rows: effective(shares(rows))}).items():
+    statistics = {
+        "norm": lambda rows: rows.mean(0),
+        "share": shares,
+        "mean_length": mean_length,
+        "factor": slope,
+        "effective": effective,
+    }
+    for name, statistic in statistics.items():
         results[name] = statistic(norms).tolist()
         results[f"{name}_interval"] = bootstrap_interval(norms, statistic).movedim(0, -1).tolist()
     return results
@@ -69,7 +70,7 @@ def main() -> None:
     cli.add_argument("--group", type=int, default=25)
     cli.add_argument("--draws", type=int, default=10, help="paths of each length for each image")
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in args.networks or ["resnet20=cifar_resnet20.resnetlib_c10"]):
@@ -83,7 +84,7 @@ def main() -> None:
         for start, each in (("trained", results[name]["trained"]), *(("untrained", each) for each in results[name]["untrained"])):
             low, high = each["mean_length_interval"]
             print(f"{name}, {start}: mean length {each['mean_length']:.2f} ({low:.2f} to {high:.2f})", flush=True)
-        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
+        write_json(args.out, {"results": results})
 
 
 if __name__ == "__main__":

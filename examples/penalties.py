@@ -8,12 +8,12 @@ the convolutions' weights, and the shares of examples/sparsity.py; trains in --r
 """
 
 import argparse
-import json
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from sparsity import measure
 from torch import Tensor, nn
 
@@ -45,7 +45,7 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     cli.add_argument("--runs", type=Path, default=Path("runs/penalties"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     results: dict[str, dict[str, list[float]]] = {}
@@ -58,7 +58,8 @@ def main() -> None:
                 net, out = resnetlib.create_model(f"cifar_{name}"), args.runs / f"{name}-{penalty}-{seed}"
                 if l1:
                     add_l1(net, l1)
-                result = fit(net, train, test, recipe, out, seed=seed, precision=args.precision, sample=500)
+                hooks = f"L1 {l1:g}"  # which `fit` cannot see
+                result = fit(net, train, test, recipe, out, seed=seed, start=hooks, precision=args.precision, sample=500)
                 net = resnetlib.create_model(out).eval()
                 shares: dict[str, Any] = measure(net, test.first(args.measured).batches(resnetlib.transform_for(net)))
                 weights = torch.cat([m.weight.detach().flatten() for m in net.modules() if isinstance(m, nn.Conv2d)])
@@ -77,7 +78,7 @@ def main() -> None:
             results[f"{name}, {penalty}"] = found
             print(f"{name}, {penalty}: " + ", ".join(f"{key} {mean(values):.4g}" for key, values in found.items()), flush=True)
     about = {name: getattr(args, name) for name in ("images", "l1", "l2", "epochs", "seeds", "measured")}
-    args.out.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    write_json(args.out, {**about, "results": results})
 
 
 if __name__ == "__main__":

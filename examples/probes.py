@@ -8,12 +8,12 @@ mean of the six). Intervals are of bootstraps over test images; untrained networ
 """
 
 import argparse
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 from untrained import untrained
 
@@ -82,7 +82,7 @@ def main() -> None:
     cli.add_argument("--images", type=int, default=5000, help="training images of the probes")
     cli.add_argument("--test", type=int, default=5000)
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     results: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def main() -> None:
         for fresh in untrained(net, train.first(250).batches(resnetlib.transform_for(net)), args.seeds):
             results[name]["untrained"].append(measure(fresh, train, test))
         print(name, *results[name]["trained"]["accuracy"], flush=True)
-    args.out.write_text(json.dumps({"images": args.images, "test": args.test, "results": results}, indent=1) + "\n")
+    write_json(args.out, {"images": args.images, "test": args.test, "results": results})
 
 
 if __name__ == "__main__":

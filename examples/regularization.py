@@ -15,6 +15,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch.nn import functional
 
 import resnetlib
@@ -49,7 +50,7 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     cli.add_argument("--runs", type=Path, default=Path("runs/regularization"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = cifar10(args.data, "train").first(args.images), cifar10(args.data, "test").first(args.test)
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=args.batch, lr=0.1)
@@ -63,14 +64,16 @@ def main() -> None:
             for seed in range(args.seeds):
                 torch.manual_seed(seed)
                 out = args.runs / f"{name}-{way.replace(' ', '-')}-{seed}"
-                result = fit(make(name, dropout, depth), train, test, recipe, out, seed=seed, precision=args.precision, sample=500)
+                drops = f"dropout {dropout:g}, stochastic depth {depth:g}"  # which `fit` cannot see
+                options: dict[str, Any] = {"seed": seed, "start": drops, "precision": args.precision, "sample": 500}
+                result = fit(make(name, dropout, depth), train, test, recipe, out, **options)
                 gap = round(result.test_error - result.train_error, 4)
                 for key, value in zip(errors, (result.train_error, result.test_error, gap), strict=True):
                     errors[key].append(value)
             results[f"{name.removeprefix('cifar_')}, {way}"] = errors
             print(f"{name}, {way}: " + ", ".join(f"{key} {mean(values):.2f} %" for key, values in errors.items()))
     about = {"images": args.images, "dropout": args.dropout, "stochastic_depth": args.depth, "recipe": json.loads(recipe.to_json())}
-    args.out.with_suffix(".json").write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    write_json(args.out.with_name(f"{args.out.name}.json"), {**about, "results": results})
 
 
 if __name__ == "__main__":

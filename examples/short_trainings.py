@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import write_json
 from torch import Tensor
 
 import resnetlib
@@ -66,4 +67,4 @@ def run(jobs: Mapping[str, Callable[[int], Any]], args: argparse.Namespace) -> N
     for name in [name for name in jobs if name not in results]:
         results[name] = [jobs[name](seed) for seed in range(args.seeds)]
         print(f"{name}: {results[name]}", flush=True)
-        args.out.write_text(json.dumps(about | {"results": results}, indent=1) + "\n")
+        write_json(args.out, about | {"results": results})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor, nn
 from untrained import untrained
 
@@ -74,7 +75,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=1000)
     cli.add_argument("--seeds", type=int, default=3, help="untrained networks of each kind")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
@@ -87,7 +88,7 @@ def main() -> None:
         results[name] = found | {"untrained": [measure(fresh, batches[:2]) for fresh in untrained(net, batches[:1], args.seeds)]}
         for key in ("zeros_median", "small_median", "ratio_median"):
             print(name, key, results[name]["trained"][key], [each[key] for each in results[name]["untrained"]], flush=True)
-        args.out.write_text(json.dumps({"results": results}, indent=1) + "\n")
+        write_json(args.out, {"results": results})
 
 
 if __name__ == "__main__":

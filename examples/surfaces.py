@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 
 import resnetlib
@@ -76,11 +77,11 @@ def main() -> None:
     cli.add_argument("--hessian", type=int, default=250, help="training images of the Hessian")
     cli.add_argument("--step", type=int, default=4, help="take every checkpoint, every second one, ..., back from the last")
     cli.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the planes")
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
-    about = {name: getattr(args, name) for name in ("images", "points", "planes", "hessian", "precision")}
+    about = {name: getattr(args, name) for name in ("images", "points", "planes", "hessian", "step", "precision")}
     old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": {}}
-    if about != {name: old[name] for name in about}:
+    if about != {name: old.get(name) for name in about}:
         raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
     results = old["results"]
     train = cifar10(args.data, "train")
@@ -88,7 +89,7 @@ def main() -> None:
         if name not in results:
             print(name, flush=True)
             results[name] = measure(Path(path), train, args)
-            args.out.write_text(json.dumps({**about, "results": results}) + "\n")
+            write_json(args.out, {**about, "results": results}, indent=None)
 
 
 if __name__ == "__main__":

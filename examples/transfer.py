@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from outputs import output_path, write_json
 from torch.nn import functional
 
 import resnetlib
@@ -66,7 +67,7 @@ def main() -> None:
     cli.add_argument("--batch", type=int, default=25)
     cli.add_argument("--test", type=int, default=10_000, help="test images")
     cli.add_argument("--runs", type=Path, default=Path("runs/transfer"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON, without its ending")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON, without its ending")
     args = cli.parse_args()
     train, test = read(args.data, "train"), read(args.data, "t10k")
     results: dict[str, dict[str, Any]] = {}
@@ -83,7 +84,7 @@ def main() -> None:
             results[f"{way}, {each} a class"] = {"errors": errors, "recipe": json.loads(recipe.to_json())}
             print(f"{way}, {each} images a class: test error {statistics.mean(errors):.2f} % ({min(errors)} to {max(errors)})")
     about = {key: getattr(args, key) for key in ("weights", "seeds", "test")} | {"torch": torch.__version__}
-    args.out.with_suffix(".json").write_text(json.dumps({**about, "results": results}, indent=2) + "\n")
+    write_json(args.out.with_name(f"{args.out.name}.json"), {**about, "results": results})
 
 
 if __name__ == "__main__":

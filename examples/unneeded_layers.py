@@ -8,13 +8,13 @@ norms calibrated. Trains in --runs, where it goes on after an interruption.
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 
 import resnetlib
 from resnetlib.analysis import block_survival, branch_ratio, recalibrated
@@ -52,7 +52,7 @@ def main() -> None:
     cli.add_argument("--seeds", type=int, default=3)
     cli.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     cli.add_argument("--runs", type=Path, default=Path("runs/unneeded"))
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     every, tests = cifar10(args.data, "train"), cifar10(args.data, "test")
     recipe = recipe_of("one_cycle_cifar", epochs=args.epochs, batch_size=64, lr=0.1)
@@ -76,7 +76,7 @@ def main() -> None:
             shown = [f"{median(each['ratio']):.3f}" for each in (*trained, *untrained)]
             print(f"{name}, {task}: errors {errors}, median ratios {' '.join(shown)}", flush=True)
     about = {name: getattr(args, name) for name in ("images", "measured", "epochs", "seeds")}
-    args.out.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    write_json(args.out, {**about, "results": results})
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ itself, and gain less by a vote. Bootstrap intervals over images.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import torch
+from outputs import output_path, write_json
 from torch import Tensor
 
 import resnetlib
@@ -38,7 +38,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, help="the folder of CIFAR-10")
     cli.add_argument("--images", type=int, default=10_000, help="test images")
     cli.add_argument("--seeds", type=int, default=3)
-    cli.add_argument("--out", type=Path, required=True, help="the JSON")
+    cli.add_argument("--out", type=output_path, required=True, help="the JSON")
     args = cli.parse_args()
     test = cifar10(args.data, "test").first(args.images)
     results: dict[str, Any] = {}
@@ -63,7 +63,7 @@ def main() -> None:
         for key, statistic in statistics.items():
             results[name] |= {key: float(statistic(rows)), f"{key}_interval": bootstrap_interval(rows, statistic).tolist()}
         print(name, {key: value for key, value in results[name].items() if isinstance(value, float)}, flush=True)
-    args.out.write_text(json.dumps({"images": args.images, "seeds": args.seeds, "results": results}, indent=1) + "\n")
+    write_json(args.out, {"images": args.images, "seeds": args.seeds, "results": results})
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ def test_finetune_digits(tmp_path: Path) -> None:
     data = json.loads((tmp_path / "finetune.json").read_text())
     assert data["images"] == {"photos": 30, "test": 20}
     assert [result["log"]["epoch"] for result in data["results"].values()] == [[1, 2], [1, 2]]
+    with pytest.raises(FileExistsError):  # its images may be others
+        run("finetune_digits.py", "--work", tmp_path / "work", "--out", tmp_path / "other", *sizes)
     assert (tmp_path / "finetune.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -174,6 +176,22 @@ def test_regularization(cifar10_folder: Path, tmp_path: Path) -> None:
     one = ("--model", "cifar_resnet20", "--ways", "dropout")
     run("regularization.py", "--data", cifar10_folder, "--runs", tmp_path / "runs", "--out", tmp_path / "one", *sizes, *one)
     assert json.loads((tmp_path / "one.json").read_text())["results"] == {"resnet20, dropout": results["resnet20, dropout"]}
+    other = ("--runs", tmp_path / "runs", "--out", tmp_path / "other", *sizes, *one, "--dropout", 0.9)
+    with pytest.raises(ValueError, match=r"start was 'dropout 0.2, stochastic depth 0' in that training, but is 'dropout 0.9, "):
+        run("regularization.py", "--data", cifar10_folder, *other)
+
+
+def test_an_output_file_is_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from outputs import output_path, write_json
+
+    path = output_path(f"{tmp_path}/new/run_0.1.json")
+    assert path.parent.is_dir()
+    write_json(path, {"one": 1})
+    with mock.patch("os.fsync", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        write_json(path, {"two": 2})
+    assert [*path.parent.iterdir()] == [path]
+    assert json.loads(path.read_text()) == {"one": 1}
 
 
 def test_deepening(cifar10_folder: Path, tmp_path: Path) -> None:
@@ -291,6 +309,8 @@ def test_activations(cifar10_folder: Path, tmp_path: Path) -> None:
     assert len(results) == len(said.splitlines()) == 4
     assert results[0]["gradient_first_to_last"][0] < 1e-6 < 1e-2 < results[1]["gradient_first_to_last"][0]
     assert run("activations.py", "--data", cifar10_folder, "--out", out, *sizes) == ""  # what is there is not measured again
+    with pytest.raises(SystemExit, match=r"was measured with other settings than \{'images': 3, 'seeds': 1\}: move it away"):
+        run("activations.py", "--data", cifar10_folder, "--out", out, *sizes, "--images", 3)
 
 
 @pytest.mark.slow
@@ -393,6 +413,8 @@ def test_penalties(cifar10_folder: Path, tmp_path: Path) -> None:
     for penalty in ("L1", "L2"):
         for size in ("weight_rms", "gamma"):
             assert results[f"plain20, {penalty}"][size] < results["plain20, neither"][size]
+    with pytest.raises(ValueError, match=r"start was 'L1 0.01' in that training, but is 'L1 0.02' now"):
+        run("penalties.py", *fixed, *sizes, "--l1", 0.02, "--l2", 0.2)
 
 
 def test_variance(runs: Path, cifar10_folder: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import resnetlib
 
 CUDA = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.bfloat16][: 1 + (CUDA or torch.ops.mkldnn._is_mkldnn_bf16_supported())]
-FOLDER = tempfile.mkdtemp()
+FOLDER = tempfile.TemporaryDirectory()
 LAYOUTS = {"channels-last": torch.channels_last, "NCHW": torch.contiguous_format}
 
 
@@ -42,7 +42,7 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
             calls[f"{label}, {kind}"] = partial(copy.deepcopy(each).eval().to(x.device, dtype, memory_format=LAYOUTS[layout]), x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
-    return calls | (runtimes(net, f"{FOLDER}/{name}", images) if not CUDA else {})
+    return calls | (runtimes(net, f"{FOLDER.name}/{name}", images) if not CUDA else {})
 
 
 def runtimes(net: Any, path: str, images: torch.Tensor) -> dict[str, Any]:
