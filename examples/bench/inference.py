@@ -26,11 +26,10 @@ import resnetlib
 
 CUDA = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.bfloat16][: 1 + (CUDA or torch.ops.mkldnn._is_mkldnn_bf16_supported())]
-FOLDER = tempfile.TemporaryDirectory()
 LAYOUTS = {"channels-last": torch.channels_last, "NCHW": torch.contiguous_format}
 
 
-def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
+def contestants(name: str, images: torch.Tensor, folder: str) -> dict[str, Any]:
     net, nets, calls = resnetlib.create_model(name).to(images.device).eval(), dict[str, Any](), dict[str, Any]()
     if name in torchvision.models.list_models():
         nets["torchvision"] = torchvision.models.get_model(name)
@@ -42,7 +41,7 @@ def contestants(name: str, images: torch.Tensor) -> dict[str, Any]:
             calls[f"{label}, {kind}"] = partial(copy.deepcopy(each).eval().to(x.device, dtype, memory_format=LAYOUTS[layout]), x)
         if layout == "channels-last":
             calls[f"resnetlib optimized, {kind}"] = partial(resnetlib.optimize(net, dtype=dtype), x)
-    return calls | (runtimes(net, f"{FOLDER.name}/{name}", images) if not CUDA else {})
+    return calls | (runtimes(net, f"{folder}/{name}", images) if not CUDA else {})
 
 
 def runtimes(net: Any, path: str, images: torch.Tensor) -> dict[str, Any]:
@@ -59,8 +58,8 @@ def runtimes(net: Any, path: str, images: torch.Tensor) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def measure(name: str, images: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
-    calls = contestants(name, images)
+def measure(name: str, images: torch.Tensor, folder: str, rounds: int) -> dict[str, dict[str, float]]:
+    calls = contestants(name, images, folder)
     times, rows = {label: list[float]() for label in calls}, {label: dict[str, float]() for label in calls}
     for i, label in [(i, label) for i in range(-2, rounds) for label in random.sample(list(calls), len(calls))]:
         before = torch.cuda.memory_allocated() if CUDA else 0
@@ -86,10 +85,11 @@ def main() -> None:
     cli.add_argument("--out", type=Path, required=True)
     args, results = cli.parse_args(), dict[str, Any]()
     torch.set_num_threads(args.threads)
-    for name, large in itertools.product(args.models, (False, True)):
-        batch, size = (args.cifar_batch, 32) if "cifar" in name else (args.batch, args.size)
-        images = torch.randn(batch if large else 1, 3, size, size, device="cuda" if CUDA else "cpu")
-        results[f"{name}, batch {len(images)}"] = measure(name, images, args.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, large in itertools.product(args.models, (False, True)):
+            batch, size = (args.cifar_batch, 32) if "cifar" in name else (args.batch, args.size)
+            images = torch.randn(batch if large else 1, 3, size, size, device="cuda" if CUDA else "cpu")
+            results[f"{name}, batch {len(images)}"] = measure(name, images, folder, args.rounds)
     device = torch.cuda.get_device_name() if CUDA else torch.backends.cpu.get_cpu_capability()
     how: Any = vars(args) | {"out": None, "device": device}
     how |= {module.__name__: module.__version__ for module in (resnetlib, torch, torchvision, timm)}

@@ -6,6 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from weakref import WeakSet, WeakValueDictionary
+
+_CALLBACKS = {kind.__init__.__code__.co_filename for kind in (WeakSet, WeakValueDictionary)}
+"""The files of callbacks of weak references, in which, as in `__del__`, Python discards exceptions."""
 
 
 class _State(threading.local):  # only the main thread receives signals
@@ -18,7 +22,7 @@ _state = _State()
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C at once, or, inside `__del__` and `defer_interrupts`, at the next `check_interrupt`.
+    """Raise KeyboardInterrupt on Ctrl-C at once, or at the next `check_interrupt` where it is deferred or would be discarded.
 
     Signals are left alone outside the main thread, and where the caller has its own handler of SIGINT.
     """
@@ -33,7 +37,7 @@ def interrupts() -> Iterator[None]:
             return
         _state.received = True
         while frame is not None:
-            if frame.f_code.co_name == "__del__":  # Python would discard the exception
+            if frame.f_code.co_name == "__del__" or frame.f_code.co_filename in _CALLBACKS:
                 return
             frame = frame.f_back
         if not _state.deferred:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -58,12 +59,23 @@ def interrupt(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-class _Dying:
-    """Python discards what is raised in `__del__`."""
+def interrupt_and_go_on(*_: object) -> None:
+    interrupt()
+    time.sleep(0)
 
+
+class _Dying:
     def __del__(self) -> None:
-        interrupt()
-        time.sleep(0)
+        interrupt_and_go_on()
+
+
+class _Watched:
+    def __init__(self) -> None:
+        weakref.finalize(self, interrupt_and_go_on)
+
+
+PLACES: dict[str, Callable[[], object]] = {"called": interrupt, "__del__": _Dying, "weak reference": _Watched}
+"""Python discards what is raised in `__del__` and in callbacks of weak references."""
 
 
 MOMENTS: dict[str, tuple[object, str, int]] = {
@@ -77,21 +89,21 @@ MOMENTS: dict[str, tuple[object, str, int]] = {
 }
 
 
-@pytest.mark.parametrize("in_del", [False, True])
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_at_any_moment_reaches_the_caller(
-    moment: str, in_del: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, place: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, at = MOMENTS[moment]
     called, calls = getattr(owner, name), 0
-    if moment == "hashing the images" and in_del:
+    if moment == "hashing the images" and place != "called":
         pytest.skip("before the training begins, Python's own handler is in force")
 
     def counted(*args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == at:
-            _Dying() if in_del else interrupt()
+            PLACES[place]()
         return called(*args, **options)
 
     monkeypatch.setattr(owner, name, counted)
