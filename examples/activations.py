@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import check_settings, output_path, write_json
 from torch import Tensor, nn
 
 import resnetlib
@@ -60,8 +60,7 @@ def main() -> None:
     keys = ("family", "activation", "start", "norm", "depth")
     about = {"images": args.images, "seeds": args.seeds}
     old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": []}
-    if about != {name: old[name] for name in about}:
-        raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
+    check_settings(args.out, old, about)
     results = old["results"]
     for *chosen, depth in [(*start, depth) for depth in args.depths for start in starts]:
         found: dict[str, Any] = dict(zip(keys, (*chosen, depth), strict=True))

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 
 import resnetlib
 from resnetlib.analysis import (
@@ -72,7 +72,7 @@ def main() -> None:
                 found.append(measure(net, x, data.labels, args.points))
             print(f"{label}: " + ", ".join(f"{key} {median(each[key] for each in found):.3g}" for key in MEASURES))
     content = {"images": args.images, "points": args.points, "results": results}
-    write_json(args.out.with_name(f"{args.out.name}.json"), content)
+    write_json(with_ending(args.out, ".json"), content)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 
 import resnetlib
 from resnetlib.analysis import deepen
@@ -70,7 +70,7 @@ def main() -> None:
         print(f"{name}: the copy's logits differ by {copy['largest_difference_of_logits']:.1e} at most")
         results[name] = {"copy": copy, "errors": errors, "logs": logs}
     about = {"images": args.images, "depths": args.depths, "recipe": json.loads(recipe.to_json()), "results": results}
-    write_json(args.out.with_name(f"{args.out.name}.json"), about)
+    write_json(with_ending(args.out, ".json"), about)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from lecture_figures import band, spread
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 
 from resnetlib.analysis.style import RC, new_figure
 
@@ -76,8 +76,8 @@ def main() -> None:
     cli.add_argument("--out", type=output_path, required=True, help="where to write, without an ending")
     cli.add_argument("--no-figures", action="store_true", help="write the JSON alone")
     args = cli.parse_args()
-    data = collect(args.runs) if args.runs else json.loads(args.out.with_name(f"{args.out.name}.json").read_text())
-    write_json(args.out.with_name(f"{args.out.name}.json"), data)
+    data = collect(args.runs) if args.runs else json.loads(with_ending(args.out, ".json").read_text())
+    write_json(with_ending(args.out, ".json"), data)
     runs = by_network(data["runs"])
     for draw, ending in () if args.no_figures else ((draw_training, ""), (draw_depth, "-depth")):
         figure, axes = new_figure(2, height=4, sharey=True)

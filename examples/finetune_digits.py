@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -87,12 +87,12 @@ def main() -> None:
     cli.add_argument("--each", type=int, default=20, help="images of each class to train and to choose by")
     cli.add_argument("--test", type=int, default=1000, help="the most test images of each class")
     args, options = cli.parse_known_args()  # other options go to `resnetlib finetune`
-    args.work.mkdir(parents=True)  # in a folder that exists, training images could be among the test images
+    args.work.mkdir(parents=True)  # it must be new, or training images could be among the test images
     write_folders(args.work, args.each, args.test)
     said = "\n".join(run(command, args.work, options) for command in COMMANDS)
-    args.out.with_name(f"{args.out.name}.txt").write_text(said)
-    write_json(args.out.with_name(f"{args.out.name}.json"), data := collect(args.work))
-    draw(args.work, data["results"], args.out.with_name(f"{args.out.name}.png"))
+    with_ending(args.out, ".txt").write_text(said)
+    write_json(with_ending(args.out, ".json"), data := collect(args.work))
+    draw(args.work, data["results"], with_ending(args.out, ".png"))
     print(said)
 
 

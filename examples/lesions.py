@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import check_settings, output_path, write_json
 from torch import Tensor
 from untrained import untrained
 
@@ -66,6 +66,8 @@ def main() -> None:
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in pairs):
         if name in results:
+            old = results[name] | {"seeds": len(results[name]["untrained"])}
+            check_settings(args.out, old, {"images": args.images, "calibrate": args.calibrate, "seeds": args.seeds})
             continue
         net = resnetlib.create_model(weights).eval().to(memory_format=torch.channels_last)
         transform = resnetlib.transform_for(net)

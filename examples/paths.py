@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import check_settings, output_path, write_json
 from torch import Tensor
 from untrained import untrained
 
@@ -75,6 +75,8 @@ def main() -> None:
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     for name, weights in (pair.split("=", 1) for pair in args.networks or ["resnet20=cifar_resnet20.resnetlib_c10"]):
         if name in results:
+            old = results[name] | {"seeds": len(results[name]["untrained"])}
+            check_settings(args.out, old, {"images": args.images, "group": args.group, "seeds": args.seeds})
             continue
         net = resnetlib.create_model(weights).eval()
         groups = cifar10(args.data, "train").first(args.images).batches(resnetlib.transform_for(net), args.group)

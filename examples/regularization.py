@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 from torch.nn import functional
 
 import resnetlib
@@ -73,7 +73,7 @@ def main() -> None:
             results[f"{name.removeprefix('cifar_')}, {way}"] = errors
             print(f"{name}, {way}: " + ", ".join(f"{key} {mean(values):.2f} %" for key, values in errors.items()))
     about = {"images": args.images, "dropout": args.dropout, "stochastic_depth": args.depth, "recipe": json.loads(recipe.to_json())}
-    write_json(args.out.with_name(f"{args.out.name}.json"), {**about, "results": results})
+    write_json(with_ending(args.out, ".json"), {**about, "results": results})
 
 
 if __name__ == "__main__":

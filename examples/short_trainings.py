@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import write_json
+from outputs import check_settings, write_json
 from torch import Tensor
 
 import resnetlib
@@ -61,8 +61,7 @@ def run(jobs: Mapping[str, Callable[[int], Any]], args: argparse.Namespace) -> N
     """Run each job with each seed, and write after each job; go on where an earlier run with the same settings ended."""
     about = {name: getattr(args, name) for name in ("images", "test", "after", "batch", "seeds")}
     old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": {}}
-    if about != {name: old[name] for name in about}:
-        raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
+    check_settings(args.out, old, about)
     results = old["results"]
     for name in [name for name in jobs if name not in results]:
         results[name] = [jobs[name](seed) for seed in range(args.seeds)]

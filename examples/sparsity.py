@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import check_settings, output_path, write_json
 from torch import Tensor, nn
 from untrained import untrained
 
@@ -81,6 +81,8 @@ def main() -> None:
     pairs = args.networks or [f"{name}20=cifar_{name}20.resnetlib_c10" for name in ("plain", "resnet")]
     for name, weights in (pair.split("=", 1) for pair in pairs):
         if name in results:
+            old = results[name] | {"seeds": len(results[name]["untrained"])}
+            check_settings(args.out, old, {"images": args.images, "seeds": args.seeds})
             continue
         net = resnetlib.create_model(weights).eval()
         batches = cifar10(args.data, "test").first(args.images).batches(resnetlib.transform_for(net))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from outputs import output_path, write_json
+from outputs import check_settings, output_path, write_json
 from torch import Tensor
 
 import resnetlib
@@ -81,8 +81,7 @@ def main() -> None:
     args = cli.parse_args()
     about = {name: getattr(args, name) for name in ("images", "points", "planes", "hessian", "step", "precision")}
     old: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {**about, "results": {}}
-    if about != {name: old.get(name) for name in about}:
-        raise SystemExit(f"{args.out} was measured with other settings than {about}: move it away")
+    check_settings(args.out, old, about)
     results = old["results"]
     train = cifar10(args.data, "train")
     for name, path in (pair.split("=", 1) for pair in args.networks):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from outputs import output_path, write_json
+from outputs import output_path, with_ending, write_json
 from torch.nn import functional
 
 import resnetlib
@@ -84,7 +84,7 @@ def main() -> None:
             results[f"{way}, {each} a class"] = {"errors": errors, "recipe": json.loads(recipe.to_json())}
             print(f"{way}, {each} images a class: test error {statistics.mean(errors):.2f} % ({min(errors)} to {max(errors)})")
     about = {key: getattr(args, key) for key in ("weights", "seeds", "test")} | {"torch": torch.__version__}
-    write_json(args.out.with_name(f"{args.out.name}.json"), {**about, "results": results})
+    write_json(with_ending(args.out, ".json"), {**about, "results": results})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def pyramid(net: Backbone, stages: Iterable[int | str] | None = None, *, norm: b
         The module. Its `channels` and `strides` describe the maps.
 
     Raises:
-        ValueError: if there is no such stage.
+        ValueError: if there is no such stage, or `norm` is for a stage that is not selected.
 
     Source:
         Names of the maps: arXiv 1612.03144, sec. 3.

@@ -135,7 +135,8 @@ def as_tensor(values: "Tensor | NDArray[Any]") -> "Tensor":
     import torch
 
     if isinstance(values, np.ndarray):
-        values = np.require(values, values.dtype.newbyteorder("="), "W")
+        mapped = isinstance(values, np.memmap)  # which may be larger than the memory
+        values = np.require(values, values.dtype.newbyteorder("="), ["A"] if mapped else ["A", "W"])
         values = values.copy() if min(values.strides, default=0) < 0 else values
     return torch.as_tensor(values)
 

@@ -187,9 +187,9 @@ def evaluate(
         The accuracy and the loss over all images.
 
     Raises:
-        ValueError: if the network has no classifier, there are no images, a label has no logit, a logit is NaN, inputs are integers
-            or look like pixels that `net.preprocess` would have normalized, a subfolder is none of the network's classes, or a data
-            loader's data set has the network's classes in another order.
+        ValueError: if the network has no classifier, there are no images, a label has no logit, logits are NaN or infinite, inputs
+            are integers or look like pixels that `net.preprocess` would have normalized, a subfolder is none of the network's
+            classes, or a data loader's data set has the network's classes in another order.
         FileNotFoundError: if there is no such folder, or it holds no images.
         TypeError: if `net` is not a network.
         RuntimeError: if another thread analyzes the network, or puts it into training mode.

@@ -9,13 +9,14 @@ and timm those of its own `save_for_hf`. Names that timm has stay timm's.
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from timm.models import is_model, load_pretrained, register_model
 
 from resnetlib.config import Spec
-from resnetlib.config.pretrained import preprocessing_of_timm
+from resnetlib.config.pretrained import classes_of_timm, preprocessing_of_timm
 from resnetlib.errors import InputError
 from resnetlib.models import build
 from resnetlib.models.catalog import SPECS
@@ -50,10 +51,12 @@ def _create(
     check_keywords("timm.create_model", name, options, known)
     net = build(spec, **{name: value for name, value in options.items() if name in known})
     if isinstance(cfg, Mapping):
-        preprocess = preprocessing_of_timm(cfg) if "mean" in cfg else None
-        net.preprocess = preprocess and preprocess.for_channels(net.in_chans)
-        if len(names := tuple(map(str, cfg.get("label_names") or ()))) == net.num_classes:
-            net.classes = names
+        with suppress(ValueError, TypeError, LookupError, AttributeError, ArithmeticError):  # unknown, or not this library's
+            preprocess = preprocessing_of_timm(cfg)
+            net.preprocess = preprocess and preprocess.for_channels(net.in_chans)
+        with suppress(ValueError, TypeError, LookupError, AttributeError):
+            classes = classes_of_timm(cfg)
+            net.classes = classes if classes and len(classes) == net.num_classes else None
     if pretrained:
         load_pretrained(net, {**net.pretrained_cfg, **cfg}, num_classes=net.num_classes, in_chans=net.in_chans, cache_dir=cache_dir)
     return net

@@ -335,9 +335,12 @@ def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
     assert all(
         low <= cost <= high for cost, (low, high) in zip(found["running"]["cost"], found["running"]["interval"], strict=True)
     )
-    (tmp_path / "table.json").write_text('{"results": {"resnet20": {}}}')
+    done = json.dumps({"results": {"resnet20": {"images": 20, "calibrate": 10, "untrained": [{}]}}})
+    (tmp_path / "table.json").write_text(done)
     run("lesions.py", *sizes, "--data", cifar10_folder, "--out", tmp_path / "table.json")
-    assert (tmp_path / "table.json").read_text() == '{"results": {"resnet20": {}}}'
+    assert (tmp_path / "table.json").read_text() == done  # what is there is not measured again
+    with pytest.raises(SystemExit, match="was measured with other settings than .*'calibrate': 9, 'seeds': 1.: move it away"):
+        run("lesions.py", *sizes, "--calibrate", 9, "--data", cifar10_folder, "--out", tmp_path / "table.json")
 
 
 def tiny_batches(folder: Path, images: int) -> tuple[Backbone, list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -362,9 +365,12 @@ def test_measurements_of_the_lecture(
     assert results.keys() == keys
     assert all(len(each["untrained"]) == 1 for each in results.values())
     if name != "probes":
-        (tmp_path / "table.json").write_text(done := json.dumps({"results": {key: {} for key in keys}}))
+        rest = {key: {**each, "trained": {}, "untrained": [{}]} for key, each in results.items()}
+        (tmp_path / "table.json").write_text(done := json.dumps({"results": rest}))
         run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
         assert (tmp_path / "table.json").read_text() == done  # what is there is not measured again
+        with pytest.raises(SystemExit, match="was measured with other settings than .*'seeds': 2.: move it away"):
+            run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes, "--seeds", 2)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The degradation problem, trained at toy size."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from pictures import fill
 
 import resnetlib
 from resnetlib.experiments import Degradation, degradation
-from resnetlib.train import Recipe, recipe_of
+from resnetlib.train import recipe_of
 
 ERRORS = Degradation(
     families=("plain", "plain", "plain", "plain", "resnet", "resnet"),
@@ -63,12 +63,15 @@ def test_it_trains_and_goes_on_with_what_is_missing(pictures: Path, tmp_path: Pa
     found = resnetlib.degradation((20,), ("plain",), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
     result = tmp_path / "runs" / "cifar_plain20-seed=0" / "result.json"
     assert found.train_error == (json.loads(result.read_text())["train_error"],)
-    assert found.recipe == asdict(Recipe(**json.loads((result.parent / "run.json").read_text())["recipe"]))
+    assert found.recipe["train_size"] == 32
     before = result.stat().st_mtime_ns
     more = resnetlib.degradation((20,), ("plain", "resnet"), RECIPE, (0,), data=pictures, out=tmp_path / "runs", device="cpu")
     assert more.families == ("plain", "resnet")
     assert more.errors("plain", 20) == found.train_error
     assert result.stat().st_mtime_ns == before
+    large = recipe_of(RECIPE, batch_size=128) if isinstance(RECIPE, str) else replace(RECIPE, batch_size=128)
+    few = degradation((20,), ("plain",), large, (0,), data=pictures, out=tmp_path / "few", device="cpu")
+    assert (few.recipe["batch_size"], few.recipe["train_size"]) == (12, 32)  # as many as there are images
     found.save(tmp_path / "found.json")
     assert Degradation.load(tmp_path / "found.json").recipe == found.recipe
     with pytest.raises(ValueError, match=r"holds a Degradation: load it with Degradation\.load"):

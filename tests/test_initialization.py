@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import torchvision
 from families import FAMILIES
 from torch import nn
 
-from resnetlib import Backbone, build, create_model, init_fixup_, init_he_, init_zero_residual_, spec_of
+from resnetlib import Add, Backbone, ScaledAdd, build, create_model, init_fixup_, init_he_, init_zero_residual_, spec_of
+from resnetlib.models import resnet
 
 SEEDS = 2
 
@@ -117,9 +119,23 @@ def test_fixup_is_for_networks_without_norms() -> None:
 def test_branches_that_could_not_be_learned_are_not_zeroed(function: Any, family: str, join: str) -> None:
     net = build(replace(FAMILIES[family], norm="none"))
     before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=f"^{function.__name__} requires blocks with the join Add, got {join}$"):
+    with pytest.raises(
+        ValueError, match=f"^{function.__name__} is for blocks that add: a zero branch behind {join} could not be learned$"
+    ):
         function(net)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_joins_of_your_own_that_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(Add):
+        pass
+
+    for make in (Mine, partial(ScaledAdd, 0.5)):
+        monkeypatch.setitem(resnet.JOINS, "add", make)  # type: ignore[index]
+        net = build(tiny.SPEC, num_classes=3)
+        init_zero_residual_(net)
+        net.train()(torch.randn(4, 3, 8, 8)).sum().backward()
+        assert all(block.bn2.weight.grad.abs().sum() > 0 for block in net.blocks())
 
 
 @pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, nn.Sequential])

@@ -65,6 +65,11 @@ def test_timm_reads_preprocessing_and_classes_of_a_folder_as_for_its_own_network
     assert (changed.num_classes, changed.classes, changed.preprocess.std) == (5, None, (0.1, 0.1, 0.1))
     one = timm.create_model(f"local-dir:{tmp_path / name}", pretrained=True, in_chans=1)
     assert one.preprocess.mean == pytest.approx((0.2,))
+    assert timm.create_model(f"local-dir:{tmp_path / name}", pretrained=True, num_classes=0).classes is None
+    for overlay in ({"interpolation": "lanczos"}, {"crop_pct": 1.1}, {"std": None}):  # which this library does not have
+        assert timm.create_model(f"local-dir:{tmp_path / name}", pretrained_cfg_overlay=overlay).preprocess is None
+    overlay = {"label_names": {"1": "x", "0": "y", "2": "z"}, "label_descriptions": {"x": "a fox"}}
+    assert timm.create_model(f"local-dir:{tmp_path / name}", pretrained_cfg_overlay=overlay).classes == ("y", "a fox", "z")
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])

@@ -91,9 +91,9 @@ def main() -> None:
     for (label, mode), color in zip(MODES.items(), (GRAY, FIRST, SECOND), strict=True):
         report["live_mib_by_depth"][label] = [live_mib(resnetlib.build(spec, memory_efficient=mode), small) for spec in specs]
         axes.plot(args.depths, report["live_mib_by_depth"][label], "o-", color=color, label=label)
-    args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    args.out.with_name(args.out.name + ".json").write_text(json.dumps(report, indent=2) + "\n")
     axes.legend(frameon=False).axes.set(xlabel="layers of DenseNet-BC, growth 12", ylabel="live memory of a step (MiB)", ylim=0)
-    figure.savefig(args.out.with_suffix(".png"), dpi=110)
+    figure.savefig(args.out.with_name(args.out.name + ".png"), dpi=110)
 
 
 if __name__ == "__main__":

@@ -390,7 +390,7 @@ def signal_propagation(
 ) -> SignalPropagation:
     """Measure the mean and the variance of the signal, block by block.
 
-    For each block's output mean_c(mean_nhw^2) and mean_c(var_nhw), for each branch mean_c(var_nhw).
+    They are mean_c(mean_nhw^2) and mean_c(var_nhw) of each block's output, and mean_c(var_nhw) of each branch.
 
     In a residual network with batch norms, at initialization, every branch of a stage adds the same variance, so the variance grows
     linearly with depth. The first block of a stage resets it if its shortcut is normalized (pre-activation, or a projection with a

@@ -153,7 +153,7 @@ def path_gradients(
 ) -> PathGradients:
     """Measure the gradient through paths of each length.
 
-    For each length k: the mean norm E|g_k| of the gradient through k branches, and the contribution C(n, k) / 2^n * E|g_k|.
+    For each length k it has the mean norm E|g_k| of the gradient through k branches, and the contribution C(n, k) / 2^n * E|g_k|.
 
     The forward pass is unchanged. The backward pass takes the branches of k random blocks, drawn for each image, and the skips of
     the others. A shortcut belongs to the skip, and the ReLU after the join to both. At a `Concat` the branch is the layer's own

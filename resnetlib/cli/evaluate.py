@@ -33,7 +33,8 @@ def evaluate(
 
     The folder is cifar-10-batches-bin or cifar-10-batches-py (for its test set), or has a subfolder of images per class, by itself
     or in val/ or test/. Subfolders are matched to the network's classes by their names, whatever their case; some classes may be
-    missing. For a network without names of classes, their numbers or their alphabetical order must be those of the logits.
+    missing. If the network does not name its classes, the numbers or the alphabetical order of the subfolders must be those of the
+    logits.
     """
     if confusion is not None and confusion.exists() and confusion.resolve().is_relative_to(data.resolve()):
         raise InputError(f"--confusion {confusion} is a file of the data, and would replace it: give another file")

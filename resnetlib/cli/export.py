@@ -28,7 +28,7 @@ def _read_size(text: str) -> int | Literal["dynamic"]:
 @click.command()
 @PRETRAINED
 @click.option("--out", required=True, type=NEW_FILE, help="The file to write, which ends in .onnx.")
-@click.option("--int8", is_flag=True, help="Quantize to int8: a third of the size, and faster. Needs --data.")
+@click.option("--int8", is_flag=True, help="Quantize to int8: less than a third of the size, and faster. Needs --data.")
 @click.option(
     "--data",
     type=PATH,

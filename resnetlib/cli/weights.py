@@ -92,9 +92,9 @@ def verify(names: tuple[str, ...], dialect: str | None, network: str | None) -> 
     Contents are compared with their SHA-256, and tensors with their network. Nothing is downloaded or changed.
     """
     paths = [name for name in names if "/" in name or name.startswith(HUB) or Path(name).exists()]
-    if len(paths) < max(1, len(names)) and (dialect or network):
-        raise InputError("--dialect and --network are for files and folders: the catalog has those of its weights")
     wanted = _matching(name for name in names if name not in paths)
+    if (wanted or not names) and (dialect or network):
+        raise InputError("--dialect and --network are for files and folders: the catalog has those of its weights")
     if not names:
         wanted = [name for name in list_pretrained() if _place(describe(name))]
     _for_each(

@@ -27,6 +27,14 @@ DEFAULT_PREPROCESSING: Mapping[Stem, Preprocessing] = {
 """The usual preprocessing for each stem, which timm's tools assume if that of the weights is unknown."""
 
 
+def classes_of_timm(values: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Read the names of the classes from timm's keys; None if there are none."""
+    names, descriptions = values.get("label_names"), values.get("label_descriptions") or {}
+    if isinstance(names, Mapping):
+        names = [names[key] for key in sorted(names, key=int)]
+    return tuple(str(descriptions.get(name, name)) for name in names) if names else None
+
+
 def preprocessing_of_timm(values: Mapping[str, Any]) -> Preprocessing | None:
     """Read the preprocessing from timm's keys; None if it crops in another way."""
     _, size, width = values["input_size"]

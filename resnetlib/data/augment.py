@@ -52,7 +52,7 @@ def draw_crops(n: int, *, pad: int, generator: torch.Generator | None = None) ->
     """
     n, pad = check_count("n", n, minimum=0, maximum=MAX_INT), check_count("pad", pad, minimum=0)
     corner = torch.randint(2 * pad + 1, (2, n), generator=generator)
-    flip = torch.rand(n, generator=generator) < 0.5
+    flip = torch.rand(n, generator=generator, dtype=torch.float32) < 0.5
     return torch.stack([*corner, flip], dim=1)
 
 

@@ -28,6 +28,9 @@ def fold_norms(net: nn.Module, x: Tensor) -> tuple[nn.Module, NormPairs]:
     Returns:
         A copy of the network without those norms, which shares its parameters, and the pairs for `fold_state`.
 
+    Raises:
+        ValueError: if a norm is in training mode.
+
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten()).eval()
         >>> x = torch.randn(2, 3, 1, 1)
@@ -37,8 +40,8 @@ def fold_norms(net: nn.Module, x: Tensor) -> tuple[nn.Module, NormPairs]:
         >>> torch.allclose(functional_call(folded, fold_state(net.state_dict(), pairs), (x,)), net(x), atol=1e-6)
         True
     """
-    if net.training:
-        raise InputError("fold_norms needs a network in evaluation mode: call net.eval() first")
+    if any(has_running_stats(module) and module.training for module in net.modules()):
+        raise InputError("fold_norms needs norms in evaluation mode: call net.eval() first")
     if x.dtype not in (torch.float32, torch.float64):
         return copy_sharing_parameters(net), {}
     state = _perturb(net) | {name: buffer.detach() for name, buffer in net.named_buffers()}
@@ -62,7 +65,7 @@ def _perturb(net: nn.Module) -> dict[str, Tensor]:
     for name, parameter in net.named_parameters():
         theta = parameter.detach()
         scale = theta.square().mean().sqrt()
-        noise = torch.randn(theta.shape, generator=generator).to(theta.device, theta.dtype)
+        noise = torch.randn(theta.shape, generator=generator, dtype=torch.float32).to(theta.device, theta.dtype)
         perturbed[name] = theta + 0.1 * noise * scale.where(scale > 0, 1.0)
     return perturbed
 

@@ -369,8 +369,8 @@ def _operators_work(dtype: torch.dtype) -> bool:
     generator = torch.Generator().manual_seed(0)
     conv = nn.Conv2d(4, 8, 3, padding=1)
     for parameter in conv.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator) / 6
-    x, other = (torch.randn(1, channels, 5, 5, generator=generator).to(dtype) for channels in (4, 8))
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float32) / 6
+    x, other = (torch.randn(1, channels, 5, 5, generator=generator, dtype=torch.float32).to(dtype) for channels in (4, 8))
     fused = FusedConv2d(conv, None, relu=True).to(dtype)
     plain = torch.conv2d(x, fused.weight, fused.bias, padding=1)
     wanted = [plain.relu(), (plain + other).relu()]

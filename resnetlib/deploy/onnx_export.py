@@ -318,7 +318,8 @@ def _gather(what: str, batches: Iterable[Any], channels: int, pixels: int | None
 def _samples(net: Backbone, preprocess: Preprocessing | None, pixels: int) -> tuple[Tensor, str]:
     """Return preprocessed images for the comparison, and what they are."""
     if net.in_chans != 3:
-        noise = torch.randn(10, net.in_chans, pixels, pixels, generator=torch.Generator().manual_seed(0))
+        shape = (10, net.in_chans, pixels, pixels)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
         return noise, f"noise, as there are no sample images of {net.in_chans} channels"
     steps = preprocess or replace(DEFAULT_PREPROCESSING[net.spec.stem], resize=pixels, size=pixels)
     with as_file(files("resnetlib.data") / "samples") as folder:
@@ -366,7 +367,7 @@ def _write_onnx(net: Backbone, path: Path, pixels: int, metadata: str, *, dynami
 
     sizes = {0: "batch", 2: "height", 3: "width"} if dynamic else {0: "batch"}
     height = pixels + 8 if dynamic else pixels  # height and width differ, or the exporter merges them
-    example = torch.zeros(2, net.in_chans, height, pixels)  # torch.export takes a batch of 1 for a constant
+    example = torch.zeros(2, net.in_chans, height, pixels, dtype=torch.float32)  # torch.export takes a batch of 1 for a constant
     with _EXPORTING, torch.random.fork_rng(devices=[]), _quiet():
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)

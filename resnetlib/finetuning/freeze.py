@@ -110,7 +110,7 @@ def frozen_batchnorm(net: nn.Module) -> Frozen:
 def unfreeze(net: nn.Module) -> None:
     """Unfreeze all parameters and batch norms, in place.
 
-    Raise TypeError if `net` is not a module, and RuntimeError if another thread evaluates or analyses it.
+    Raise TypeError if `net` is not a module, and RuntimeError if another thread evaluates or analyzes it.
     """
     check_module(net)
     with changing(net):

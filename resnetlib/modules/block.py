@@ -72,7 +72,10 @@ class Block(nn.Module, ABC):
 
     @abstractmethod
     def zero_branch_(self) -> None:
-        """Make F(h) = 0 for every h, by zeroing a layer. Behind the join Add it still gets a gradient, so that F can be learned."""
+        """Make F(h) = 0 for every h.
+
+        Behind the join Add, the layer that is zeroed still gets a gradient, so that F can be learned.
+        """
 
 
 class PreActBlock(Block):

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from resnetlib.errors import InputError
 from resnetlib.modules.arguments import check_module
 from resnetlib.modules.backbone import Backbone, check_network
-from resnetlib.modules.join import Add, StochasticAdd
+from resnetlib.modules.join import Concat, Replace, ScaledAdd, StochasticConcat
 
 
 def init_he_(module: nn.Module, mode: Literal["fan_out", "fan_in"] = "fan_out") -> None:
@@ -53,7 +53,7 @@ def init_zero_residual_(net: Backbone) -> None:
         net: a network that adds branches to skips; changed in place.
 
     Raises:
-        ValueError: for another join: the branches could not be learned.
+        ValueError: for a join behind which zero branches could not be learned: Replace, Concat, or ScaledAdd with alpha = 0.
 
     Source:
         arXiv 1706.02677, sec. 5.1 (the last norm's gamma).
@@ -75,7 +75,7 @@ def init_fixup_(net: Backbone) -> None:
         net: a network without norms that adds branches to skips; changed in place.
 
     Raises:
-        ValueError: for a network with norms, or with another join, whose branches could not be learned.
+        ValueError: for a network with norms, or with a join as in `init_zero_residual_`.
 
     Source:
         arXiv 1901.09321, sec. 3.
@@ -97,7 +97,8 @@ def init_fixup_(net: Backbone) -> None:
 
 
 def _check_joins(function: str, net: Backbone) -> None:
-    """Raise ValueError unless all blocks add: zero branches behind another join would get no gradient."""
-    for block in net.blocks():
-        if type(block.join) not in (Add, StochasticAdd):
-            raise InputError(f"{function} requires blocks with the join Add, got {type(block.join).__name__}")
+    """Raise ValueError if a block has a join behind which a zero branch gets no gradient."""
+    for join in (block.join for block in net.blocks()):
+        constant = isinstance(join, ScaledAdd) and not join.alpha.detach().any()
+        if constant or isinstance(join, Replace | Concat | StochasticConcat):
+            raise InputError(f"{function} is for blocks that add: a zero branch behind {type(join).__name__} could not be learned")

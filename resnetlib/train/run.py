@@ -29,7 +29,6 @@ from resnetlib.images import count_workers
 from resnetlib.inference import Evaluation
 from resnetlib.modules import Backbone, is_dilated
 from resnetlib.modules.backbone import check_network
-from resnetlib.modules.thread_guards import in_use
 from resnetlib.train import metrics
 from resnetlib.train.checkpoint import Checkpoints, begin_session, check_folder, identify, read_run, write_run
 from resnetlib.train.data import Images, Split, make_loader, preprocess_for_folders
@@ -110,8 +109,8 @@ def fit(
     Raises:
         DivergenceError: if a loss or a gradient is not finite, or a loss reaches 10,000; earlier checkpoints remain.
         TypeError: for arguments of other types.
-        ValueError: if arguments do not fit together, the device cannot be used, the folder belongs to another training or cannot be
-            repaired, an image cannot be read, or the network is dilated.
+        ValueError: if arguments do not fit together or to the network, gradients are disabled, the device cannot be used, the
+            folder belongs to another training or cannot be repaired, an image cannot be read, or the network is dilated.
         OSError: if the disk is full or a worker process was killed; earlier checkpoints remain.
         KeyboardInterrupt: on Ctrl-C; earlier checkpoints remain.
 
@@ -165,7 +164,11 @@ def fit_as(
         )
     if not torch.is_grad_enabled() or not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("fit needs gradients: call it outside torch.no_grad(), with a network whose parameters are not all frozen")
-    with process_group(choose_device(device)) as processes, in_use(net, exclusive=False):  # which restores the modes
+    wide = next(net.parameters()).dtype == torch.float64
+    if wide and precision in ("bf16", "fp16"):
+        raise InputError(f"precision={precision!r} is for networks in fp32 or less: autocast would leave torch.float64 as it is")
+    modes = {module: module.training for module in net.modules()}
+    with process_group(choose_device(device)) as processes:
         device = processes.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             if isinstance(train, ImageFiles | str | Path) and isinstance(test, ImageFiles | str | Path):
@@ -188,10 +191,6 @@ def fit_as(
                 if net.pretrained_cfg == pretrained_config_of(read_json(out / CONFIG)):  # trained here, by an earlier call
                     identity["weights"] = read_run(out / RUN)["weights"]
             net.preprocess, net.classes = data.preprocess, data.classes
-            wide = next(net.parameters()).dtype == torch.float64
-            if wide and precision in ("bf16", "fp16"):
-                what = f"precision={precision!r} is for networks in fp32 or less"
-                raise InputError(f"{what}: autocast would leave torch.float64 as it is")
             dtype = dtype_of("fp32" if wide else precision, device)
             trainer = Trainer(net, data, recipe, seed=seed, processes=processes, dtype=dtype, compiled=compiled)
             if processes.is_main and recipe.ema and (horizon := 1 / (1 - recipe.ema)) > trainer.steps:
@@ -200,6 +199,8 @@ def fit_as(
                 Run(kind, trainer, out, identity, every, sample, keep).complete()
             finally:
                 trainer.unfreeze()
+                for module, mode in modes.items():
+                    module.training = mode
     saved = create_model(out, device=device)
     load_own_weights(net, saved.state_dict())
     net.pretrained_cfg = saved.pretrained_cfg

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnetlib.config import Preprocessing, PretrainedConfig, ResNetSpec, Spec, pretrained_config_from_dict
-from resnetlib.config.pretrained import preprocessing_of_timm
+from resnetlib.config.pretrained import classes_of_timm, preprocessing_of_timm
 from resnetlib.config.spec import parse_object
 from resnetlib.disk import read_file
 from resnetlib.errors import InputError
@@ -91,15 +91,11 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
             f"{architecture} with the model_args {odd} is not supported; supported: "
             f"{', '.join(sorted(_HARMLESS_ARGS))}, and only global_pool='avg'"
         )
-    names = config.get("label_names") or pretrained.get("label_names")
-    descriptions = config.get("label_descriptions") or pretrained.get("label_descriptions") or {}
-    if isinstance(names, dict):
-        names = [names[key] for key in sorted(names, key=int)]
     return PretrainedConfig(
         name=name,
         tag=str(pretrained.get("tag") or ""),
         spec=SPECS[name],
-        classes=tuple(str(descriptions.get(name, name)) for name in names) if names else None,
+        classes=classes_of_timm(config) or classes_of_timm(pretrained),
         preprocess=preprocessing_of_timm(pretrained),
         license=str(pretrained.get("license") or ""),
         origin=str(pretrained.get("origin_url") or ""),

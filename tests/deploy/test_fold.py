@@ -28,8 +28,9 @@ def test_by_hand() -> None:
 
 
 def test_a_network_in_training_mode_is_left_alone() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
-    with pytest.raises(ValueError, match=r"^fold_norms needs a network in evaluation mode: call net.eval\(\) first$"):
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    net[1].train()
+    with pytest.raises(ValueError, match=r"^fold_norms needs norms in evaluation mode: call net.eval\(\) first$"):
         fold_norms(net, IMAGES)
     assert net[1].num_batches_tracked == 0
 

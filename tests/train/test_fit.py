@@ -521,6 +521,16 @@ def test_without_gradients_nothing_is_trained(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_the_default_dtype_changes_nothing(tmp_path: Path) -> None:
+    expected, net = train(tmp_path / "float32", epochs=1), tiny.network()
+    torch.set_default_dtype(torch.float64)
+    try:
+        fit(net, tiny.images(), tiny.images(30, seed=1), tiny.recipe(epochs=1), tmp_path / "out", device="cpu", precision="fp32")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(net.state_dict(), expected.state_dict())
+
+
 def test_autocast_would_not_change_a_network_in_float64(tmp_path: Path) -> None:
     for precision in ("bf16", "fp16"):
         with pytest.raises(ValueError, match=f"^precision='{precision}' is for networks in fp32 or less: autocast would leave"):

@@ -21,7 +21,6 @@ from tqdm import tqdm
 from resnetlib.analysis.batches import Batch, as_tuple
 from resnetlib.analysis.landscape.directions import Direction
 from resnetlib.analysis.result import AnalysisResult, check_result_path
-from resnetlib.config.integers import as_float
 from resnetlib.disk import check_writable
 from resnetlib.distributed import Processes
 from resnetlib.errors import InputError
@@ -53,10 +52,16 @@ def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
     """Return both ends of each axis, or `()` for an invalid span."""
     try:
         if (given := as_tuple(span)) is not None:
-            return tuple((as_float(a), as_float(b)) for a, b in given)
-        return ((-as_float(span), as_float(span)),) * dimensions
+            return tuple((_number(a), _number(b)) for a, b in given)
+        return ((-_number(span), _number(span)),) * dimensions
     except (TypeError, ValueError):
         return ()
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool | str):
+        raise TypeError
+    return float(value)
 
 
 def compute_points(
