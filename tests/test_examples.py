@@ -339,7 +339,7 @@ def test_lesions(cifar10_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "table.json").write_text(done)
     run("lesions.py", *sizes, "--data", cifar10_folder, "--out", tmp_path / "table.json")
     assert (tmp_path / "table.json").read_text() == done  # what is there is not measured again
-    with pytest.raises(SystemExit, match="was measured with other settings than .*'calibrate': 9, 'seeds': 1.: move it away"):
+    with pytest.raises(SystemExit, match=r"was measured with other settings than .*'calibrate': 9, 'seeds': 1.: move it away"):
         run("lesions.py", *sizes, "--calibrate", 9, "--data", cifar10_folder, "--out", tmp_path / "table.json")
 
 
@@ -369,7 +369,7 @@ def test_measurements_of_the_lecture(
         (tmp_path / "table.json").write_text(done := json.dumps({"results": rest}))
         run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes)
         assert (tmp_path / "table.json").read_text() == done  # what is there is not measured again
-        with pytest.raises(SystemExit, match="was measured with other settings than .*'seeds': 2.: move it away"):
+        with pytest.raises(SystemExit, match=r"was measured with other settings than .*'seeds': 2.: move it away"):
             run(f"{name}.py", "--data", cifar10_folder, "--out", tmp_path / "table.json", *sizes, "--seeds", 2)
 
 

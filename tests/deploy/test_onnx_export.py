@@ -92,6 +92,16 @@ def test_any_size(tmp_path: Path) -> None:
             assert largest_difference(net, path, runtime, torch.randn(shape)) < 1e-5
 
 
+@pytest.mark.parametrize("channels", [1, 3])  # compared on noise, and on images
+def test_the_default_dtype_may_be_another(channels: int, tmp_path: Path) -> None:
+    net = trained("resnet", in_chans=channels)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert export(net, tmp_path / "net.onnx").deviation < 1e-5
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_images_may_be_arrays(tmp_path: Path) -> None:
     images = [(BATCH.numpy()[..., ::-1], np.zeros(2, np.int64))]
     assert export(NET, tmp_path / "net.onnx", images=images, tolerance=np.float32(1e-3)).images == 2  # type: ignore[arg-type]
