@@ -19,6 +19,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 FOUR = ("plain20", "resnet20", "plain56", "resnet56")
 VERDICTS = ("holds", "does not hold", "is open")
+RATES = {20: (0.05, 0.1, 0.2), 56: (0.05, 0.1)}  # with which networks of these depths were trained
 DISTANCES = (0.25, 0.5, 0.75, 1, 1.25)
 DIGITS = {"weight_rms": 3, "weight_mean_abs": 3, "gamma": 2, "ratio": 2}
 Interval = tuple[float, float]
@@ -57,8 +58,10 @@ def minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def runs(name: str) -> list[dict[str, Any]]:
-    return [run for key, run in sorted(read("degradation")["runs"].items()) if key.startswith(f"cifar_{name}-seed=")]
+def runs(name: str, rate: float = 0.1) -> list[dict[str, Any]]:
+    """Return the short trainings of a network with a rate, one for each seed."""
+    start = f"cifar_{name}-seed=" if rate == 0.1 else f"cifar_{name}-lr={rate}-seed="
+    return [run for key, run in sorted(read("degradation")["runs"].items()) if key.startswith(start)]
 
 
 def training() -> dict[str, str]:
@@ -67,6 +70,10 @@ def training() -> dict[str, str]:
     train, test = errors["train_error"], errors["test_error"]
     plain, residual = between(train["plain56"], train["plain20"]), between(train["resnet20"], train["resnet56"])
     found |= {"plain_rise": span(plain), "residual_fall": span(residual), "degradation": verdict(plain)}
+    low = {name: [run["train_error"] for run in runs(name, 0.05)] for name in FOUR}
+    rise, fall = between(low["plain56"], low["plain20"]), between(low["resnet20"], low["resnet56"])
+    found |= {"degradation_at_0_05": verdict(rise), "plain_rise_at_0_05": span(rise)}
+    found |= {"no_degradation_at_0_05": verdict(fall), "residual_fall_at_0_05": span(fall)}
     found["deeper_trains_better"] = verdict(between(train["plain20"], train["plain56"]))
     command = runs("plain20")[0]["sessions"][0]["command"]
     found["curve_images"] = f"{int(command[command.index('--sample') + 1]):,}"
@@ -81,26 +88,6 @@ def training() -> dict[str, str]:
 
     in_training = {name: [run["log"][-1]["error"] for run in runs(name)] for name in FOUR}
     found["plain_rise_in_training"] = span(between(in_training["plain56"], in_training["plain20"]))
-    fewer_images = []
-    for depth in (20, 56):
-        plain_at, residual_at = (_images_until_levels(f"{kind}{depth}", "error") for kind in ("plain", "resnet"))
-        fewer = {level: between(plain_at[level], residual_at[level]) for level in plain_at if level in residual_at}
-        found[f"faster_levels_in_training_{depth}"] = f"{sum(low > 0 for low, _ in fewer.values())} of {len(fewer)}"
-        plain_at, residual_at = (_images_until_levels(f"{kind}{depth}") for kind in ("plain", "resnet"))
-        levels = [level for level in plain_at if level in residual_at]
-        fewer = {level: between(plain_at[level], residual_at[level]) for level in levels}
-        fewer_images.append(fewer[levels[-1]])
-        found |= {
-            f"reach_plain{depth}": of_seeds(plain_at[levels[-1]], 0),
-            f"reach_resnet{depth}": of_seeds(residual_at[levels[-1]], 0),
-        }
-        found |= {f"reach_level_{depth}": str(levels[-1]), f"faster_{depth}": span(fewer[levels[-1]], 0)}
-        found[f"faster_levels_{depth}"] = f"{sum(low > 0 for low, _ in fewer.values())} of {len(levels)}"
-    found["faster"] = verdict(*fewer_images)
-    shallow_at, deep_at = (_images_until_levels(name) for name in ("plain20", "plain56"))
-    level = min(deep_at)
-    slower = between(deep_at[level], shallow_at[level])
-    found |= {"slower_deep": verdict(slower), "slower_deep_by": span(slower, 0), "slower_level": str(level)}
     no_norm = read("degradation")["runs"]
     for depth in (20, 56):
         found[f"no_norm_{depth}"] = f"{no_norm[f'cifar_plain{depth}-norm=none-lr=0.01-seed=0']['train_error']:.1f}"
@@ -165,11 +152,45 @@ def _less(one: Interval, other: Interval) -> Interval:
     return one[0] - other[1], one[1] - other[0]
 
 
-def _images_until_levels(name: str, key: str = "train_error") -> dict[int, list[float]]:
+def convergence() -> dict[str, str]:
+    """Thousands of images until a training error, with each rate, and with each network's best one."""
+    found, at_each_rate, at_best = dict[str, str](), list[Interval](), list[Interval]()
+    for depth in (20, 56):
+        plain, residual = f"plain{depth}", f"resnet{depth}"
+        reached = {(name, rate): images_until_levels(name, rate) for name in (plain, residual) for rate in RATES[depth]}
+        level = min(set.intersection(*map(set, reached.values())))
+        found[f"reach_level_{depth}"] = str(level)
+        for rate in RATES[depth]:
+            fewer = between(reached[plain, rate][level], reached[residual, rate][level])
+            at_each_rate.append(fewer)
+            key = f"{depth}_at_{rate}".replace(".", "_")
+            found |= {f"faster_{key}": verdict(fewer), f"faster_by_{key}": span(fewer, 0)}
+            for kind, name in (("plain", plain), ("resnet", residual)):
+                found[f"reach_{kind}{key}"] = of_seeds(reached[name, rate][level], 0)
+        best = {name: best_rate(name, RATES[depth]) for name in (plain, residual)}
+        at_best.append(between(*(reached[item][level] for item in best.items())))
+        found |= {f"best_rate_{name}": str(rate) for name, rate in best.items()} | {f"faster_{depth}_at_best": span(at_best[-1], 0)}
+        for key, suffix in (("train_error", ""), ("error", "_in_training")):
+            without, with_skips = (images_until_levels(name, 0.1, key) for name in (plain, residual))
+            ahead = [between(without[level], with_skips[level])[0] > 0 for level in without if level in with_skips]
+            found[f"faster_levels{suffix}_{depth}"] = f"{sum(ahead)} of {len(ahead)}"
+    found |= {"faster": verdict(*at_each_rate), "faster_at_best": verdict(*at_best)}
+    shallow_at, deep_at = (images_until_levels(name, 0.1) for name in ("plain20", "plain56"))
+    level = min(deep_at)
+    slower = between(deep_at[level], shallow_at[level])
+    return found | {"slower_deep": verdict(slower), "slower_deep_by": span(slower, 0), "slower_level": str(level)}
+
+
+def best_rate(name: str, rates: Sequence[float]) -> float:
+    """Return the one of these rates with the lowest training loss, mean of the seeds."""
+    return min(rates, key=lambda rate: mean(run["train_loss"] for run in runs(name, rate)))
+
+
+def images_until_levels(name: str, rate: float, key: str = "train_error") -> dict[int, list[float]]:
     """Return the thousands of images until each training error from 80 % down that all seeds reach."""
     reached = {}
     for level in range(80, 0, -5):
-        each = [[r["epoch"] * run["images"] / 1000 for r in run["log"] if r[key] <= level] for run in runs(name)]
+        each = [[r["epoch"] * run["images"] / 1000 for r in run["log"] if r[key] <= level] for run in runs(name, rate)]
         if all(each):
             reached[level] = [min(images) for images in each]
     return reached
@@ -692,6 +713,7 @@ def _lost(name: str, value: float) -> float:
 
 PARTS = (
     training,
+    convergence,
     signals,
     blocks,
     several,

@@ -6,12 +6,13 @@ python examples/lecture.py --results docs/results --out docs/lecture
 import argparse
 from pathlib import Path
 
-from lecture_figures import blocks, depths, landscapes, noise, signals, steps, training
+from lecture_figures import blocks, convergence, depths, landscapes, noise, signals, steps, training
 from matplotlib import rc_context
 
 from resnetlib.analysis.style import RC
 
-FIGURES = training.FIGURES | steps.FIGURES | signals.FIGURES | blocks.FIGURES | noise.FIGURES | landscapes.FIGURES | depths.FIGURES
+MODULES = (training, convergence, steps, signals, blocks, noise, landscapes, depths)
+FIGURES = {name: draw for module in MODULES for name, draw in module.FIGURES.items()}
 
 
 def main() -> None:

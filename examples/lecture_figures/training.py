@@ -1,4 +1,4 @@
-"""Figures of trainings: degradation, speed, gradients along the training, copies, few images."""
+"""Figures of trainings: degradation, gradients along the training, copies, few images."""
 
 from matplotlib.figure import Figure
 
@@ -25,21 +25,6 @@ def degradation(results: Results) -> Figure:
         axes.set(xlabel="layers", title=key.replace("train", "training").replace("_", " "), xticks=list(measured), ylim=(0, 70))
     panels[0].set_ylabel("error (%)")
     panels[0].legend()
-    return figure
-
-
-def convergence(results: Results) -> Figure:
-    figure, (axes,) = new_figure()
-    levels = range(80, 5, -5)
-    for name in FOUR:
-        runs = seeds_of(results, name)
-        per_epoch = runs[0]["images"] / 1000
-        reached = [[[r["epoch"] * per_epoch for r in run["log"] if r["train_error"] <= level] for run in runs] for level in levels]
-        kept = [(level, [min(epochs) for epochs in found]) for level, found in zip(levels, reached, strict=True) if all(found)]
-        band(axes, [level for level, _ in kept], [images for _, images in kept], name)
-    axes.set(xlabel="training error (%)", ylabel="thousand images until it is reached", ylim=(0, None))
-    axes.invert_xaxis()
-    axes.legend()
     return figure
 
 
@@ -96,4 +81,4 @@ def dropout(results: Results) -> Figure:
     return figure
 
 
-FIGURES = {each.__name__: each for each in (paradox, degradation, convergence, settling, mimic, dropout)}
+FIGURES = {each.__name__: each for each in (paradox, degradation, settling, mimic, dropout)}
