@@ -168,6 +168,27 @@ def test_the_recipe_of_the_long_trainings_serves_the_deep_plain_network() -> Non
         assert (best["lr"], best["weight_decay"]) == (long["lr"], long["weight_decay"])
 
 
+def test_residual_networks_are_nowhere_slower_and_three_seeds_have_each_rate() -> None:
+    said(
+        "and at none is it slower with every seed",
+        "(three learning rates with 20 layers, two with 56)",
+        page="lecture/convergence.md",
+    )
+    runs = json.loads((DOCS / "results" / "degradation.json").read_text())["runs"]
+    for depth, rates in ((20, ("", "-lr=0.05", "-lr=0.2")), (56, ("", "-lr=0.05"))):
+        same = {
+            name: [[runs[f"cifar_{name}{depth}{rate}-seed={seed}"] for seed in range(3)] for rate in rates]
+            for name in ("plain", "resnet")
+        }
+        for level in range(80, 0, -5):  # at the rate 0.1
+            plain, residual = (
+                [[record["epoch"] for record in run["log"] if record["train_error"] <= level] for run in same[name][0]]
+                for name in ("plain", "resnet")
+            )
+            if all(plain) and all(residual):
+                assert min(map(min, residual)) <= max(map(min, plain))
+
+
 def test_where_the_short_trainings_have_their_gradients() -> None:
     said(
         "It is smallest in plain56, but does not show in which layers.",

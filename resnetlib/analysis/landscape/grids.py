@@ -59,9 +59,8 @@ def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool | str):
-        raise TypeError
-    return float(value)
+    """Return a number or a tensor of one as a float, and NaN for a bool or a text."""
+    return math.nan if isinstance(value, bool | str) else float(value)
 
 
 def compute_points(
