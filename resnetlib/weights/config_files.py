@@ -95,7 +95,7 @@ def _of_timm(config: Mapping[str, Any]) -> PretrainedConfig:
         name=name,
         tag=str(pretrained.get("tag") or ""),
         spec=SPECS[name],
-        classes=classes_of_timm(config) or classes_of_timm(pretrained),
+        classes=classes_of_timm(pretrained | {key: value for key, value in config.items() if value}),
         preprocess=preprocessing_of_timm(pretrained),
         license=str(pretrained.get("license") or ""),
         origin=str(pretrained.get("origin_url") or ""),

@@ -141,3 +141,12 @@ def test_numbers_of_channels_are_positive_ints() -> None:
     for wrong in ("x", 0, 1.5):
         with pytest.raises(InputError, match="channels must be an int"):
             Preprocessing.named("cifar10", resize=32, size=32).for_channels(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [["n01", "n02"], {"1": "n02", "0": "n01"}])
+@pytest.mark.parametrize("inside", [(), ("label_names",), ("label_descriptions",), ("label_names", "label_descriptions")])
+def test_timms_names_of_classes_wherever_they_are(names: object, inside: tuple[str, ...]) -> None:
+    labels = {"label_names": names, "label_descriptions": {"n01": "a fox"}}
+    pretrained = GOOD["pretrained_cfg"] | {key: value for key, value in labels.items() if key in inside}
+    outside = {key: None if key in inside else value for key, value in labels.items()}
+    assert pretrained_config_of(GOOD | {"pretrained_cfg": pretrained} | outside).classes == ("a fox", "n02")
