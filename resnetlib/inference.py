@@ -156,7 +156,7 @@ def _check(net: object) -> None:
 
 
 def _check_classifier(net: Network) -> None:
-    """Raise TypeError for anything but a network, and ValueError for one without a classifier."""
+    """Check that this is a network with a classifier."""
     _check(net)
     if net.num_classes == 0:
         raise InputError("this network has no classifier: give it one with reset_classifier, or load weights that have one")

@@ -155,7 +155,7 @@ def _write(values: dict[tuple[nn.Module, str], Tensor]) -> None:
 
 
 def _estimate_statistics(net: nn.Module, inputs: list[Tensor]) -> dict[tuple[nn.Module, str], Tensor]:
-    """Return new statistics for all batch norms that are not frozen, by norm and name."""
+    """Estimate the statistics of all batch norms that are not frozen."""
     with norm_mode(net, training=True), torch.no_grad():
         momenta = {norm: norm.momentum for norm in net.modules() if has_running_stats(norm) and norm.training}
         try:

@@ -129,7 +129,7 @@ def _match(pattern: str) -> Iterator[Path]:
 
 
 def _hidden(path: Path, unless: Sequence[str] = ()) -> bool:
-    """Return whether a part of the path begins with a dot, unless it was named."""
+    """Return whether a file or a folder around it is hidden. Parts in `unless` were named by the user."""
     return any(part.startswith(".") and part not in unless for part in path.parts)
 
 

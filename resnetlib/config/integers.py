@@ -21,7 +21,7 @@ def as_integer(value: object) -> int | None:
 
 
 def as_float(value: object) -> float:
-    """Return a real number of any kind as a float, and NaN for anything else, such as a bool."""
+    """Convert a real number to float; return NaN for anything else."""
     try:
         return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
     except OverflowError:

@@ -73,7 +73,7 @@ def crop_flip(images: Tensor, crops: Tensor, *, pad: int) -> Tensor:
 
 
 def _check_shape(name: str, tensor: object, expected: str, dimensions: int) -> None:
-    """Raise ValueError unless `tensor` is a tensor with this number of dimensions."""
+    """Check that a tensor has this number of dimensions."""
     if not isinstance(tensor, Tensor) or tensor.ndim != dimensions:
         raise InputError(f"{name} must be a tensor {expected}, got {_described(tensor)}")
 

@@ -235,7 +235,7 @@ def split_folders(root: str | Path) -> dict[str, Path]:
 
 
 def _part_folder(folder: Path) -> Path:
-    """Return the folder of a part, which in some archives is train/train/."""
+    """Step into train/train/, which some archives have."""
     inside = _subfolders(folder)
     return inside[0] if _split_of(folder.name) and [path.name for path in inside] == [folder.name] else folder
 

@@ -347,7 +347,7 @@ def _check_padding(sizes: Mapping[int, Any]) -> None:
 
 
 def _ends_in_softmax(nodes: Sequence[Mapping[int, Any]], output: str) -> bool:
-    """Return whether the output is a softmax over the classes; raise ValueError for another axis."""
+    """Return whether the output is a softmax. Raise ValueError for one that is not over the classes."""
     sources = {_text(name): node for node in nodes for name in node[2]}
     while output in sources and _text(sources[output][4]) in _RESHAPES:
         output = _text(sources[output][1][0])

@@ -409,7 +409,7 @@ def unwrapped(net: nn.Module) -> nn.Module:
 
 
 def check_network(net: object, *, compiled: bool = True) -> Backbone:
-    """Return a network of this library, or the one that was compiled; raise TypeError for anything else."""
+    """Return a network of this library, out of `torch.compile` too. Raise TypeError for anything else."""
     inner = getattr(net, "_orig_mod", None)
     if isinstance(found := inner if compiled and inner is not None else net, Backbone):
         return found

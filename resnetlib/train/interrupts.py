@@ -22,7 +22,7 @@ _state = _State()
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C at once, or at the next `check_interrupt` where it is deferred or would be discarded.
+    """Stop on Ctrl-C at once, or at the next `check_interrupt` if the exception is deferred or would be lost.
 
     Signals are left alone outside the main thread, and where the caller has its own handler of SIGINT.
     """

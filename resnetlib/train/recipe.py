@@ -172,7 +172,10 @@ class Recipe:
 
 
 def _as_type(name: str, value: Any, kind: Any) -> Any:
-    """Return a field's value in its type, so that equal recipes have equal JSON; raise ValueError if it has another type."""
+    """Convert a field's value to its type, so that equal recipes have equal JSON.
+
+    Raise ValueError if it cannot be converted.
+    """
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise InputError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
     if kind is bool and not isinstance(value, bool):

@@ -59,7 +59,7 @@ def _ends(span: Any, dimensions: int) -> tuple[tuple[float, float], ...]:
 
 
 def _number(value: Any) -> float:
-    """Return a number or a tensor of one as a float, and NaN for a bool or a text."""
+    """Convert a number to float; return NaN for a bool or a text."""
     return math.nan if isinstance(value, bool | str) else float(value)
 
 
